@@ -1,0 +1,151 @@
+"""Every refusal of the service, and its one shape on the wire.
+
+    Refused                     what all have: status, code, detail, errors, retry_after
+    ├── Malformed        400    the request can't be read
+    ├── Unauthenticated  401    no key, or a key nobody knows
+    ├── Forbidden        403    the origin or the key may not do this
+    ├── NotFound         404
+    ├── Conflict         409    the state of things forbids it
+    ├── TooLarge         413
+    ├── WrongMediaType   415
+    ├── Invalid          422    readable, but a value is wrong: see errors
+    ├── TooMany          429    a limit: see retry_after
+    └── Unavailable      503    not accepted, try again
+
+The shape is ``application/problem+json`` of RFC 9457 with three members of our own: a stable ``code`` for programs,
+``errors`` for the fields of a form, ``request_id`` to find the log line. Nothing the caller sent is ever repeated.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import ClassVar
+
+from starlette.responses import JSONResponse
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: its name, a stable code, and a sentence with the cure."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Refused(Exception):
+    """A refusal with a stable code. ``retry_after`` is in seconds and is rounded up on the wire."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self, code: str, detail: str, *, errors: Sequence[FieldError] = (), retry_after: float | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after = retry_after
+
+
+class Malformed(Refused):
+    """The request can't be read."""
+
+    status = 400
+
+
+class Unauthenticated(Refused):
+    """No key where one is needed, or a key nobody knows."""
+
+    status = 401
+
+
+class Forbidden(Refused):
+    """The origin, or the key, may not do this."""
+
+    status = 403
+
+
+class NotFound(Refused):
+    """There is no such thing."""
+
+    status = 404
+
+
+class Conflict(Refused):
+    """The state of things forbids it."""
+
+    status = 409
+
+
+class TooLarge(Refused):
+    """The body is larger than the service reads."""
+
+    status = 413
+
+
+class WrongMediaType(Refused):
+    """The body is not JSON in UTF-8."""
+
+    status = 415
+
+
+class Invalid(Refused):
+    """The request is readable, but a value in it is wrong."""
+
+    status = 422
+
+
+class TooMany(Refused):
+    """A limit is reached."""
+
+    status = 429
+
+
+class Unavailable(Refused):
+    """The request was not accepted through no fault of its own."""
+
+    status = 503
+
+
+def problem_response(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    request_id: str,
+    errors: Sequence[FieldError] = (),
+    retry_after: float | None = None,
+) -> JSONResponse:
+    """Write a refusal as ``application/problem+json``. ``retry_after``: seconds, rounded up, at least 1."""
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    if errors:
+        body["errors"] = [asdict(error) for error in errors]
+    headers = {"Cache-Control": "no-store"}
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def refused_response(refused: Refused, request_id: str) -> JSONResponse:
+    """Write a Refused as its response."""
+    return problem_response(
+        refused.status,
+        refused.code,
+        refused.detail,
+        request_id=request_id,
+        errors=refused.errors,
+        retry_after=refused.retry_after,
+    )

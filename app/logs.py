@@ -1,0 +1,98 @@
+"""Logs: one JSON line per event on standard output, with the request's id and without personal data or secrets."""
+
+import logging
+import logging.config
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+# These write whole URLs or statements at INFO or DEBUG: addresses, telephone numbers and signatures among them.
+_TALKATIVE = ("httpx2", "httpcore2", "sqlalchemy", "alembic", "asyncio", "slowapi")
+
+
+class _Formatter(JsonFormatter):
+    """Name the event ``event``, add the request id, and tell of an exception its place but never its text.
+
+    The text of an exception can hold what a visitor typed (pydantic) or the values of a statement (SQLAlchemy).
+    """
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        super().add_fields(log_data, record, message_dict)
+        if (current := request_id.get()) is not None:
+            log_data.setdefault("request_id", current)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # the name is logging's
+        kind, _, trace = ei
+        return f"{kind.__name__ if kind else 'Exception'} at {_places(trace)}"
+
+
+def _places(trace: TracebackType | None) -> str:
+    places = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('site-packages/')[2]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return " > ".join(places)
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """Send every logger of the process through one JSON formatter. ``level`` is for our own events."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {
+                    "()": _Formatter,
+                    "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+                    "rename_fields": {
+                        "asctime": "time",
+                        "levelname": "level",
+                        "name": "logger",
+                        "message": "event",
+                        "exc_info": "exception",
+                    },
+                    "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+                    "json_ensure_ascii": True,
+                    "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
+                }
+            },
+            "handlers": {
+                "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
+            },
+            "root": {"level": "WARNING", "handlers": ["stdout"]},
+            "loggers": {
+                "app": {"level": level},
+                "uvicorn": {"level": "INFO", "handlers": [], "propagate": True},
+                "uvicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+                "uvicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
+            }
+            | {name: {"level": "WARNING"} for name in _TALKATIVE},
+        }
+    )
+
+
+def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fields: Any) -> None:
+    """Log one event. Field values must hold no personal data: give telephone numbers through mask_phone."""
+    logger.log(level, name, extra=_without_clashes(fields))
+
+
+def _without_clashes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    # logging refuses extra fields named like its own ("name", "module", "created"…).
+    reserved = logging.makeLogRecord({}).__dict__
+    return {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
+
+
+def mask_phone(digits: str | None) -> str | None:
+    """Give a telephone number as logs may show it: ``+7916***4567``; of a short one, less than half its digits."""
+    if digits is None:
+        return None
+    if len(digits) < 10:
+        return f"+{digits[:2]}***"
+    return f"+{digits[:4]}***{digits[-4:]}"
