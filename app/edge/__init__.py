@@ -1,0 +1,1 @@
+"""The edge: may this request come in? Knows HTTP, knows nothing of callbacks."""

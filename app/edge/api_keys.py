@@ -1,0 +1,32 @@
+"""API keys: ``Authorization: Bearer <key>``. Only SHA-256 digests are known here; keys are long and random."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from app.errors import Forbidden, Unauthenticated
+from app.settings import ApiKey, Scope
+
+
+def key_of(authorization: str | None, keys: Mapping[str, ApiKey]) -> str | None:
+    """Give the name of the key in an Authorization header; None when the header is absent.
+
+    Every known key is compared, each in constant time. Raises Unauthenticated for anything that is no known key.
+    """
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.partition(" ")
+    digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).hexdigest()
+    found = [name for name, key in keys.items() if hmac.compare_digest(key.sha256, digest)]
+    if scheme.lower() != "bearer" or not found:
+        raise Unauthenticated("key_unknown", "This API key is not known here. Send: Authorization: Bearer <key>.")
+    return found[0]
+
+
+def require_scope(name: str, keys: Mapping[str, ApiKey], scope: Scope, site: str | None = None) -> None:
+    """Raise Forbidden when a key lacks the scope, or is bound to sites without this one."""
+    key = keys[name]
+    if scope not in key.scopes:
+        raise Forbidden("scope_missing", f"This API key lacks the scope {scope}.")
+    if site is not None and key.sites and site not in key.sites:
+        raise Forbidden("site_not_allowed", "This API key is bound to other sites.")

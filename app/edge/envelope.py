@@ -1,0 +1,77 @@
+"""What surrounds every request: its id, the true client address, security headers, the log line, the last catch."""
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.edge.client_address import ProxyHint, client_address
+from app.errors import problem_response
+from app.logs import event
+from app.logs import request_id as current_request_id
+
+log = logging.getLogger(__name__)
+
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+_UNLOGGED = ("/livez", "/readyz")
+
+
+class Envelope:
+    """The outermost layer below CORS. Puts ``request_id`` and ``client_address`` into the request's state."""
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+        self._app = app
+        self._trusted = trusted
+        self._hint = ProxyHint()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; an error nobody expected becomes a 500 in the common shape, logged without its text."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = str(uuid.uuid4())
+        current_request_id.set(request_id)
+        scope.setdefault("state", {}).update(request_id=request_id, client_address=self._address(scope))
+        status = 0
+        began = time.perf_counter()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in _SECURITY.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            log.exception("http.unexpected_error")
+            if status:
+                raise  # too late for an answer; the server closes the connection
+            detail = "Something went wrong on our side. Please try again."
+            await problem_response(500, "internal", detail, request_id=request_id)(scope, receive, sending)
+        finally:
+            if scope["path"] not in _UNLOGGED:
+                taken = round((time.perf_counter() - began) * 1000, 1)
+                # The path, never the query; an unknown path is a stranger's text and stays out.
+                route = getattr(scope.get("route"), "path", None)
+                event(log, "http.request", method=scope["method"], route=route, status=status, duration_ms=taken)
+
+    def _address(self, scope: Scope) -> object:
+        peer = scope["client"][0] if scope.get("client") else None
+        forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+        if not self._trusted and self._hint.observe(peer, bool(forwarded)):
+            advice = "every visitor looks like one proxy, and shares its limits: list that proxy in TRUSTED_PROXIES"
+            event(log, "edge.proxy_not_trusted", logging.WARNING, advice=advice)
+        return client_address(peer, forwarded, self._trusted)

@@ -1,0 +1,73 @@
+"""The flood limit: how many requests one client bucket may send to this process. Costs no I/O.
+
+slowapi counts, in memory, and in an ASGI layer around the whole application, so that refused requests, unreadable
+bodies and unknown paths count too (its decorator on a route counts only requests whose body validated). It protects
+this process. People and money are protected by the quotas in the outbox, which are exact.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address
+
+from limits import RateLimitItem
+from slowapi import Limiter
+from slowapi.errors import RateLimitExceeded
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.edge.client_address import buckets
+from app.errors import TooMany, refused_response
+
+# An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.
+_WEIGHTS = [bucket.weight for bucket in buckets(IPv6Address("::"))]
+_COUNTED = "/v1/"
+
+
+class FloodLimit:
+    """Refuses with 429 what goes over the limit under ``/v1/``. Reading and writing are counted apart."""
+
+    def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...]) -> None:
+        self._app = app
+        # Fixed windows: the memory of moving windows never frees its keys.
+        self._limiter = Limiter(
+            key_func=_bucket(0), strategy="fixed-window", storage_uri="memory://", key_style="endpoint", enabled=True
+        )
+        self._checks = [self._check(depth, limit) for depth in range(len(_WEIGHTS))]
+
+    def _check(self, depth: int, limit: tuple[RateLimitItem, ...]) -> Callable[[Request], Awaitable[None]]:
+        async def flood(request: Request) -> None:
+            """Be counted: the decorator does the work."""
+
+        # A wider bucket holds several subscribers, so it may send that many times more.
+        flood.__name__ = f"flood_{depth}"
+        value = ";".join(f"{item.amount * _WEIGHTS[depth]}/{item.multiples} {item.GRANULARITY.name}" for item in limit)
+        counted: Callable[[Request], Awaitable[None]] = self._limiter.limit(value, key_func=_bucket(depth))(flood)
+        return counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count the request, then let it pass or refuse it."""
+        if scope["type"] != "http" or not scope["path"].startswith(_COUNTED):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        depths = len(buckets(request.state.client_address))
+        try:
+            for check in self._checks[:depths]:
+                await check(request)
+        except RateLimitExceeded:
+            refused = TooMany("flood", "Too many requests. Please slow down.", retry_after=self._wait(request))
+            await refused_response(refused, request.state.request_id)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _wait(self, request: Request) -> float:
+        limit, names = request.state.view_rate_limit
+        return float(self._limiter.limiter.get_window_stats(limit, *names).reset_time - time.time())
+
+
+def _bucket(depth: int) -> Callable[[Request], str]:
+    def key(request: Request) -> str:
+        side = "read" if request.method in ("GET", "HEAD") else "write"
+        return f"{side} {buckets(request.state.client_address)[depth].key}"
+
+    return key
