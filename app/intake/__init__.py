@@ -1,0 +1,1 @@
+"""Intake: what is asked? From the body of a request to one immutable callback."""

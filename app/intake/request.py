@@ -1,0 +1,83 @@
+"""What comes in: the body of POST /v1/callbacks, before anything of it is believed."""
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _number_as_text(value: Any) -> Any:
+    # Programs send numbers as numbers; people's numbers are text.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+Text = Annotated[str, Field(max_length=500, pattern=_PRINTABLE)]
+PRIVILEGED = (
+    "client_ip",
+    "manager_phone",
+    "message_on_ring",
+    "nwt_action",
+    "call_stack_start_hour",
+    "call_stack_interval",
+)
+
+
+class ConsentGiven(BaseModel):
+    """The visitor's consent: the version of the document it was given to, and the words shown beside the tick box."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    accepted: bool
+    version: Annotated[str, Field(max_length=64, pattern=_PRINTABLE)] | None = None
+    text: Annotated[str, Field(max_length=1000, pattern=_PRINTABLE)] | None = None
+
+
+class CallbackRequest(BaseModel):
+    """A request to be phoned. The fields from ``client_ip`` on need an API key."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "shop",
+                    "client_phone": "8 (916) 123-45-67",
+                    "active_page": "https://shop.example/catalog?utm_source=newsletter",
+                    "referrer": "https://search.example/",
+                    "consent": {"accepted": True, "version": "2026-01"},
+                    "request_id": "5f2b6c1e-8d0f-4a57-9a34-0d6a2f6f7c11",
+                }
+            ]
+        },
+    )
+
+    site: Annotated[str, Field(max_length=64, description="The name of the site in the settings")]
+    client_phone: Annotated[
+        str, BeforeValidator(_number_as_text), Field(max_length=64, description="As the visitor typed it")
+    ]
+    active_page: Annotated[str | None, Field(description="Page with the widget; the Referer header stands in")] = None
+    referrer: Annotated[str | None, Field(description="Where the visitor came to that page from")] = None
+    planned_time: Annotated[
+        AwareDatetime | None,
+        Field(description="When to call: with a time zone, or in unix seconds; within 14 days. Absent: at once"),
+    ] = None
+    department: Annotated[str | None, Field(max_length=64, description="One of the site's departments")] = None
+    consent: bool | ConsentGiven | None = None
+    challenge: Annotated[str | None, Field(max_length=4096)] = None
+    request_id: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[!-~]{1,128}$",
+            description="Made by the caller, one for each wish to be phoned: the same again is the same request",
+        ),
+    ] = None
+    client_ip: IPv4Address | IPv6Address | None = None
+    manager_phone: Annotated[str | None, BeforeValidator(_number_as_text), Field(pattern=r"^\+?[1-9][0-9]{6,14}$")] = (
+        None
+    )
+    message_on_ring: Text | None = None
+    nwt_action: Literal["create_leed", "always_call"] | None = None
+    call_stack_start_hour: Annotated[int | None, Field(ge=0, le=24)] = None
+    call_stack_interval: Annotated[int | None, Field(ge=0, le=60)] = None
