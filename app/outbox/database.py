@@ -1,0 +1,102 @@
+"""Opening the database: the engines, SQLite's switches, and the lock that keeps a second process out."""
+
+import fcntl
+import logging
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+
+from app import logs
+
+log = logging.getLogger(__name__)
+
+# Two connections that write or checkpoint at once can corrupt a WAL database before this version (sqlite.org/wal.html,
+# "the WAL-reset bug"). We have one writing connection; the warning is for whoever opens the file with another tool.
+_WAL_RESET_FIXED = (3, 51, 3)
+_POSTGRES_ACCEPT_LOCK = 0x43484153
+
+
+class DatabaseUnusable(Exception):
+    """The database can't be opened; the text names the reason and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """``writing`` is for the writer thread alone; ``reading`` can't change anything."""
+
+    writing: Engine
+    reading: Engine
+    lock: int | None
+
+    @property
+    def one_process(self) -> bool:
+        """Tell whether no other process can be working on this database."""
+        return self.lock is not None
+
+    def before_batch(self, connection: Connection) -> None:
+        """Let one process at a time accept on PostgreSQL, so that quotas stay exact over replicas."""
+        if not self.one_process:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_ACCEPT_LOCK})
+
+    def close(self) -> None:
+        """Close readers first: SQLite's last connection tidies up, and that must be the writing one."""
+        self.reading.dispose()
+        self.writing.dispose()
+        if self.lock is not None:
+            os.close(self.lock)
+
+
+def open_database(url: str) -> Database:
+    """Open the database at a URL as settings give it. Raises DatabaseUnusable."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return _open_sqlite(url)
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=5)
+    return Database(engine, engine, None)
+
+
+def _open_sqlite(url: str) -> Database:
+    path = Path(str(make_url(url).database)).absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"DATABASE_URL: can't write in {path.parent}: {error.strerror}: give a folder this user may write"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise DatabaseUnusable(
+            f"DATABASE_URL: another process already works on {path}: stop it first, "
+            "or use PostgreSQL to run several processes"
+        ) from None
+    if sqlite3.sqlite_version_info < _WAL_RESET_FIXED:
+        logs.event(
+            log, "outbox.sqlite_wal_reset_bug", logging.WARNING, sqlite=sqlite3.sqlite_version, fixed_in="3.51.3"
+        )
+    writing = create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0)
+    reading = create_engine(url, hide_parameters=True, pool_size=4, max_overflow=0)
+    event.listen(writing, "connect", _prepare_writing)
+    event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(reading, "connect", _prepare_reading)
+    event.listen(reading, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return Database(writing, reading, lock)
+
+
+def _prepare_writing(connection: Any, _record: Any) -> None:
+    # None: the driver leaves transactions to us, so that BEGIN IMMEDIATE is really the first statement.
+    connection.isolation_level = None
+    for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_reading(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA query_only = ON")

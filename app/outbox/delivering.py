@@ -1,0 +1,186 @@
+"""SQL of delivering: claim what is due, record what became of it, find what a dead process left behind.
+
+A claim writes the attempt down before the first byte leaves. Whoever records must still hold the claim: the token of
+the lease is compared, so a worker that overslept changes nothing.
+"""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from app.outbox.callback import Status
+from app.outbox.schema import attempts, callbacks
+
+# The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
+_PARAMETERS = (
+    "client_phone",
+    "manager_phone",
+    "planned_time",
+    "active_page",
+    "client_ip",
+    "message_on_ring",
+    "nwt_action",
+    "call_stack_start_hour",
+    "call_stack_interval",
+    "referrer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One callback in the hands of one worker. ``history``: the outcomes of earlier attempts, oldest first."""
+
+    callback_id: str
+    site: str
+    account: str
+    token: str
+    number: int
+    history: tuple[str, ...]
+    created_at: datetime
+    give_up_at: datetime
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is written down at the end of an attempt: the next state, and the attempt's own facts.
+
+    ``reason`` and ``detail`` are stable codes, ``duration_ms`` is in milliseconds, ``answer`` at most 2 KiB.
+    """
+
+    status: Status
+    due_at: datetime | None
+    reason: str | None
+    outcome: str
+    http_status: int | None
+    duration_ms: int | None
+    detail: str | None
+    answer: str | None
+
+
+def claim_due(
+    connection: Connection, now: datetime, lease_until: datetime, limit: int, paused: Collection[str] = ()
+) -> list[Claim]:
+    """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts."""
+    due = (
+        select(callbacks)
+        .where(callbacks.c.due_at <= now, callbacks.c.account.not_in(paused))
+        .order_by(callbacks.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(due).all()
+    histories = _histories(connection, [row.id for row in rows])
+    claims = []
+    for row in rows:
+        history = histories.get(row.id, ())
+        claim = _claim(row, str(uuid.uuid4()), len(history) + 1, history)
+        connection.execute(
+            update(callbacks)
+            .where(callbacks.c.id == row.id)
+            .values(
+                status=Status.SENDING,
+                due_at=None,
+                reason=None,
+                lease_token=claim.token,
+                lease_until=lease_until,
+                updated_at=now,
+            )
+        )
+        connection.execute(insert(attempts).values(callback_id=row.id, number=claim.number, started_at=now))
+        claims.append(claim)
+    return claims
+
+
+def abandoned(connection: Connection, now: datetime | None, limit: int = 100) -> list[Claim]:
+    """Give claims whose worker is gone: the lease ran out before ``now``; None: all, no other process can be alive."""
+    left = select(callbacks).where(callbacks.c.lease_until.is_not(None))
+    if now is not None:
+        left = left.where(callbacks.c.lease_until < now)
+    rows = connection.execute(left.order_by(callbacks.c.lease_until).limit(limit)).all()
+    histories = _histories(connection, [row.id for row in rows])
+    # The last attempt has no outcome yet: it is the one under way, not history.
+    return [
+        _claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1])
+        for row in rows
+        if histories.get(row.id)
+    ]
+
+
+def record(connection: Connection, claim: Claim, result: Record, now: datetime) -> bool:
+    """Write down what became of a claim. False, and nothing changed, when the claim is no longer held."""
+    changed = connection.execute(
+        update(callbacks)
+        .where(callbacks.c.id == claim.callback_id, callbacks.c.lease_token == claim.token)
+        .values(
+            status=result.status,
+            due_at=result.due_at,
+            reason=result.reason,
+            lease_token=None,
+            lease_until=None,
+            updated_at=now,
+        )
+    )
+    if changed.rowcount != 1:
+        return False
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.callback_id == claim.callback_id, attempts.c.number == claim.number)
+        .values(
+            outcome=result.outcome,
+            http_status=result.http_status,
+            duration_ms=result.duration_ms,
+            detail=result.detail,
+            answer=result.answer,
+        )
+    )
+    return True
+
+
+def expire(connection: Connection, now: datetime) -> list[str]:
+    """Give up what has waited too long: queued becomes failed; unknown stays unknown, but is not sent again."""
+    old = (callbacks.c.due_at <= now) & (callbacks.c.give_up_at <= now)
+    failed = connection.execute(
+        update(callbacks)
+        .where(old, callbacks.c.status == Status.QUEUED)
+        .values(status=Status.FAILED, due_at=None, reason="too_old", updated_at=now)
+        .returning(callbacks.c.id)
+    )
+    gone = [row.id for row in failed]
+    connection.execute(
+        update(callbacks)
+        .where(old, callbacks.c.status == Status.UNKNOWN)
+        .values(due_at=None, reason="too_old_to_resend", updated_at=now)
+    )
+    return gone
+
+
+def _histories(connection: Connection, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    rows = connection.execute(
+        select(attempts.c.callback_id, attempts.c.outcome)
+        .where(attempts.c.callback_id.in_(ids))
+        .order_by(attempts.c.callback_id, attempts.c.number)
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    for callback_id, outcome in rows:
+        found[callback_id] = (*found.get(callback_id, ()), outcome)
+    return found
+
+
+def _claim(row: Row[Any], token: str, number: int, history: tuple[str, ...]) -> Claim:
+    values = row._mapping  # the public name of it, in SQLAlchemy's words
+    return Claim(
+        callback_id=row.id,
+        site=row.site,
+        account=row.account,
+        token=token,
+        number=number,
+        history=history,
+        created_at=row.created_at,
+        give_up_at=row.give_up_at,
+        parameters={"site_id": row.chaser_site_id} | {name: values[name] for name in _PARAMETERS},
+    )

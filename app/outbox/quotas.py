@@ -1,0 +1,75 @@
+"""Quotas: how often one phone, one visitor and one site may ask. Counted where the callbacks are, exactly.
+
+A limit of n in a window is reached when the n-th newest callback is still inside the window. That one row answers both
+questions, whether to refuse and for how long, by one step into an index.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from limits import RateLimitItem
+from sqlalchemy import ColumnElement, Connection, Select, func, select
+
+from app.errors import TooMany
+from app.outbox.callback import Callback
+from app.outbox.schema import callbacks
+
+Limits = tuple[RateLimitItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The caps in force for one site. ``per_phone`` counts over all sites."""
+
+    per_phone: Limits
+    per_client: Limits
+    per_client_phones: Limits
+    per_site: Limits
+
+
+_DETAILS = {
+    "quota_phone": "This number has been asked for often enough for now. Please try again later.",
+    "quota_client": "Too many requests from your network. Please try again later.",
+    "quota_client_phones": "Too many different numbers from your network. Please try again later.",
+    "quota_site": "This site takes no more requests for now. Please try again later.",
+}
+
+
+def check_quotas(connection: Connection, callback: Callback, quotas: Quotas) -> None:
+    """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing."""
+    for code, limits, newest in _queries(callback, quotas):
+        for limit in limits:
+            window = timedelta(seconds=limit.get_expiry())
+            since = callback.created_at - window
+            reached = connection.execute(newest(since).offset(limit.amount - 1).limit(1)).scalar_one_or_none()
+            if reached is not None:
+                wait = min(reached + window - callback.created_at, window)
+                raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
+
+
+def _queries(callback: Callback, quotas: Quotas) -> Iterator[tuple[str, Limits, "_Newest"]]:
+    table = callbacks.c
+    yield "quota_phone", quotas.per_phone, _Newest(table.client_phone == callback.client_phone)
+    if callback.client_bucket is not None:
+        same_client = table.client_bucket == callback.client_bucket
+        yield "quota_client", quotas.per_client, _Newest(same_client)
+        others = same_client & (table.client_phone != callback.client_phone)
+        yield "quota_client_phones", quotas.per_client_phones, _Newest(others, each_phone_once=True)
+    yield "quota_site", quotas.per_site, _Newest(table.site == callback.site)
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """The times of the callbacks that count, newest first; of several for one phone perhaps only the last."""
+
+    which: ColumnElement[bool]
+    each_phone_once: bool = False
+
+    def __call__(self, since: datetime) -> Select[datetime]:
+        created_at = callbacks.c.created_at
+        counted = self.which & (created_at > since)
+        if not self.each_phone_once:
+            return select(created_at).where(counted).order_by(created_at.desc())
+        last = func.max(created_at, type_=created_at.type)
+        return select(last).where(counted).group_by(callbacks.c.client_phone).order_by(last.desc())

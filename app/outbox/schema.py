@@ -1,0 +1,124 @@
+"""The tables, for SQLite and PostgreSQL alike. Migrations create them; a test holds the two together."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+
+_DUE = text("due_at IS NOT NULL")
+_LEASED = text("lease_until IS NOT NULL")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware point in time: timestamptz on PostgreSQL, microseconds since 1970 on SQLite, UTC outside."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the engine."""
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Write an aware time. Raises TypeError for a naive one."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Read a time back in UTC."""
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return value.astimezone(UTC)  # type: ignore[no-any-return]
+        return _EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("site", String(64), nullable=False),
+    Column("account", String(255), nullable=False),
+    Column("chaser_site_id", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    # Personal data may be erased while the row stays for statistics; so these can be null.
+    Column("client_phone", String(15)),
+    Column("client_ip", String(45)),
+    Column("active_page", Text),
+    Column("referrer", Text),
+    Column("consent", JSON(none_as_null=True)),
+    Column("client_bucket", String(64)),
+    Column("phone_certain", Boolean, nullable=False),
+    Column("manager_phone", String(15)),
+    Column("planned_time", Instant),
+    Column("message_on_ring", Text),
+    Column("nwt_action", String(16)),
+    Column("call_stack_start_hour", Integer),
+    Column("call_stack_interval", Integer),
+    Column("department", String(64)),
+    Column("api_key", String(64)),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant),  # when the next attempt is due; null: none is
+    Column("give_up_at", Instant, nullable=False),
+    Column("call_expected_at", Instant),
+    Column("updated_at", Instant, nullable=False),
+    Column("reason", String(64)),  # why it is in this status, a stable code
+    Column("lease_token", String(36)),
+    Column("lease_until", Instant),
+    Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
+    Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
+    Index("ix_callbacks_client_phone_created_at", "client_phone", "created_at"),
+    Index("ix_callbacks_client_bucket_created_at", "client_bucket", "created_at"),
+    Index("ix_callbacks_site_created_at", "site", "created_at"),
+    Index("ix_callbacks_created_at", "created_at"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at", Instant, nullable=False),
+    Column("outcome", String(16)),  # null while it is under way
+    Column("http_status", Integer),
+    Column("duration_ms", Integer),
+    Column("detail", String(64)),
+    Column("answer", Text),  # the first 2 KiB of what Chaser said
+)
+
+request_keys = Table(
+    "request_keys",
+    metadata,
+    Column("scope", String(80), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_request_keys_created_at", "created_at"),
+    Index("ix_request_keys_callback_id", "callback_id"),
+)

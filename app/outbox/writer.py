@@ -1,0 +1,142 @@
+"""Group commit: one thread writes, and what has gathered while it wrote shares the next commit.
+
+A piece of work is a function of the connection. It must be repeatable: when one piece of a batch breaks, the batch is
+rolled back and every piece is run again in a transaction of its own, so that no piece suffers for another.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import Refused, Unavailable
+from app.logs import event
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[Connection], Any]
+
+_BATCH = 256
+_WAITING = 10_000
+
+
+class _Job:
+    __slots__ = ("future", "loop", "result", "work")
+
+    def __init__(self, work: Work, future: "asyncio.Future[Any]") -> None:
+        self.work = work
+        self.future = future
+        self.loop = future.get_loop()
+        self.result: Any = None
+
+
+class Writer:
+    """The only writer of the database in this process."""
+
+    def __init__(self, engine: Engine, *, before_batch: Work | None = None) -> None:
+        """Start the thread. ``before_batch`` runs first in every transaction, such as to take a lock."""
+        self._engine = engine
+        self._before_batch = before_batch
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._run, name="outbox-writer")
+        self._thread.start()
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run work in a transaction and return its result once the commit is on disk.
+
+        Raises what work raised (its transaction then wrote nothing of it), or Unavailable when the database could
+        not take it.
+        """
+        job = _Job(work, asyncio.get_running_loop().create_future())
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise Unavailable("overloaded", "Too many requests at once. Please try again.", retry_after=5) from None
+        result: T = await job.future
+        return result
+
+    def close(self) -> None:
+        """Finish what waits, then end the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            batch, ending = self._gather()
+            if batch:
+                try:
+                    self._commit(batch)
+                except Exception as error:  # noqa: BLE001  # the thread must outlive any work
+                    if len(batch) == 1:
+                        batch[0].result = _told(error)
+                    else:
+                        self._one_by_one(batch)
+                _resolve(batch)
+            if ending:
+                return
+
+    def _gather(self) -> tuple[list[_Job], bool]:
+        job = self._jobs.get()
+        batch: list[_Job] = []
+        while job is not None:
+            batch.append(job)
+            if len(batch) == _BATCH:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[_Job]) -> None:
+        with self._engine.begin() as connection:
+            if self._before_batch is not None:
+                self._before_batch(connection)
+            for job in batch:
+                try:
+                    job.result = job.work(connection)
+                except Refused as refused:  # raised before anything was written, so the batch may stand
+                    job.result = refused
+
+    def _one_by_one(self, batch: list[_Job]) -> None:
+        for job in batch:
+            try:
+                self._commit([job])
+            except Exception as error:  # noqa: BLE001
+                job.result = _told(error)
+
+
+def _told(error: Exception) -> Exception:
+    """Turn what the database did into what the caller is told."""
+    event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=driver_words(error))
+    if isinstance(error, DBAPIError):
+        return Unavailable("not_stored", "The request could not be stored. Please try again.", retry_after=5)
+    return error
+
+
+def driver_words(error: Exception) -> str | None:
+    """Give the driver's own words ("database or disk is full"), without the statement and its values."""
+    return str(error.orig)[:200] if isinstance(error, DBAPIError) and error.orig is not None else None
+
+
+def _resolve(batch: list[_Job]) -> None:
+    def hand_over() -> None:
+        for job in batch:
+            if job.future.done():  # the caller went away
+                continue
+            if isinstance(job.result, BaseException):
+                job.future.set_exception(job.result)
+            else:
+                job.future.set_result(job.result)
+
+    try:
+        batch[0].loop.call_soon_threadsafe(hand_over)
+    except RuntimeError:
+        # The event loop is closed: nobody waits any more. What was committed stays committed.
+        event(log, "outbox.nobody_waits", logging.WARNING, jobs=len(batch))
