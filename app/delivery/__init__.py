@@ -1,0 +1,1 @@
+"""Delivery: takes what is due from the outbox, calls Chaser, writes down what became of it."""

@@ -1,0 +1,95 @@
+"""What follows from an attempt: one pure function, from what is known to the next state.
+
+The bound it keeps: a callback is sent again only after an attempt that proves nothing was executed, or once after an
+unknown one where the site allows that. So second calls are never more than unknown outcomes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from app.outbox.callback import Status
+
+
+class Outcome(StrEnum):
+    """What an attempt came to."""
+
+    DELIVERED = "delivered"  # 200: Chaser has it
+    REFUSED = "refused"  # 404 and other 4xx: it will never do
+    ACCOUNT = "account"  # 401, 403: not the visitor's fault, nothing was executed
+    NOT_SENT = "not_sent"  # proved not executed
+    UNKNOWN = "unknown"  # it may have been executed
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a site wants its callbacks retried. ``schedule``: the waits after the first, second… attempt not sent."""
+
+    schedule: Sequence[timedelta]
+    on_unknown: Literal["resend_once", "hold"]
+    resend_after: timedelta = timedelta(seconds=60)
+    jitter: float = 0.2
+    longest_wait: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next state. ``due_at``: when to try again, None for never; ``reason``: a stable code for people."""
+
+    status: Status
+    due_at: datetime | None
+    reason: str | None
+    pause_account: bool = False
+
+
+def decide(
+    outcome: Outcome,
+    *,
+    history: Sequence[str],
+    give_up_at: datetime,
+    retry_after: float | None,
+    now: datetime,
+    random: float,
+    rules: Rules,
+) -> Decision:
+    """Decide what becomes of a callback.
+
+    ``history``: outcomes of the earlier attempts, oldest first. ``retry_after``: seconds Chaser asked for, if it did.
+    ``random``: from 0 up to 1, spreads the retries of many callbacks. Waiting never goes beyond ``give_up_at``.
+    """
+    if outcome is Outcome.DELIVERED:
+        return Decision(Status.DELIVERED, None, None)
+    if outcome is Outcome.REFUSED:
+        return Decision(Status.FAILED, None, "refused_by_chaser")
+    if outcome is Outcome.UNKNOWN:
+        return _unknown(history, give_up_at, now, rules)
+    if now >= give_up_at:
+        return Decision(Status.FAILED, None, "too_old")
+    if outcome is Outcome.ACCOUNT:
+        # Due at once: the account is paused, and the callback goes first when it is not any more.
+        return Decision(Status.QUEUED, now, "account_refused", pause_account=True)
+    wait = _wait(history, retry_after, random, rules)
+    return Decision(Status.QUEUED, min(now + wait, give_up_at), "not_sent")
+
+
+def _unknown(history: Sequence[str], give_up_at: datetime, now: datetime, rules: Rules) -> Decision:
+    if rules.on_unknown == "hold":
+        return Decision(Status.UNKNOWN, None, "waits_for_a_person")
+    if Outcome.UNKNOWN in history:
+        return Decision(Status.UNKNOWN, None, "resent_once_already")
+    due_at = now + rules.resend_after
+    if due_at >= give_up_at:
+        return Decision(Status.UNKNOWN, None, "too_old_to_resend")
+    return Decision(Status.UNKNOWN, due_at, "resend_once")
+
+
+def _wait(history: Sequence[str], retry_after: float | None, random: float, rules: Rules) -> timedelta:
+    earlier = sum(outcome == Outcome.NOT_SENT for outcome in history)
+    wait = rules.schedule[min(earlier, len(rules.schedule) - 1)]
+    if retry_after is not None:
+        # Chaser's word counts, but a mistaken day-long wait would lose the visitor. Clamped before it becomes a
+        # timedelta, which very large numbers don't fit into.
+        wait = max(wait, timedelta(seconds=min(retry_after, rules.longest_wait.total_seconds())))
+    return wait * (1 + rules.jitter * random)
