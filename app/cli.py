@@ -1,0 +1,114 @@
+"""The chaser-callback command."""
+
+import hashlib
+import secrets
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+import uvicorn
+
+from app.demo import run_demo
+from app.errors import Refused
+from app.logs import configure_logging
+from app.main import create_app
+from app.outbox.database import DatabaseUnusable
+from app.outbox.outbox import Outbox
+from app.settings import SettingsFaults, load_settings
+from app.simulator.command import run_simulator
+from app.version import VERSION
+
+_WRONG_SETTINGS = 2
+_UNUSABLE = 3
+
+cli = typer.Typer(
+    name="chaser-callback",
+    help="A visitor types a phone number on your site and is called back through Chaser.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="Keys for other services.", no_args_is_help=True)
+cli.add_typer(keys, name="api-key")
+
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+
+
+@cli.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@cli.command()
+def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run the service. Settings come from the environment and callback.toml."""
+    try:
+        settings = load_settings()
+    except SettingsFaults as faults:
+        _stop(_WRONG_SETTINGS, *faults.lines)
+    configure_logging()
+    try:
+        outbox = Outbox.open(settings.database_url)
+    except (DatabaseUnusable, Refused) as unusable:
+        _stop(_UNUSABLE, str(unusable))
+    config = uvicorn.Config(
+        create_app(settings, outbox=outbox),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # The true address is found by edge/client_address.py; uvicorn's own way believes the leftmost entry.
+        proxy_headers=False,
+        # Containers are killed ten seconds after SIGTERM: the delivery needs its share.
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run()
+
+
+@cli.command()
+def simulator(
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    service_url: Annotated[str, typer.Option(help="Where /shop takes the widget from.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Run a Chaser to develop against, with a page that shows calls as they ring."""
+    try:
+        run_simulator(host, port, service_url=service_url)
+    except OSError as error:
+        _stop(_UNUSABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
+
+
+@cli.command()
+def demo(port: Port = 8000, simulator_port: Port = 8001) -> None:
+    """Run the service and the simulator together, with everything in a temporary folder."""
+    raise typer.Exit(run_demo(port, simulator_port))
+
+
+@keys.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="Which service it is for, such as crm.")],
+    scopes: Annotated[str, typer.Option(help="What it may do, joined by commas.")] = "callbacks:write,callbacks:read",
+) -> None:
+    """Make a key: shown once, with the lines for the settings, which hold only its SHA-256."""
+    key = f"ccb_{secrets.token_urlsafe(32)}"
+    setting = f"API_KEYS__{name.upper()}"
+    typer.echo(f"{key}\n")
+    typer.echo(f"{setting}__SHA256={hashlib.sha256(key.encode()).hexdigest()}\n{setting}__SCOPES={scopes}")
+
+
+def _stop(code: int, *lines: str) -> NoReturn:
+    for line in lines:
+        typer.echo(line, err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command; the entry point of the package."""
+    sys.exit(cli())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Routes: thin HTTP between the edge, the intake and the outbox."""

@@ -1,0 +1,104 @@
+"""Errors however they are born: each is answered in the one shape of errors.py, without what was sent."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.errors import MEDIA_TYPE, FieldError, Refused, problem_response, refused_response
+from app.logs import event
+
+log = logging.getLogger(__name__)
+
+# What a field error of pydantic is called on the wire, where its own name is not clear enough.
+_CODES = {
+    "missing": "required",
+    "extra_forbidden": "unknown_field",
+    "string_pattern_mismatch": "wrong_form",
+    "string_too_long": "too_long",
+    "string_unicode": "not_unicode",
+    "timezone_aware": "timezone_missing",
+}
+_DETAILS = {
+    "required": "This field is needed.",
+    "unknown_field": "This field is not known here.",
+    "too_long": "This is too long.",
+    "timezone_missing": "Add a time zone, such as 2026-01-31T10:00:00+03:00.",
+}
+_HTTP = {
+    400: ("malformed", "The request can't be read: send one JSON object."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address doesn't take that method."),
+    413: ("too_large", "The body is too large: at most 16 KiB."),
+}
+
+
+class Problem(BaseModel):
+    """The shape of every refusal, for the OpenAPI document."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    errors: list[dict[str, str]] | None = None
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Name the refusals of an endpoint in the OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Register the handlers."""
+
+    @app.exception_handler(Refused)
+    async def _refused(request: Request, error: Refused) -> Response:
+        event(log, "http.refused", status=error.status, code=error.code, fields=[e.code for e in error.errors])
+        return refused_response(error, request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = error.errors()
+        if any(fault["type"] == "json_invalid" for fault in faults):
+            return _http_problem(request, 400)
+        event(log, "http.refused", status=422, code="invalid")
+        return problem_response(
+            422,
+            "invalid",
+            "Some values need correction: see errors.",
+            request_id=request.state.request_id,
+            errors=_field_errors(faults),
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        return _http_problem(request, error.status_code, error.headers)
+
+
+def _http_problem(request: Request, status: int, headers: Any = None) -> Response:
+    code, detail = _HTTP.get(status, (HTTPStatus(status).name.lower(), HTTPStatus(status).description))
+    response = problem_response(status, code, detail, request_id=request.state.request_id)
+    response.headers.update(headers or {})
+    return response
+
+
+def _field_errors(faults: Sequence[Any]) -> list[FieldError]:
+    errors: dict[str, FieldError] = {}
+    for fault in faults:
+        where = [str(step) for step in fault["loc"][1:2]]
+        if fault["type"] == "extra_forbidden":
+            where = []  # the name is the caller's own text
+        name = where[0] if where else "body"
+        code = _CODES.get(fault["type"], fault["type"])
+        # One line a field: a union reports each of its branches.
+        errors.setdefault(name, FieldError(name, code, _DETAILS.get(code, fault["msg"] + ".")))
+    return list(errors.values())
