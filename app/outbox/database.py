@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from app import logs
 
@@ -57,6 +58,11 @@ def open_database(url: str) -> Database:
         return _open_sqlite(url)
     engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=5)
     return Database(engine, engine, None)
+
+
+def driver_words(error: DBAPIError) -> str:
+    """Give the driver's own words ("database or disk is full") in one line, without the statement and its values."""
+    return " ".join(str(error.orig).split())[:200]
 
 
 def _open_sqlite(url: str) -> Database:

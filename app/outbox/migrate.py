@@ -7,7 +7,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import DatabaseUnusable
+from app.outbox.database import DatabaseUnusable, driver_words
 
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x4D494752
@@ -25,6 +25,6 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
     except DBAPIError as error:
         raise DatabaseUnusable(
-            f"DATABASE_URL: the database refused ({str(error.orig)[:200].strip()}): check that it runs, "
+            f"DATABASE_URL: the database refused ({driver_words(error)}): check that it runs, "
             "that the address is right and that this user may change tables"
         ) from None

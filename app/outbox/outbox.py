@@ -16,11 +16,11 @@ from app.logs import event
 from app.outbox import accepting, delivering
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
-from app.outbox.database import Database, open_database
+from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record
 from app.outbox.migrate import migrate
 from app.outbox.schema import attempts, callbacks, request_keys
-from app.outbox.writer import Writer, driver_words
+from app.outbox.writer import Writer
 
 log = logging.getLogger(__name__)
 

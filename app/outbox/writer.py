@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import Refused, Unavailable
 from app.logs import event
+from app.outbox.database import driver_words
 
 log = logging.getLogger(__name__)
 
@@ -114,15 +115,11 @@ class Writer:
 
 def _told(error: Exception) -> Exception:
     """Turn what the database did into what the caller is told."""
-    event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=driver_words(error))
+    cause = driver_words(error) if isinstance(error, DBAPIError) else None
+    event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=cause)
     if isinstance(error, DBAPIError):
         return Unavailable("not_stored", "The request could not be stored. Please try again.", retry_after=5)
     return error
-
-
-def driver_words(error: Exception) -> str | None:
-    """Give the driver's own words ("database or disk is full"), without the statement and its values."""
-    return str(error.orig)[:200] if isinstance(error, DBAPIError) and error.orig is not None else None
 
 
 def _resolve(batch: list[_Job]) -> None:

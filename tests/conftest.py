@@ -1,0 +1,36 @@
+"""Fixtures that every room of the tests uses."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.databases import PostgreSQL
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, which the service itself runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A real PostgreSQL server for the whole run, started when the first test asks for it."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        server = PostgreSQL(Path(folder) / "data")
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind, as the setting DATABASE_URL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/callbacks.db"
+    return request.getfixturevalue("postgresql").new_database()

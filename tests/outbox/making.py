@@ -1,0 +1,50 @@
+"""Callbacks as the intake would make them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from limits import parse_many
+
+from app.intake.accept import new_id
+from app.outbox.accepting import AcceptRules
+from app.outbox.callback import Callback
+from app.outbox.quotas import Quotas
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+_MANY = tuple(parse_many("1000/hour"))
+
+
+def callback(**changes: Any) -> Callback:
+    """A callback asked for at NOW, with what the test cares about changed."""
+    created_at = changes.get("created_at", NOW)
+    values: dict[str, Any] = {
+        "id": new_id(created_at),
+        "site": "shop",
+        "account": "4711",
+        "chaser_site_id": 12345,
+        "client_phone": "79161234567",
+        "phone_certain": True,
+        "manager_phone": None,
+        "planned_time": None,
+        "active_page": "https://shop.example/",
+        "client_ip": "203.0.113.7",
+        "message_on_ring": None,
+        "nwt_action": None,
+        "call_stack_start_hour": None,
+        "call_stack_interval": None,
+        "referrer": None,
+        "department": None,
+        "consent": {"version": "1"},
+        "api_key": None,
+        "client_bucket": "203.0.113.7",
+        "created_at": created_at,
+        "due_at": created_at,
+        "give_up_at": created_at + timedelta(hours=2),
+        "call_expected_at": created_at,
+    }
+    return Callback(**values | changes)
+
+
+def rules(quotas: Quotas | None = None) -> AcceptRules:
+    """The ordinary window of two minutes, and quotas that nothing reaches."""
+    return AcceptRules(timedelta(minutes=2), quotas or Quotas(_MANY, _MANY, _MANY, _MANY))

@@ -1,0 +1,159 @@
+"""Accepting: the same request again, the same phone again, the quotas; on both databases."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from limits import parse_many
+
+from app.errors import Invalid, TooMany
+from app.outbox.accepting import AcceptRules
+from app.outbox.callback import Callback, RequestKey
+from app.outbox.outbox import Outbox
+from app.outbox.quotas import Quotas
+from tests.outbox.making import NOW, callback, rules
+
+KEY = RequestKey("site:shop", "wish-1", "a" * 64)
+HOUR = timedelta(hours=1)
+
+
+async def test_an_accepted_callback_can_be_seen_by_its_id(outbox: Outbox) -> None:
+    wish = callback()
+    accepted = await outbox.accept(wish, None, rules())
+    assert (accepted.id, accepted.status, accepted.duplicate, accepted.replayed) == (wish.id, "queued", False, False)
+    glimpse = await outbox.glimpse(wish.id)
+    assert glimpse is not None
+    assert glimpse.status == "queued"
+    assert await outbox.glimpse("nobody") is None
+    assert await outbox.waiting() == 1
+
+
+async def test_the_same_key_with_the_same_request_is_the_same_callback_for_ever(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), KEY, rules())
+    again = await outbox.accept(callback(created_at=NOW + timedelta(days=30)), KEY, rules())
+    assert again.replayed
+    assert (again.id, again.status, again.created_at, again.call_expected_at, again.duplicate) == (
+        first.id,
+        first.status,
+        first.created_at,
+        first.call_expected_at,
+        first.duplicate,
+    )
+    assert await outbox.waiting() == 1
+
+
+async def test_the_same_key_with_another_request_is_refused(outbox: Outbox) -> None:
+    await outbox.accept(callback(), KEY, rules())
+    with pytest.raises(Invalid) as refused:
+        await outbox.accept(callback(), RequestKey(KEY.scope, KEY.key, "b" * 64), rules())
+    assert refused.value.code == "request_id_reused"
+    assert await outbox.waiting() == 1
+
+
+async def test_the_same_key_in_another_scope_is_another_key(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), KEY, rules())
+    other = await outbox.accept(callback(client_phone="79160000002"), RequestKey("key:crm", KEY.key, "b" * 64), rules())
+    assert other.id != first.id
+
+
+async def test_a_hundred_requests_at_once_with_one_key_make_one_callback(outbox: Outbox) -> None:
+    answers = await asyncio.gather(*(outbox.accept(callback(), KEY, rules()) for _ in range(100)))
+    assert len({answer.id for answer in answers}) == 1
+    assert sum(not answer.replayed for answer in answers) == 1
+    assert await outbox.waiting() == 1
+
+
+async def test_the_same_phone_within_the_window_is_the_same_callback(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=119)), None, rules())
+    assert (again.id, again.duplicate, again.replayed) == (first.id, True, False)
+    later = await outbox.accept(callback(created_at=NOW + timedelta(seconds=121)), None, rules())
+    assert (later.id != first.id, later.duplicate) == (True, False)
+
+
+async def test_the_key_of_a_duplicate_still_finds_it_after_the_window(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    duplicate = await outbox.accept(callback(created_at=NOW + timedelta(seconds=1)), KEY, rules())
+    repeated = await outbox.accept(callback(created_at=NOW + HOUR), KEY, rules())
+    assert (duplicate.id, repeated.id) == (first.id, first.id)
+    assert (repeated.duplicate, repeated.replayed) == (True, True)
+
+
+async def test_the_same_phone_on_another_site_is_another_callback(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    other = await outbox.accept(callback(site="blog"), None, rules())
+    assert other.id != first.id
+
+
+def small(name: str, limit: str) -> AcceptRules:
+    names = ("per_phone", "per_client", "per_client_phones", "per_site")
+    return rules(quotas=Quotas(**{each: tuple(parse_many(limit if each == name else "999/hour")) for each in names}))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "same", "other"),
+    [
+        ("per_phone", "quota_phone", {"client_bucket": "b{}"}, {"client_phone": "79169999999"}),
+        ("per_client", "quota_client", {"client_phone": "7916000000{}"}, {"client_bucket": "other"}),
+        ("per_client_phones", "quota_client_phones", {"client_phone": "7916000000{}"}, {"client_bucket": "other"}),
+        (
+            "per_site",
+            "quota_site",
+            {"client_phone": "7916000000{}", "client_bucket": "b{}"},
+            {"site": "blog"},
+        ),
+    ],
+)
+async def test_a_quota_counts_over_a_moving_window_and_says_how_long_to_wait(
+    outbox: Outbox, name: str, code: str, same: dict[str, str], other: dict[str, str]
+) -> None:
+    def wish(number: int, minutes: float, **changes: str) -> Callback:
+        values = {field: value.format(number) for field, value in same.items()} | changes
+        return callback(created_at=NOW + timedelta(minutes=minutes), **values)
+
+    three = small(name, "3/hour")
+    for number, minutes in enumerate((0, 10, 20)):
+        await outbox.accept(wish(number, minutes), None, three)
+    with pytest.raises(TooMany) as refused:
+        await outbox.accept(wish(4, 30), None, three)
+    assert (refused.value.code, refused.value.retry_after) == (code, 30 * 60)
+    assert await outbox.waiting() == 3, "a refused request leaves nothing behind"
+    await outbox.accept(wish(5, 31, **other), None, three)
+    await outbox.accept(wish(6, 61), None, three)
+
+
+async def test_of_several_limits_each_one_counts(outbox: Outbox) -> None:
+    daily = small("per_phone", "2/hour;3/day")
+    for hours in (0, 2, 4):
+        await outbox.accept(callback(created_at=NOW + hours * HOUR), None, daily)
+    with pytest.raises(TooMany) as refused:
+        await outbox.accept(callback(created_at=NOW + 6 * HOUR), None, daily)
+    assert refused.value.retry_after == (18 * HOUR).total_seconds()
+
+
+async def test_a_phone_already_counted_for_a_client_is_no_new_phone(outbox: Outbox) -> None:
+    two = small("per_client_phones", "2/hour")
+    for number in (1, 2):
+        await outbox.accept(callback(client_phone=f"7916000000{number}"), None, two)
+    await outbox.accept(callback(client_phone="79160000001", created_at=NOW + timedelta(minutes=5)), None, two)
+
+
+async def test_the_quotas_of_clients_leave_out_requests_with_an_api_key(outbox: Outbox) -> None:
+    one = small("per_client", "1/hour")
+    for number in range(3):
+        await outbox.accept(callback(client_phone=f"7916000000{number}", client_bucket=None), None, one)
+
+
+async def test_many_requests_at_once_for_one_phone_stop_exactly_at_the_cap(outbox: Outbox) -> None:
+    no_window = AcceptRules(timedelta(0), small("per_phone", "3/hour").quotas)
+    keys = (RequestKey("site:shop", f"k{number}", "a" * 64) for number in range(100))
+    answers = await asyncio.gather(*(outbox.accept(callback(), key, no_window) for key in keys), return_exceptions=True)
+    assert sum(isinstance(answer, TooMany) for answer in answers) == 97
+    assert await outbox.waiting() == 3
+
+
+async def test_times_come_back_as_they_were_written(outbox: Outbox) -> None:
+    exact = datetime(2026, 3, 29, 1, 59, 59, 123456, tzinfo=UTC)
+    await outbox.accept(callback(created_at=exact, call_expected_at=exact), KEY, rules())
+    again = await outbox.accept(callback(created_at=exact), KEY, rules())
+    assert (again.created_at, again.call_expected_at) == (exact, exact)

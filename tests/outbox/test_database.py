@@ -1,0 +1,124 @@
+"""Opening, migrating, locking; and what the writer does when the database can't take a write."""
+
+import asyncio
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+
+from app.errors import Unavailable
+from app.outbox.database import Database, DatabaseUnusable, open_database
+from app.outbox.migrate import migrate
+from app.outbox.outbox import Outbox
+from app.outbox.schema import metadata
+from app.outbox.writer import Writer
+from tests.outbox.making import callback, rules
+
+
+def test_the_migrations_make_the_tables_of_the_schema(database_url: str) -> None:
+    database = open_database(database_url)
+    migrate(database.writing)
+    migrate(database.writing)
+    with database.writing.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.close()
+
+
+def test_a_second_process_on_sqlite_is_refused_with_the_reason(tmp_path: Path) -> None:
+    first = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    try:
+        code = "import sys; from app.outbox.database import open_database; open_database(sys.argv[1])"
+        second = subprocess.run(
+            [sys.executable, "-c", code, f"sqlite:///{tmp_path}/callbacks.db"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "another process already works on" in second.stderr
+        assert "PostgreSQL" in second.stderr
+    finally:
+        first.close()
+    Outbox.open(f"sqlite:///{tmp_path}/callbacks.db").close()
+
+
+def test_sqlite_is_opened_durable(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/callbacks.db")
+    with database.writing.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+    with database.reading.connect() as connection, pytest.raises(Exception, match="readonly"):
+        connection.execute(text("CREATE TABLE t (a)"))
+    database.close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseUnusable, match="can't write in"):
+        open_database(f"sqlite:///{tmp_path}/file/callbacks.db")
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password() -> None:
+    with pytest.raises(DatabaseUnusable) as refused:
+        Outbox.open("postgresql+psycopg://user:hunter22@127.0.0.1:1/callbacks")
+    assert "hunter22" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def database(database_url: str) -> Database:
+    return open_database(database_url)
+
+
+async def test_work_that_breaks_takes_nobody_else_with_it(database: Database) -> None:
+    with database.writing.begin() as connection:
+        connection.execute(text("CREATE TABLE t (a INTEGER PRIMARY KEY)"))
+    writer = Writer(database.writing)
+
+    def insert(number: int, connection: Connection) -> None:
+        connection.execute(text("INSERT INTO t VALUES (:a)"), {"a": number})
+        if number == 7:
+            raise ValueError("seven")
+
+    works = [writer.run(partial(insert, number % 20)) for number in range(40)]
+    answers = await asyncio.gather(*works, return_exceptions=True)
+    assert sum(isinstance(answer, ValueError) for answer in answers) == 2
+    assert sum(isinstance(answer, Unavailable) for answer in answers) == 19, "each number a second time"
+    with database.reading.connect() as connection:
+        stored = [row.a for row in connection.execute(text("SELECT a FROM t ORDER BY a"))]
+    assert stored == [number for number in range(20) if number != 7]
+    writer.close()
+    database.close()
+
+
+async def test_a_database_that_refuses_writes_gives_503_and_is_used_again_once_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "callbacks.db"
+    outbox = Outbox.open(f"sqlite:///{path}")
+    await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1")))
+    with pytest.raises(Unavailable) as refused:
+        for number in range(400):
+            await outbox.accept(callback(client_phone=f"7916{number:07}", active_page="x" * 2000), None, rules())
+    assert (refused.value.code, refused.value.status) == ("not_stored", 503)
+    await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1000000")))
+    accepted = await outbox.accept(callback(client_phone="79169999999"), None, rules())
+    assert await outbox.glimpse(accepted.id) is not None
+    outbox.close()
+
+
+async def test_everything_that_waits_is_written_before_closing(database_url: str) -> None:
+    outbox = Outbox.open(database_url)
+    waiting = [
+        asyncio.ensure_future(outbox.accept(callback(client_phone=f"7916{number:07}"), None, rules()))
+        for number in range(50)
+    ]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(outbox.close)
+    assert len(await asyncio.gather(*waiting)) == 50
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM callbacks")).scalar() == 50
+    engine.dispose()

@@ -1,0 +1,134 @@
+"""Claims, leases, records: a callback is in one pair of hands at a time, on both databases."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from app.outbox.callback import Status
+from app.outbox.delivering import Claim, Record
+from app.outbox.outbox import Outbox
+from tests.outbox.making import NOW, callback, rules
+
+LEASE = NOW + timedelta(seconds=40)
+SECOND = timedelta(seconds=1)
+
+
+def result(status: Status = Status.DELIVERED, outcome: str = "delivered", **changes: Any) -> Record:
+    values: dict[str, Any] = {"due_at": None, "reason": None, "http_status": 200, "duration_ms": 12}
+    return Record(status=status, outcome=outcome, **(values | {"detail": None, "answer": "{}"} | changes))
+
+
+async def accept(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
+    wishes = [callback(**({"client_phone": f"7916{number:07}"} | changes)) for number in range(count)]
+    await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes))
+    return [wish.id for wish in wishes]
+
+
+async def status(outbox: Outbox, callback_id: str) -> str | None:
+    glimpse = await outbox.glimpse(callback_id)
+    return glimpse and glimpse.status
+
+
+async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
+    values: dict[str, Any] = {"now": NOW, "lease_until": LEASE, "paused": ()}
+    return await outbox.claim_due(limit=limit, **(values | changes))
+
+
+async def test_a_claim_carries_every_parameter_of_the_call(outbox: Outbox) -> None:
+    wish = callback(
+        manager_phone="74951234567",
+        planned_time=NOW + timedelta(hours=1),
+        message_on_ring="Звонок",
+        nwt_action="always_call",
+        call_stack_start_hour=10,
+        call_stack_interval=0,
+        referrer="https://search.example/",
+    )
+    await outbox.accept(wish, None, rules())
+    (taken,) = await claim(outbox)
+    assert taken.parameters == {
+        "site_id": 12345,
+        "client_phone": "79161234567",
+        "manager_phone": "74951234567",
+        "planned_time": NOW + timedelta(hours=1),
+        "active_page": "https://shop.example/",
+        "client_ip": "203.0.113.7",
+        "message_on_ring": "Звонок",
+        "nwt_action": "always_call",
+        "call_stack_start_hour": 10,
+        "call_stack_interval": 0,
+        "referrer": "https://search.example/",
+    }
+    assert (taken.number, taken.history, taken.account) == (1, (), "4711")
+
+
+async def test_nothing_is_claimed_twice_by_claims_at_once(outbox: Outbox) -> None:
+    ids = await accept(outbox, 40)
+    taken = [one for claims in await asyncio.gather(*(claim(outbox, 7) for _ in range(8))) for one in claims]
+    assert sorted(one.callback_id for one in taken) == sorted(ids)
+
+
+async def test_what_is_not_due_yet_or_of_a_paused_account_stays(outbox: Outbox) -> None:
+    await accept(outbox, due_at=NOW + SECOND)
+    assert await claim(outbox) == []
+    assert len(await claim(outbox, now=NOW + SECOND, paused=("4712",))) == 1
+    await accept(outbox, client_phone="79169999999")
+    assert await claim(outbox, paused=("4711",)) == []
+
+
+async def test_a_recorded_claim_is_over(outbox: Outbox) -> None:
+    (wish,) = await accept(outbox)
+    (taken,) = await claim(outbox)
+    assert await status(outbox, wish) == "sending"
+    assert await outbox.record(taken, result(), NOW)
+    assert await status(outbox, wish) == "delivered"
+    assert not await outbox.record(taken, result(Status.FAILED), NOW), "the token is spent"
+    assert await outbox.abandoned(NOW + timedelta(days=1), at_start=False) == []
+
+
+async def test_a_later_attempt_knows_the_outcomes_of_the_earlier_ones(outbox: Outbox) -> None:
+    await accept(outbox)
+    for number in range(1, 4):
+        (taken,) = await claim(outbox, now=NOW + number * SECOND)
+        assert taken.number == number
+        await outbox.record(taken, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
+    (last,) = await claim(outbox, now=NOW + 9 * SECOND)
+    assert last.history == ("not_sent",) * 3
+
+
+async def test_a_worker_that_overslept_its_lease_changes_nothing(outbox: Outbox) -> None:
+    (wish,) = await accept(outbox)
+    (slept,) = await claim(outbox)
+    assert await outbox.abandoned(LEASE, at_start=False) == [], "the lease still holds"
+    (found,) = await outbox.abandoned(LEASE + SECOND, at_start=False)
+    assert (found.callback_id, found.number, found.history, found.token) == (wish, 1, (), slept.token)
+    due_at = LEASE + timedelta(seconds=60)
+    assert await outbox.record(found, result(Status.UNKNOWN, "unknown", due_at=due_at), LEASE + SECOND)
+    (again,) = await claim(outbox, now=due_at)
+    assert again.history == ("unknown",)
+    assert not await outbox.record(slept, result(), due_at)
+    assert await status(outbox, wish) == "sending"
+
+
+async def test_too_old_becomes_failed_and_an_unknown_one_is_not_sent_again(outbox: Outbox) -> None:
+    old, unknown = await accept(outbox, 2, give_up_at=NOW + SECOND)
+    claims = {one.callback_id: one for one in await claim(outbox)}
+    await outbox.record(claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
+    await outbox.record(claims[unknown], result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND), NOW)
+    assert await outbox.expire(NOW) == []
+    assert await outbox.expire(NOW + SECOND) == [old]
+    assert [await status(outbox, each) for each in (old, unknown)] == ["failed", "unknown"]
+    assert await claim(outbox, now=NOW + timedelta(days=1)) == []
+
+
+async def test_erasing_takes_the_personal_data_of_what_is_over_and_nothing_else(outbox: Outbox) -> None:
+    over, waiting = await accept(outbox, 2)
+    claims = {one.callback_id: one for one in await claim(outbox)}
+    await outbox.record(claims[over], result(answer="called 79160000000"), NOW)
+    await outbox.record(claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
+    assert await outbox.erase(NOW) == 0, "not older than this"
+    assert await outbox.erase(NOW + SECOND) == 1
+    assert await outbox.erase(NOW + SECOND) == 0, "once is enough"
+    (still,) = await claim(outbox)
+    assert (still.callback_id, still.parameters["client_phone"]) == (waiting, "79160000001")
+    assert await status(outbox, over) == "delivered"
