@@ -20,6 +20,13 @@ log = logging.getLogger(__name__)
 # "the WAL-reset bug"). We have one writing connection; the warning is for whoever opens the file with another tool.
 _WAL_RESET_FIXED = (3, 51, 3)
 _POSTGRES_ACCEPT_LOCK = 0x43484153
+# A replica that is stopped in the middle of a transaction must not keep the others waiting: the server ends it. And a
+# server that hangs, or a network that swallows packets, becomes an error that can be told.
+_POSTGRES = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "options": "-c idle_in_transaction_session_timeout=5000 -c statement_timeout=10000",
+}
 
 
 class DatabaseUnusable(Exception):
@@ -56,8 +63,8 @@ def open_database(url: str) -> Database:
     """Open the database at a URL as settings give it. Raises DatabaseUnusable."""
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url)
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=5)
-    return Database(engine, engine, None)
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=5, connect_args=_POSTGRES)
+    return Database(engine, engine.execution_options(postgresql_readonly=True), None)
 
 
 def driver_words(error: DBAPIError) -> str:

@@ -1,19 +1,22 @@
 """SQL of delivering: claim what is due, record what became of it, find what a dead process left behind.
 
 A claim writes the attempt down before the first byte leaves. Whoever records must still hold the claim: the token of
-the lease is compared, so a worker that overslept changes nothing.
+the lease is compared, so a worker that overslept changes nothing. Each function may run again after a connection was
+lost during its commit, when nobody knows whether it was executed: it then finds what it did the first time.
 """
 
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
 from app.outbox.callback import Status
 from app.outbox.schema import attempts, callbacks
+
+# Nothing is ever due later than the longest wait. What seems to be was written before the clock was set back.
+CLOCK_WAS_SET_BACK = timedelta(minutes=30)
 
 # The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
 _PARAMETERS = (
@@ -63,22 +66,32 @@ class Record:
 
 
 def claim_due(
-    connection: Connection, now: datetime, lease_until: datetime, limit: int, paused: Collection[str] = ()
+    connection: Connection, now: datetime, lease: timedelta, token: str, limit: int, paused: Collection[str] = ()
 ) -> list[Claim]:
-    """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts."""
+    """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts.
+
+    ``token`` is new for every claiming: it names the claims made by it. ``lease``: how long they are held.
+    """
+    mine = _leased(connection, callbacks.c.lease_token == token, limit)
+    if mine:
+        return mine
     due = (
         select(callbacks)
-        .where(callbacks.c.due_at <= now, callbacks.c.account.not_in(paused))
+        .where(
+            or_(callbacks.c.due_at <= now, callbacks.c.due_at > now + CLOCK_WAS_SET_BACK),
+            callbacks.c.account.not_in(paused),
+        )
         .order_by(callbacks.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     rows = connection.execute(due).all()
     histories = _histories(connection, [row.id for row in rows])
+    lease_until = _lease_clock(connection, now) + lease
     claims = []
     for row in rows:
         history = histories.get(row.id, ())
-        claim = _claim(row, str(uuid.uuid4()), len(history) + 1, history)
+        claim = _claim(row, token, len(history) + 1, history)
         connection.execute(
             update(callbacks)
             .where(callbacks.c.id == row.id)
@@ -97,18 +110,10 @@ def claim_due(
 
 
 def abandoned(connection: Connection, now: datetime | None, limit: int = 100) -> list[Claim]:
-    """Give claims whose worker is gone: the lease ran out before ``now``; None: all, no other process can be alive."""
-    left = select(callbacks).where(callbacks.c.lease_until.is_not(None))
-    if now is not None:
-        left = left.where(callbacks.c.lease_until < now)
-    rows = connection.execute(left.order_by(callbacks.c.lease_until).limit(limit)).all()
-    histories = _histories(connection, [row.id for row in rows])
-    # The last attempt has no outcome yet: it is the one under way, not history.
-    return [
-        _claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1])
-        for row in rows
-        if histories.get(row.id)
-    ]
+    """Give claims whose worker is gone: the lease has run out by ``now``; None: all, no other process can be alive."""
+    if now is None:
+        return _leased(connection, callbacks.c.lease_until.is_not(None), limit)
+    return _leased(connection, callbacks.c.lease_until < _lease_clock(connection, now), limit)
 
 
 def record(connection: Connection, claim: Claim, result: Record, now: datetime) -> bool:
@@ -126,7 +131,7 @@ def record(connection: Connection, claim: Claim, result: Record, now: datetime) 
         )
     )
     if changed.rowcount != 1:
-        return False
+        return _is_recorded(connection, claim, result)
     connection.execute(
         update(attempts)
         .where(attempts.c.callback_id == claim.callback_id, attempts.c.number == claim.number)
@@ -157,6 +162,29 @@ def expire(connection: Connection, now: datetime) -> list[str]:
         .values(due_at=None, reason="too_old_to_resend", updated_at=now)
     )
     return gone
+
+
+def _leased(connection: Connection, which: ColumnElement[bool], limit: int) -> list[Claim]:
+    leased = select(callbacks).where(callbacks.c.lease_until.is_not(None), which)
+    rows = connection.execute(leased.order_by(callbacks.c.lease_until).limit(limit)).all()
+    histories = _histories(connection, [row.id for row in rows])
+    # The last attempt has no outcome yet: it is the one under way, not history.
+    return [_claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1]) for row in rows]
+
+
+def _is_recorded(connection: Connection, claim: Claim, result: Record) -> bool:
+    """Tell whether this very result is what stands there."""
+    attempt = (attempts.c.callback_id == claim.callback_id) & (attempts.c.number == claim.number)
+    columns = (attempts.c.outcome, attempts.c.http_status, attempts.c.duration_ms, attempts.c.detail)
+    row = connection.execute(select(*columns).where(attempt)).one_or_none()
+    return row is not None and row == (result.outcome, result.http_status, result.duration_ms, result.detail)
+
+
+def _lease_clock(connection: Connection, now: datetime) -> datetime:
+    """Give the time that leases go by: on PostgreSQL the server's, since the clocks of replicas differ."""
+    if connection.dialect.name != "postgresql":
+        return now
+    return connection.execute(select(func.clock_timestamp())).scalar_one()  # type: ignore[no-any-return]
 
 
 def _histories(connection: Connection, ids: Collection[str]) -> dict[str, tuple[str, ...]]:

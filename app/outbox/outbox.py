@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -63,10 +64,11 @@ class Outbox:
         """Give what anybody who knows the id may see, or None."""
         return await self._read(partial(_glimpse, callback_id=callback_id))
 
-    async def claim_due(self, now: datetime, lease_until: datetime, limit: int, paused: Collection[str]) -> list[Claim]:
-        """Take up to ``limit`` callbacks that are due. See delivering.claim_due."""
+    async def claim_due(self, now: datetime, lease: timedelta, limit: int, paused: Collection[str]) -> list[Claim]:
+        """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See delivering.claim_due."""
+        token = str(uuid.uuid4())
         return await self._write(
-            partial(delivering.claim_due, now=now, lease_until=lease_until, limit=limit, paused=paused)
+            partial(delivering.claim_due, now=now, lease=lease, token=token, limit=limit, paused=paused)
         )
 
     async def record(self, claim: Claim, result: Record, now: datetime) -> bool:
@@ -74,9 +76,14 @@ class Outbox:
         return await self._write(partial(delivering.record, claim=claim, result=result, now=now))
 
     async def abandoned(self, now: datetime, *, at_start: bool) -> list[Claim]:
-        """Give claims that a dead process left. Where only one process can be, at its start that is all of them."""
-        everything = at_start and self._database.one_process
-        return await self._read(partial(delivering.abandoned, now=None if everything else now))
+        """Give claims that a dead process left.
+
+        Where only one process can be, those are all that stand at its start, and none later: no clock is asked.
+        Elsewhere those whose lease has run out.
+        """
+        if self._database.one_process and not at_start:
+            return []
+        return await self._read(partial(delivering.abandoned, now=None if self._database.one_process else now))
 
     async def expire(self, now: datetime) -> list[str]:
         """Give up what has waited too long; returns the ids of what failed by that."""
@@ -126,10 +133,12 @@ _WAITING = select(func.count()).where(callbacks.c.due_at.is_not(None))
 
 
 def _glimpse(connection: Connection, callback_id: str) -> Glimpse | None:
-    row = connection.execute(
-        select(callbacks.c.id, callbacks.c.status, callbacks.c.call_expected_at).where(callbacks.c.id == callback_id)
-    ).one_or_none()
-    return None if row is None else Glimpse(row.id, row.status, row.call_expected_at)
+    seen = select(callbacks.c.status, callbacks.c.call_expected_at)
+    row = connection.execute(seen.where(callbacks.c.id == callback_id)).one_or_none()
+    if row is None:
+        alias = (request_keys.c.scope == accepting.ALIAS) & (request_keys.c.key == callback_id)
+        row = connection.execute(seen.join(request_keys).where(alias)).one_or_none()
+    return None if row is None else Glimpse(callback_id, row.status, row.call_expected_at)
 
 
 def _erase(connection: Connection, before: datetime) -> int:

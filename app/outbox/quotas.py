@@ -15,6 +15,9 @@ from app.errors import TooMany
 from app.outbox.callback import Callback
 from app.outbox.schema import callbacks
 
+_INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what was exactly an hour ago
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
 Limits = tuple[RateLimitItem, ...]
 
 
@@ -41,8 +44,10 @@ def check_quotas(connection: Connection, callback: Callback, quotas: Quotas) -> 
     for code, limits, newest in _queries(callback, quotas):
         for limit in limits:
             window = timedelta(seconds=limit.get_expiry())
-            since = callback.created_at - window
-            reached = connection.execute(newest(since).offset(limit.amount - 1).limit(1)).scalar_one_or_none()
+            # Times after now were written before the clock was set back. They don't count, or somebody would wait
+            # longer than the window; but the clocks of replicas may differ by a little.
+            within = (callback.created_at - window + _INSTANT, callback.created_at + _CLOCKS_DIFFER)
+            reached = connection.execute(newest(within).offset(limit.amount - 1).limit(1)).scalar_one_or_none()
             if reached is not None:
                 wait = min(reached + window - callback.created_at, window)
                 raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
@@ -66,9 +71,9 @@ class _Newest:
     which: ColumnElement[bool]
     each_phone_once: bool = False
 
-    def __call__(self, since: datetime) -> Select[datetime]:
+    def __call__(self, within: tuple[datetime, datetime]) -> Select[datetime]:
         created_at = callbacks.c.created_at
-        counted = self.which & (created_at > since)
+        counted = self.which & created_at.between(*within)
         if not self.each_phone_once:
             return select(created_at).where(counted).order_by(created_at.desc())
         last = func.max(created_at, type_=created_at.type)

@@ -119,6 +119,7 @@ request_keys = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("answer", JSON, nullable=False),  # what was answered the first time, to be answered again
     Index("ix_request_keys_created_at", "created_at"),
     Index("ix_request_keys_callback_id", "callback_id"),
 )

@@ -1,16 +1,19 @@
 """Group commit: one thread writes, and what has gathered while it wrote shares the next commit.
 
 A piece of work is a function of the connection. It must be repeatable: when one piece of a batch breaks, the batch is
-rolled back and every piece is run again in a transaction of its own, so that no piece suffers for another.
+rolled back and every piece is run again in a transaction of its own, so that no piece suffers for another; and when
+the connection is lost during a commit, nobody knows whether it was executed, and the work runs again as well.
 """
 
 import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -25,6 +28,7 @@ Work = Callable[[Connection], Any]
 
 _BATCH = 256
 _WAITING = 10_000
+_PAUSE = 0.1
 
 
 class _Job:
@@ -40,10 +44,14 @@ class _Job:
 class Writer:
     """The only writer of the database in this process."""
 
-    def __init__(self, engine: Engine, *, before_batch: Work | None = None) -> None:
-        """Start the thread. ``before_batch`` runs first in every transaction, such as to take a lock."""
+    def __init__(self, engine: Engine, *, before_batch: Work | None = None, patience: float = 5.0) -> None:
+        """Start the thread. ``before_batch`` runs first in every transaction, such as to take a lock.
+
+        ``patience``: seconds for which a server that is away is tried again before the waiting callers are told.
+        """
         self._engine = engine
         self._before_batch = before_batch
+        self._patience = patience
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, name="outbox-writer")
         self._thread.start()
@@ -71,13 +79,10 @@ class Writer:
         while True:
             batch, ending = self._gather()
             if batch:
-                try:
-                    self._commit(batch)
-                except Exception as error:  # noqa: BLE001  # the thread must outlive any work
-                    if len(batch) == 1:
-                        batch[0].result = _told(error)
-                    else:
-                        self._one_by_one(batch)
+                error = self._attempt(batch)
+                if error is not None and len(batch) > 1 and not _lost(error):
+                    for job in batch:
+                        self._attempt([job])
                 _resolve(batch)
             if ending:
                 return
@@ -95,6 +100,23 @@ class Writer:
                 return batch, False
         return batch, True
 
+    def _attempt(self, batch: list[_Job]) -> Exception | None:
+        """Run a batch, again and again while the server is away for a moment; give each job its result."""
+        patient_until = time.monotonic() + self._patience
+        while True:
+            try:
+                self._commit(batch)
+            except Exception as error:  # noqa: BLE001  # the thread must outlive any work
+                if _lost(error) and time.monotonic() < patient_until:
+                    # Perhaps the commit was executed and its answer lost: work finds what it did the first time.
+                    time.sleep(_PAUSE)
+                    continue
+                told = _told(error)
+                for job in batch:
+                    job.result = told
+                return error
+            return None
+
     def _commit(self, batch: list[_Job]) -> None:
         with self._engine.begin() as connection:
             if self._before_batch is not None:
@@ -105,12 +127,10 @@ class Writer:
                 except Refused as refused:  # raised before anything was written, so the batch may stand
                     job.result = refused
 
-    def _one_by_one(self, batch: list[_Job]) -> None:
-        for job in batch:
-            try:
-                self._commit([job])
-            except Exception as error:  # noqa: BLE001
-                job.result = _told(error)
+
+def _lost(error: Exception) -> bool:
+    """Tell whether an error says that the server is away, or has thrown us out, rather than that the work is wrong."""
+    return isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.OperationalError)
 
 
 def _told(error: Exception) -> Exception:

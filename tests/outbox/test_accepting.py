@@ -1,6 +1,7 @@
 """Accepting: the same request again, the same phone again, the quotas; on both databases."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -157,3 +158,42 @@ async def test_times_come_back_as_they_were_written(outbox: Outbox) -> None:
     await outbox.accept(callback(created_at=exact, call_expected_at=exact), KEY, rules())
     again = await outbox.accept(callback(created_at=exact), KEY, rules())
     assert (again.created_at, again.call_expected_at) == (exact, exact)
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+async def test_an_insert_whose_commit_got_lost_is_recognised_as_our_own(outbox: Outbox, key: RequestKey | None) -> None:
+    wish = callback()
+    first = await outbox.accept(wish, key, rules())
+    assert await outbox.accept(wish, key, rules()) == first
+    assert await outbox.waiting() == 1
+
+
+async def test_after_the_clock_was_set_back_nobody_waits_longer_than_the_window(outbox: Outbox) -> None:
+    once = small("per_phone", "1/hour")
+    await outbox.accept(callback(created_at=NOW + timedelta(hours=5)), None, once)
+    await outbox.accept(callback(created_at=NOW), None, once)
+    with pytest.raises(TooMany) as refused:
+        await outbox.accept(callback(created_at=NOW + timedelta(minutes=3)), None, once)
+    assert refused.value.retry_after == 57 * 60
+
+
+async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_is_phoned_twice(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    asked_at = NOW + timedelta(seconds=30)
+    stranger = callback(created_at=asked_at, call_expected_at=asked_at, client_bucket="198.51.100.1")
+    answer = await outbox.accept(stranger, KEY, rules())
+    assert (answer.id, answer.created_at, answer.call_expected_at) == (stranger.id, asked_at, asked_at)
+    assert (answer.status, answer.duplicate) == ("queued", False)
+    assert await outbox.waiting() == 1
+    glimpse = await outbox.glimpse(answer.id)
+    assert glimpse is not None
+    assert (glimpse.id, glimpse.status) == (stranger.id, "queued")
+    again = await outbox.accept(callback(created_at=NOW + HOUR, client_bucket="198.51.100.1"), KEY, rules())
+    assert again == replace(answer, replayed=True)
+    assert first.id != answer.id
+
+
+async def test_a_service_with_a_key_is_told_of_the_duplicate_it_made(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    again = await outbox.accept(callback(client_bucket=None, created_at=NOW + timedelta(seconds=1)), None, rules())
+    assert (again.id, again.duplicate) == (first.id, True)
