@@ -1,0 +1,52 @@
+"""The folder app/chaser as a package that could be lifted out."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import app.chaser
+from app.chaser import errors
+
+MODULES = sorted(Path(app.chaser.__file__).parent.glob("*.py"))
+ALLOWED = {"httpx2", "pydantic"}
+
+
+def imports_of(module: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).partition(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 1
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_nothing_of_the_service_is_imported(module: Path):
+    import sys
+
+    assert imports_of(module) <= set(sys.stdlib_module_names) | ALLOWED
+
+
+def test_the_names_the_package_gives_are_there_and_sorted():
+    assert app.chaser.__all__ == sorted(app.chaser.__all__)
+    for name in app.chaser.__all__:
+        assert hasattr(app.chaser, name)
+
+
+def test_the_tree_in_the_documentation_is_the_tree_of_the_errors():
+    kinds = {kind: kind.__bases__[0] for _, kind in inspect.getmembers(errors, inspect.isclass)}
+    drawn = re.findall(r"^( *[*x+]) (\w+)", inspect.getdoc(errors) or "", re.MULTILINE)
+    parents: dict[str, str] = {}
+    above: dict[str, str] = {}
+    for mark, name in drawn:
+        depth = "*x+".index(mark.strip())
+        above[depth] = name
+        parents[name] = above.get(depth - 1, "Exception")
+    assert parents == {kind.__name__: base.__name__ for kind, base in kinds.items()}
+    assert set(parents) <= set(app.chaser.__all__)
