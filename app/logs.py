@@ -89,10 +89,8 @@ def _without_clashes(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
 
 
-def mask_phone(digits: str | None) -> str | None:
-    """Give a telephone number as logs may show it: ``+7916***4567``; of a short one, less than half its digits."""
-    if digits is None:
-        return None
-    if len(digits) < 10:
-        return f"+{digits[:2]}***"
-    return f"+{digits[:4]}***{digits[-4:]}"
+def mask_phone(digits: str) -> str:
+    """Give a number as logs may show it: `79161234567` as `+7916***4567`, fewer than 11 digits half hidden or more."""
+    bare = digits.removeprefix("+")
+    shown = 4 if len(bare) >= 11 else len(bare) // 4
+    return f"+{bare[:shown]}***{bare[len(bare) - shown :]}"

@@ -99,8 +99,8 @@ class Worker:
         """Claim for every free place until nothing is due, then wait for more."""
         free = self._rules.concurrency - len(self._calls)
         now = self._clock()
-        lease_until = now + self._rules.timeout + _LEASE_MARGIN
-        claims = await self._outbox.claim_due(now, lease_until, free, self._accounts.paused) if free else []
+        lease = self._rules.timeout + _LEASE_MARGIN
+        claims = await self._outbox.claim_due(now, lease, free, self._accounts.paused) if free else []
         for claim in claims:
             call = asyncio.create_task(self._attempt(claim))
             self._calls[call] = claim
@@ -152,7 +152,7 @@ class Worker:
             http_status=happened.http_status,
             duration_ms=round(happened.duration * 1000),
             detail=happened.detail,
-            answer=happened.answer.replace("\0", "\ufffd") or None,
+            answer=happened.answer or None,
         )
         held = await self._keep_recording(claim, result)
         event(

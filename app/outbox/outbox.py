@@ -32,9 +32,10 @@ _FINISHED = (Status.DELIVERED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN)
 class Outbox:
     """Everything that is written down. Methods raise Unavailable when the database can't take or tell it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, patience: float = 5.0) -> None:
+        """Work on an open database with its tables. ``patience`` in seconds: see Writer."""
         self._database = database
-        self._writer = Writer(database.writing, before_batch=database.before_batch)
+        self._writer = Writer(database.writing, before_batch=database.before_batch, patience=patience)
         self._bell = asyncio.Event()
 
     @classmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 
 from app.errors import Unavailable
 from app.outbox.database import Database, DatabaseUnusable, open_database
@@ -17,6 +17,7 @@ from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
 from app.outbox.writer import Writer
+from tests.databases import PostgreSQL
 from tests.outbox.making import callback, rules
 
 
@@ -99,13 +100,50 @@ async def test_a_database_that_refuses_writes_gives_503_and_is_used_again_once_i
     path = tmp_path / "callbacks.db"
     outbox = Outbox.open(f"sqlite:///{path}")
     await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1")))
-    with pytest.raises(Unavailable) as refused:
-        for number in range(400):
-            await outbox.accept(callback(client_phone=f"7916{number:07}", active_page="x" * 2000), None, rules())
-    assert (refused.value.code, refused.value.status) == ("not_stored", 503)
+    wishes = [callback(client_phone=f"7916{number:07}", active_page="x" * 2000) for number in range(400)]
+    answers = await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Unavailable)]
+    assert {(answer.code, answer.status) for answer in refused} == {("not_stored", 503)}
+    assert await outbox.waiting() == 400 - len(refused)
     await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1000000")))
     accepted = await outbox.accept(callback(client_phone="79169999999"), None, rules())
     assert await outbox.glimpse(accepted.id) is not None
+    outbox.close()
+
+
+async def test_a_server_that_throws_us_out_during_a_commit_costs_nobody_their_request(postgresql: PostgreSQL) -> None:
+    database = open_database(postgresql.new_database())
+    migrate(database.writing)
+    thrown_out = []
+
+    def throw_out(connection: Connection) -> None:
+        if len(thrown_out) < 2:
+            thrown_out.append(connection.scalar(text("SELECT pg_backend_pid()")))
+            with database.reading.connect() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": thrown_out[-1]})
+
+    event.listen(database.writing, "commit", throw_out)
+    outbox = Outbox(database)
+    wishes = [callback(client_phone=f"7916{number:07}") for number in range(20)]
+    answers = await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes))
+    assert [answer.id for answer in answers] == [wish.id for wish in wishes]
+    assert not any(answer.duplicate for answer in answers)
+    assert await outbox.waiting() == 20
+    assert len(thrown_out) == 2
+    outbox.close()
+
+
+async def test_a_server_that_stays_away_is_told_as_503_after_some_patience(tmp_path: Path) -> None:
+    server = PostgreSQL(tmp_path / "data")
+    database = open_database(server.new_database())
+    migrate(database.writing)
+    outbox = Outbox(database, patience=0.5)
+    server.stop()
+    with pytest.raises(Unavailable) as refused:
+        await outbox.accept(callback(), None, rules())
+    assert refused.value.code == "not_stored"
+    with pytest.raises(Unavailable):
+        await outbox.glimpse("x")
     outbox.close()
 
 
