@@ -1,0 +1,1 @@
+"""A Chaser telephony API to develop and test against; imports nothing of this project outside this folder."""

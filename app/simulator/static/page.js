@@ -1,0 +1,102 @@
+/** The live page: a stream of changes in, cards and a list of requests out. */
+import * as card from "./card.js";
+import * as controls from "./controls.js";
+import * as format from "./format.js";
+
+const MOST_CARDS = 100;
+const $ = (id) => document.getElementById(id);
+const cards = new Map();
+let epoch = null;
+
+function live(on) {
+  $("live").classList.toggle("on", on);
+  $("live-text").textContent = on ? "Live" : "Looking for the simulator";
+}
+
+function showCall(call) {
+  let element = cards.get(call.seq);
+  if (!element) {
+    element = card.create($("card"), call, controls.goTo);
+    cards.set(call.seq, element);
+    const older = [...cards.keys()].filter((seq) => seq < call.seq);
+    $("calls").insertBefore(element, older.length ? cards.get(Math.max(...older)) : null);
+  }
+  card.update(element, call, controls.now());
+}
+
+function showCounts(counts) {
+  const words = [
+    ["ringing", "ringing"], ["queued", "queued"], ["lead", counts.lead === 1 ? "lead" : "leads"],
+    ["success", "answered"], ["failed", "missed"],
+  ];
+  $("counts").textContent = words.filter(([name]) => counts[name]).map(([name, word]) => `${counts[name]} ${word}`).join(" · ");
+  $("clear").hidden = counts.requests === 0;
+  $("empty").hidden = counts.calls > 0;
+  document.title = counts.ringing ? `(${counts.ringing}) ringing · Chaser simulator` : "Chaser simulator";
+}
+
+function showRequests(requests, timeZone) {
+  $("requests").hidden = requests.length === 0;
+  const rows = requests.toReversed().map((request) => {
+    const row = document.createElement("tr");
+    const happened = [
+      request.executed ? `call no. ${request.call}` : "",
+      request.fault ? `scripted fault: ${request.fault}` : "",
+      request.message,
+    ];
+    const cells = [
+      format.time(request.received_at, timeZone),
+      `${request.method} ${request.path}`,
+      request.status ?? "none",
+      happened.filter(Boolean).join(", "),
+    ];
+    for (const text of cells) row.insertCell().textContent = text;
+    row.cells[2].classList.toggle("bad", bad(request));
+    return row;
+  });
+  $("request-rows").replaceChildren(...rows);
+  const last = requests.at(-1);
+  if (!last) return;
+  $("last-request").textContent = `last: ${last.status ?? "no answer"}${last.message ? `, ${last.message}` : ""}`;
+  $("last-request").classList.toggle("bad", bad(last));
+}
+
+function bad(request) {
+  return request.status === null || request.status >= 400;
+}
+
+function say(calls) {
+  const call = calls.at(-1);
+  if (call) $("said").textContent = `${format.phone(call.client_phone)}: ${card.stateText(call, call.result ?? call.state, controls.now())}`;
+}
+
+function forget() {
+  cards.clear();
+  $("calls").replaceChildren();
+}
+
+function trim() {
+  for (const [seq, element] of cards) {
+    if (cards.size <= MOST_CARDS) break;
+    element.remove();
+    cards.delete(seq);
+  }
+}
+
+function show(change) {
+  if (change.epoch !== epoch) forget();
+  epoch = change.epoch;
+  controls.show(change);
+  change.calls.toSorted((one, other) => one.seq - other.seq).forEach(showCall);
+  trim();
+  showCounts(change.counts);
+  showRequests(change.recent, change.clock.timezone);
+  say(change.calls);
+}
+
+$("api").textContent = `${location.origin}/v1/`;
+controls.start();
+const stream = new EventSource("/_control/events");
+stream.addEventListener("open", () => live(true));
+stream.addEventListener("error", () => live(false));
+stream.addEventListener("message", (event) => show(JSON.parse(event.data)));
