@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from app.settings import Settings
 
@@ -71,6 +71,7 @@ def run_demo(port: int, simulator_port: int) -> int:
             if not _ready(f"{service}/readyz", processes) or not _ready(f"{simulator}/shop", processes):
                 print("The demo did not start; see the lines above.", file=sys.stderr)
                 return 1
+            _begin_by_day(simulator)
             print(_banner(service, simulator, key), flush=True)
             while all(process.poll() is None for process in processes):
                 time.sleep(0.2)
@@ -129,6 +130,13 @@ def _ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
         except OSError:
             time.sleep(0.05)
     return False
+
+
+def _begin_by_day(simulator: str) -> None:
+    """Set the simulator's clock into working hours: a first call asked for at night would only be queued."""
+    request = Request(f"{simulator}/_control/clock", b'{"to": "day"}', {"Content-Type": "application/json"})
+    with urlopen(request, timeout=5):  # noqa: S310  # an address of our own
+        pass
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:
