@@ -11,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
-from urllib.request import Request, urlopen
+
+import httpx2
 
 from app.settings import Settings
 
@@ -125,18 +126,16 @@ def _ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:
-            with urlopen(url, timeout=2):  # noqa: S310  # an address of our own
+            if httpx2.get(url, timeout=2).is_success:
                 return True
-        except OSError:
+        except httpx2.TransportError:
             time.sleep(0.05)
     return False
 
 
 def _begin_by_day(simulator: str) -> None:
     """Set the simulator's clock into working hours: a first call asked for at night would only be queued."""
-    request = Request(f"{simulator}/_control/clock", b'{"to": "day"}', {"Content-Type": "application/json"})
-    with urlopen(request, timeout=5):  # noqa: S310  # an address of our own
-        pass
+    httpx2.post(f"{simulator}/_control/clock", json={"to": "day"}).raise_for_status()
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:
