@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.delivery.accounts import Accounts
 from app.delivery.chaser_call import Happened, call_chaser
+from app.delivery.pace import Pace
 from app.delivery.policy import Outcome, Rules, decide
 from app.errors import Unavailable
 from app.logs import event, mask_phone
@@ -25,13 +27,14 @@ _LEASE_MARGIN = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class WorkerRules:
-    """``concurrency``: calls under way at once; ``timeout``: of one call; ``by_site``: sites that differ."""
+    """``timeout``: of one call; ``by_site``: sites that differ; ``concurrency``: calls under way at once."""
 
     timeout: timedelta
     keep_personal_data: timedelta
     general: Rules
     by_site: dict[str, Rules]
     concurrency: int = 16
+    calls_per_second: float = 20
 
     def of(self, site: str) -> Rules:
         """Give the rules of a site, the general ones for a site the settings no longer know."""
@@ -49,6 +52,7 @@ class Worker:
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._pace = Pace(rules.calls_per_second)
         self._erase_at = clock()
 
     @property
@@ -96,18 +100,23 @@ class Worker:
                 await asyncio.sleep(_CLOCK_STEP)
 
     async def _take(self) -> None:
-        """Claim for every free place until nothing is due, then wait for more."""
+        """Claim what the free places and the pace allow, then wait for more to be possible."""
         free = self._rules.concurrency - len(self._calls)
-        now = self._clock()
+        if not free:
+            await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
+            return
+        allowed = min(free, self._pace.allowed(time.monotonic()))
+        if not allowed:
+            await asyncio.sleep(self._pace.wait)
+            return
         lease = self._rules.timeout + _LEASE_MARGIN
-        claims = await self._outbox.claim_due(now, lease, free, self._accounts.paused) if free else []
+        claims = await self._outbox.claim_due(self._clock(), lease, allowed, self._accounts.paused)
+        self._pace.spend(len(claims))
         for claim in claims:
             call = asyncio.create_task(self._attempt(claim))
             self._calls[call] = claim
             call.add_done_callback(self._calls.pop)
-        if len(claims) == free:
-            await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
-        else:
+        if len(claims) < allowed:
             await self._outbox.wait_for_work(_CLOCK_STEP)
 
     async def _look_after(self) -> None:

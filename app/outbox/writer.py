@@ -53,7 +53,8 @@ class Writer:
         self._before_batch = before_batch
         self._patience = patience
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
-        self._thread = threading.Thread(target=self._run, name="outbox-writer")
+        # A daemon: whoever ends in order closes the writer, and a process that breaks must not live on for it.
+        self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
