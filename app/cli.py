@@ -15,6 +15,7 @@ from app.main import create_app
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.settings import SettingsFaults, load_settings
+from app.settings.part import proper_name
 from app.simulator.command import run_simulator
 from app.version import VERSION
 
@@ -93,6 +94,10 @@ def new_key(
     scopes: Annotated[str, typer.Option(help="What it may do, joined by commas.")] = "callbacks:write,callbacks:read",
 ) -> None:
     """Make a key: shown once, with the lines for the settings, which hold only its SHA-256."""
+    try:
+        proper_name(name)
+    except ValueError as error:
+        _stop(_WRONG_SETTINGS, f"NAME: {error}")
     key = f"ccb_{secrets.token_urlsafe(32)}"
     setting = f"API_KEYS__{name.upper()}"
     typer.echo(f"{key}\n")

@@ -14,8 +14,6 @@ from types import FrameType
 
 import httpx2
 
-from app.settings import Settings
-
 _SETTINGS = """\
 database_url = "sqlite:///{folder}/callbacks.db"
 duplicate_window = "10s"
@@ -101,15 +99,9 @@ def _banner(service: str, simulator: str, key: str) -> str:
 
 
 def _environment(file: Path) -> dict[str, str]:
-    """Leave out the settings of a real service that may stand in this shell: the demo must not phone anybody."""
-    names = tuple(f"{name.upper()}__" for name in Settings.model_fields)
-    ours = {name.upper() for name in Settings.model_fields}
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name.upper() not in ours and not name.upper().startswith(names)
-    }
-    return kept | {"CONFIG_FILE": str(file)}
+    """Leave out what may stand in this shell for a real service: the demo must not phone anybody."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"CONFIG_FILE": str(file)}
 
 
 def _free(port: int) -> bool:

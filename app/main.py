@@ -1,7 +1,7 @@
 """Wiring: makes the application from its settings. Nobody imports this but the entry points."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from app.chaser import ChaserClient
 from app.delivery.accounts import Accounts
 from app.delivery.policy import Rules
 from app.delivery.worker import Worker, WorkerRules
-from app.edge.body import MAX_BODY_SIZE
+from app.edge.body import BodyLimit
 from app.edge.cors import Cors
 from app.edge.envelope import Envelope
 from app.edge.limits import FloodLimit
@@ -39,38 +39,36 @@ def create_app(settings: Settings, *, outbox: Outbox | None = None, clock: Calla
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        outbox = opened or Outbox.open(settings.database_url)
-        accounts = Accounts(_clients(settings, clock))
-        worker = Worker(outbox, accounts, _worker_rules(settings), clock)
-        app.state.services = Services(
-            settings=settings,
-            outbox=outbox,
-            delivery=worker,
-            origins=origins,
-            rules={name: _accept_rules(settings, site) for name, site in settings.sites.items()},
-            secret=settings.secret(),
-            clock=clock,
-        )
-        try:
+        async with AsyncExitStack() as ending:
+            outbox = opened or Outbox.open(settings.database_url)
+            ending.callback(outbox.close)
+            accounts = Accounts(_clients(settings, clock))
+            ending.push_async_callback(accounts.aclose)
+            worker = Worker(outbox, accounts, _worker_rules(settings), clock)
+            ending.push_async_callback(worker.stop)
+            app.state.services = Services(
+                settings=settings,
+                outbox=outbox,
+                delivery=worker,
+                origins=origins,
+                rules={name: _accept_rules(settings, site) for name, site in settings.sites.items()},
+                secret=settings.secret(),
+                clock=clock,
+            )
             await worker.start()
             yield
-        finally:
-            await worker.stop()
-            await accounts.aclose()
-            outbox.close()
 
     app = FastAPI(
         title="Chaser Callback",
         version=VERSION,
         description="A visitor types a phone number and is called back through Chaser.",
         lifespan=lifespan,
-        max_body_size=MAX_BODY_SIZE,
         redoc_url=None,
     )
     answer_errors(app)
     for router in (callbacks.router, sites.router, health.router, widget.widget_router()):
         app.include_router(router)
-    limited = FloodLimit(app, settings.limits.flood)
+    limited = FloodLimit(BodyLimit(app), settings.limits.flood)
     return Cors(Envelope(limited, settings.trusted_proxies), origins.values())
 
 
@@ -83,11 +81,18 @@ def _clients(settings: Settings, clock: Callable[[], datetime]) -> dict[str, Cha
 
 
 def _worker_rules(settings: Settings) -> WorkerRules:
-    general = Rules(settings.retry_schedule, settings.on_unknown)
+    general = Rules(settings.retry_schedule, settings.on_unknown, settings.resend_after)
     by_site = {
         name: replace(general, on_unknown=site.on_unknown) for name, site in settings.sites.items() if site.on_unknown
     }
-    return WorkerRules(settings.chaser.timeout, settings.keep_personal_data, general, by_site)
+    return WorkerRules(
+        timeout=settings.chaser.timeout,
+        calls_at_once=settings.calls_at_once,
+        calls_per_second=settings.calls_per_second,
+        keep_personal_data=settings.keep_personal_data,
+        general=general,
+        by_site=by_site,
+    )
 
 
 def _accept_rules(settings: Settings, site: Site) -> AcceptRules:

@@ -31,7 +31,12 @@ class Rules:
     on_unknown: Literal["resend_once", "hold"]
     resend_after: timedelta = timedelta(seconds=60)
     jitter: float = 0.2
-    longest_wait: timedelta = timedelta(minutes=15)
+    longest_wait: timedelta = timedelta(minutes=15)  # that Chaser may ask for
+
+    @property
+    def furthest(self) -> timedelta:
+        """How far ahead a next attempt can be due at the most."""
+        return max(self.resend_after, max(*self.schedule, self.longest_wait) * (1 + self.jitter))
 
 
 @dataclass(frozen=True, slots=True)

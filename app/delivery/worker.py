@@ -27,14 +27,14 @@ _LEASE_MARGIN = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class WorkerRules:
-    """``timeout``: of one call; ``by_site``: sites that differ; ``concurrency``: calls under way at once."""
+    """``timeout``: of one call; ``by_site``: sites that differ in ``on_unknown``."""
 
     timeout: timedelta
+    calls_at_once: int
+    calls_per_second: float
     keep_personal_data: timedelta
     general: Rules
     by_site: dict[str, Rules]
-    concurrency: int = 16
-    calls_per_second: float = 20
 
     def of(self, site: str) -> Rules:
         """Give the rules of a site, the general ones for a site the settings no longer know."""
@@ -101,7 +101,7 @@ class Worker:
 
     async def _take(self) -> None:
         """Claim what the free places and the pace allow, then wait for more to be possible."""
-        free = self._rules.concurrency - len(self._calls)
+        free = self._rules.calls_at_once - len(self._calls)
         if not free:
             await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
             return
@@ -110,7 +110,13 @@ class Worker:
             await asyncio.sleep(self._pace.wait)
             return
         lease = self._rules.timeout + _LEASE_MARGIN
-        claims = await self._outbox.claim_due(self._clock(), lease, allowed, self._accounts.paused)
+        claims = await self._outbox.claim_due(
+            self._clock(),
+            furthest=self._rules.general.furthest,
+            lease=lease,
+            limit=allowed,
+            paused=self._accounts.paused,
+        )
         self._pace.spend(len(claims))
         for claim in claims:
             call = asyncio.create_task(self._attempt(claim))

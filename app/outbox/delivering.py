@@ -15,9 +15,6 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 from app.outbox.callback import Status
 from app.outbox.schema import attempts, callbacks
 
-# Nothing is ever due later than the longest wait. What seems to be was written before the clock was set back.
-CLOCK_WAS_SET_BACK = timedelta(minutes=30)
-
 # The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
 _PARAMETERS = (
     "client_phone",
@@ -66,11 +63,19 @@ class Record:
 
 
 def claim_due(
-    connection: Connection, now: datetime, lease: timedelta, token: str, limit: int, paused: Collection[str] = ()
+    connection: Connection,
+    now: datetime,
+    *,
+    furthest: timedelta,
+    lease: timedelta,
+    token: str,
+    limit: int,
+    paused: Collection[str] = (),
 ) -> list[Claim]:
     """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts.
 
-    ``token`` is new for every claiming: it names the claims made by it. ``lease``: how long they are held.
+    ``token`` is new for every claiming: it names the claims made by it. ``lease``: how long they are held. Nothing can
+    be due further ahead than ``furthest``: what seems to be was written before the clock was set back, and is due.
     """
     mine = _leased(connection, callbacks.c.lease_token == token, limit)
     if mine:
@@ -78,7 +83,7 @@ def claim_due(
     due = (
         select(callbacks)
         .where(
-            or_(callbacks.c.due_at <= now, callbacks.c.due_at > now + CLOCK_WAS_SET_BACK),
+            or_(callbacks.c.due_at <= now, callbacks.c.due_at > now + furthest),
             callbacks.c.account.not_in(paused),
         )
         .order_by(callbacks.c.due_at)

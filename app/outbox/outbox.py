@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
@@ -65,12 +65,12 @@ class Outbox:
         """Give what anybody who knows the id may see, or None."""
         return await self._read(partial(_glimpse, callback_id=callback_id))
 
-    async def claim_due(self, now: datetime, lease: timedelta, limit: int, paused: Collection[str]) -> list[Claim]:
+    async def claim_due(
+        self, now: datetime, *, furthest: timedelta, lease: timedelta, limit: int, paused: Collection[str] = ()
+    ) -> list[Claim]:
         """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See delivering.claim_due."""
-        token = str(uuid.uuid4())
-        return await self._write(
-            partial(delivering.claim_due, now=now, lease=lease, token=token, limit=limit, paused=paused)
-        )
+        claim = partial(delivering.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
+        return await self._write(partial(claim, token=str(uuid.uuid4())))
 
     async def record(self, claim: Claim, result: Record, now: datetime) -> bool:
         """Write down what became of a claim; False when it is no longer held."""
@@ -99,8 +99,8 @@ class Outbox:
         return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
 
     async def check(self) -> None:
-        """Prove that the database takes a transaction."""
-        await self._write(lambda connection: connection.execute(select(1)).scalar_one())
+        """Prove that the database takes a transaction that writes: a full or read-only one still answers questions."""
+        await self._write(lambda connection: connection.execute(_REWRITE))
 
     def ring(self) -> None:
         """Wake whoever waits for work."""
@@ -130,6 +130,8 @@ class Outbox:
         return await run_in_threadpool(read)
 
 
+# The one row that is always there; it is written anew with what it holds.
+_REWRITE = text("UPDATE alembic_version SET version_num = version_num")
 _WAITING = select(func.count()).where(callbacks.c.due_at.is_not(None))
 
 

@@ -1,41 +1,46 @@
 """All settings of the service as one frozen value. Reads nothing: see sources.py."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
-from hashlib import scrypt
+from hashlib import scrypt, sha256
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from app.edge.client_address import parse_networks
-from app.settings.notation import Duration, Limits, Listed, RealSecret, RealText, Schedule, parse_limits, split_list
-from app.settings.site import Name, Part, Site
+from app.settings.addresses import BaseAddress, DatabaseAddress
+from app.settings.contradictions import contradictions
+from app.settings.notation import Limits, Listed, duration, parse_limits, whole
+from app.settings.part import Contradictions, Name, Part, without_empty
+from app.settings.site import OnUnknown, Site
+from app.settings.text import ClientId, LongSecret, Secret
 
 Scope = Literal["callbacks:write", "callbacks:read", "chaser:read"]
+_DIGEST_OF_NOTHING = sha256(b"").hexdigest()
 
 
-def _networks(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
-    parts = split_list(value)
-    return parse_networks([str(part) for part in parts])
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    return parse_networks([str(value)])[0]
 
 
-def _database(value: Any) -> str:
-    url = str(value).strip()
-    if url.startswith("sqlite:///") and len(url) > len("sqlite:///") and ":memory:" not in url:
-        return url
-    if url.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
-        return "postgresql+psycopg://" + url.partition("://")[2]
-    raise ValueError("write sqlite:///path/to/callbacks.db or postgresql://user:password@host/database")
+def _digest(value: Any) -> str:
+    digest = str(value).strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ValueError("write the 64 hexadecimal digits that `chaser-callback api-key new` prints")
+    if digest == _DIGEST_OF_NOTHING:
+        raise ValueError("this is the SHA-256 of an empty key: make a key with `chaser-callback api-key new`")
+    return digest
 
 
 class Chaser(Part):
     """The Chaser account that sites use unless they name their own."""
 
-    client_id: RealText
-    private_key: RealSecret
-    api_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] = "https://api.chaser.ru/v1/"
-    timeout: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(minutes=2))] = timedelta(seconds=10)
+    client_id: Annotated[ClientId, Field(description="the client_id of your account at Chaser")]
+    private_key: Annotated[Secret, Field(description="the private key of your account at Chaser")]
+    api_url: BaseAddress = "https://api.chaser.ru/v1/"
+    timeout: Annotated[timedelta, duration("1s", "2m")] = timedelta(seconds=10)
 
 
 class FloodLimits(Part):
@@ -56,8 +61,12 @@ class Quotas(Part):
 class ApiKey(Part):
     """A key of another service. Only the SHA-256 of the key is known here."""
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    scopes: Annotated[tuple[Scope, ...], Listed, Field(min_length=1)]
+    sha256: Annotated[
+        str, BeforeValidator(_digest), Field(description="what `chaser-callback api-key new` prints for this key")
+    ]
+    scopes: Annotated[
+        tuple[Scope, ...], Listed, Field(min_length=1, description="what the key may do, such as callbacks:write")
+    ]
     sites: Annotated[tuple[Name, ...], Listed] = ()
 
 
@@ -66,40 +75,34 @@ class Settings(Part):
 
     chaser: Chaser
     sites: Annotated[dict[Name, Site], Field(min_length=1)]
-    database_url: Annotated[str, BeforeValidator(_database)] = "sqlite:///data/callbacks.db"
-    secret_key: Annotated[RealSecret, Field(min_length=32)] | None = None
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
+    database_url: Annotated[DatabaseAddress, Field(repr=False)] = "sqlite:///data/callbacks.db"
+    secret_key: LongSecret | None = None
+    trusted_proxies: Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], Listed] = ()
     limits: FloodLimits = FloodLimits()
     quotas: Quotas = Quotas()
-    retry_schedule: Annotated[Schedule, Field(validate_default=True)] = (
-        timedelta(seconds=5),
-        timedelta(seconds=15),
-        timedelta(minutes=1),
-        timedelta(minutes=5),
-    )
-    give_up_after: Duration = timedelta(hours=2)
-    on_unknown: Literal["resend_once", "hold"] = "resend_once"
-    keep_personal_data: Duration = timedelta(days=90)
-    duplicate_window: Duration = timedelta(minutes=2)
+    retry_schedule: Annotated[
+        tuple[Annotated[timedelta, duration("1ms", "1d")], ...], Listed, Field(min_length=1, max_length=50)
+    ] = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5))
+    calls_per_second: Annotated[int, whole(1, 1000)] = 20
+    calls_at_once: Annotated[int, whole(1, 200)] = 16
+    give_up_after: Annotated[timedelta, duration("1s", "7d")] = timedelta(hours=2)
+    on_unknown: OnUnknown = "resend_once"
+    resend_after: Annotated[timedelta, duration("1s", "1d")] = timedelta(minutes=1)
+    keep_personal_data: Annotated[timedelta, duration("1d", "3650d")] = timedelta(days=90)
+    duplicate_window: Annotated[timedelta, duration("1s", "1d")] = timedelta(minutes=2)
     api_keys: dict[Name, ApiKey] = Field(default={})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, values: Any) -> Any:
+        # With a table for the account its settings are missing one by one, each with its own cure.
+        return {"chaser": {}} | without_empty(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.retry_schedule[0] >= self.give_up_after:
-            raise ValueError("RETRY_SCHEDULE starts later than GIVE_UP_AFTER: make the first wait shorter")
-        if self.keep_personal_data < self.give_up_after + timedelta(days=15):
-            raise ValueError(
-                "KEEP_PERSONAL_DATA would erase numbers that still wait (a call may be planned 14 days ahead): "
-                "set at least 16d"
-            )
-        keys = {name: site.private_key or self.chaser.private_key for name, site in self.sites.items()}
-        for name, site in self.sites.items():
-            if site.client_id == self.chaser.client_id and keys[name] != self.chaser.private_key:
-                raise ValueError(f"SITES__{name.upper()}__CLIENT_ID is CHASER__CLIENT_ID with another private key")
-        for name, key in self.api_keys.items():
-            unknown = [site for site in key.sites if site not in self.sites]
-            if unknown:
-                raise ValueError(f"API_KEYS__{name.upper()}__SITES names a site that is not among SITES__...")
+        found = list(contradictions(self))
+        if found:
+            raise Contradictions(found)
         return self
 
     def accounts(self) -> Iterator[tuple[str, SecretStr]]:
@@ -107,7 +110,7 @@ class Settings(Part):
         found = {self.chaser.client_id: self.chaser.private_key}
         for site in self.sites.values():
             if site.client_id is not None and site.private_key is not None:
-                found.setdefault(site.client_id, site.private_key)
+                found[site.client_id] = site.private_key
         yield from found.items()
 
     def secret(self) -> bytes:

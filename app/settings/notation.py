@@ -1,12 +1,18 @@
-"""How values are written in settings: durations, limits, lists, telephone numbers, secrets. Pure."""
+"""How numbers, durations, limits, lists and telephone numbers are written in settings. Pure.
 
+Each reader raises ValueError with the cure, and never with the value.
+"""
+
+import json
 import re
-from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from limits import RateLimitItem, parse_many
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import BeforeValidator
+
+from app.settings.text import refuse_placeholder
 
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -15,40 +21,56 @@ _UNITS = {
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|min|sec|seconds?|minutes?|hours?|days?)?")
-_PLACEHOLDER = re.compile(
-    r"(change|replace)[-_ ]?(me|it|this)|your[-_ ].*|put[-_ ].*[-_ ]here|<.*>|x{3,}|\.{3,}|…"
-    r"|todo|tbd|dummy|placeholder|example|secret|password|private[-_ ]?key|client[-_ ]?id|secret[-_ ]?key|",
-    re.IGNORECASE,
-)
-_TEN_YEARS = timedelta(days=3653)
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d|min|sec|seconds?|minutes?|hours?|days?)?")
+_MOST_ALLOWED = 1_000_000
+_LONGEST_WINDOW = timedelta(days=366)
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Read a duration above zero and up to ten years, such as ``"500ms"``, ``"10 s"``, ``"2m"``, ``"90 days"``.
-
-    A bare number is seconds. Raises ValueError with the notation when the text is not one.
-    """
+    """Read a duration such as ``"500ms"``, ``"10 s"``, ``"2m"``, ``"90 days"``. A bare number is seconds."""
     if isinstance(value, timedelta):
         return value
     match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
     if match is None:
         raise ValueError("write a duration such as 10s, 2m, 2h or 90d")
     unit = match[2] or "s"
-    short = unit if unit in _UNITS else unit[0]
     try:
-        duration = float(match[1]) * _UNITS[short]
+        return float(match[1]) * _UNITS[unit if unit in _UNITS else unit[0]]
     except OverflowError:
-        duration = timedelta.max
-    if not timedelta(0) < duration <= _TEN_YEARS:
-        raise ValueError("write a duration above zero and below ten years")
-    return duration
+        return timedelta.max
+
+
+def duration(lowest: str, highest: str) -> BeforeValidator:
+    """Make the reader of a duration inside a range, ends included."""
+    return BeforeValidator(partial(_duration_between, lowest, highest))
+
+
+def _duration_between(lowest: str, highest: str, value: Any) -> timedelta:
+    read = parse_duration(value)
+    if not parse_duration(lowest) <= read <= parse_duration(highest):
+        raise ValueError(f"write a duration from {lowest} to {highest}")
+    return read
+
+
+def whole(lowest: int, highest: int | None = None) -> BeforeValidator:
+    """Make the reader of a whole number inside a range, ends included. Without a highest one: what 64 bits hold."""
+    return BeforeValidator(partial(_whole_between, lowest, highest))
+
+
+def _whole_between(lowest: int, highest: int | None, value: Any) -> int:
+    if isinstance(value, str):
+        refuse_placeholder(value)
+    written = "" if isinstance(value, bool) else str(value).strip()
+    number = int(written) if re.fullmatch(r"[0-9]{1,19}", written) else -1
+    if not lowest <= number <= (2**63 - 1 if highest is None else highest):
+        raise ValueError(f"write a whole number from {lowest}" + ("" if highest is None else f" to {highest}"))
+    return number
 
 
 def parse_limits(value: Any) -> tuple[RateLimitItem, ...]:
     """Read one or several limits in the notation of the library ``limits``, such as ``3/hour;5/day``.
 
-    Raises ValueError with the notation when the text is not one, or when a limit allows nothing.
+    Each allows 1 to 1,000,000 in a window of at most a year.
     """
     if isinstance(value, tuple):
         return value
@@ -56,51 +78,42 @@ def parse_limits(value: Any) -> tuple[RateLimitItem, ...]:
         items = tuple(parse_many(str(value)))
     except ValueError:
         raise ValueError("write limits such as 3/hour or 3/hour;5/day") from None
-    if any(item.amount < 1 for item in items):
-        raise ValueError("a limit must allow at least 1")
+    if not all(1 <= item.amount <= _MOST_ALLOWED for item in items):
+        raise ValueError(f"a limit must allow from 1 to {_MOST_ALLOWED}")
+    if not all(item.get_expiry() <= _LONGEST_WINDOW.total_seconds() for item in items):
+        raise ValueError("the window of a limit must not be longer than a year")
     return items
 
 
 def split_list(value: Any) -> Any:
-    """Let a list be written as ``a,b`` in the environment; a JSON list has been read by then."""
+    """Let a list be written as ``a,b`` or as JSON, and a list of one as that one."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"no valid JSON ({error.msg}: character {error.pos + 1}): correct it, or write a,b"
+            ) from None
+        except (ValueError, RecursionError):
+            raise ValueError("no valid JSON: write a,b") from None
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    if isinstance(value, dict) or value is None:
+        raise ValueError("write a list such as a,b")
+    return value if isinstance(value, (list, tuple)) else [value]
 
 
 def parse_telephone(value: Any) -> str:
     """Read a telephone number with its country code into 7 to 15 digits, as Chaser takes it."""
-    text = re.sub(r"[\s().\-]", "", str(value)).removeprefix("+")
-    if not re.fullmatch(r"[1-9][0-9]{6,14}", text):
+    written = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    digits = re.sub(r"[\s().\-]", "", written)
+    # Russians write 8 for their own trunk prefix; with + it would be the country code of another country.
+    trunk = re.fullmatch(r"8[0-9]{10}", digits)
+    if trunk or not re.fullmatch(r"\+?[1-9][0-9]{6,14}", digits):
         raise ValueError("write a telephone number with its country code, such as +74951234567")
-    return text
+    return digits.removeprefix("+")
 
 
-def parse_schedule(value: Any) -> tuple[timedelta, ...]:
-    """Read the waits between attempts, such as ``5s,15s,1m,5m``; the last one repeats."""
-    parts = split_list(value)
-    if not isinstance(parts, Sequence) or not parts:
-        raise ValueError("write at least one duration, such as 5s,15s,1m,5m")
-    return tuple(parse_duration(part) for part in parts)
-
-
-def real_text(value: str) -> str:
-    """Refuse what was left over from an example file."""
-    if _PLACEHOLDER.fullmatch(value.strip()):
-        raise ValueError("still a placeholder: put in the real value")
-    return value
-
-
-def real_secret(value: SecretStr) -> SecretStr:
-    """Refuse a secret left over from an example file."""
-    real_text(value.get_secret_value())
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Limits = Annotated[tuple[RateLimitItem, ...], BeforeValidator(parse_limits)]
 Telephone = Annotated[str, BeforeValidator(parse_telephone)]
-Schedule = Annotated[tuple[timedelta, ...], BeforeValidator(parse_schedule)]
-RealText = Annotated[str, AfterValidator(real_text)]
-RealSecret = Annotated[SecretStr, AfterValidator(real_secret)]
 Listed = BeforeValidator(split_list)

@@ -1,87 +1,65 @@
 """The settings of one site: who may embed the widget, and on what terms its callbacks go to Chaser."""
 
 import re
-from datetime import time
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from app.edge.origins import parse_origin_pattern
-from app.settings.notation import Limits, Listed, RealSecret, RealText, Telephone
+from app.settings.addresses import WebAddress
+from app.settings.hours import WorkingHours
+from app.settings.notation import Limits, Listed, Telephone, whole
+from app.settings.part import Contradictions, Name, Part
+from app.settings.text import ClientId, Secret, line, refuse_placeholder
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Language = Literal["ru", "en"]
+# The words of the widget's messages.js that an owner may change.
 TextName = Literal[
     "button", "title", "lead", "phone", "placeholder", "submit", "consent", "consent_link", "done_title", "done_text"
 ]
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Line = Annotated[str, Field(min_length=1, max_length=500)]
+OnUnknown = Literal["resend_once", "hold"]
+Line = Annotated[str, line(500)]
 
 
-def _known_timezone(name: str) -> ZoneInfo:
-    if name not in available_timezones():
-        raise ValueError("write a name of the IANA time zone database, such as Europe/Moscow")
-    return ZoneInfo(name)
-
-
-def _known_region(code: str) -> str:
-    if code.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError("write two-letter country codes, such as RU or KZ")
-    return code.upper()
-
-
-def _pattern(text: str) -> str:
-    return str(parse_origin_pattern(text))
-
-
-def _opening(value: object) -> tuple[time, time]:
-    match = re.fullmatch(r"(\d\d?):(\d\d)\s*[-–]\s*(\d\d?):(\d\d)", str(value).strip()) or ("", "-", "", "", "")
-    try:
-        closes = time.max if (match[3], match[4]) == ("24", "00") else time(int(match[3]), int(match[4]))
-        opens = time(int(match[1]), int(match[2]))
-    except ValueError:
-        raise ValueError("write opening hours such as 09:00-18:00") from None
-    if opens >= closes:
-        raise ValueError("the closing time must come after the opening time, on the same day")
-    return opens, closes
-
-
-def _days(value: object) -> object:
-    """Spell out ranges of days: ``{"mon-fri": "09:00-18:00"}`` names five days."""
-    if not isinstance(value, dict):
+def _timezone(value: Any) -> ZoneInfo:
+    if isinstance(value, ZoneInfo):
         return value
-    days: dict[object, object] = {}
-    for name, hours in value.items():
-        first, _, last = str(name).lower().partition("-")
-        if first not in WEEKDAYS or (last or first) not in WEEKDAYS:
-            raise ValueError("write days as mon, tue, wed, thu, fri, sat, sun or a range such as mon-fri")
-        start, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
-        if end < start:
-            raise ValueError("write a range of days from the earlier to the later, mon first")
-        for day in WEEKDAYS[start : end + 1]:
-            if day in days:
-                raise ValueError(f"{day} is named twice")
-            days[day] = hours
-    return days
+    if not isinstance(value, str) or value.strip() not in available_timezones():
+        raise ValueError("write a name of the IANA time zone database, such as Europe/Moscow")
+    return ZoneInfo(value.strip())
 
 
-Opening = Annotated[tuple[time, time], BeforeValidator(_opening)]
-WorkingHours = Annotated[dict[Weekday, Opening], BeforeValidator(_days)]
+def _region(value: Any) -> str:
+    if not isinstance(value, str) or value.strip().upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("write two-letter country codes, such as RU or RU,KZ")
+    return value.strip().upper()
 
 
-class Part(BaseModel):
-    """What all parts of the settings share: unknown names are refused, nothing changes after start."""
+def _origin(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("write origins such as https://shop.example")  # noqa: TRY004  # see hours.py
+    refuse_placeholder(value)
+    return str(parse_origin_pattern(value.strip()))
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+def _color(value: Any) -> str:
+    if not re.fullmatch(r"#([0-9a-f]{3}|[0-9a-f]{6})", str(value).strip(), re.IGNORECASE | re.ASCII):
+        raise ValueError("write a colour as # and three or six hexadecimal digits, such as #2563eb")
+    return str(value).strip()
+
+
+def _challenge(value: Any) -> str:
+    if value is not False and str(value).strip().lower() != "off":
+        raise ValueError("write off: the challenge comes with a later version")
+    return "off"
 
 
 class Department(Part):
     """A choice the visitor is offered; it may have its own manager and its own words for the manager."""
 
-    name: Line
+    name: Annotated[Line, Field(description="the words the visitor sees")]
     manager_phone: Telephone | None = None
     message_on_ring: Line | None = None
 
@@ -89,15 +67,15 @@ class Department(Part):
 class Consent(Part):
     """The consent document of the site. Its version is kept with every request made under it."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2048)]
-    version: Annotated[str, Field(min_length=1, max_length=64)]
-    text: dict[Language, Line] = {}
+    url: Annotated[WebAddress, Field(description="the address of the consent document")]
+    version: Annotated[str, line(64), Field(description="a name for this version of the document, such as 2026-01")]
+    text: dict[Language, Line] = Field(default={})
 
 
 class Theme(Part):
     """How the widget looks on this site."""
 
-    color: Annotated[str, Field(pattern=r"^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")] = "#2563eb"
+    color: Annotated[str, BeforeValidator(_color)] = "#2563eb"
     position: Literal["left", "right"] = "right"
 
 
@@ -112,37 +90,44 @@ class SiteQuotas(Part):
 class Site(Part):
     """One site: ``SITES__<NAME>__...`` in the environment, ``[sites.<name>]`` in the file."""
 
-    site_id: Annotated[int, Field(gt=0)]
-    origins: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Listed, Field(min_length=1)]
+    site_id: Annotated[int, whole(1), Field(description="the number of the site at Chaser")]
+    origins: Annotated[
+        tuple[Annotated[str, BeforeValidator(_origin)], ...],
+        Listed,
+        Field(min_length=1, description="the origins of the pages with the widget, such as https://shop.example"),
+    ]
     manager_phone: Telephone | None = None
     message_on_ring: Line | None = None
     nwt_action: Literal["create_leed", "always_call"] | None = None
-    call_stack_start_hour: Annotated[int, Field(ge=0, le=24)] | None = None
-    call_stack_interval: Annotated[int, Field(ge=0, le=60)] | None = None
-    regions: Annotated[tuple[Annotated[str, AfterValidator(_known_region)], ...], Listed, Field(min_length=1)] = ("RU",)
-    timezone: Annotated[ZoneInfo, BeforeValidator(_known_timezone)] = ZoneInfo("Europe/Moscow")
+    call_stack_start_hour: Annotated[int, whole(0, 24)] | None = None
+    call_stack_interval: Annotated[int, whole(0, 60)] | None = None
+    regions: Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], Listed, Field(min_length=1)] = ("RU",)
+    timezone: Annotated[ZoneInfo, BeforeValidator(_timezone)] = ZoneInfo("Europe/Moscow")
     working_hours: WorkingHours | None = None
-    departments: dict[Name, Department] = {}
+    departments: dict[Name, Department] = Field(default={})
     consent: Consent | None = None
-    texts: dict[Language, dict[TextName, Line]] = {}
+    texts: dict[Language, dict[TextName, Line]] = Field(default={})
     theme: Theme = Theme()
     phone: Telephone | None = None
-    on_unknown: Literal["resend_once", "hold"] | None = None
-    challenge: Literal["on", "off"] = "off"
+    on_unknown: OnUnknown | None = None
+    challenge: Annotated[Literal["off"], BeforeValidator(_challenge)] = "off"
     quotas: SiteQuotas = SiteQuotas()
-    client_id: RealText | None = None
-    private_key: RealSecret | None = None
+    client_id: ClientId | None = None
+    private_key: Secret | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        stacking = self.call_stack_start_hour is not None or self.call_stack_interval is not None
+        found = []
+        stacking = [
+            name for name in ("call_stack_start_hour", "call_stack_interval") if getattr(self, name) is not None
+        ]
         if stacking and self.nwt_action != "always_call":
-            raise ValueError(
-                "call_stack_start_hour and call_stack_interval mean something only with nwt_action = always_call: "
-                "set that or leave them out"
-            )
-        if (self.client_id is None) != (self.private_key is None):
-            raise ValueError("client_id and private_key belong together: set both, or neither to use CHASER__...")
-        if self.challenge == "on":
-            raise ValueError("challenge = on is not part of this version yet: set challenge = off")
+            names = " and ".join(name.upper() for name in stacking)
+            found.append(("nwt_action", f"set it to always_call, without which {names} must be left out"))
+        if self.client_id is not None and self.private_key is None:
+            found.append(("private_key", "missing beside CLIENT_ID: set both, or neither to use CHASER__..."))
+        if self.private_key is not None and self.client_id is None:
+            found.append(("client_id", "missing beside PRIVATE_KEY: set both, or neither to use CHASER__..."))
+        if found:
+            raise Contradictions(found)
         return self

@@ -33,7 +33,7 @@ async def status(outbox: Outbox, callback_id: str) -> str | None:
 
 
 async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
-    values: dict[str, Any] = {"now": NOW, "lease": LEASE, "paused": ()}
+    values: dict[str, Any] = {"now": NOW, "furthest": timedelta(minutes=30), "lease": LEASE}
     return await outbox.claim_due(limit=limit, **(values | changes))
 
 
@@ -128,7 +128,7 @@ async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(databas
     migrate(database.writing)
     outbox = Outbox(database)
     await accept(outbox, 3)
-    once = partial(claim_due, now=NOW, lease=LEASE, token="t", limit=2)
+    once = partial(claim_due, now=NOW, furthest=LEASE, lease=LEASE, token="t", limit=2)
     first = await outbox._write(once)
     again = await outbox._write(once)
     assert sorted(one.callback_id for one in again) == sorted(one.callback_id for one in first)

@@ -42,7 +42,7 @@ async def test_a_queue_of_the_first_version_is_delivered_by_this_one(database_ur
         callback(created_at=NOW + timedelta(days=1)), RequestKey("site:shop", "wish-7", "a" * 64), rules()
     )
     assert (again.id, again.created_at, again.duplicate, again.replayed) == (wishes[7].id, NOW, False, True)
-    claims = await outbox.claim_due(NOW, timedelta(seconds=40), 1000, ())
+    claims = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=1000)
     assert {claim.callback_id for claim in claims} == {wish.id for wish in wishes}
     assert json.dumps(claims[0].parameters, default=str).count("7916") == 1
     outbox.close()

@@ -1,0 +1,113 @@
+"""The names of all settings, and which of them somebody meant who wrote another. Pure.
+
+A generic name has ``*`` where people choose a name: ``SITES__*__ORIGINS``.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from app.settings.model import Settings
+
+Path = tuple[str, ...]
+
+
+def table_at(path: Sequence[str]) -> Any:
+    """Give the type of the table at a path, a model or a ``dict[...]``; None where a plain value or nothing stands."""
+    table: Any = Settings
+    for step in path:
+        table = _table(_member(table, step))
+        if table is None:
+            return None
+    return table
+
+
+def members(path: Sequence[str]) -> tuple[str, ...]:
+    """Give the names that may stand in the table at a path; none if people choose them."""
+    table = table_at(path)
+    if get_origin(table) is not dict:
+        return tuple(table.model_fields) if table is not None else ()
+    names = get_args(table)[0]
+    return get_args(names) if get_origin(names) is Literal else ()
+
+
+@cache
+def generic_names() -> tuple[str, ...]:
+    """Give the generic name of every setting, as in the environment. A table whose keys are free is one setting."""
+    return tuple(dict.fromkeys(re.sub(r"(__\*)+$", "", "__".join(path).upper()) for path in _walk(Settings, ())))
+
+
+def intended(name: str) -> str | None:
+    """Find the setting that a name means but for its underscores and plurals, such as ``CHASER_CLIENT_ID``."""
+    found = []
+    for generic in {*generic_names(), *("__".join(path).upper() for path in _walk(Settings, ()))}:
+        match = _loosely(generic).fullmatch(name)
+        if match and not any("__" in chosen for chosen in match.groups()):
+            chosen = iter(match.groups())
+            meant = "__".join(next(chosen) if step == "*" else step for step in generic.split("__"))
+            # Of SITES_SHOP_MANAGER_PHONE it is the MANAGER_PHONE of SHOP, not the PHONE of SHOP_MANAGER.
+            found.append((len("".join(match.groups())), meant))
+    return next((meant for _, meant in sorted(found) if meant != name), None)
+
+
+def closest(path: Sequence[str]) -> str | None:
+    """Find the setting that is meant by a path whose last step is unknown, in full; None if none is like it."""
+    *above, last = path
+    for start in range(1, len(path)):
+        end = "__".join(path[start:]).upper()
+        if end in generic_names():
+            return end  # a general setting, written as if it were the site's
+    if meant := intended("__".join(path).upper()):
+        return meant
+    here = {_squashed(name): name for name in _inside(above)}
+    ends = {_squashed(name.rpartition("__")[2]): name for name in here.values()}
+    near = difflib.get_close_matches(_squashed(last), [*here, *ends], 1, 0.75)
+    return "__".join([*above, (ends | here)[near[0]]]).upper() if near else None
+
+
+def _inside(path: Sequence[str]) -> list[str]:
+    table = table_at(path)
+    settings = [] if table is None else ["__".join(steps) for steps in _walk(table, ())]
+    return [name for name in [*settings, *members(path)] if "*" not in name]
+
+
+def _walk(table: Any, above: Path) -> Iterator[Path]:
+    for name in ("*",) if get_origin(table) is dict else tuple(table.model_fields):
+        inner = _table(_member(table, name))
+        yield from [(*above, name)] if inner is None else _walk(inner, (*above, name))
+
+
+def _member(table: Any, name: str) -> Any:
+    if get_origin(table) is dict:
+        return get_args(table)[1]
+    field = table.model_fields.get(name)
+    return None if field is None else field.annotation
+
+
+def _table(annotation: Any) -> Any:
+    if get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return next(filter(None, map(_table, get_args(annotation))), None)
+    return None
+
+
+@cache
+def _loosely(generic: str) -> re.Pattern[str]:
+    steps = [step.replace("_", "_*") for step in generic.split("__")]
+    if len(steps) > 1:
+        steps[0] += "?" if steps[0].endswith("S") else ""
+    chosen = [r"_+(.+?)" if step == "*" else step for step in steps]
+    text = chosen[0]
+    for before, step in zip(steps, chosen[1:], strict=False):
+        text += step if step.startswith("_+") else ("_+" if before == "*" else "_*") + step
+    return re.compile(text)
+
+
+def _squashed(name: str) -> str:
+    return name.replace("_", "").upper()

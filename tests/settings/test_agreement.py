@@ -1,0 +1,136 @@
+"""The class, .env.example, callback.example.toml, docs/settings.md and the README agree in names and defaults."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+from app.settings import Settings
+from app.settings.names import generic_names
+from app.settings.site import TextName
+from tests.settings.conftest import NEEDED, faults, load
+from tests.settings.naming import generic
+
+ROOT = Path(__file__).parents[2]
+ENV = (ROOT / ".env.example").read_text(encoding="utf-8")
+TOML = (ROOT / "callback.example.toml").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PLACEHOLDER = "change-me"
+
+File = Callable[[str], dict[str, str]]
+
+
+def env_values(text: str, *, optional: bool) -> dict[str, str]:
+    """Read ``NAME=value`` lines, those behind # too if ``optional``."""
+    return dict(re.findall(rf"^{'#?' if optional else ''}([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
+
+
+def toml_names(text: str) -> Iterator[str]:
+    """Give the names of a file's lines, set or not, as in the environment."""
+    table = ""
+    for line in text.splitlines():
+        if header := re.match(r"\[(.+)\]", line):
+            table = header[1] + "."
+        elif setting := re.match(r"#?([a-z][a-z0-9_.]*) = ", line):
+            yield (table + setting[1]).replace(".", "__").upper()
+
+
+def rows(text: str) -> list[tuple[str, str]]:
+    """Give the first two cells of each row of a table that begins with a setting's name; several are told apart."""
+    found = re.findall(r"^\| (`[A-Z][^|]*) \| ?([^|]*?) ?\|", text, re.MULTILINE)
+    return [
+        (name, default.strip("`")) for names, default in found for name in re.findall(r"`([A-Z][A-Z0-9_<>]*)`", names)
+    ]
+
+
+def filled_in(text: str) -> str:
+    """Put real values in the place of placeholders, as the reader of an example does."""
+    for value in ("4711", "k7-private", "12345", "https://shop.example"):
+        text = re.sub(rf"^([^#].*){PLACEHOLDER}", rf"\g<1>{value}", text, count=1, flags=re.MULTILINE)
+    return text
+
+
+def without(names: set[str], *others: str) -> set[str]:
+    return names - set(others)
+
+
+def test_env_example_names_every_setting_and_no_other() -> None:
+    names = {generic(name) for name in env_values(ENV, optional=True)}
+    assert without(names, "CONFIG_FILE") == set(generic_names())
+
+
+def test_toml_example_names_every_setting_and_no_other() -> None:
+    assert {generic(name) for name in toml_names(TOML)} == set(generic_names())
+
+
+def test_the_documentation_has_a_row_for_every_setting_and_no_other() -> None:
+    names = [generic(name) for name, _ in rows(DOCS)]
+    assert len(names) == len(set(names))
+    assert without(set(names), "CONFIG_FILE") == set(generic_names())
+
+
+def test_the_readme_names_settings_that_exist() -> None:
+    names = {generic(name.replace("<NAME>", "SHOP")) for name, _ in rows(README)}
+    assert len(names) > 5
+    assert names <= set(generic_names())
+
+
+def test_env_example_says_placeholders_and_nothing_else_is_wrong() -> None:
+    told = faults(env_values(ENV, optional=False))
+    assert [line.partition(":")[0] for line in told] == list(NEEDED)
+    assert all("still a placeholder" in line for line in told)
+
+
+def test_toml_example_says_placeholders_and_nothing_else_is_wrong(file: File) -> None:
+    told = faults(file(TOML))
+    assert [line.partition(":")[0] for line in told] == list(NEEDED)
+    assert all("still a placeholder" in line for line in told)
+
+
+def test_env_example_filled_in_starts_with_the_defaults_it_shows() -> None:
+    text = filled_in(ENV)
+    settings = load(env_values(text, optional=False))
+    assert settings == load(env_values(text, optional=True))
+    assert settings.sites["shop"].origins == ("https://shop.example",)
+
+
+def test_toml_example_filled_in_starts_with_the_defaults_it_shows(file: File) -> None:
+    text = filled_in(TOML)
+    settings = load(file(text))
+    assert settings == load(file(re.sub(r"^#(?=[a-z])", "", text, flags=re.MULTILINE)))
+    assert settings.sites["shop"].site_id == 12345
+
+
+def test_the_documented_defaults_are_those_of_the_class() -> None:
+    documented = {name: default for name, default in rows(DOCS) if default != "**needed**"}
+    assert load(NEEDED | documented) == load(NEEDED)
+    assert {name for name, _ in rows(DOCS)} - set(documented) == set(NEEDED)
+
+
+def test_the_readme_shows_the_defaults_of_the_class() -> None:
+    shown = {name: default for name, default in rows(README) if default not in {"", "none"}}
+    assert len(shown) > 3
+    assert load(NEEDED | {name.replace("<NAME>", "SHOP"): default for name, default in shown.items()}) == load(NEEDED)
+
+
+def test_a_default_that_is_shown_is_not_left_to_the_class_alone() -> None:
+    shown = {generic(name) for name, value in env_values(ENV, optional=True).items() if value and value != PLACEHOLDER}
+    general = {name.upper() for name, field in Settings.model_fields.items() if field.default is not None}
+    assert shown >= general & set(generic_names()) - {"TRUSTED_PROXIES"}
+
+
+def test_words_an_owner_may_change_are_words_of_the_widget() -> None:
+    messages = (ROOT / "widget" / "messages.js").read_text(encoding="utf-8")
+    widget = (ROOT / "widget" / "widget.js").read_text(encoding="utf-8")
+    known = set(re.findall(r"^  (\w+): \"", messages, re.MULTILINE)) | set(
+        re.findall(r"texts\[lang\]\?\.(\w+)", widget)
+    )
+    assert set(get_args(TextName)) <= known
+
+
+def test_every_text_is_named_where_texts_are_explained() -> None:
+    for name in get_args(TextName):
+        assert name.upper() in ENV
+        assert f"`{name.upper()}`" in DOCS
+        assert name in TOML
