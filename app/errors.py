@@ -149,3 +149,9 @@ def refused_response(refused: Refused, request_id: str) -> JSONResponse:
         errors=refused.errors,
         retry_after=refused.retry_after,
     )
+
+
+def unexpected_response(request_id: str) -> JSONResponse:
+    """Write what is told of an error that nobody expected: that it was not the caller's fault, and nothing else."""
+    detail = "Something went wrong on our side. Please try again."
+    return problem_response(500, "internal", detail, request_id=request_id)

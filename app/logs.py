@@ -13,7 +13,7 @@ from pythonjsonlogger.json import JsonFormatter
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 # These write whole URLs or statements at INFO or DEBUG: addresses, telephone numbers and signatures among them.
-_TALKATIVE = ("httpx2", "httpcore2", "sqlalchemy", "alembic", "asyncio", "slowapi")
+_TALKATIVE = ("httpx2", "httpcore2", "sqlalchemy", "alembic", "asyncio")
 
 
 class _Formatter(JsonFormatter):
@@ -26,6 +26,9 @@ class _Formatter(JsonFormatter):
         super().add_fields(log_data, record, message_dict)
         if (current := request_id.get()) is not None:
             log_data.setdefault("request_id", current)
+        if record.name == "asyncio":
+            # Behind the first line of what it reports stands the task, with the text of its exception.
+            log_data["event"] = str(log_data["event"]).partition("\n")[0]
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # the name is logging's
         kind, _, trace = ei
@@ -73,7 +76,9 @@ def configure_logging(level: str = "INFO") -> None:
                 "uvicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
                 "uvicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
             }
-            | {name: {"level": "WARNING"} for name in _TALKATIVE},
+            | {name: {"level": "WARNING"} for name in _TALKATIVE}
+            # It warns of each request over a limit, with the client's address.
+            | {"slowapi": {"level": "ERROR"}},
         }
     )
 
@@ -85,7 +90,7 @@ def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fie
 
 def _without_clashes(fields: Mapping[str, Any]) -> dict[str, Any]:
     # logging refuses extra fields named like its own ("name", "module", "created"…).
-    reserved = logging.makeLogRecord({}).__dict__
+    reserved = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
     return {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
 
 

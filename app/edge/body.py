@@ -1,14 +1,51 @@
-"""Bodies: at most 16 KiB, and JSON in UTF-8 only. The size is held by FastAPI's max_body_size, set in main.py."""
+"""Bodies: at most 16 KiB, and JSON in UTF-8 only."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Malformed, WrongMediaType
+from app.errors import Malformed, TooLarge, WrongMediaType, refused_response
 
 MAX_BODY_SIZE = 16 * 1024
+
+
+class BodyLimit:
+    """Refuses a larger body: at once where its length is declared, else when the chunks read are too many.
+
+    Starlette's own limit answers in plain text, also in place of an answer that is already made.
+    """
+
+    def __init__(self, app: ASGIApp, largest: int = MAX_BODY_SIZE) -> None:
+        self._app = app
+        self._largest = largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request pass, or refuse it; what is read beyond the limit raises TooLarge inside the application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        too_large = TooLarge("too_large", "The body is too large: at most 16 KiB.")
+        declared = Headers(scope=scope).get("content-length", "0")
+        # The server has refused by now what is no number.
+        if declared.isdecimal() and int(declared) > self._largest:
+            await refused_response(too_large, scope["state"]["request_id"])(scope, receive, send)
+            return
+        read = 0
+
+        async def receiving() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._largest:
+                raise too_large
+            return message
+
+        await self._app(scope, receiving, send)
 
 
 def require_json(content_type: str | None) -> None:
@@ -43,7 +80,15 @@ class JsonRoute(APIRoute):
         async def checked(request: Request) -> Response:
             if takes_body:
                 require_json(request.headers.get("content-type"))
-                require_utf8(await request.body())
+                require_utf8(await _whole_body(request))
             return await handler(request)
 
         return checked
+
+
+async def _whole_body(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        # Nobody reads the answer. It keeps a visitor who went away from looking like a fault of ours in the log.
+        raise Malformed("body_incomplete", "The connection ended before the body did.") from None

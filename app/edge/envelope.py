@@ -10,13 +10,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.client_address import ProxyHint, client_address
-from app.errors import problem_response
+from app.errors import unexpected_response
 from app.logs import event
 from app.logs import request_id as current_request_id
 
 log = logging.getLogger(__name__)
 
-_SECURITY = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -40,27 +40,28 @@ class Envelope:
         request_id = str(uuid.uuid4())
         current_request_id.set(request_id)
         scope.setdefault("state", {}).update(request_id=request_id, client_address=self._address(scope))
-        status = 0
+        status, finished = 0, False
         began = time.perf_counter()
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, finished
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                for name, value in _SECURITY.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
+            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self._app(scope, receive, sending)
         except Exception:
             log.exception("http.unexpected_error")
-            if status:
+            if not status:
+                await unexpected_response(request_id)(scope, receive, sending)
+            elif not finished:
                 raise  # too late for an answer; the server closes the connection
-            detail = "Something went wrong on our side. Please try again."
-            await problem_response(500, "internal", detail, request_id=request_id)(scope, receive, sending)
         finally:
             if scope["path"] not in _UNLOGGED:
                 taken = round((time.perf_counter() - began) * 1000, 1)

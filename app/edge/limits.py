@@ -15,11 +15,9 @@ from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.edge.client_address import buckets
+from app.edge.client_address import NO_ADDRESS, Address, buckets
 from app.errors import TooMany, refused_response
 
-# An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.
-_WEIGHTS = [bucket.weight for bucket in buckets(IPv6Address("::"))]
 _COUNTED = "/v1/"
 
 
@@ -32,16 +30,22 @@ class FloodLimit:
         self._limiter = Limiter(
             key_func=_bucket(0), strategy="fixed-window", storage_uri="memory://", key_style="endpoint", enabled=True
         )
-        self._checks = [self._check(depth, limit) for depth in range(len(_WEIGHTS))]
+        # An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.
+        self._checks = {client.version: self._check(client, limit) for client in (NO_ADDRESS, IPv6Address("::"))}
 
-    def _check(self, depth: int, limit: tuple[RateLimitItem, ...]) -> Callable[[Request], Awaitable[None]]:
+    def _check(self, client: Address, limit: tuple[RateLimitItem, ...]) -> Callable[[Request], Awaitable[None]]:
         async def flood(request: Request) -> None:
-            """Be counted: the decorator does the work."""
+            """Be counted: the decorators do the work."""
 
-        # A wider bucket holds several subscribers, so it may send that many times more.
-        flood.__name__ = f"flood_{depth}"
-        value = ";".join(f"{item.amount * _WEIGHTS[depth]}/{item.multiples} {item.GRANULARITY.name}" for item in limit)
-        counted: Callable[[Request], Awaitable[None]] = self._limiter.limit(value, key_func=_bucket(depth))(flood)
+        flood.__name__ = f"flood_ipv{client.version}"
+        # All decorators on one function: slowapi checks a request once, whatever it is shown to afterwards.
+        counted: Callable[[Request], Awaitable[None]] = flood
+        for depth, bucket in enumerate(buckets(client)):
+            # A wider bucket holds several subscribers, so it may send that many times more.
+            value = ";".join(
+                f"{item.amount * bucket.weight}/{item.multiples} {item.GRANULARITY.name}" for item in limit
+            )
+            counted = self._limiter.limit(value, key_func=_bucket(depth))(counted)
         return counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,10 +54,8 @@ class FloodLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        depths = len(buckets(request.state.client_address))
         try:
-            for check in self._checks[:depths]:
-                await check(request)
+            await self._checks[request.state.client_address.version](request)
         except RateLimitExceeded:
             refused = TooMany("flood", "Too many requests. Please slow down.", retry_after=self._wait(request))
             await refused_response(refused, request.state.request_id)(scope, receive, send)

@@ -20,8 +20,9 @@ def is_open(site: Site, now: datetime) -> bool:
 def expected_call(site: Site, nwt_action: str | None, start_hour: int | None, now: datetime) -> datetime | None:
     """Give the time, in UTC, from which a call asked for now may be expected; None when nobody can tell.
 
-    Open: now. Closed with ``always_call``: the next working day from ``start_hour`` on, or from opening. How many wait
-    before this one is known only to Chaser, so it is the earliest time. Closed otherwise: no call is promised.
+    Open: now. Closed with ``always_call``: the next working day from ``start_hour`` on, or from opening if there is
+    none or that hour has passed. How many wait before this one is known only to Chaser, so it is the earliest time.
+    Closed otherwise: no call is promised.
     """
     if is_open(site, now):
         return now
@@ -34,8 +35,9 @@ def expected_call(site: Site, nwt_action: str | None, start_hour: int | None, no
         if opening is None or (days == 0 and local.time() >= opening[0]):
             continue
         midnight = datetime.combine(date, time.min, site.timezone)
-        start = midnight.replace(hour=opening[0].hour, minute=opening[0].minute)
-        if start_hour is not None:
-            start = midnight + timedelta(days=1) if start_hour == 24 else midnight.replace(hour=start_hour)
-        return start.astimezone(UTC)
+        opens = midnight.replace(hour=opening[0].hour, minute=opening[0].minute).astimezone(UTC)
+        if start_hour is None:
+            return opens
+        starts = midnight + timedelta(days=1) if start_hour == 24 else midnight.replace(hour=start_hour)
+        return starts.astimezone(UTC) if starts.astimezone(UTC) > now else opens
     return None

@@ -1,14 +1,28 @@
 """What comes in: the body of POST /v1/callbacks, before anything of it is believed."""
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 
 def _number_as_text(value: Any) -> Any:
     # Programs send numbers as numbers; people's numbers are text.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _address(value: Any) -> IPv4Address | IPv6Address | None:
+    """Read an address from text; left to itself, pydantic takes numbers too (``true`` would be 0.0.0.1), and zones."""
+    if value is None:
+        return None
+    try:
+        address = ip_address(value if isinstance(value, str) else "")
+    except ValueError:
+        address = None
+    if address is None or (isinstance(address, IPv6Address) and address.scope_id is not None):
+        raise PydanticCustomError("not_an_address", "Write an IPv4 or IPv6 address")
+    return address if isinstance(address, IPv4Address) else address.ipv4_mapped or address
 
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
@@ -73,8 +87,9 @@ class CallbackRequest(BaseModel):
             description="Made by the caller, one for each wish to be phoned: the same again is the same request",
         ),
     ] = None
-    client_ip: IPv4Address | IPv6Address | None = None
-    manager_phone: Annotated[str | None, BeforeValidator(_number_as_text), Field(pattern=r"^\+?[1-9][0-9]{6,14}$")] = (
+    client_ip: Annotated[IPv4Address | IPv6Address | None, BeforeValidator(_address)] = None
+    # None stands outside: the pattern can't be applied to it, and would break on it.
+    manager_phone: Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^\+?[1-9][0-9]{6,14}$")] | None = (
         None
     )
     message_on_ring: Text | None = None

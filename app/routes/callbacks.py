@@ -1,5 +1,6 @@
 """POST /v1/callbacks and GET /v1/callbacks/{id}."""
 
+import logging
 import re
 from datetime import datetime
 from typing import Annotated
@@ -15,10 +16,14 @@ from app.intake.accept import Sender, accept, fingerprint
 from app.intake.request import CallbackRequest
 from app.logs import event, mask_phone
 from app.outbox.callback import RequestKey
-from app.routes.problems import log, responses
+from app.routes.problems import responses
 from app.routes.services import Given, Services
 
+log = logging.getLogger(__name__)
+
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# draft-ietf-httpapi-idempotency-key-header has a string in quotes; most programs send it without.
+_KEY = r'^("[!#-~]{1,128}"|[!#-~]{1,128})$'
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -53,8 +58,11 @@ async def create_callback(
     request: Request,
     response: Response,
     services: Given,
+    idempotency_key: Annotated[
+        list[Annotated[str, Field(pattern=_KEY)]],
+        Header(default_factory=list, description="The same as request_id, as a header"),
+    ],
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-    idempotency_key: Annotated[str | None, Header(pattern=r'^"?[!-~]{1,128}"?$')] = None,
 ) -> CallbackAccepted:
     """Store a request to be phoned; the 202 is sent once it is on disk."""
     sender = _sender(request, body.site, services, key_of(authorization, services.settings.api_keys))
@@ -122,13 +130,14 @@ def _sender(request: Request, site: str, services: Services, api_key: str | None
     )
 
 
-def _request_key(body: CallbackRequest, sender: Sender, header: str | None, services: Services) -> RequestKey | None:
+def _request_key(body: CallbackRequest, sender: Sender, headers: list[str], services: Services) -> RequestKey | None:
     """Give the one key of a request: from the body or the header, within the API key's or the site's own keys."""
-    named = header.strip('"') if header else None
-    if named and body.request_id and named != body.request_id:
+    named = {header.strip('"') for header in headers}
+    if body.request_id is not None:
+        named.add(body.request_id)
+    if len(named) > 1:
         raise Malformed("two_request_ids", "request_id and Idempotency-Key differ: send one of them.")
-    key = body.request_id or named
-    if key is None:
+    if not named:
         return None
     scope = f"key:{sender.api_key}" if sender.api_key else f"site:{body.site}"
-    return RequestKey(scope, key, fingerprint(body, services.secret))
+    return RequestKey(scope, named.pop(), fingerprint(body, services.secret))

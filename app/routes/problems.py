@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.errors import MEDIA_TYPE, FieldError, Refused, problem_response, refused_response
+from app.errors import MEDIA_TYPE, FieldError, Refused, problem_response, refused_response, unexpected_response
 from app.logs import event
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ _HTTP = {
     400: ("malformed", "The request can't be read: send one JSON object."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address doesn't take that method."),
-    413: ("too_large", "The body is too large: at most 16 KiB."),
 }
 
 
@@ -52,13 +51,20 @@ class Problem(BaseModel):
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Name the refusals of an endpoint in the OpenAPI document."""
+    """Name the refusals of an endpoint in the OpenAPI document.
+
+    ``default`` stands for all others, and keeps FastAPI from promising its own shape of a 422.
+    """
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    named: dict[int | str, str] = {status: HTTPStatus(status).phrase for status in statuses}
+    named["default"] = "Any other refusal"
+    return {status: {"description": description, "content": content} for status, description in named.items()}
 
 
 def answer_errors(app: FastAPI) -> None:
     """Register the handlers."""
+    # A slash too many is another address. The redirect would repeat the Host header, which the caller wrote.
+    app.router.redirect_slashes = False
 
     @app.exception_handler(Refused)
     async def _refused(request: Request, error: Refused) -> Response:
@@ -68,7 +74,7 @@ def answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         faults = error.errors()
-        if any(fault["type"] == "json_invalid" for fault in faults):
+        if any(fault["type"] == "json_invalid" or fault["loc"] == ("body",) for fault in faults):
             return _http_problem(request, 400)
         event(log, "http.refused", status=422, code="invalid")
         return problem_response(
@@ -83,6 +89,11 @@ def answer_errors(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> Response:
         return _http_problem(request, error.status_code, error.headers)
 
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, _error: Exception) -> Response:
+        # The error goes on to the envelope, which logs it.
+        return unexpected_response(request.state.request_id)
+
 
 def _http_problem(request: Request, status: int, headers: Any = None) -> Response:
     code, detail = _HTTP.get(status, (HTTPStatus(status).name.lower(), HTTPStatus(status).description))
@@ -92,13 +103,24 @@ def _http_problem(request: Request, status: int, headers: Any = None) -> Respons
 
 
 def _field_errors(faults: Sequence[Any]) -> list[FieldError]:
-    errors: dict[str, FieldError] = {}
+    """Give one error for each field.
+
+    A union reports the faults of each branch: the branch that was meant is the one that could be followed deepest.
+    """
+    deepest: dict[str, Any] = {}
     for fault in faults:
-        where = [str(step) for step in fault["loc"][1:2]]
-        if fault["type"] == "extra_forbidden":
-            where = []  # the name is the caller's own text
-        name = where[0] if where else "body"
+        name = _field(fault)
+        if name not in deepest or len(fault["loc"]) > len(deepest[name]["loc"]):
+            deepest[name] = fault
+    errors = []
+    for name, fault in deepest.items():
         code = _CODES.get(fault["type"], fault["type"])
-        # One line a field: a union reports each of its branches.
-        errors.setdefault(name, FieldError(name, code, _DETAILS.get(code, fault["msg"] + ".")))
-    return list(errors.values())
+        errors.append(FieldError(name, code, _DETAILS.get(code, fault["msg"] + ".")))
+    return errors
+
+
+def _field(fault: Any) -> str:
+    # The name of an unknown field is the caller's own text: its place is told by what it stands in.
+    unknown = fault["type"] == "extra_forbidden"
+    where = fault["loc"][:-1] if unknown else fault["loc"]
+    return str(where[1]) if len(where) > 1 else "body"

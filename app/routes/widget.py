@@ -53,6 +53,7 @@ def widget_router(folder: Path = _FOLDER) -> APIRouter:
 
 def _answer(request: Request, file: _File, cache: str) -> Response:
     headers = {"ETag": file.etag, "Cache-Control": cache, **_SHARED}
-    if file.etag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if file.etag in known or known == "*":
         return Response(status_code=304, headers=headers)
     return Response(file.body, media_type=file.media_type, headers=headers)

@@ -1,0 +1,218 @@
+"""POST /v1/callbacks and GET /v1/callbacks/{id}: what is promised, the same request again, the same phone again."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from tests.routes.refusal import assert_cors, assert_protected, assert_refused
+from tests.running import AUTHORIZED, ORIGIN, Clock, Service, client, phone, service, settings
+
+Stored = Callable[[httpx2.Response], dict[str, Any]]
+
+
+def test_an_accepted_request_has_an_id_a_state_and_an_expected_time(here: Service) -> None:
+    before = datetime.now(UTC)
+    answer = here.ask(client_phone=phone())
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body.keys() == {"id", "status", "created_at", "call_expected_at", "duplicate"}
+    assert (body["status"], body["duplicate"]) == ("queued", False)
+    created_at = datetime.fromisoformat(body["created_at"])
+    assert before <= created_at <= datetime.now(UTC)
+    assert body["created_at"].endswith("Z")
+    assert body["call_expected_at"] == body["created_at"]  # the site has no working hours: at once
+
+
+def test_an_accepted_answer_can_be_read_by_the_page_and_by_no_cache(here: Service) -> None:
+    answer = here.ask(client_phone=phone())
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert "idempotency-replayed" not in answer.headers
+    UUID(answer.headers["x-request-id"])
+    assert_cors(answer)
+    assert_protected(answer)
+
+
+def test_an_id_is_a_uuid_of_version_7_that_tells_its_time(here: Service) -> None:
+    answer = here.ask(client_phone=phone()).json()
+    number = UUID(answer["id"])
+    assert number.version == 7
+    milliseconds = datetime.fromisoformat(answer["created_at"]).timestamp() * 1000
+    assert abs((number.int >> 80) - milliseconds) <= 1
+
+
+def test_the_database_has_the_callback_before_the_answer_goes_out(here: Service, stored: Stored) -> None:
+    number = phone()
+    answer = here.ask(client_phone=number)
+    row = stored(answer)
+    assert row["client_phone"] == number
+    assert row["site"] == "shop"
+    assert (row["account"], row["chaser_site_id"]) == ("4711", 12345)
+
+
+def test_what_became_of_it_is_told_to_whoever_knows_the_id(here: Service) -> None:
+    accepted = here.ask(client_phone=phone()).json()
+    here.wait_for(accepted["id"], "delivered")
+    answer = here.http.get(f"/v1/callbacks/{accepted['id']}", headers={"origin": ORIGIN})
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == {
+        "id": accepted["id"],
+        "status": "delivered",
+        "call_expected_at": accepted["call_expected_at"],
+    }
+    assert_cors(answer)
+    assert_protected(answer)
+
+
+def test_a_number_may_come_as_a_number(here: Service, stored: Stored) -> None:
+    number = phone()
+    assert stored(here.ask(client_phone=int(number)))["client_phone"] == number
+
+
+def test_the_key_of_a_request_makes_its_repetition_the_same_request(here: Service) -> None:
+    fields = {"client_phone": phone(), "request_id": "5f2b6c1e"}
+    first, again = here.ask(**fields), here.ask(**fields)
+    assert "idempotency-replayed" not in first.headers
+    assert again.status_code == 202
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+
+
+def test_the_key_may_come_in_the_header_with_quotes_or_without(here: Service) -> None:
+    number, key = phone(), "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    first = here.ask({"origin": ORIGIN, "idempotency-key": key}, client_phone=number)
+    for same in (key, f'"{key}"'):
+        again = here.ask({"origin": ORIGIN, "idempotency-key": same}, client_phone=number)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.json() == first.json()
+
+
+def test_the_same_key_may_come_both_ways(here: Service) -> None:
+    number, key = phone(), "both-ways"
+    headers = {"origin": ORIGIN, "idempotency-key": key}
+    first = here.ask(headers, client_phone=number, request_id=key)
+    again = here.ask(client_phone=number, request_id=key)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+
+
+def test_a_key_used_for_another_request_is_refused(here: Service) -> None:
+    assert here.ask(client_phone=phone(), request_id="used").status_code == 202
+    assert_refused(here.ask(client_phone=phone(), request_id="used"), 422, "request_id_reused")
+
+
+def test_a_key_used_for_the_same_number_with_other_wishes_is_refused(here: Service) -> None:
+    number = phone()
+    assert here.ask(client_phone=number, request_id="wishes").status_code == 202
+    other = here.ask(client_phone=number, request_id="wishes", referrer="https://search.example/")
+    assert_refused(other, 422, "request_id_reused")
+
+
+def test_keys_of_different_sites_and_services_do_not_meet(here: Service) -> None:
+    fields = {"request_id": "the-same-key"}
+    ids = {
+        here.ask(client_phone=phone(), **fields).json()["id"],
+        here.ask(client_phone=phone(), site="terms", **fields).json()["id"],
+        here.ask(AUTHORIZED, client_phone=phone(), **fields).json()["id"],
+    }
+    assert len(ids) == 3
+
+
+def test_a_replay_after_the_delivery_is_answered_as_the_first_time(here: Service) -> None:
+    fields = {"client_phone": phone(), "request_id": "late"}
+    first = here.ask(**fields).json()
+    here.wait_for(first["id"], "delivered")
+    assert here.ask(**fields).json() == first
+
+
+def test_a_refused_request_does_not_use_up_its_key(here: Service) -> None:
+    assert here.ask(client_phone="112", request_id="spared").status_code == 422
+    assert here.ask(client_phone=phone(), request_id="spared").status_code == 202
+
+
+def test_the_same_number_twice_is_one_callback(here: Service) -> None:
+    number = phone()
+    first = here.ask(client_phone=number).json()
+    second = here.ask(client_phone=f"8 ({number[1:4]}) {number[4:7]}-{number[7:9]}-{number[9:]}").json()
+    assert second["duplicate"]
+    assert second["id"] == first["id"]
+    assert second["created_at"] == first["created_at"]
+
+
+def test_the_same_number_on_two_sites_is_two_callbacks(here: Service) -> None:
+    number = phone()
+    first, second = here.ask(client_phone=number).json(), here.ask(client_phone=number, site="terms").json()
+    assert not second["duplicate"]
+    assert second["id"] != first["id"]
+
+
+def test_a_duplicate_under_a_key_is_replayed_as_a_duplicate(here: Service) -> None:
+    number = phone()
+    here.ask(client_phone=number)
+    first = here.ask(client_phone=number, request_id="twice")
+    again = here.ask(client_phone=number, request_id="twice")
+    assert first.json()["duplicate"]
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["id"] == first.json()["id"]
+    assert again.json()["duplicate"]
+
+
+def test_after_the_duplicate_window_the_same_number_is_a_new_wish(tmp_path: Path) -> None:
+    clock = Clock()
+    with service(settings(tmp_path, duplicate_window="2m"), clock=clock) as here:
+        number = phone()
+        first = here.ask(client_phone=number).json()
+        clock.advance(seconds=119)
+        assert here.ask(client_phone=number).json()["id"] == first["id"]
+        clock.advance(seconds=1)
+        later = here.ask(client_phone=number).json()
+        assert not later["duplicate"]
+        assert later["id"] != first["id"]
+
+
+def test_requests_at_the_same_moment_with_one_key_are_one_callback(here: Service) -> None:
+    """Two clicks, or a browser that repeats what it believes lost."""
+    number = phone()
+
+    def ask(_: int) -> httpx2.Response:
+        with client(here.url) as http:
+            return Service(here.url, http).ask(client_phone=number, request_id=f"key-{number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+
+
+def test_a_planned_call_is_expected_at_its_time(here: Service) -> None:
+    planned = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    answer = here.ask(client_phone=phone(), planned_time=planned.isoformat())
+    assert datetime.fromisoformat(answer.json()["call_expected_at"]) == planned
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(days=13, hours=23)])
+def test_a_time_within_14_days_can_be_planned(here: Service, ahead: timedelta) -> None:
+    planned = datetime.now(UTC) + ahead
+    assert here.ask(client_phone=phone(), planned_time=planned.isoformat()).status_code == 202
+
+
+def test_a_time_beyond_14_days_can_not_be_planned(here: Service) -> None:
+    planned = datetime.now(UTC) + timedelta(days=14, minutes=1)
+    answer = here.ask(client_phone=phone(), planned_time=planned.isoformat())
+    assert_refused(answer, 422, "invalid", {"planned_time": "planned_time_too_far"})
+
+
+def test_a_time_may_be_planned_in_unix_seconds(here: Service, stored: Stored) -> None:
+    seconds = int(time.time()) + 3600
+    assert stored(here.ask(client_phone=phone(), planned_time=seconds))["planned_time"] == seconds * 1_000_000

@@ -1,0 +1,106 @@
+"""429 of each quota as a visitor meets it. How the quotas count is tested with the outbox."""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.routes.refusal import assert_refused
+from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, settings
+
+HOUR = 3600
+TIGHT = {
+    "client": {"per_client": "2/hour"},
+    "phones": {"per_client_phones": "2/hour"},
+    "site": {"per_site": "2/hour"},
+}
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Service]:
+    """A service whose sites are each tight in one way; the tests stand behind its trusted proxy."""
+    sites = {name: {"site_id": 1, "origins": [ORIGIN], "quotas": quotas} for name, quotas in TIGHT.items()}
+    chosen = settings(
+        tmp_path_factory.mktemp("quotas"), sites=sites, quotas={"per_phone": "2/hour"}, trusted_proxies=["127.0.0.1"]
+    )
+    with service(chosen, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def an_hour_later(clock: Clock) -> None:
+    """Let no test meet what another has counted."""
+    clock.advance(hours=2)
+
+
+def ask(here: Service, clock: Clock, address: str, **fields: str) -> httpx2.Response:
+    """Ask from an address, long enough after the last time to be no duplicate."""
+    clock.advance(minutes=3)
+    return here.ask({"origin": ORIGIN, "x-forwarded-for": address}, **fields)
+
+
+def assert_over(answer: httpx2.Response, code: str, wait: int) -> None:
+    assert_refused(answer, 429, code)
+    assert answer.headers["retry-after"] == str(wait)
+
+
+def test_a_number_is_phoned_so_often_and_not_more(here: Service, clock: Clock) -> None:
+    number = phone()
+    assert ask(here, clock, "192.0.2.1", client_phone=number).status_code == 202
+    assert ask(here, clock, "192.0.2.2", client_phone=number, site="client").status_code == 202
+    over = ask(here, clock, "192.0.2.3", client_phone=number)
+    assert_over(over, "quota_phone", HOUR - 6 * 60)
+
+
+def test_a_number_is_protected_from_a_service_with_a_key_too(here: Service, clock: Clock) -> None:
+    number = phone()
+    for _ in range(2):
+        clock.advance(minutes=3)
+        assert here.ask(AUTHORIZED, client_phone=number).status_code == 202
+    clock.advance(minutes=3)
+    assert_over(here.ask(AUTHORIZED, client_phone=number), "quota_phone", HOUR - 6 * 60)
+
+
+def test_a_visitor_asks_so_often_and_not_more(here: Service, clock: Clock) -> None:
+    for _ in range(2):
+        assert ask(here, clock, "192.0.2.10", site="client", client_phone=phone()).status_code == 202
+    assert_over(ask(here, clock, "192.0.2.10", site="client", client_phone=phone()), "quota_client", HOUR - 6 * 60)
+    assert ask(here, clock, "192.0.2.11", site="client", client_phone=phone()).status_code == 202
+
+
+def test_a_visitor_asks_for_so_many_numbers_and_not_more(here: Service, clock: Clock) -> None:
+    first = phone()
+    for number in (first, phone()):
+        assert ask(here, clock, "192.0.2.20", site="phones", client_phone=number).status_code == 202
+    over = ask(here, clock, "192.0.2.20", site="phones", client_phone=phone())
+    assert_over(over, "quota_client_phones", HOUR - 6 * 60)
+    assert ask(here, clock, "192.0.2.20", site="phones", client_phone=first).status_code == 202
+
+
+def test_a_site_takes_so_many_and_not_more(here: Service, clock: Clock) -> None:
+    for host in (30, 31):
+        assert ask(here, clock, f"192.0.2.{host}", site="site", client_phone=phone()).status_code == 202
+    over = ask(here, clock, "192.0.2.32", site="site", client_phone=phone())
+    assert_over(over, "quota_site", HOUR - 6 * 60)
+
+
+def test_after_the_wait_that_was_told_the_visitor_is_accepted(here: Service, clock: Clock) -> None:
+    number = phone()
+    for host in (40, 41):
+        assert ask(here, clock, f"192.0.2.{host}", client_phone=number).status_code == 202
+    over = ask(here, clock, "192.0.2.42", client_phone=number)
+    clock.advance(seconds=int(over.headers["retry-after"]))
+    assert here.ask(client_phone=number).status_code == 202
+
+
+def test_a_duplicate_and_a_replay_are_not_counted(here: Service, clock: Clock) -> None:
+    number = phone()
+    for _ in range(5):
+        assert here.ask(client_phone=number, request_id=number).status_code == 202
+        assert here.ask(client_phone=number).json()["duplicate"]
+    assert ask(here, clock, "192.0.2.50", client_phone=number).status_code == 202

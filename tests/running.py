@@ -1,0 +1,303 @@
+"""Runs the real service for tests: uvicorn on a free port, SQLite in a folder of the test, a real or an absent Chaser.
+
+    with chaser() as far_side, service(settings(tmp_path, far_side.api_url)) as here:
+        answer = here.ask(client_phone=phone())
+        here.wait_for(answer.json()["id"], "delivered")
+        assert far_side.calls()[0]["params"]["client_ip"] == "127.0.0.1"
+
+`service` and `chaser` run in threads of their own, so they serve plain and async tests alike and fixtures of any
+scope. Stopping takes about a second: share one in a module where its state allows, with a fresh `phone()` for each
+test. For a service that can be killed, or whose log is to be read, there is `process`.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from app.main import create_app, utc_now
+from app.outbox.outbox import Outbox
+from app.settings import Settings
+from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Options
+from app.simulator.running import running_in_thread
+
+NOBODY = "http://127.0.0.1:1/v1/"
+"""A Chaser that can't be reached: nothing listens on port 1, so everything stays queued."""
+ORIGIN = "https://shop.example"
+API_KEY = "ccb_the-key-of-the-crm-in-tests"
+AUTHORIZED = {"authorization": f"Bearer {API_KEY}"}
+
+_phones = itertools.count(79160000001)
+
+
+def phone() -> str:
+    """Give a Russian mobile number that no other test uses, in digits: quotas count by it."""
+    return str(next(_phones))
+
+
+def values(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> dict[str, Any]:
+    """Give the settings as plain values, as a file would hold them.
+
+    One site `shop`, one API key `crm` that may do everything, and limits so wide that no test meets them by chance.
+    `overrides` are laid over that, dictionaries member by member; None takes a member away:
+    `values(tmp_path, sites={"shop": {"consent": {...}}}, quotas={"per_phone": "3/hour"}, limits=None)`.
+    """
+    general: dict[str, Any] = {
+        "chaser": {
+            "client_id": DEMO_CLIENT_ID,
+            "private_key": DEMO_PRIVATE_KEY,
+            "api_url": chaser_url,
+            "timeout": "5s",
+        },
+        "sites": {"shop": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]}},
+        "database_url": f"sqlite:///{folder / 'callbacks.db'}",
+        "secret_key": "a secret key of the tests, 32 characters or more",
+        "limits": {"flood": "100000/minute"},
+        "quotas": {
+            "per_phone": "1000/hour",
+            "per_client": "100000/hour",
+            "per_client_phones": "100000/hour",
+            "per_site": "100000/day",
+        },
+        "api_keys": {
+            "crm": {
+                "sha256": hashlib.sha256(API_KEY.encode()).hexdigest(),
+                "scopes": ["callbacks:write", "callbacks:read", "chaser:read"],
+            }
+        },
+    }
+    return _laid_over(general, overrides)
+
+
+def settings(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> Settings:
+    """Make Settings of `values`; neither the environment nor a file is read."""
+    return Settings.model_validate(values(folder, chaser_url, **overrides))
+
+
+class Clock:
+    """A clock that a test sets; it begins at the present time and stands still."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self.now = now or datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        """Go on, as in `advance(minutes=2)`."""
+        self.now += timedelta(**by)
+
+
+class Service:
+    """A service that listens at `url`; `http` is a client of it that comes from 127.0.0.1."""
+
+    def __init__(self, url: str, http: httpx2.Client) -> None:
+        self.url = url
+        self.http = http
+
+    def ask(self, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx2.Response:
+        """Send POST /v1/callbacks for the site `shop` from its page; headers given replace the Origin header."""
+        headers = {"origin": ORIGIN} if headers is None else headers
+        return self.http.post("/v1/callbacks", json={"site": "shop"} | fields, headers=headers)
+
+    def accepted(self, **fields: Any) -> str:
+        """Ask as a visitor with a new number, unless one is given, and return the id."""
+        answer = self.ask(**({"client_phone": phone()} | fields))
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def status(self, callback_id: str) -> str:
+        """Give the status of a callback as anybody may see it."""
+        answer = self.http.get(f"/v1/callbacks/{callback_id}")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["status"])
+
+    def wait_for(self, callback_id: str, status: str, within: float = 15.0) -> None:
+        """Return once the callback has that status; fails after `within` seconds."""
+        until(lambda: self.status(callback_id) == status, within)
+
+
+class Chaser:
+    """A simulator with its control path; `api_url` is what goes into the settings."""
+
+    def __init__(self, api_url: str, http: httpx2.Client) -> None:
+        self.api_url = api_url
+        self.http = http
+
+    def calls(self, **filters: str) -> list[dict[str, Any]]:
+        """List the calls that were executed, oldest first; filters: state, result, site_id, client_phone, client_id."""
+        found: list[dict[str, Any]] = self._sent("GET", "calls", params=filters)["calls"]
+        return found
+
+    def requests(self, **filters: str) -> list[dict[str, Any]]:
+        """List the requests that arrived, oldest first; filters: method, path, status, fault."""
+        found: list[dict[str, Any]] = self._sent("GET", "requests", params=filters)["requests"]
+        return found
+
+    def fault(self, kind: str, **fields: Any) -> None:
+        """Script a fault, as the simulator's POST /_control/faults takes it."""
+        self._sent("POST", "faults", json={"kind": kind, **fields})
+
+    def well_again(self) -> None:
+        """End all faults."""
+        self._sent("DELETE", "faults")
+
+    def _sent(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        answer = self.http.request(method, path, **arguments)
+        assert answer.is_success, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+class Process(Service):
+    """The service as a process of its own; `output()` is all it has written, log lines first of all."""
+
+    def __init__(self, url: str, http: httpx2.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+        super().__init__(url, http)
+        self.process = process
+        self._log = log
+
+    def output(self) -> str:
+        """Give what standard output and standard error hold so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def terminate(self, within: float = 20.0) -> int:
+        """End it with SIGTERM and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within)
+
+
+@contextlib.contextmanager
+def service(
+    chosen: Settings, *, clock: Callable[[], datetime] = utc_now, outbox: Outbox | None = None
+) -> Iterator[Service]:
+    """Run the service in a thread until the end of the block, served as `chaser-callback serve` does it.
+
+    An outbox given is used instead of the one in the settings; it is closed at the end as well.
+    """
+    listening = _listening()
+    config = uvicorn.Config(
+        create_app(chosen, outbox=outbox, clock=clock),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            server.run(sockets=[listening])
+        except BaseException as error:  # noqa: BLE001  # told to the test below
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="service")
+    thread.start()
+    try:
+        until(lambda: server.started or not thread.is_alive())
+        assert server.started, f"the service did not start: {failures}"
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with client(url) as http:
+            yield Service(url, http)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+    assert not failures, failures
+
+
+@contextlib.contextmanager
+def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
+    """Run `chaser-callback serve` with `values`, as a process of its own, until the end of the block.
+
+    Its output goes to a new file in `folder`, its settings come by the environment.
+    """
+    with _listening() as probe:
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
+    for name, value in chosen.items():
+        environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
+    log = next(path for n in itertools.count(1) if not (path := folder / f"output-{n}.log").exists())
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    with log.open("wb") as output:
+        root = Path(__file__).parent.parent
+        started = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with client(url) as http:
+            until(lambda: started.poll() is not None or _answers(http))
+            assert started.poll() is None, log.read_text(encoding="utf-8")
+            yield Process(url, http, started, log)
+    finally:
+        started.kill()
+        started.wait(10)
+
+
+@contextlib.contextmanager
+def chaser(options: Options | None = None) -> Iterator[Chaser]:
+    """Run a simulator in a thread until the end of the block; its account and site are those of `values`."""
+    with running_in_thread(options) as simulator, client(simulator.control_url) as http:
+        yield Chaser(simulator.api_url, http)
+
+
+@contextlib.contextmanager
+def client(url: str, from_address: str = "127.0.0.1", timeout: float = 30.0) -> Iterator[httpx2.Client]:
+    """Give an HTTP client that comes from one address of this machine: all of 127.0.0.0/8 are."""
+    transport = httpx2.HTTPTransport(local_address=from_address)
+    with httpx2.Client(base_url=url, transport=transport, timeout=timeout) as http:
+        yield http
+
+
+def until(holds: Callable[[], bool], within: float = 15.0) -> None:
+    """Return once a condition holds; fails after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {within} s in vain"
+        time.sleep(0.02)
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    joined = dict(below)
+    for name, value in above.items():
+        if value is None:
+            joined.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(joined.get(name), Mapping):
+            joined[name] = _laid_over(joined[name], value)
+        else:
+            joined[name] = value
+    return joined
+
+
+def _listening() -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", 0))
+    return listening
+
+
+def _answers(http: httpx2.Client) -> bool:
+    try:
+        return http.get("/livez").status_code == 200
+    except httpx2.TransportError:
+        return False
