@@ -61,6 +61,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         # The true address is found by edge/client_address.py; uvicorn's own way believes the leftmost entry.
         proxy_headers=False,
         # Containers are killed ten seconds after SIGTERM: the delivery needs its share.

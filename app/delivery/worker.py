@@ -51,7 +51,8 @@ class Worker:
         self._clock = clock
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._ending = asyncio.Event()
+        self._random = random.Random()  # noqa: S311  # spreads retries, keeps no secret
         self._pace = Pace(rules.calls_per_second)
         self._erase_at = clock()
 
@@ -75,7 +76,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Take nothing new and let calls under way finish within 8 s; what is not finished then becomes unknown."""
-        self._stopping = True
+        self._ending.set()
         self._outbox.ring()
         # The loops are let go round to their end: a claim cut off after its commit would be an unknown for nothing.
         tasks = [*self._loops, *self._calls]
@@ -90,7 +91,7 @@ class Worker:
                 await self._settle(claim, Happened(Outcome.UNKNOWN, None, 0.0, "shutdown", ""))
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        while not self._stopping:
+        while not self._ending.is_set():
             try:
                 await work()
             except Unavailable:
@@ -132,7 +133,9 @@ class Worker:
         for callback_id in await self._outbox.expire(self._clock()):
             event(log, "delivery.gave_up", logging.ERROR, callback=callback_id, reason="too_old")
         await self._erase()
-        await asyncio.sleep(_CLOCK_STEP)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOCK_STEP):
+                await self._ending.wait()
 
     async def _attempt(self, claim: Claim) -> None:
         client = self._accounts.client(claim.account)
@@ -154,7 +157,7 @@ class Worker:
             give_up_at=claim.give_up_at,
             retry_after=happened.retry_after,
             now=now,
-            random=random.random(),  # noqa: S311  # spreads retries, keeps no secret
+            random=self._random.random(),
             rules=self._rules.of(claim.site),
         )
         if decision.pause_account:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.errors import Refused, Unavailable
 from app.logs import event
@@ -81,7 +81,8 @@ class Writer:
             batch, ending = self._gather()
             if batch:
                 error = self._attempt(batch)
-                if error is not None and len(batch) > 1 and not _lost(error):
+                if len(batch) > 1 and error is not None and not isinstance(error, OperationalError):
+                    # One piece of work is wrong, rather than the database away, locked or full.
                     for job in batch:
                         self._attempt([job])
                 _resolve(batch)
@@ -130,8 +131,8 @@ class Writer:
 
 
 def _lost(error: Exception) -> bool:
-    """Tell whether an error says that the server is away, or has thrown us out, rather than that the work is wrong."""
-    return isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.OperationalError)
+    """Tell whether a server is away, or has thrown us out. SQLite has been waited for by its busy_timeout."""
+    return isinstance(error, OperationalError) and isinstance(error.orig, psycopg.OperationalError)
 
 
 def _told(error: Exception) -> Exception:

@@ -1,6 +1,7 @@
 """Opening, migrating, locking; and what the writer does when the database can't take a write."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from functools import partial
@@ -108,6 +109,22 @@ async def test_a_database_that_refuses_writes_gives_503_and_is_used_again_once_i
     await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1000000")))
     accepted = await outbox.accept(callback(client_phone="79169999999"), None, rules())
     assert await outbox.glimpse(accepted.id) is not None
+    outbox.close()
+
+
+async def test_a_lock_that_lasts_is_told_to_all_who_wait_at_once(tmp_path: Path) -> None:
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    await outbox._write(lambda connection: connection.execute(text("PRAGMA busy_timeout = 200")))
+    intruder = sqlite3.connect(tmp_path / "callbacks.db", isolation_level=None)
+    intruder.execute("BEGIN IMMEDIATE")
+    wishes = [callback(client_phone=f"7916{number:07}") for number in range(60)]
+    asked = asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes), return_exceptions=True)
+    async with asyncio.timeout(60 * 0.2):  # what it would take if each were tried alone
+        answers = await asked
+    assert {type(answer) for answer in answers} == {Unavailable}
+    intruder.execute("ROLLBACK")
+    intruder.close()
+    assert (await outbox.accept(wishes[0], None, rules())).id == wishes[0].id
     outbox.close()
 
 
