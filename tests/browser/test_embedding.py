@@ -1,0 +1,156 @@
+"""The widget on other people's pages: strict policies, hostile style sheets, languages, and mistakes in the tag."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.visitor import Visitor
+from tests.browser.world import HTML
+
+NO_ANSWER = "Chaser Callback: no answer"
+
+
+async def test_the_whole_job_works_under_a_strict_content_security_policy(visitor: Visitor) -> None:
+    service = visitor.shops.base
+    policy = (
+        f"default-src 'none'; script-src {service}; connect-src {service}; img-src data:; base-uri 'none'; "
+        "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    await visitor.visit(headers={"content-security-policy": policy})
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    button = visitor.dialog.get_by_role("button", name="Close").last
+    assert await button.evaluate("element => getComputedStyle(element).borderRadius") == "12px"
+
+
+async def test_a_page_that_unsets_all_styles_changes_nothing(visitor: Visitor) -> None:
+    looks = []
+    for style in ("", "<style>* { all: unset !important; --fill: red !important } chaser-callback { display: none }"):
+        await visitor.visit(body=style)
+        await visitor.open()
+        box = await visitor.dialog.bounding_box()
+        fab = await visitor.button.bounding_box()
+        color = await visitor.button.evaluate("element => getComputedStyle(element).backgroundColor")
+        looks.append((box, fab, color))
+    assert looks[0] == looks[1]
+
+
+async def test_a_page_with_the_largest_z_index_does_not_cover_the_dialog(visitor: Visitor) -> None:
+    cover = '<div style="position: fixed; inset: 0; z-index: 2147483647; background: #fff" data-chaser-callback>'
+    await visitor.visit(body=cover)
+    await visitor.page.mouse.click(5, 5)
+    await visitor.dialog.wait_for()
+    await visitor.number.click()
+    await expect(visitor.number).to_be_focused()
+
+
+async def test_a_page_from_right_to_left_keeps_the_widget_readable(visitor: Visitor) -> None:
+    await visitor.visit(body='<script>document.documentElement.dir = "rtl"</script>')
+    await visitor.open()
+    assert await visitor.dialog.evaluate("element => getComputedStyle(element).direction") == "ltr"
+
+
+async def test_two_tags_make_one_widget(visitor: Visitor) -> None:
+    visitor.expects = ("Chaser Callback: this page has a second script tag.",)
+    await visitor.visit(visitor.shops.tag() + visitor.shops.tag('data-site="consent"'))
+    await visitor.page.wait_for_load_state()
+    await expect(visitor.page.locator("chaser-callback")).to_have_count(1)
+    await expect(visitor.button).to_have_count(1)
+    assert len(visitor.hints()) == 1
+
+
+@pytest.mark.parametrize(
+    ("page_language", "attributes", "label"),
+    [
+        ("ru", "", "Заказать звонок"),
+        ("ru-RU", "", "Заказать звонок"),
+        ("EN", "", "Request a call"),
+        ("ru", 'data-lang="en"', "Request a call"),
+        ("en", 'data-lang="ru"', "Заказать звонок"),
+        ("de", "", "Request a call"),
+        ("", "", "Request a call"),
+    ],
+)
+async def test_the_language_is_the_tags_else_the_pages_else_the_browsers(
+    visitor: Visitor, page_language: str, attributes: str, label: str
+) -> None:
+    html = HTML.replace('lang="en"', f'lang="{page_language}"')
+    address = visitor.shops.pages.add(html + visitor.shops.tag(f'data-site="shop" {attributes}'))
+    await visitor.page.goto(address)
+    await expect(visitor.button).to_have_accessible_name(label)
+    await visitor.open()
+    await expect(visitor.title).to_have_text("Мы вам перезвоним" if label[0] == "З" else "We’ll call you back")
+
+
+async def test_a_russian_browser_decides_where_the_page_names_no_language(visitor: Visitor) -> None:
+    await visitor.page.add_init_script("Object.defineProperty(navigator, 'languages', {get: () => ['uk', 'ru', 'en']})")
+    html = HTML.replace(' lang="en"', "")
+    await visitor.page.goto(visitor.shops.pages.add(html + visitor.shops.tag()))
+    await expect(visitor.button).to_have_accessible_name("Заказать звонок")
+
+
+async def test_the_owners_words_and_side_and_colour_are_used(visitor: Visitor) -> None:
+    await visitor.visit_site("worded")
+    await expect(visitor.button).to_have_accessible_name("Call a florist")
+    await visitor.open()
+    await expect(visitor.title).to_have_text("Talk to a florist")
+    await visitor.visit_site("consent")
+    box = await visitor.button.bounding_box()
+    assert box is not None
+    assert box["x"] == 20
+
+
+@pytest.mark.parametrize(
+    ("attributes", "hint"),
+    [
+        ("", 'Chaser Callback: the script tag needs data-site="…".'),
+        ('data-site-id="7"', "Chaser Callback: data-site-id is unknown. Did you mean data-site?"),
+        ('data-site="shop" data-language="ru"', "Chaser Callback: data-language is unknown. Did you mean data-lang?"),
+    ],
+)
+async def test_a_wrong_tag_is_explained_to_the_owner(visitor: Visitor, attributes: str, hint: str) -> None:
+    visitor.expects = ("Chaser Callback: ",)
+    async with visitor.page.expect_console_message(lambda message: message.text == hint):
+        await visitor.page.goto(visitor.shops.page(visitor.shops.tag(attributes)))
+
+
+async def test_data_names_of_other_tools_are_no_concern_of_ours(visitor: Visitor) -> None:
+    await visitor.visit_site("shop", 'data-cfasync="false" data-cookieconsent="x" data-lazy-src="y" data-turbo="1"')
+    assert visitor.hints() == []
+
+
+async def test_a_site_the_service_does_not_know_is_named(visitor: Visitor) -> None:
+    visitor.expects = ("Failed to load resource", "Chaser Callback: data-site is wrong")
+    async with visitor.page.expect_console_message(lambda message: "SITES__SHOPP__SITE_ID" in message.text):
+        await visitor.page.goto(visitor.shops.page(visitor.shops.tag('data-site="shopp"')))
+    await expect(visitor.button).to_have_count(0)
+
+
+async def test_an_origin_that_is_not_allowed_is_named_with_its_cure(visitor: Visitor) -> None:
+    """The origin is allowed for another site, so the refusal is readable."""
+    visitor.expects = ("Failed to load resource", NO_ANSWER)
+    await visitor.visit_site("elsewhere")
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
+    cure = f'SITES__ELSEWHERE__ORIGINS=["{visitor.shops.pages.origin()}"]'
+    assert [hint for hint in visitor.hints() if cure in hint]
+
+
+async def test_an_answer_that_no_page_may_read_names_the_origins_setting(visitor: Visitor) -> None:
+    """127.0.0.1 is in no site's origins, so the browser hides the refusal from the page."""
+    visitor.expects = ("Failed to load resource", "Access to fetch", NO_ANSWER)
+    address = visitor.shops.page().replace("shop.test", "127.0.0.1")
+    await visitor.page.goto(address)
+    await visitor.ready()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
+    assert [hint for hint in visitor.hints() if 'SITES__SHOP__ORIGINS=["http://127.0.0.1:' in hint]
+
+
+async def test_the_widget_survives_a_page_that_replaces_its_body(visitor: Visitor) -> None:
+    await visitor.visit()
+    await visitor.page.evaluate("document.body.replaceWith(document.createElement('body'))")
+    await visitor.open()
+    await expect(visitor.number).to_be_focused()

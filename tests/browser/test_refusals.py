@@ -1,0 +1,204 @@
+"""What a visitor reads when a request is not accepted, and that nothing they typed is lost."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.browser.visitor import Visitor
+from tests.running import phone
+
+FAILED_REQUEST = "Failed to load resource"
+CALL_US = "Call us: +7 495 123-45-67"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("", "Enter your phone number"),
+        ("+7 916 12", "The number has too few digits"),
+        ("123", "The number has too few digits"),
+    ],
+)
+async def test_a_number_that_is_plainly_wrong_is_not_sent(visitor: Visitor, typed: str, words: str) -> None:
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask(typed or " ")
+    await expect(visitor.dialog.get_by_text(words)).to_be_visible()
+    await expect(visitor.number).to_have_accessible_description(words)
+    await expect(visitor.number).to_have_attribute("aria-invalid", "true")
+    await expect(visitor.number).to_be_focused()
+    assert visitor.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("+7 803 123-45-67", "We can’t call this number. Enter your own mobile or landline"),
+        ("8 800 555-35-35", "We can’t call this number. Enter your own mobile or landline"),
+        ("+44 7400 123456", "We don’t call this country"),
+        ("8-916-CALL-NOW", "Please check the number"),
+        ("+7 916 123-45-67 ext. 5", "Please check the number"),
+        ("+7 916 123-45-67-89", "Please check the number"),
+    ],
+)
+async def test_a_number_the_service_refuses_is_explained_beside_the_field(
+    visitor: Visitor, typed: str, words: str
+) -> None:
+    visitor.expects = (FAILED_REQUEST,)
+    await visitor.visit()
+    await visitor.open()
+    await visitor.number.fill(typed)
+    shown = await visitor.number.input_value()
+    await visitor.number.press("Enter")
+    await expect(visitor.number).to_have_accessible_description(words)
+    await expect(visitor.number).to_have_value(shown)
+    await expect(visitor.number).to_be_focused()
+
+
+async def test_the_message_goes_away_when_the_number_is_corrected(visitor: Visitor) -> None:
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask("+7 916 12")
+    await expect(visitor.number).to_have_attribute("aria-invalid", "true")
+    await visitor.number.press("3")
+    await expect(visitor.number).to_have_attribute("aria-invalid", "false")
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(0)
+
+
+async def test_without_consent_nothing_is_sent_where_it_is_needed(visitor: Visitor) -> None:
+    await visitor.visit_site("consent")
+    await visitor.open()
+    await visitor.ask()
+    box = visitor.dialog.get_by_role("checkbox")
+    await expect(box).to_have_accessible_description("We can’t call without your consent")
+    await expect(box).to_be_focused()
+    assert visitor.sent() == []
+    await box.check()
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(0)
+
+
+async def test_the_first_of_two_wrong_fields_is_where_the_visitor_goes_on(visitor: Visitor) -> None:
+    await visitor.visit_site("consent")
+    await visitor.open()
+    await visitor.ask("+7 9")
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(2)
+    await expect(visitor.number).to_be_focused()
+
+
+async def test_too_many_requests_says_when_to_try_again_and_offers_a_number(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST,)
+    origin = {"origin": visitor.shops.pages.origin()}
+    visitor.shops.service.ask(origin, site="busy", client_phone=phone())
+    await visitor.visit_site("busy")
+    await visitor.open()
+    await visitor.ask()
+    alert = visitor.alerts.filter(visible=True)
+    await expect(alert).to_have_text("Too many requests. Try again in 1,440 minutes.")
+    await expect(visitor.dialog.get_by_role("link", name=CALL_US)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (503, "overloaded", "The service is busy. Try again in a minute."),
+        (500, "unexpected", "That didn’t work. Reload the page and try again."),
+        (413, "too_large", "That didn’t work. Reload the page and try again."),
+    ],
+)
+async def test_a_service_in_trouble_is_explained(visitor: Visitor, status: int, code: str, words: str) -> None:
+    visitor.expects = (FAILED_REQUEST,)
+    await visitor.page.route("**/v1/callbacks", answering(status, code))
+    await visitor.visit()
+    await visitor.open()
+    typed = await visitor.ask()
+    await expect(visitor.alerts.filter(visible=True)).to_have_text(words)
+    await expect(visitor.dialog.get_by_role("link", name=CALL_US)).to_be_visible()
+    assert "".join(filter(str.isdigit, await visitor.number.input_value())) == typed.lstrip("+")
+
+
+async def test_no_connection_is_said_and_the_next_try_is_the_same_request(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST, "Chaser Callback: no answer")
+    await visitor.page.route("**/v1/callbacks", lambda route: route.abort())
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.alerts.filter(visible=True)).to_have_text("No connection. Check your internet and try again.")
+    await visitor.page.unroute_all()
+    await visitor.number.press("Enter")
+    await expect(visitor.title).to_have_text("We’re calling you")
+    bodies = visitor.sent()
+    assert len(bodies) == 3
+    assert bodies[1:] == bodies[:-1]
+
+
+async def test_another_number_after_a_lost_answer_is_another_request(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST, "Chaser Callback: no answer")
+    await visitor.page.route("**/v1/callbacks", lambda route: route.abort())
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
+    await visitor.page.unroute_all()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    first, again, other = visitor.sent()
+    assert first["request_id"] == again["request_id"] != other["request_id"]
+
+
+async def test_a_lost_answer_is_asked_for_once_more_and_the_person_is_called_once(visitor: Visitor) -> None:
+    """The service has stored the request; only its answer is lost on the way to the browser."""
+    visitor.expects = (FAILED_REQUEST,)
+    origin = {"origin": visitor.shops.pages.origin()}
+
+    async def lose_the_answer(route: Route) -> None:
+        assert visitor.shops.service.ask(origin, **route.request.post_data_json).status_code == 202
+        await route.abort()
+
+    await visitor.page.route("**/v1/callbacks", at_first(lose_the_answer))
+    await visitor.visit()
+    await visitor.open()
+    typed = await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    first, second = visitor.sent()
+    assert first == second
+    assert len(visitor.shops.chaser.calls(client_phone=typed.lstrip("+"))) == 1
+
+
+async def test_a_503_is_asked_once_more_with_the_same_request_id(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST,)
+    await visitor.page.route("**/v1/callbacks", at_first(answering(503, "overloaded")))
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    first, second = visitor.sent()
+    assert first == second
+
+
+Handler = Callable[[Route], Awaitable[None]]
+
+
+def answering(status: int, code: str) -> Handler:
+    """Make a handler that answers in the service's stead, as it does in trouble."""
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(
+            status=status,
+            headers={"access-control-allow-origin": "*", "content-type": "application/problem+json"},
+            body=json.dumps({"status": status, "code": code, "detail": "…"}),
+        )
+
+    return answer
+
+
+def at_first(handler: Handler) -> Handler:
+    """Make a handler that handles one request and lets all others through."""
+    turns = iter([handler])
+
+    async def handle(route: Route) -> None:
+        turn = next(turns, None)
+        await (turn(route) if turn else route.continue_())
+
+    return handle

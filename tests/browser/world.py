@@ -1,0 +1,149 @@
+"""What a visitor's browser meets: the real service before the simulator, and pages of an owner on another origin.
+
+Both names below are resolved to this machine by the browser itself. A page is no secure context then, as on a shop
+without HTTPS, and every request to the service crosses origins.
+"""
+
+import contextlib
+import itertools
+import shutil
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import uvicorn
+from playwright.async_api import Browser, async_playwright
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from app.simulator.options import DEMO_SITE_ID
+from tests.running import Chaser, Service, chaser, service, settings, until
+
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_RESOLVED = "--host-resolver-rules=MAP shop.test 127.0.0.1, MAP other.test 127.0.0.1, MAP callback.test 127.0.0.1"
+
+CONSENT = {"url": "http://shop.test/consent", "version": "2026-01", "text": {"en": "I agree to be phoned."}}
+MOSCOW = ZoneInfo("Europe/Moscow")
+
+HTML = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop</title><link rel="icon" href="data:,">'
+
+
+class Pages:
+    """Pages of owners, each at a new path of an own origin."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._pages: dict[str, HTMLResponse] = {}
+        self._numbers = itertools.count(1)
+
+    def origin(self, host: str = "shop.test") -> str:
+        """Give the origin of the pages under one of the names."""
+        return f"http://{host}:{self.port}"
+
+    def add(self, html: str, headers: Mapping[str, str] | None = None, host: str = "shop.test") -> str:
+        """Serve a page and give its address."""
+        path = f"/page-{next(self._numbers)}"
+        self._pages[path] = HTMLResponse(html, headers=dict(headers or {}))
+        return self.origin(host) + path
+
+    async def answer(self, request: Request) -> HTMLResponse:
+        """Serve what was added."""
+        return self._pages.get(request.url.path) or HTMLResponse("", 404)
+
+
+@dataclass(frozen=True)
+class World:
+    """The service under the name the widget is embedded by, its far side, and the owners' pages."""
+
+    service: Service
+    chaser: Chaser
+    pages: Pages
+
+    @property
+    def base(self) -> str:
+        """The service's address as pages know it."""
+        return self.service.url.replace("127.0.0.1", "callback.test")
+
+    def tag(self, attributes: str = 'data-site="shop"') -> str:
+        """Give the script tag an owner pastes."""
+        return f'<script async src="{self.base}/widget.js" {attributes}></script>'
+
+    def page(self, tag: str | None = None, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """Serve a page with the widget and give its address."""
+        return self.pages.add(HTML + (self.tag() if tag is None else tag) + "</head><body>" + body, headers)
+
+
+def opening_day() -> datetime:
+    """Give a day at 10:00 in Moscow, three days from now, before which the closed sites call nobody."""
+    return (datetime.now(MOSCOW) + timedelta(days=3)).replace(hour=10, minute=0, second=0, microsecond=0)
+
+
+def sites(origin: str) -> dict[str, Any]:
+    """Give one site for each way the widget can look or be answered."""
+    hours = {f"{opening_day():%a}".lower(): "09:00-18:00"}
+    common = {"site_id": int(DEMO_SITE_ID), "origins": [origin], "phone": "74951234567", "on_unknown": "hold"}
+    return {
+        "shop": common,
+        "plain": common | {"phone": None},
+        "consent": common | {"consent": CONSENT, "theme": {"color": "#0a7", "position": "left"}},
+        "closed": common | {"working_hours": hours, "nwt_action": "always_call", "call_stack_start_hour": 10},
+        "silent": common | {"working_hours": hours},
+        "busy": common | {"quotas": {"per_site": "1/day"}},
+        "worded": common | {"texts": {"en": {"title": "Talk to a florist", "button": "Call a florist"}}},
+        "foreign": common | {"regions": ["DE"]},
+        "elsewhere": common | {"origins": ["http://other.test"]},
+    }
+
+
+@contextlib.contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Run everything but the browser until the end of the block."""
+    with _pages() as pages, chaser() as far_side:
+        chosen = settings(folder, far_side.api_url, sites=sites(pages.origin()), duplicate_window="1s")
+        with service(chosen) as here:
+            yield World(here, far_side, pages)
+
+
+@contextlib.asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Run the system's Chromium, else the one Playwright brought along."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=[*_ARGUMENTS, _RESOLVED]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@contextlib.contextmanager
+def _pages() -> Iterator[Pages]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        pages = Pages(listening.getsockname()[1])
+        app = Starlette(routes=[Route("/{path:path}", pages.answer)])
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="pages")
+        thread.start()
+        try:
+            until(lambda: server.started or not thread.is_alive())
+            yield pages
+        finally:
+            server.should_exit = True
+            thread.join()
