@@ -165,7 +165,7 @@ async def test_a_visitor_gets_the_sites_number_when_the_dialog_cannot_be_loaded(
     visitor.expects = ("Failed to load resource", "Failed to launch 'tel:")
     await visitor.visit()
     await visitor.page.route("**/dialog.js", lambda route: route.abort())
-    await visitor.page.evaluate("{ navigation.onnavigate = event => { window.went = event.destination.url } }")
+    await visitor.page.evaluate("void (navigation.onnavigate = event => { window.went = event.destination.url })")
     await visitor.button.click()
     await visitor.page.wait_for_function("window.went === 'tel:+74951234567'")
 

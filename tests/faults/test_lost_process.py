@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.running import chaser, phone, process, until, values
 
-AT_ONCE = {"retry_schedule": ["200ms"]}
+AT_ONCE = {"retry_schedule": ["200ms"], "calls_per_second": 1000}
 
 
 def statuses(folder: Path) -> set[str]:

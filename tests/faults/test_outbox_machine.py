@@ -1,0 +1,241 @@
+"""No sequence of events loses a callback, makes a second call under `hold`, or a third under `resend_once`.
+
+Hypothesis drives the real outbox on SQLite and the real policy through accepting, claiming, recording, dying, standing
+still, giving up, restarts and jumps of the clock. The model beside it knows what was accepted and what really rang.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.delivery.policy import Outcome, Rules, decide
+from app.outbox.callback import Callback, RequestKey
+from app.outbox.database import open_database
+from app.outbox.delivering import Claim, Record
+from app.outbox.outbox import Outbox
+from tests.faults.doses import dose
+from tests.faults.world import read_sqlite
+from tests.outbox.making import callback as made
+from tests.outbox.making import rules as accept_rules
+
+LEASE = timedelta(seconds=40)
+FURTHEST = timedelta(minutes=30)  # nothing is ever due later than this, unless the clock was set back
+ACCEPT = accept_rules()
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+ENDED = {"delivered", "failed", "unknown"}
+
+
+@dataclass
+class Sending:
+    """A claim in the hands of a worker; `rang`: its call was executed by now."""
+
+    claim: Claim
+    rang: bool = False
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """One outbox, its workers, and the world outside."""
+
+    on_unknown: ClassVar[Any] = "resend_once"
+    empty: ClassVar[Path]
+    """A database with all its tables and nothing in them: to copy it is quicker than to migrate."""
+
+    @initialize(at_the_end=st.sampled_from([Outcome.DELIVERED, Outcome.UNKNOWN]))
+    def begin(self, at_the_end: Outcome) -> None:
+        """``at_the_end``: what becomes of the calls that are still to be made when the sequence is over."""
+        self.at_the_end = at_the_end
+        self.folder = Path(tempfile.mkdtemp(dir=self.empty.parent))
+        shutil.copy(self.empty, self.folder / "callbacks.db")
+        self.runner = asyncio.Runner()
+        self.outbox = self.open()
+        self.rules = Rules((timedelta(seconds=5), timedelta(minutes=1)), self.on_unknown)
+        self.now = START
+        self.asked: list[tuple[Callback, RequestKey]] = []
+        self.accepted: set[str] = set()
+        self.rung: dict[str, int] = {}
+        self.unknown: dict[str, int] = {}
+        self.hands: list[Sending] = []
+
+    def open(self) -> Outbox:
+        return Outbox(open_database(f"sqlite:///{self.folder / 'callbacks.db'}"))
+
+    @rule()
+    def accept(self) -> None:
+        number = len(self.asked)
+        callback = made(id=f"callback-{number}", client_phone=f"7916{number:07}", created_at=self.now)
+        key = RequestKey("site:shop", f"key-{number}", "f")
+        self.asked.append((callback, key))
+        told = self.runner.run(self.outbox.accept(callback, key, ACCEPT))
+        assert told.id == callback.id
+        self.accepted.add(told.id)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def ask_again(self, data: st.DataObject) -> None:
+        """The browser got no answer, and asks again: with another id of ours, under the same key of its own."""
+        callback, key = data.draw(st.sampled_from(self.asked))
+        again = replace(callback, id=f"{callback.id}-again", created_at=self.now, due_at=self.now)
+        assert self.runner.run(self.outbox.accept(again, key, ACCEPT)).id == callback.id
+
+    @rule(limit=st.integers(1, 3))
+    def claim(self, limit: int) -> None:
+        held = {row[0] for row in self.rows() if row[1] == "sending"}
+        for claim in self.runner.run(self.outbox.claim_due(self.now, furthest=FURTHEST, lease=LEASE, limit=limit)):
+            assert claim.callback_id in self.accepted
+            assert claim.callback_id not in held
+            self.hands.append(Sending(claim))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def ring(self, data: st.DataObject) -> None:
+        """The call of some worker is executed, even by one that has overslept its lease."""
+        sending = data.draw(st.sampled_from(self.hands))
+        if not sending.rang:
+            sending.rang = True
+            name = sending.claim.callback_id
+            self.rung[name] = self.rung.get(name, 0) + 1
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def record(self, data: st.DataObject) -> None:
+        """A worker writes down what an attempt came to, as far as it can know."""
+        sending = self.hands.pop(data.draw(st.integers(0, len(self.hands) - 1)))
+        possible = (
+            [Outcome.DELIVERED, Outcome.UNKNOWN]
+            if sending.rang
+            else [Outcome.NOT_SENT, Outcome.UNKNOWN, Outcome.REFUSED, Outcome.ACCOUNT]
+        )
+        self.settle(sending.claim, data.draw(st.sampled_from(possible)))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        """A worker is gone; what it held stays behind."""
+        self.hands.pop(data.draw(st.integers(0, len(self.hands) - 1)))
+
+    @rule(by=st.sampled_from([1, 6, 61, 70, 3600, 7200, -3600, -600, -5]))
+    def pass_time(self, by: int) -> None:
+        """Time passes, or somebody sets the clock, back too."""
+        self.now += timedelta(seconds=by)
+
+    @rule()
+    def expire(self) -> None:
+        self.runner.run(self.outbox.expire(self.now))
+
+    @rule(workers_live=st.booleans())
+    def restart(self, *, workers_live: bool) -> None:
+        """The process starts again and settles what was under way. Calls on the wire may still ring."""
+        self.outbox.close()
+        self.outbox = self.open()
+        if not workers_live:
+            self.hands.clear()
+        for claim in self.runner.run(self.outbox.abandoned(self.now, at_start=True)):
+            self.settle(claim, Outcome.UNKNOWN)
+
+    def settle(self, claim: Claim, outcome: Outcome) -> None:
+        decision = decide(
+            outcome,
+            history=self.history(claim),
+            give_up_at=claim.give_up_at,
+            retry_after=None,
+            now=self.now,
+            random=0.5,
+            rules=self.rules,
+        )
+        result = Record(decision.status, decision.due_at, decision.reason, outcome, None, 1, claim.token, None)
+        before = self.rows()
+        held = self.runner.run(self.outbox.record(claim, result, self.now))
+        if not held:
+            assert self.rows() == before, "who no longer holds a claim changes nothing"
+        elif outcome is Outcome.UNKNOWN:
+            self.unknown[claim.callback_id] = self.unknown.get(claim.callback_id, 0) + 1
+
+    def history(self, claim: Claim) -> tuple[str, ...]:
+        return claim.history
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        columns = "id, status, due_at, lease_until, lease_token"
+        return read_sqlite(str(self.folder / "callbacks.db"), f"SELECT {columns} FROM callbacks ORDER BY id")
+
+    @invariant()
+    def promises(self) -> None:
+        rows = self.rows()
+        assert {row[0] for row in rows} == self.accepted, "nothing is lost, nothing appears"
+        most = 1 if self.on_unknown == "hold" else 2
+        for name, status, due_at, lease_until, _ in rows:
+            rung, unknown = self.rung.get(name, 0), self.unknown.get(name, 0)
+            assert (lease_until is not None) == (status == "sending"), name
+            assert status in ENDED or due_at is not None or lease_until is not None, f"{name} would stay {status}"
+            assert due_at is None or status in ("queued", "unknown"), name
+            assert rung <= 1 + unknown, f"{name} rang {rung} times after {unknown} unknown outcomes"
+            # What is being sent may yet become unknown.
+            assert max(rung, unknown + (status == "sending")) <= most, f"{name} may ring more than {most} times"
+
+    def teardown(self) -> None:
+        """All is well again: everything comes to its end, and whoever could be called was called."""
+        try:
+            self.restart(workers_live=False)
+            for _ in range(2 * len(self.accepted) + 4):
+                self.now += timedelta(seconds=90)
+                self.runner.run(self.outbox.expire(self.now))
+                for claim in self.runner.run(self.outbox.claim_due(self.now, furthest=FURTHEST, lease=LEASE, limit=50)):
+                    name = claim.callback_id
+                    self.rung[name] = self.rung.get(name, 0) + 1
+                    self.settle(claim, self.at_the_end)
+            self.promises()
+            for name, status, due_at, *_ in self.rows():
+                assert status in ENDED, name
+                assert due_at is None, name
+                assert status != "delivered" or self.rung[name] >= 1, name
+        finally:
+            self.outbox.close()
+            self.runner.close()
+
+
+def try_sequences(folder: Path, machine: type[OutboxMachine], on_unknown: str, **changes: Any) -> None:
+    """Run many sequences of events."""
+    empty = folder / "empty.db"
+    Outbox.open(f"sqlite:///{empty}").close()
+    complete = type("Sequence", (machine,), {"on_unknown": on_unknown, "empty": empty})
+    chosen: dict[str, Any] = {
+        "max_examples": dose(15, 1500),
+        "stateful_step_count": 30,
+        "deadline": None,
+        "suppress_health_check": list(HealthCheck),
+    }
+    run_state_machine_as_test(complete, settings=settings(**chosen | changes))
+
+
+@pytest.mark.parametrize("on_unknown", ["resend_once", "hold"])
+def test_no_sequence_of_events_breaks_the_promises(tmp_path: Path, on_unknown: str) -> None:
+    try_sequences(tmp_path, OutboxMachine, on_unknown)
+
+
+class Forgetful(OutboxMachine):
+    """A worker that forgets earlier attempts, so that it sends again after every unknown outcome."""
+
+    def history(self, claim: Claim) -> tuple[str, ...]:
+        return ()
+
+
+def test_the_machine_finds_a_worker_that_forgets(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="may ring more than 2 times"):
+        try_sequences(
+            tmp_path, Forgetful, "resend_once", phases=[Phase.generate], derandomize=True, report_multiple_bugs=False
+        )
