@@ -25,7 +25,11 @@ async def test_the_whole_job_works_under_a_strict_content_security_policy(visito
 
 async def test_a_page_that_unsets_all_styles_changes_nothing(visitor: Visitor) -> None:
     looks = []
-    for style in ("", "<style>* { all: unset !important; --fill: red !important } chaser-callback { display: none }"):
+    hostile = """<style>
+        * { all: unset !important; --fill: red !important }
+        chaser-callback { display: none !important; transform: scale(0.5) !important; opacity: 0 !important }
+    </style>"""
+    for style in ("", hostile):
         await visitor.visit(body=style)
         await visitor.open()
         box = await visitor.dialog.bounding_box()
