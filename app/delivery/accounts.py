@@ -42,7 +42,9 @@ class Accounts:
 
     async def probe(self, now: datetime) -> None:
         """Ask for each paused account, once a minute, whether Chaser takes it again."""
-        for account in [name for name, due in self._probe_at.items() if due <= now]:
+        # A probe further ahead than a minute was set before the clock was set back.
+        due_now = [name for name, due in self._probe_at.items() if not now < due <= now + PROBE_EVERY]
+        for account in due_now:
             client = self._clients.get(account)
             if client is None:
                 continue

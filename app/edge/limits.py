@@ -28,8 +28,10 @@ class FloodLimit:
         self._app = app
         # Fixed windows: the memory of moving windows never frees its keys.
         self._limiter = Limiter(
-            key_func=_bucket(0), strategy="fixed-window", storage_uri="memory://", key_style="endpoint", enabled=True
+            key_func=_bucket(0), strategy="fixed-window", storage_uri="memory://", key_style="endpoint"
         )
+        # slowapi reads a .env in the working directory by itself, and a line there could switch it off.
+        self._limiter.enabled = True
         # An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.
         self._checks = {client.version: self._check(client, limit) for client in (NO_ADDRESS, IPv6Address("::"))}
 

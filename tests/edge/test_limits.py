@@ -152,3 +152,13 @@ def test_of_several_limits_each_holds_and_the_wait_is_that_of_the_one_reached(tm
         assert short.headers["retry-after"] == "1"
         until(lambda: shown().status_code == 200)  # the second is over
         until(lambda: int(shown().headers.get("retry-after", "0")) > 60)
+
+
+def test_a_file_that_slowapi_reads_by_itself_cannot_switch_the_limit_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("RATELIMIT_ENABLED=false\n")
+    monkeypatch.chdir(tmp_path)
+    with service(settings(tmp_path, limits={"flood": "1/hour"})) as strict:
+        assert strict.http.get("/v1/sites/shop").status_code == 200
+        assert_flood(strict.http.get("/v1/sites/shop"))
