@@ -52,7 +52,9 @@ def run_demo(port: int, simulator_port: int) -> int:
         print(f"Port {taken[0]} is in use: stop what uses it, or choose other ports:", file=sys.stderr)
         print("    chaser-callback demo --port 8100 --simulator-port 8101", file=sys.stderr)
         return 3
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Both by name: a process that a script put into the background was told to ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     with tempfile.TemporaryDirectory(prefix="chaser-callback-demo-") as folder:
         key = f"demo_{secrets.token_urlsafe(16)}"
         file = Path(folder) / "callback.toml"

@@ -52,7 +52,11 @@ def demo(service: int | None = None, simulator: int | None = None) -> Iterator[D
             yield Demo(f"http://127.0.0.1:{service}", f"http://127.0.0.1:{simulator}", found[0], process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            try:
+                process.wait(20)
+            finally:
+                process.kill()
+                process.wait()
 
 
 async def ask_for_a_call(page: Page, simulator: str) -> None:
