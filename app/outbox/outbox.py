@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.errors import Unavailable
 from app.logs import event
-from app.outbox import accepting, delivering
+from app.outbox import accepting, delivering, steering
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
 from app.outbox.database import Database, driver_words, open_database
@@ -75,6 +75,20 @@ class Outbox:
     async def record(self, claim: Claim, result: Record, now: datetime) -> bool:
         """Write down what became of a claim; False when it is no longer held."""
         return await self._write(partial(delivering.record, claim=claim, result=result, now=now))
+
+    async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
+        """Let a held callback be sent. See steering.release."""
+        await self._write(partial(steering.release, callback_id=callback_id, now=now, give_up_after=give_up_after))
+        self.ring()
+
+    async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
+        """Send a failed or unknown callback again. See steering.retry."""
+        await self._write(partial(steering.retry, callback_id=callback_id, now=now, give_up_after=give_up_after))
+        self.ring()
+
+    async def cancel(self, callback_id: str, now: datetime) -> None:
+        """End a callback that is not being sent this moment. See steering.cancel."""
+        await self._write(partial(steering.cancel, callback_id=callback_id, now=now))
 
     async def abandoned(self, now: datetime, *, at_start: bool) -> list[Claim]:
         """Give claims that a dead process left.

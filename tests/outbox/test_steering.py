@@ -1,0 +1,68 @@
+"""What people decide: every decision in every state, on both databases."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from app.errors import Conflict, NotFound
+from app.outbox.callback import Status
+from app.outbox.outbox import Outbox
+from app.outbox.schema import callbacks
+from tests.outbox.making import NOW, callback, rules
+
+LATER = NOW + timedelta(hours=30)
+DAY = timedelta(days=1)
+MOVES = {
+    ("release", "held"): "queued",
+    ("retry", "failed"): "queued",
+    ("retry", "unknown"): "queued",
+    ("cancel", "queued"): "cancelled",
+    ("cancel", "held"): "cancelled",
+    ("cancel", "unknown"): "cancelled",
+}
+
+
+async def decide(outbox: Outbox, decision: str, callback_id: str) -> None:
+    if decision == "cancel":
+        await outbox.cancel(callback_id, LATER)
+    else:
+        await getattr(outbox, decision)(callback_id, LATER, timedelta(hours=2))
+
+
+@pytest.mark.parametrize("status", [status.value for status in Status])
+@pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
+async def test_a_decision_moves_a_callback_where_it_may_and_is_refused_elsewhere(
+    outbox: Outbox, decision: str, status: str
+) -> None:
+    wish = callback(due_at=None)
+    await outbox.accept(wish, None, rules())
+    here = callbacks.c.id == wish.id
+    await outbox._write(lambda connection: connection.execute(update(callbacks).where(here).values(status=status)))
+    expected = MOVES.get((decision, status), status)
+    if expected == status:
+        with pytest.raises(Conflict) as refused:
+            await decide(outbox, decision, wish.id)
+        assert refused.value.code == "state_forbids"
+    else:
+        await decide(outbox, decision, wish.id)
+    glimpse = await outbox.glimpse(wish.id)
+    assert glimpse is not None
+    assert glimpse.status == expected
+    assert await outbox.expire(LATER) == [], "its age counts from the decision"
+    claims = await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9)
+    assert [claim.callback_id for claim in claims] == ([wish.id] if expected == "queued" != status else [])
+
+
+@pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
+async def test_a_decision_about_nothing_is_not_found(outbox: Outbox, decision: str) -> None:
+    with pytest.raises(NotFound):
+        await decide(outbox, decision, "nobody")
+
+
+async def test_a_cancelled_callback_is_never_sent_and_the_next_wish_is_a_new_one(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    await outbox.cancel(first.id, NOW)
+    assert await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9) == []
+    again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=5)), None, rules())
+    assert (again.id != first.id, again.duplicate) == (True, False)
