@@ -214,7 +214,7 @@ def try_sequences(folder: Path, machine: type[OutboxMachine], on_unknown: str, *
     Outbox.open(f"sqlite:///{empty}").close()
     complete = type("Sequence", (machine,), {"on_unknown": on_unknown, "empty": empty})
     chosen: dict[str, Any] = {
-        "max_examples": dose(15, 1500),
+        "max_examples": dose(15, 500),
         "stateful_step_count": 30,
         "deadline": None,
         "suppress_health_check": list(HealthCheck),
