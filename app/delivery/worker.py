@@ -79,16 +79,20 @@ class Worker:
         self._ending.set()
         self._outbox.ring()
         # The loops are let go round to their end: a claim cut off after its commit would be an unknown for nothing.
-        tasks = [*self._loops, *self._calls]
-        if tasks:
-            await asyncio.wait(tasks, timeout=_DRAIN)
+        deadline = time.monotonic() + _DRAIN
+        if self._loops:
+            await asyncio.wait(self._loops, timeout=_DRAIN)
+        if self._calls:  # the last claim may have begun new ones
+            await asyncio.wait(list(self._calls), timeout=max(0.0, deadline - time.monotonic()))
         unfinished = dict(self._calls)
         for task in (*self._loops, *unfinished):
             task.cancel()
         await asyncio.gather(*self._loops, *unfinished, return_exceptions=True)
-        with contextlib.suppress(Unavailable):
-            for claim in unfinished.values():
-                await self._settle(claim, Happened(Outcome.UNKNOWN, None, 0.0, "shutdown", ""))
+        # With the database away the next start, or the lease, settles them.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                for claim in unfinished.values():
+                    await self._settle(claim, Happened(Outcome.UNKNOWN, None, 0.0, "shutdown", ""))
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
         while not self._ending.is_set():

@@ -84,6 +84,7 @@ def claim_due(
         select(callbacks)
         .where(
             or_(callbacks.c.due_at <= now, callbacks.c.due_at > now + furthest),
+            callbacks.c.give_up_at > now,  # after a long stop this may come before expire does
             callbacks.c.account.not_in(paused),
         )
         .order_by(callbacks.c.due_at)
@@ -114,7 +115,7 @@ def claim_due(
     return claims
 
 
-def abandoned(connection: Connection, now: datetime | None, limit: int = 100) -> list[Claim]:
+def abandoned(connection: Connection, now: datetime | None, limit: int | None = None) -> list[Claim]:
     """Give claims whose worker is gone: the lease has run out by ``now``; None: all, no other process can be alive."""
     if now is None:
         return _leased(connection, callbacks.c.lease_until.is_not(None), limit)
@@ -169,7 +170,7 @@ def expire(connection: Connection, now: datetime) -> list[str]:
     return gone
 
 
-def _leased(connection: Connection, which: ColumnElement[bool], limit: int) -> list[Claim]:
+def _leased(connection: Connection, which: ColumnElement[bool], limit: int | None) -> list[Claim]:
     leased = select(callbacks).where(callbacks.c.lease_until.is_not(None), which)
     rows = connection.execute(leased.order_by(callbacks.c.lease_until).limit(limit)).all()
     histories = _histories(connection, [row.id for row in rows])

@@ -171,3 +171,8 @@ async def test_erasing_takes_the_personal_data_of_what_is_over_and_nothing_else(
     (still,) = await claim(outbox)
     assert (still.callback_id, still.parameters["client_phone"]) == (waiting, "79160000001")
     assert await status(outbox, over) == "delivered"
+
+
+async def test_what_is_too_old_is_not_claimed_even_before_it_is_given_up(outbox: Outbox) -> None:
+    await accept(outbox, give_up_at=NOW + SECOND)
+    assert await claim(outbox, now=NOW + SECOND) == []
