@@ -99,10 +99,16 @@ class Worker:
             try:
                 await work()
             except Unavailable:
-                await asyncio.sleep(_CLOCK_STEP)  # the database is away; the writer has logged why
+                await self._pause()  # the database is away; the writer has logged why
             except Exception:
                 log.exception("delivery.unexpected_error")
-                await asyncio.sleep(_CLOCK_STEP)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait a step, or until the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOCK_STEP):
+                await self._ending.wait()
 
     async def _take(self) -> None:
         """Claim what the free places and the pace allow, then wait for more to be possible."""
@@ -137,9 +143,7 @@ class Worker:
         for callback_id in await self._outbox.expire(self._clock()):
             event(log, "delivery.gave_up", logging.ERROR, callback=callback_id, reason="too_old")
         await self._erase()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOCK_STEP):
-                await self._ending.wait()
+        await self._pause()
 
     async def _attempt(self, claim: Claim) -> None:
         client = self._accounts.client(claim.account)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.edge.client_address import ProxyHint, client_address
+from app.edge.client_address import Address, ProxyHint, buckets, client_address
 from app.errors import unexpected_response
 from app.logs import event
 from app.logs import request_id as current_request_id
@@ -25,7 +25,10 @@ _UNLOGGED = ("/livez", "/readyz")
 
 
 class Envelope:
-    """The outermost layer below CORS. Puts ``request_id`` and ``client_address`` into the request's state."""
+    """The outermost layer below CORS.
+
+    Puts ``request_id``, ``client_address`` and ``client_buckets`` (narrowest first) into the request's state.
+    """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
         self._app = app
@@ -39,7 +42,9 @@ class Envelope:
             return
         request_id = str(uuid.uuid4())
         current_request_id.set(request_id)
-        scope.setdefault("state", {}).update(request_id=request_id, client_address=self._address(scope))
+        address = self._address(scope)
+        found = {"request_id": request_id, "client_address": address, "client_buckets": buckets(address)}
+        scope.setdefault("state", {}).update(found)
         status, finished = 0, False
         began = time.perf_counter()
 
@@ -69,7 +74,7 @@ class Envelope:
                 route = getattr(scope.get("route"), "path", None)
                 event(log, "http.request", method=scope["method"], route=route, status=status, duration_ms=taken)
 
-    def _address(self, scope: Scope) -> object:
+    def _address(self, scope: Scope) -> Address:
         peer = scope["client"][0] if scope.get("client") else None
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
         if not self._trusted and self._hint.observe(peer, bool(forwarded)):

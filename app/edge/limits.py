@@ -72,6 +72,6 @@ class FloodLimit:
 def _bucket(depth: int) -> Callable[[Request], str]:
     def key(request: Request) -> str:
         side = "read" if request.method in ("GET", "HEAD") else "write"
-        return f"{side} {buckets(request.state.client_address)[depth].key}"
+        return f"{side} {request.state.client_buckets[depth].key}"
 
     return key

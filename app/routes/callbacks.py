@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 
 from app.edge.api_keys import key_of, require_scope
 from app.edge.body import JsonRoute
-from app.edge.client_address import buckets
 from app.errors import FieldError, Forbidden, Invalid, Malformed, NotFound
 from app.intake.accept import Sender, accept, fingerprint
 from app.intake.request import CallbackRequest
@@ -110,7 +109,6 @@ async def show_callback(callback_id: str, response: Response, services: Given) -
 
 def _sender(request: Request, site: str, services: Services, api_key: str | None) -> Sender:
     """Find out who asks, and whether they may ask for that site."""
-    address = request.state.client_address
     origin = request.headers.get("origin")
     if api_key is None and origin is None:
         raise Forbidden("origin_missing", "A request from no page needs an API key: Authorization: Bearer <key>.")
@@ -122,8 +120,8 @@ def _sender(request: Request, site: str, services: Services, api_key: str | None
     elif origin is not None and not services.origins[site].allows(origin):
         raise Forbidden("origin_not_allowed", "This page may not ask for that site: see the site's ORIGINS setting.")
     return Sender(
-        client_ip=str(address),
-        bucket=buckets(address)[0].key,
+        client_ip=str(request.state.client_address),
+        bucket=request.state.client_buckets[0].key,
         origin=origin,
         referer=request.headers.get("referer"),
         api_key=api_key,
