@@ -5,6 +5,7 @@
     ├── Unauthenticated  401    no key, or a key nobody knows
     ├── Forbidden        403    the origin or the key may not do this
     ├── NotFound         404
+    ├── TooSlow          408    the request did not arrive in time
     ├── Conflict         409    the state of things forbids it
     ├── TooLarge         413
     ├── WrongMediaType   415
@@ -73,6 +74,12 @@ class NotFound(Refused):
     """There is no such thing."""
 
     status = 404
+
+
+class TooSlow(Refused):
+    """The request did not arrive in time."""
+
+    status = 408
 
 
 class Conflict(Refused):
