@@ -1,0 +1,47 @@
+"""How hard the challenge is: about nothing for an ordinary visitor, seconds for a flood; it falls by itself."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from app.edge.client_address import Bucket
+
+HALF_LIFE: Final = 120.0
+"""Seconds after which what was seen counts half."""
+# What may be seen at one time without any effect. A carrier puts fifty honest people behind one address.
+_FREE_PER_BUCKET = 30
+_FREE_PER_SITE = 300
+# What a stranger does to a site makes every visitor of it pay, so that price has a lower ceiling.
+_MOST_BY_SITE = 25.0
+MOST: Final = 200.0
+"""The highest multiple."""
+_MOST_KEYS = 50_000
+
+
+class Pressure:
+    """Counts the challenges given, by site and by client bucket, in memory, each counting half after HALF_LIFE.
+
+    Every process counts for itself: what a flood pays on three replicas is a third, the caps of the outbox are exact.
+    ``clock`` gives seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def add(self, site: str, buckets: Sequence[Bucket]) -> float:
+        """Count one challenge and give its difficulty, a multiple of the ordinary one from 1 to MOST."""
+        now = self._clock()
+        by_site = self._count(f"site {site}", now) / _FREE_PER_SITE
+        by_bucket = max(self._count(bucket.key, now) / (_FREE_PER_BUCKET * bucket.weight) for bucket in buckets)
+        return min(MOST, max(1.0, min(by_site, _MOST_BY_SITE)) * max(1.0, by_bucket))
+
+    def _count(self, key: str, now: float) -> float:
+        # Taken out and put in again: the dictionary stays in the order of the last use.
+        count, then = self._seen.pop(key, (0.0, now))
+        count = 1 + count * math.exp2((then - now) / HALF_LIFE)
+        self._seen[key] = (count, now)
+        if len(self._seen) > _MOST_KEYS:
+            del self._seen[next(iter(self._seen))]
+        return count
