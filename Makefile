@@ -13,10 +13,10 @@ unexport VIRTUAL_ENV
 demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
 	@$(BIN)/chaser-callback demo
 
-test: .make/dev .make/chromium  ## every test, browser and PostgreSQL included
+test: .make/dev .make/chromium .make/nginx  ## every test, with a browser, PostgreSQL and nginx
 	$(BIN)/python -m pytest
 
-torture: .make/dev  ## the fault tests in long doses: about half an hour, with a line of figures for each scenario
+torture: .make/dev .make/nginx  ## the fault tests in long doses: about half an hour, with a line of figures for each scenario
 	DOSE=long $(BIN)/python -m pytest tests/faults
 
 screenshots: .make/dev .make/chromium  ## every state of the widget, into ./screenshots; and the README's pictures
@@ -61,4 +61,8 @@ node_modules/.package-lock.json: .make/dev package.json package-lock.json
 	@for name in chromium chromium-browser google-chrome; do command -v $$name && break; done \
 	|| $(BIN)/playwright install chromium \
 	|| { apt-get update -qq && apt-get install -y -qq chromium; }
+	@touch $@
+
+.make/nginx: .make/dev
+	@PATH="$$PATH:/usr/sbin" command -v nginx || { apt-get update -qq && apt-get install -y -qq nginx-light; }
 	@touch $@
