@@ -21,7 +21,7 @@ def expected_call(site: Site, nwt_action: str | None, start_hour: int | None, no
     """Give the time, in UTC, from which a call asked for now may be expected; None when nobody can tell.
 
     Open: now. Closed with ``always_call``: the next working day from ``start_hour`` on, or from opening if there is
-    none or that hour has passed. How many wait before this one is known only to Chaser, so it is the earliest time.
+    none or that hour has passed; that is the start of the queue, in which outbox/night_queue.py finds the place.
     Closed otherwise: no call is promised.
     """
     if is_open(site, now):

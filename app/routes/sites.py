@@ -1,14 +1,18 @@
 """GET /v1/sites/{site}: what the widget shows on that site."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
-from app.errors import NotFound
+from app.errors import NotFound, Unavailable
 from app.intake.hours import expected_call, is_open
+from app.intake.planning import free_times
+from app.outbox.night_queue import call_at
 from app.routes.problems import responses
-from app.routes.services import Given
+from app.routes.services import Given, Services
+from app.settings import Analytics, Site, Theme, Triggers
 
 router = APIRouter()
 
@@ -28,47 +32,70 @@ class ConsentShown(BaseModel):
     text: dict[str, str]
 
 
-class ThemeShown(BaseModel):
-    """How the widget looks."""
-
-    color: str
-    position: str
-
-
 class SiteShown(BaseModel):
-    """All the widget needs to know of a site; nothing in it is secret."""
+    """All the widget needs to know of a site; nothing in it is secret.
+
+    ``allowed``: may the page that asks (its Origin header) ask for callbacks too. ``free_times``: what a visitor may
+    choose as planned_time, in UTC.
+    """
 
     site: str
+    allowed: bool
     regions: list[str]
     timezone: str
     open: bool
     call_expected_at: datetime | None
+    free_times: list[datetime]
     departments: list[DepartmentShown]
     consent: ConsentShown | None
     texts: dict[str, dict[str, str]]
-    theme: ThemeShown
+    theme: Theme
+    triggers: Triggers
+    analytics: Analytics
     phone: str | None
 
 
 @router.get("/v1/sites/{site}", responses=responses(404, 429), summary="What the widget shows on a site")
-async def show_site(site: str, response: Response, services: Given) -> SiteShown:
+async def show_site(
+    site: str,
+    response: Response,
+    services: Given,
+    origin: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> SiteShown:
     """Give the site's public settings, and whether it takes calls now."""
     settings = services.settings.sites.get(site)
     # Any page may read this, also one whose origin is missing in the settings: the widget then says just that.
     response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Vary"] = "Origin"
     response.headers["Cache-Control"] = "public, max-age=30"
     if settings is None:
         raise NotFound("unknown_site", "There is no such site in the settings of this service.")
     now = services.clock()
     return SiteShown(
         site=site,
+        allowed=origin is None or services.origins[site].allows(origin),
         regions=list(settings.regions),
         timezone=str(settings.timezone),
         open=is_open(settings, now),
-        call_expected_at=expected_call(settings, settings.nwt_action, settings.call_stack_start_hour, now),
+        call_expected_at=await _call_expected_at(services, site, settings, now),
+        free_times=free_times(settings, now),
         departments=[DepartmentShown(id=name, name=part.name) for name, part in settings.departments.items()],
         consent=ConsentShown.model_validate(settings.consent.model_dump()) if settings.consent else None,
         texts={language: dict(texts) for language, texts in settings.texts.items()},
-        theme=ThemeShown(color=settings.theme.color, position=settings.theme.position),
+        theme=settings.theme,
+        triggers=settings.triggers,
+        analytics=settings.analytics,
         phone=f"+{settings.phone}" if settings.phone else None,
     )
+
+
+async def _call_expected_at(services: Services, name: str, site: Site, now: datetime) -> datetime | None:
+    """Tell when somebody who asks now is called, by the place in the night's queue; None when nobody can tell."""
+    start = expected_call(site, site.nwt_action, site.call_stack_start_hour, now)
+    if start is None or start == now:
+        return start
+    try:
+        place = await services.outbox.next_place(name, start)
+    except Unavailable:
+        return None  # the widget is still of use: it shows the site's telephone
+    return call_at(start, site.call_stack_interval, place)

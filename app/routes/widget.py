@@ -1,59 +1,96 @@
-"""GET /widget.js and /widget/<version>/*: the widget's files, as they lie in the folder beside the package.
+"""GET /widget.js and /widget/<version>/*: the widget's files, ready-made in each coding.
 
 The loader is asked for again every few minutes and names the version of all the others, which then never change.
+Under /widget-<version>.js the loader never changes either: for pages that pin it by its hash. /widget.json tells that
+address and the hashes. Whatever this service has once handed out stays there after an update.
 """
 
-import hashlib
-from dataclasses import dataclass
-from pathlib import Path
-
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.background import BackgroundTask
+from starlette.responses import JSONResponse, Response
 
+from app.edge.negotiation import best_coding, is_known
 from app.errors import NotFound
+from app.routes.services import Given, Services
+from app.routes.widget_files import CODINGS, LOADER, File, Release, read_release
+from app.routes.widget_releases import Releases
 
-_FOLDER = Path(__file__).parent.parent.parent / "widget"
-_LOADER = "widget.js"
-_TYPES = {".js": "text/javascript; charset=utf-8", ".html": "text/html; charset=utf-8"}
 _SHARED = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+_FOR_NOW = "public, max-age=300, stale-while-revalidate=86400"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "no-cache"
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    body: bytes
-    media_type: str
-    etag: str
-
-
-def widget_router(folder: Path = _FOLDER) -> APIRouter:
-    """Read the files once and serve them from memory."""
-    bodies = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
-    version = hashlib.sha256(b"\0".join(name.encode() + b"\0" + bodies[name] for name in bodies)).hexdigest()[:12]
-    bodies[_LOADER] = bodies[_LOADER].replace(b"__VERSION__", version.encode())
-    files = {
-        name: _File(body, _TYPES[Path(name).suffix], f'"{hashlib.sha256(body).hexdigest()[:16]}"')
-        for name, body in bodies.items()
-    }
+def widget_router(today: Release | None = None) -> APIRouter:
+    """Serve a release from memory; None: the files in the folder beside the package, read once."""
+    releases = Releases(today or read_release())
+    pinning = _pinning(releases.today)
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/widget.js", methods=["GET", "HEAD"])
-    async def loader(request: Request) -> Response:
-        return _answer(request, files[_LOADER], "public, max-age=300, stale-while-revalidate=86400")
+    async def loader(request: Request, services: Given) -> Response:
+        response = _answer(request, releases.today.files[LOADER], _FOR_NOW)
+        response.background = BackgroundTask(releases.keep, services.outbox, services.clock())
+        return response
 
-    @router.api_route("/widget/{asked}/{name}", methods=["GET", "HEAD"])
-    async def part(request: Request, asked: str, name: str) -> Response:
-        if name not in files:
-            raise NotFound("not_found", "The widget has no such file.")
-        # A page that was opened before an update may ask for the version before: give it today's files, not for long.
-        lasting = asked == version
-        return _answer(request, files[name], "public, max-age=31536000, immutable" if lasting else "no-cache")
+    @router.api_route("/widget.json", methods=["GET", "HEAD"])
+    async def integrity(services: Given) -> Response:
+        keep = BackgroundTask(releases.keep, services.outbox, services.clock())
+        return JSONResponse(pinning, headers={"Cache-Control": _ASK_AGAIN, **_SHARED}, background=keep)
+
+    @router.api_route("/widget-{version}.js", methods=["GET", "HEAD"])
+    async def pinned_loader(request: Request, services: Given, version: str) -> Response:
+        return await _of_version(request, services, version, LOADER)
+
+    @router.api_route("/widget/{version}/{name}", methods=["GET", "HEAD"])
+    async def part(request: Request, services: Given, version: str, name: str) -> Response:
+        if name == LOADER:  # it would look for the service in that folder
+            raise _no_such_file()
+        return await _of_version(request, services, version, name)
+
+    async def _of_version(request: Request, services: Services, version: str, name: str) -> Response:
+        release = await releases.find(version, services.outbox)
+        # A version nobody has kept: today's files may do, but must not be taken for that version's.
+        cache = _FOR_EVER if release else _ASK_AGAIN
+        file = (release or releases.today).files.get(name)
+        if file is None:
+            raise _no_such_file()
+        return _answer(request, file, cache)
 
     return router
 
 
-def _answer(request: Request, file: _File, cache: str) -> Response:
-    headers = {"ETag": file.etag, "Cache-Control": cache, **_SHARED}
-    known = request.headers.get("if-none-match", "")
-    if file.etag in known or known == "*":
+def _no_such_file() -> NotFound:
+    return NotFound("not_found", "The widget has no such file.")
+
+
+def _answer(request: Request, file: File, cache: str) -> Response:
+    """Give a file in the coding the client likes best, or tell it that it has that already."""
+    coding = best_coding(_header(request, "accept-encoding"), CODINGS)
+    coded = file.coded[coding]
+    headers = {"ETag": coded.etag, "Cache-Control": cache, "Vary": "Accept-Encoding", **_SHARED}
+    if is_known(_header(request, "if-none-match"), coded.etag):
         return Response(status_code=304, headers=headers)
-    return Response(file.body, media_type=file.media_type, headers=headers)
+    if coding in CODINGS:
+        headers["Content-Encoding"] = coding
+    return Response(coded.body, media_type=file.media_type, headers=headers)
+
+
+def _header(request: Request, name: str) -> str | None:
+    """Give a header that may come in several lines, as one list."""
+    lines = request.headers.getlist(name)
+    return ",".join(lines) if lines else None
+
+
+def _pinning(release: Release) -> dict[str, object]:
+    """Give what a page needs to pin this release: addresses relative to the service's, each with its hash."""
+    return {
+        "version": release.version,
+        "src": f"widget-{release.version}.js",
+        "integrity": release.files[LOADER].integrity,
+        "modules": {
+            f"widget/{release.version}/{name}": file.integrity
+            for name, file in release.files.items()
+            if name.endswith(".js") and name != LOADER
+        },
+    }

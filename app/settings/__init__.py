@@ -3,11 +3,13 @@
 from app.settings.faults import SettingsFaults
 from app.settings.hours import WEEKDAYS
 from app.settings.model import ApiKey, Chaser, FloodLimits, Quotas, Scope, Settings
-from app.settings.site import Consent, Department, Site, SiteQuotas, Theme
+from app.settings.site import Department, Site, SiteQuotas
 from app.settings.sources import load_settings
+from app.settings.widget import Analytics, Consent, Theme, Triggers
 
 __all__ = [
     "WEEKDAYS",
+    "Analytics",
     "ApiKey",
     "Chaser",
     "Consent",
@@ -20,5 +22,6 @@ __all__ = [
     "Site",
     "SiteQuotas",
     "Theme",
+    "Triggers",
     "load_settings",
 ]

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from app.edge.client_address import parse_networks
 from app.settings.addresses import BaseAddress, DatabaseAddress
 from app.settings.contradictions import contradictions
-from app.settings.notation import Limits, Listed, duration, parse_limits, whole
+from app.settings.notation import Limits, Listed, duration, parse_limits, switch, whole
 from app.settings.part import Contradictions, Name, Part, without_empty
 from app.settings.site import OnUnknown, Site
 from app.settings.text import ClientId, LongSecret, Secret
@@ -78,6 +78,7 @@ class Settings(Part):
     database_url: Annotated[DatabaseAddress, Field(repr=False)] = "sqlite:///data/callbacks.db"
     secret_key: LongSecret | None = None
     trusted_proxies: Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], Listed] = ()
+    docs: Annotated[bool, switch()] = True
     limits: FloodLimits = FloodLimits()
     quotas: Quotas = Quotas()
     retry_schedule: Annotated[

@@ -1,4 +1,4 @@
-"""How numbers, durations, limits, lists and telephone numbers are written in settings. Pure.
+"""How numbers, switches, durations, limits, lists and telephone numbers are written in settings. Pure.
 
 Each reader raises ValueError with the cure, and never with the value.
 """
@@ -22,6 +22,7 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d|min|sec|seconds?|minutes?|hours?|days?)?")
+_SWITCH = dict.fromkeys(("on", "true", "yes", "1"), True) | dict.fromkeys(("off", "false", "no", "0"), False)
 _MOST_ALLOWED = 1_000_000
 _LONGEST_WINDOW = timedelta(days=366)
 
@@ -65,6 +66,18 @@ def _whole_between(lowest: int, highest: int | None, value: Any) -> int:
     if not lowest <= number <= (2**63 - 1 if highest is None else highest):
         raise ValueError(f"write a whole number from {lowest}" + ("" if highest is None else f" to {highest}"))
     return number
+
+
+def switch() -> BeforeValidator:
+    """Make the reader of something that is on or off."""
+    return BeforeValidator(_parse_switch)
+
+
+def _parse_switch(value: Any) -> bool:
+    written = str(value).strip().lower()
+    if written not in _SWITCH:
+        raise ValueError("write on or off")
+    return _SWITCH[written]
 
 
 def parse_limits(value: Any) -> tuple[RateLimitItem, ...]:

@@ -1,6 +1,5 @@
 """The settings of one site: who may embed the widget, and on what terms its callbacks go to Chaser."""
 
-import re
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -8,19 +7,13 @@ import phonenumbers
 from pydantic import BeforeValidator, Field, model_validator
 
 from app.edge.origins import parse_origin_pattern
-from app.settings.addresses import WebAddress
 from app.settings.hours import WorkingHours
 from app.settings.notation import Limits, Listed, Telephone, whole
 from app.settings.part import Contradictions, Name, Part
-from app.settings.text import ClientId, Secret, line, refuse_placeholder
+from app.settings.text import ClientId, Secret, refuse_placeholder
+from app.settings.widget import Analytics, Consent, Language, Line, TextName, Theme, Triggers
 
-Language = Literal["ru", "en"]
-# The words of the widget's messages.js that an owner may change.
-TextName = Literal[
-    "button", "title", "lead", "phone", "placeholder", "submit", "consent", "consent_link", "done_title", "done_text"
-]
 OnUnknown = Literal["resend_once", "hold"]
-Line = Annotated[str, line(500)]
 
 
 def _timezone(value: Any) -> ZoneInfo:
@@ -44,16 +37,12 @@ def _origin(value: Any) -> str:
     return str(parse_origin_pattern(value.strip()))
 
 
-def _color(value: Any) -> str:
-    if not re.fullmatch(r"#([0-9a-f]{3}|[0-9a-f]{6})", str(value).strip(), re.IGNORECASE | re.ASCII):
-        raise ValueError("write a colour as # and three or six hexadecimal digits, such as #2563eb")
-    return str(value).strip()
-
-
 def _challenge(value: Any) -> str:
-    if value is not False and str(value).strip().lower() != "off":
-        raise ValueError("write off: the challenge comes with a later version")
-    return "off"
+    if isinstance(value, bool):  # what on and off are in a file
+        return "on" if value else "off"
+    if str(value).strip().lower() not in ("on", "off"):
+        raise ValueError("write on or off")
+    return str(value).strip().lower()
 
 
 class Department(Part):
@@ -62,21 +51,6 @@ class Department(Part):
     name: Annotated[Line, Field(description="the words the visitor sees")]
     manager_phone: Telephone | None = None
     message_on_ring: Line | None = None
-
-
-class Consent(Part):
-    """The consent document of the site. Its version is kept with every request made under it."""
-
-    url: Annotated[WebAddress, Field(description="the address of the consent document")]
-    version: Annotated[str, line(64), Field(description="a name for this version of the document, such as 2026-01")]
-    text: dict[Language, Line] = Field(default={})
-
-
-class Theme(Part):
-    """How the widget looks on this site."""
-
-    color: Annotated[str, BeforeValidator(_color)] = "#2563eb"
-    position: Literal["left", "right"] = "right"
 
 
 class SiteQuotas(Part):
@@ -108,9 +82,11 @@ class Site(Part):
     consent: Consent | None = None
     texts: dict[Language, dict[TextName, Line]] = Field(default={})
     theme: Theme = Theme()
+    triggers: Triggers = Triggers()
+    analytics: Analytics = Analytics()
     phone: Telephone | None = None
     on_unknown: OnUnknown | None = None
-    challenge: Annotated[Literal["off"], BeforeValidator(_challenge)] = "off"
+    challenge: Annotated[Literal["on", "off"], BeforeValidator(_challenge)] = "off"
     quotas: SiteQuotas = SiteQuotas()
     client_id: ClientId | None = None
     private_key: Secret | None = None

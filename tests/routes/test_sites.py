@@ -1,12 +1,15 @@
 """GET /v1/sites/{site}: what the widget is told, and which pages are told it."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.routes.refusal import OTHER_ORIGIN, assert_protected
-from tests.running import ORIGIN, Clock, Service, service, settings
+from app.settings import Settings
+from tests.routes.refusal import OTHER_ORIGIN, assert_protected, assert_refused
+from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, settings
 
 
 def test_a_site_with_few_settings_shows_the_defaults(here: Service) -> None:
@@ -14,15 +17,28 @@ def test_a_site_with_few_settings_shows_the_defaults(here: Service) -> None:
     assert answer.status_code == 200
     body = answer.json()
     assert datetime.fromisoformat(body.pop("call_expected_at")) <= datetime.now(UTC)
+    assert len(body.pop("free_times")) in (47, 48)  # the half hours of a day, the nearest may be too near
     assert body == {
         "site": "shop",
+        "allowed": True,
         "regions": ["RU"],
         "timezone": "Europe/Moscow",
         "open": True,
         "departments": [],
         "consent": None,
         "texts": {},
-        "theme": {"color": "#2563eb", "position": "right"},
+        "theme": {
+            "color": "#2563eb",
+            "scheme": "auto",
+            "button": True,
+            "icon": None,
+            "position": "right",
+            "offset_x": 20,
+            "offset_y": 20,
+            "corner": 20,
+        },
+        "triggers": {"exit_intent": False, "seconds": None, "scroll": None},
+        "analytics": {"data_layer": False, "gtag": False, "metrika": None},
         "phone": None,
     }
 
@@ -32,7 +48,7 @@ def test_a_site_shows_what_visitors_may_see_and_nothing_of_its_terms(here: Servi
     body = answer.json()
     assert body["departments"] == [{"id": "sales", "name": "Sales"}, {"id": "service", "name": "Service"}]
     assert body["texts"] == {"ru": {"button": "Перезвоните мне"}}
-    assert body["theme"] == {"color": "#0a7", "position": "left"}
+    assert (body["theme"]["color"], body["theme"]["position"]) == ("#00aa77", "left")
     assert body["phone"] == "+74950000003"
     for secret in ("74950000001", "74950000002", "From the site", "For sales", "12345", "4711", "always_call"):
         assert secret not in answer.text
@@ -58,6 +74,36 @@ def test_any_page_may_read_it_for_half_a_minute(here: Service, origin: str | Non
     assert_protected(answer)
 
 
+@pytest.mark.parametrize(
+    ("site", "origin", "allowed"),
+    [
+        ("shop", None, True),
+        ("shop", ORIGIN, True),
+        ("shop", OTHER_ORIGIN, False),  # a page of another site
+        ("shop", "https://evil.example", False),
+        ("shop", "null", False),
+        ("terms", "https://www.shop.example", True),
+        ("terms", "http://www.shop.example", False),
+    ],
+)
+def test_a_page_is_told_whether_it_may_ask(here: Service, site: str, origin: str | None, allowed: bool) -> None:
+    answer = here.http.get(f"/v1/sites/{site}", headers={"origin": origin} if origin else {})
+    assert answer.json()["allowed"] is allowed
+    assert answer.headers["vary"] == "Origin"
+
+
+def test_what_an_owner_chose_of_the_widget_is_shown(tmp_path: Path) -> None:
+    chosen = {
+        "theme": {"scheme": "dark", "button": False, "icon": "M2 2h20v20z", "offset_x": 0, "offset_y": 90, "corner": 0},
+        "triggers": {"exit_intent": True, "seconds": 30, "scroll": 60},
+        "analytics": {"data_layer": True, "gtag": True, "metrika": 12345678},
+    }
+    with service(settings(tmp_path, sites={"shop": chosen})) as here:
+        body = here.http.get("/v1/sites/shop").json()
+    for part, fields in chosen.items():
+        assert body[part].items() >= fields.items()
+
+
 def test_a_site_is_open_in_its_working_hours_and_says_when_it_calls(tmp_path: Path) -> None:
     clock = Clock(datetime(2026, 3, 6, 14, 59, tzinfo=UTC))  # a Friday, 17:59 in Moscow
     hours = {"mon-fri": "09:00-18:00"}
@@ -81,3 +127,63 @@ def test_a_site_is_open_in_its_working_hours_and_says_when_it_calls(tmp_path: Pa
         clock.advance(minutes=1)
         assert shown("shop") == (False, None)
         assert shown("later") == (False, "2026-03-09T07:00:00Z")  # Monday, 10:00 in Moscow
+
+
+def test_a_time_that_is_offered_is_taken_and_another_is_refused(tmp_path: Path) -> None:
+    clock = Clock(datetime(2026, 3, 6, 14, 31, tzinfo=UTC))  # a Friday, 17:31 in Moscow
+    chosen = settings(tmp_path, sites={"shop": {"working_hours": "mon-fri 09:00-18:00"}})
+    with service(chosen, clock=clock) as here:
+        times = here.http.get("/v1/sites/shop").json()["free_times"]
+        assert (times[0], times[-1]) == ("2026-03-09T06:00:00Z", "2026-03-11T14:30:00Z")
+        taken = here.ask(client_phone=phone(), planned_time=times[0])
+        assert taken.status_code == 202
+        assert taken.json()["call_expected_at"] == times[0]
+        in_moscow = here.ask(client_phone=phone(), planned_time="2026-03-09T09:00:00+03:00")
+        assert in_moscow.json()["call_expected_at"] == times[0]  # in UTC like all times
+        night = here.ask(client_phone=phone(), planned_time="2026-03-09T03:00:00Z")
+        assert_refused(night, 422, "invalid", {"planned_time": "planned_time_closed"})
+        service_at_night = {"client_phone": phone(), "planned_time": "2026-03-09T03:00:00Z"}
+        assert here.ask(AUTHORIZED, **service_at_night).status_code == 202
+
+
+def at_night(folder: Path) -> Settings:
+    chosen = {
+        "working_hours": "mon-fri 09:00-18:00",
+        "nwt_action": "always_call",
+        "call_stack_start_hour": 10,
+        "call_stack_interval": 5,
+    }
+    return settings(folder, sites={"shop": chosen})
+
+
+def test_a_closed_site_tells_the_time_that_the_next_visitor_is_told_too(tmp_path: Path) -> None:
+    clock = Clock(datetime(2026, 3, 6, 20, tzinfo=UTC))  # a Friday, 23:00 in Moscow
+    with service(at_night(tmp_path), clock=clock) as here:
+        for minute in (0, 5, 10):
+            shown = here.http.get("/v1/sites/shop").json()["call_expected_at"]
+            assert shown == f"2026-03-09T07:{minute:02}:00Z"  # Monday, 10:00 in Moscow and later
+            asked = here.ask(client_phone=phone()).json()
+            assert asked["call_expected_at"] == shown
+            assert here.http.get(f"/v1/callbacks/{asked['id']}").json()["call_expected_at"] == shown
+            clock.advance(minutes=10)
+
+
+def test_a_time_that_was_chosen_at_night_takes_no_place_in_the_queue(tmp_path: Path) -> None:
+    clock = Clock(datetime(2026, 3, 6, 20, tzinfo=UTC))
+    with service(at_night(tmp_path), clock=clock) as here:
+        planned = here.http.get("/v1/sites/shop").json()["free_times"][4]
+        assert here.ask(client_phone=phone(), planned_time=planned).json()["call_expected_at"] == planned
+        assert here.http.get("/v1/sites/shop").json()["call_expected_at"] == "2026-03-09T07:00:00Z"
+
+
+def test_a_site_is_shown_without_a_time_while_the_queue_can_not_be_read(tmp_path: Path) -> None:
+    clock = Clock(datetime(2026, 3, 6, 20, tzinfo=UTC))
+    running = service(at_night(tmp_path), clock=clock)
+    database = closing(sqlite3.connect(tmp_path / "callbacks.db", timeout=10, isolation_level=None))
+    with running as here, database as foreign:
+        foreign.execute("PRAGMA legacy_alter_table = ON")  # leave the references of other tables alone
+        foreign.execute("ALTER TABLE callbacks RENAME TO gone")
+        body = here.http.get("/v1/sites/shop").json()
+        foreign.execute("ALTER TABLE gone RENAME TO callbacks")
+    assert (body["open"], body["call_expected_at"]) == (False, None)
+    assert body["free_times"]

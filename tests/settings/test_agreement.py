@@ -1,13 +1,16 @@
 """The class, .env.example, callback.example.toml, docs/settings.md and the README agree in names and defaults."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from app.settings import Settings
 from app.settings.names import generic_names
-from app.settings.site import TextName
+from app.settings.widget import Language, TextName
 from tests.settings.conftest import NEEDED, faults, load
 from tests.settings.naming import generic
 
@@ -120,17 +123,17 @@ def test_a_default_that_is_shown_is_not_left_to_the_class_alone() -> None:
     assert shown >= general & set(generic_names()) - {"TRUSTED_PROXIES"}
 
 
-def test_words_an_owner_may_change_are_words_of_the_widget() -> None:
-    messages = (ROOT / "widget" / "messages.js").read_text(encoding="utf-8")
-    widget = (ROOT / "widget" / "widget.js").read_text(encoding="utf-8")
-    known = set(re.findall(r"^  (\w+): \"", messages, re.MULTILINE)) | set(
-        re.findall(r"texts\[lang\]\?\.(\w+)", widget)
-    )
-    assert set(get_args(TextName)) <= known
+@pytest.mark.parametrize("language", get_args(Language))
+def test_an_owner_may_change_every_word_of_the_widget_and_no_other(language: str) -> None:
+    messages = (ROOT / "widget" / f"messages.{language}.js").read_text(encoding="utf-8")
+    loader = (ROOT / "widget" / "widget.js").read_text(encoding="utf-8")
+    words = re.findall(r"^  (\w+):", messages, re.MULTILINE)
+    assert len(words) > 20
+    assert [*re.findall(r"texts\[lang\]\?\.(\w+)", loader), *words] == list(get_args(TextName))
 
 
-def test_every_text_is_named_where_texts_are_explained() -> None:
-    for name in get_args(TextName):
-        assert name.upper() in ENV
-        assert f"`{name.upper()}`" in DOCS
-        assert name in TOML
+@pytest.mark.parametrize("text", [ENV.lower(), TOML], ids=["env", "toml"])
+def test_every_word_is_named_in_the_examples(text: str) -> None:
+    lines = text[text.index("ru and en:\n") :].splitlines()[1:]
+    named = [line.removeprefix("#").split() for line in itertools.takewhile(lambda line: line.startswith("#  "), lines)]
+    assert list(itertools.chain(*named)) == list(get_args(TextName))

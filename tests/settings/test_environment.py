@@ -72,7 +72,7 @@ def test_a_group_of_settings_can_be_one_variable_in_json_and_longer_names_add_to
     environ = NEEDED | {"SITES": json.dumps({"b": site}), "SITES__B__THEME__COLOR": "#000", "CHASER": '{"timeout": 5}'}
     settings = load(environ)
     assert list(settings.sites) == ["b", "shop"]
-    assert settings.sites["b"].theme.color == "#000"
+    assert settings.sites["b"].theme.color == "#000000"
     assert settings.sites["b"].theme.position == "left"
     assert settings.chaser.timeout == timedelta(seconds=5)
 

@@ -18,6 +18,8 @@ DURATION = "write a duration such as 10s, 2m, 2h or 90d"
 DATABASE = "write sqlite:///path/to/callbacks.db or postgresql://user:password@host/database"
 PLACEHOLDER = "still a placeholder: put in the real value"
 GROUP = "is no value but a group of settings: set them one by one, as"
+SWITCH = "write on or off"
+ICON = 'write the d="…" of an SVG path drawn for a box of 24 by 24, such as M12 2L2 22h20z'
 OPENING = "write opening hours such as 09:00-18:00"
 
 BAD_VALUES = [
@@ -47,6 +49,7 @@ BAD_VALUES = [
     ("DATABASE_URL", "postgresql://callback:<password>@db/callback", PLACEHOLDER),
     ("SECRET_KEY", "too short", "write at least 32 random characters, as `openssl rand -hex 32` prints them"),
     ("SECRET_KEY", "change-me", PLACEHOLDER),
+    ("DOCS", "public", SWITCH),
     ("TRUSTED_PROXIES", "*", "entry 1: '*' would let anybody forge an address; list the addresses of your proxies"),
     (
         "TRUSTED_PROXIES",
@@ -143,7 +146,21 @@ BAD_VALUES = [
     (SHOP + "TEXTS__RU", "Заказать звонок", f"{GROUP} SITES__SHOP__TEXTS__RU__BUTTON"),
     (SHOP + "THEME", "dark", f"{GROUP} SITES__SHOP__THEME__COLOR"),
     (SHOP + "THEME__COLOR", "blue", "write a colour as # and three or six hexadecimal digits, such as #2563eb"),
+    (SHOP + "THEME__SCHEME", "night", "write 'auto', 'light' or 'dark'"),
+    (SHOP + "THEME__BUTTON", "hidden", SWITCH),
+    (SHOP + "THEME__ICON", "phone.svg", ICON),
+    (SHOP + "THEME__ICON", "M164.9 24.6l-7.7 18.6", f"begins outside the box of 24 by 24: {ICON}"),
     (SHOP + "THEME__POSITION", "top", "write 'left' or 'right'"),
+    (SHOP + "THEME__OFFSET_X", "20px", "write a whole number from 0 to 200"),
+    (SHOP + "THEME__OFFSET_Y", "201", "write a whole number from 0 to 200"),
+    (SHOP + "THEME__CORNER", "29", "write a whole number from 0 to 28"),
+    (SHOP + "TRIGGERS", "on", f"{GROUP} SITES__SHOP__TRIGGERS__EXIT_INTENT"),
+    (SHOP + "TRIGGERS__EXIT_INTENT", "sometimes", SWITCH),
+    (SHOP + "TRIGGERS__SECONDS", "0", "write a whole number from 1 to 3600"),
+    (SHOP + "TRIGGERS__SCROLL", "50%", "write a whole number from 1 to 100"),
+    (SHOP + "ANALYTICS__DATA_LAYER", "dataLayer", SWITCH),
+    (SHOP + "ANALYTICS__GTAG", "G-ABC123", SWITCH),
+    (SHOP + "ANALYTICS__METRIKA", "ym12345678", "write a whole number from 1"),
     (SHOP + "PHONE", "+7 495 CALL-NOW", PHONE),
     (SHOP + "ON_UNKNOWN", "drop", "write 'resend_once' or 'hold'"),
     (SHOP + "CHALLENGE", "on", "write off: the challenge comes with a later version"),

@@ -37,7 +37,7 @@ def test_a_file_alone_is_enough(file: File) -> None:
 def test_the_environment_wins_setting_by_setting(file: File) -> None:
     settings = load(file(TOML) | {"SITES__SHOP__THEME__COLOR": "#000", "SITES__SHOP__ORIGINS": "https://b.example"})
     site = settings.sites["shop"]
-    assert (site.theme.color, site.theme.position) == ("#000", "left")
+    assert (site.theme.color, site.theme.position) == ("#000000", "left")
     assert site.origins == ("https://b.example",)
     assert site.site_id == 12345
 
