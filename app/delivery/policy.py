@@ -1,7 +1,8 @@
 """What follows from an attempt: one pure function, from what is known to the next state.
 
 The bound it keeps: a callback is sent again only after an attempt that proves nothing was executed, or once after an
-unknown one where the site allows that. So second calls are never more than unknown outcomes.
+unknown one where the site allows that. So second calls are never more than unknown outcomes. And what may have rung
+is never failed: after an unknown outcome a callback ends as delivered or stays unknown.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # 404 and other 4xx: it will never do
     ACCOUNT = "account"  # 401, 403: not the visitor's fault, nothing was executed
     NOT_SENT = "not_sent"  # proved not executed
+    NOT_BEGUN = "not_begun"  # the service ended before the call began
     UNKNOWN = "unknown"  # it may have been executed
 
 
@@ -46,7 +48,6 @@ class Decision:
     status: Status
     due_at: datetime | None
     reason: str | None
-    pause_account: bool = False
 
 
 def decide(
@@ -64,19 +65,28 @@ def decide(
     ``history``: outcomes of the earlier attempts, oldest first. ``retry_after``: seconds Chaser asked for, if it did.
     ``random``: from 0 up to 1, spreads the retries of many callbacks. Waiting never goes beyond ``give_up_at``.
     """
+    may_have_rung = Outcome.UNKNOWN in history
     if outcome is Outcome.DELIVERED:
         return Decision(Status.DELIVERED, None, None)
-    if outcome is Outcome.REFUSED:
-        return Decision(Status.FAILED, None, "refused_by_chaser")
     if outcome is Outcome.UNKNOWN:
         return _unknown(history, give_up_at, now, rules)
+    if outcome is Outcome.REFUSED:
+        return _ended(may_have_rung, "resend_refused", "refused_by_chaser")
     if now >= give_up_at:
-        return Decision(Status.FAILED, None, "too_old")
+        return _ended(may_have_rung, "too_old_to_resend", "too_old")
+    # A resend that was not sent is still to be resent. Under `hold` it was a person who sent again, and that stands.
+    status = Status.UNKNOWN if may_have_rung and rules.on_unknown == "resend_once" else Status.QUEUED
     if outcome is Outcome.ACCOUNT:
-        # Due at once: the account is paused, and the callback goes first when it is not any more.
-        return Decision(Status.QUEUED, now, "account_refused", pause_account=True)
-    wait = _wait(history, retry_after, random, rules)
-    return Decision(Status.QUEUED, min(now + wait, give_up_at), "not_sent")
+        # Due at once: what is refused is paused, and the callback goes first when it is not any more.
+        return Decision(status, now, "account_refused")
+    if outcome is Outcome.NOT_BEGUN:
+        return Decision(status, now, "not_begun")
+    return Decision(status, min(now + _wait(history, retry_after, random, rules), give_up_at), "not_sent")
+
+
+def _ended(may_have_rung: bool, unknown: str, failed: str) -> Decision:
+    """End a callback without a delivery, for the one reason or the other."""
+    return Decision(Status.UNKNOWN, None, unknown) if may_have_rung else Decision(Status.FAILED, None, failed)
 
 
 def _unknown(history: Sequence[str], give_up_at: datetime, now: datetime, rules: Rules) -> Decision:

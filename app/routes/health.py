@@ -1,35 +1,77 @@
 """GET /livez and /readyz."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from app.errors import Unavailable
-from app.routes.services import Given
+from app.outbox.outbox import Outbox
+from app.routes.services import Given, Services
 
-router = APIRouter(tags=["health"])
-
-
-@router.get("/livez", summary="Is the process alive")
-async def live() -> dict[str, str]:
-    """Answer: nothing else is asked of it, so that a slow database doesn't get the process killed."""
-    return {"status": "ok"}
+_FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
+_PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
+_UNAVAILABLE = {"database": "unavailable"}
 
 
-@router.get("/readyz", summary="Can requests be accepted", responses={503: {"description": "Not ready"}})
-async def ready(services: Given) -> JSONResponse:
-    """Prove that the database takes a transaction and that the worker runs.
+class _DatabaseCheck:
+    """One look at the database at a time, shared by all who ask."""
 
-    A paused Chaser account is told but is no reason to send visitors away: requests are still accepted, and wait.
-    """
-    checks: dict[str, Any] = {"database": "ok", "delivery": "ok" if services.delivery.running else "stopped"}
-    try:
-        await services.outbox.check()
-        checks["waiting"] = await services.outbox.waiting()
-    except Unavailable:
-        checks["database"] = "unavailable"
-    paused = services.delivery.paused_accounts
-    checks["accounts"] = {name: "paused" if name in paused else "ok" for name, _ in services.settings.accounts()}
-    fine = checks["database"] == "ok" and services.delivery.running
-    return JSONResponse({"status": "ok" if fine else "unavailable", **checks}, 200 if fine else 503)
+    def __init__(self) -> None:
+        self._look: asyncio.Task[dict[str, Any]] | None = None
+        self._fresh_until = 0.0
+
+    async def result(self, outbox: Outbox) -> dict[str, Any]:
+        """Tell whether it takes a transaction, and how many callbacks wait."""
+        look = self._look
+        if look is None or (look.done() and asyncio.get_running_loop().time() >= self._fresh_until):
+            look = self._look = asyncio.create_task(self._ask(outbox))
+        done, _ = await asyncio.wait([look], timeout=_PATIENCE)
+        return look.result() if done else _UNAVAILABLE
+
+    async def _ask(self, outbox: Outbox) -> dict[str, Any]:
+        try:
+            await outbox.check()
+            return {"database": "ok", "waiting": await outbox.waiting()}
+        except Unavailable:
+            return _UNAVAILABLE
+        finally:
+            self._fresh_until = asyncio.get_running_loop().time() + _FRESH
+
+
+def health_router() -> APIRouter:
+    """Make the two routes."""
+    router = APIRouter(tags=["health"])
+    database = _DatabaseCheck()
+
+    @router.get("/livez", summary="Is the process alive")
+    async def live() -> dict[str, str]:
+        """Answer: nothing else is asked of it, so that a slow database doesn't get the process killed."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Can requests be accepted", responses={503: {"description": "Not ready"}})
+    async def ready(services: Given) -> JSONResponse:
+        """Tell whether the database takes a transaction, as of the last second, and whether the worker runs.
+
+        A site that Chaser refuses is told but is no reason to send visitors away: requests are accepted, and wait.
+        """
+        checks = await database.result(services.outbox)
+        fine = checks["database"] == "ok" and services.delivery.running
+        body = {
+            "status": "ok" if fine else "unavailable",
+            **checks,
+            "delivery": "ok" if services.delivery.running else "stopped",
+            "sites": _sites(services),
+        }
+        return JSONResponse(body, 200 if fine else 503)
+
+    return router
+
+
+def _sites(services: Services) -> dict[str, str]:
+    general = services.settings.chaser.client_id
+    return {
+        name: "paused" if services.delivery.is_paused(site.client_id or general, name) else "ok"
+        for name, site in services.settings.sites.items()
+    }

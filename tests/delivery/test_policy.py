@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.delivery.policy import Outcome, Rules, decide
+from app.delivery.policy import Decision, Outcome, Rules, decide
 from app.outbox.callback import Status
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -21,7 +21,6 @@ def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) 
     facts = {"give_up_at": GIVE_UP_AT, "retry_after": None, "now": NOW, "random": 0.0} | changes
     decision = decide(Outcome(outcome), history=history, rules=rules, **facts)
     due_in = (decision.due_at - facts["now"]).total_seconds() if decision.due_at else None
-    assert decision.pause_account == (decision.reason == "account_refused")
     return decision.status.value, due_in, decision.reason
 
 
@@ -32,15 +31,28 @@ def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) 
         ("delivered", ("unknown",), RESEND, ("delivered", None, None)),
         ("delivered", ("not_sent", "account"), HOLD, ("delivered", None, None)),
         ("refused", (), RESEND, ("failed", None, "refused_by_chaser")),
-        ("refused", ("unknown",), RESEND, ("failed", None, "refused_by_chaser")),
+        ("refused", ("not_sent", "account", "not_begun"), HOLD, ("failed", None, "refused_by_chaser")),
+        ("refused", ("unknown",), RESEND, ("unknown", None, "resend_refused")),
+        ("refused", ("unknown", "not_sent"), RESEND, ("unknown", None, "resend_refused")),
+        ("refused", ("unknown",), HOLD, ("unknown", None, "resend_refused")),
         ("account", (), RESEND, ("queued", 0, "account_refused")),
         ("account", ("account",) * 9, RESEND, ("queued", 0, "account_refused")),
+        ("account", ("unknown",), RESEND, ("unknown", 0, "account_refused")),
+        ("account", ("unknown",), HOLD, ("queued", 0, "account_refused")),
+        ("not_begun", (), RESEND, ("queued", 0, "not_begun")),
+        ("not_begun", ("not_begun",) * 9, HOLD, ("queued", 0, "not_begun")),
+        ("not_begun", ("unknown",), RESEND, ("unknown", 0, "not_begun")),
+        ("not_begun", ("unknown",), HOLD, ("queued", 0, "not_begun")),
         ("not_sent", (), RESEND, ("queued", 5, "not_sent")),
         ("not_sent", ("not_sent",), RESEND, ("queued", 15, "not_sent")),
         ("not_sent", ("not_sent",) * 2, RESEND, ("queued", 60, "not_sent")),
         ("not_sent", ("not_sent",) * 50, HOLD, ("queued", 60, "not_sent")),
         ("not_sent", ("account",) * 5, RESEND, ("queued", 5, "not_sent")),
-        ("not_sent", ("unknown",), RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("not_begun",) * 5, RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("unknown",), RESEND, ("unknown", 5, "not_sent")),
+        ("not_sent", ("unknown", "not_sent"), RESEND, ("unknown", 15, "not_sent")),
+        # Under `hold` only a person sends again after an unknown outcome, and that decision stands.
+        ("not_sent", ("unknown",), HOLD, ("queued", 5, "not_sent")),
         ("unknown", (), RESEND, ("unknown", 60, "resend_once")),
         ("unknown", ("not_sent", "account"), RESEND, ("unknown", 60, "resend_once")),
         ("unknown", ("unknown",), RESEND, ("unknown", None, "resent_once_already")),
@@ -55,9 +67,17 @@ def test_what_follows_from_an_attempt(
     assert decided(outcome, *history, rules=rules) == expected
 
 
-@pytest.mark.parametrize("outcome", ["not_sent", "account"])
+@pytest.mark.parametrize("outcome", ["not_sent", "account", "not_begun"])
 def test_too_old_becomes_failed(outcome: str) -> None:
     assert decided(outcome, now=GIVE_UP_AT) == ("failed", None, "too_old")
+
+
+@pytest.mark.parametrize("rules", [RESEND, HOLD])
+@pytest.mark.parametrize("outcome", ["not_sent", "account", "not_begun"])
+def test_what_may_have_rung_is_never_failed_however_old_it_is(outcome: str, rules: Rules) -> None:
+    too_old = ("unknown", None, "too_old_to_resend")
+    assert decided(outcome, "unknown", now=GIVE_UP_AT, rules=rules) == too_old
+    assert decided(outcome, "unknown", "not_sent", now=GIVE_UP_AT, rules=rules) == too_old
 
 
 def test_a_delivery_counts_however_late_it_came() -> None:
@@ -93,6 +113,7 @@ def test_no_sequence_of_outcomes_sends_again_more_often_than_allowed(outcomes: l
     history: list[str] = []
     maybe_rung = 0
     now = NOW
+    decision = Decision(Status.QUEUED, NOW, None)
     for outcome in outcomes:
         if outcome in (Outcome.DELIVERED, Outcome.UNKNOWN):
             maybe_rung += 1
@@ -106,5 +127,6 @@ def test_no_sequence_of_outcomes_sends_again_more_often_than_allowed(outcomes: l
         assert decision.status in (Status.QUEUED, Status.UNKNOWN)
         now = max(now, decision.due_at)
     unknown = history.count(Outcome.UNKNOWN)
+    assert not (unknown and decision.status is Status.FAILED), "failed says that nobody was phoned"
     assert maybe_rung - 1 <= unknown <= (2 if rules is RESEND else 1)
     assert maybe_rung <= (2 if rules is RESEND else 1)

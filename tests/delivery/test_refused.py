@@ -1,0 +1,87 @@
+"""Chaser refuses the account, or one site of it: nothing is burned, all others go on, delivery resumes by itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.simulator.options import DEMO_ACCOUNT, Account, Options, Site
+from tests.delivery.conftest import Attempts
+from tests.running import ORIGIN, Chaser, Clock, Service, chaser, service, settings, until
+
+OF_ANOTHER_ACCOUNT = 777
+"""A site_id that Chaser answers with 403."""
+
+
+def sites(here: Service) -> Any:
+    return here.http.get("/readyz").json()["sites"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_account_pauses_and_resumes_by_itself(
+    here: Service, far_side: Chaser, attempts: Attempts, clock: Clock, status: int
+) -> None:
+    far_side.fault("status", status=status, times=None)
+    first = here.accepted()
+    until(lambda: sites(here) == {"shop": "paused"})
+    second = here.accepted()
+    for _ in range(3):
+        clock.advance(seconds=61)
+        arrived = len(far_side.requests())
+        until(lambda arrived=arrived: len(far_side.requests()) > arrived)
+    assert (here.status(first), here.status(second)) == ("queued", "queued")
+    assert attempts(second) == [], "nobody's attempts are burned by a wrong account"
+    assert {request["path"] for request in far_side.requests()[1:]} == {"/v1/websites"}
+    far_side.well_again()
+    clock.advance(seconds=61)
+    here.wait_for(first, "delivered")
+    here.wait_for(second, "delivered")
+    assert len(far_side.calls()) == 2
+    assert sites(here) == {"shop": "ok"}
+
+
+@pytest.fixture
+def two_accounts() -> Iterator[Chaser]:
+    another = Account("9", "its-key", (Site(str(OF_ANOTHER_ACCOUNT), "of somebody else"),))
+    with chaser(Options((DEMO_ACCOUNT, another))) as far_side:
+        yield far_side
+
+
+def test_a_site_that_chaser_forbids_stops_no_other(
+    two_accounts: Chaser, tmp_path: Path, clock: Clock, attempts: Attempts
+) -> None:
+    wrong = {"site_id": OF_ANOTHER_ACCOUNT, "origins": [ORIGIN]}
+    with service(settings(tmp_path, two_accounts.api_url, sites={"wrong": wrong}), clock=clock) as here:
+        forbidden = [here.accepted(site="wrong") for _ in range(3)]
+        until(lambda: sites(here) == {"shop": "ok", "wrong": "paused"})
+        until(lambda: all(here.status(wish) == "queued" for wish in forbidden))
+        first_calls = len(two_accounts.requests(path="/v1/call", status="403"))
+        for minute in range(1, 4):
+            here.wait_for(here.accepted(), "delivered")
+            clock.advance(seconds=61)
+            until(lambda minute=minute: sum(len(attempts(wish)) for wish in forbidden) == first_calls + minute)
+            until(lambda: all(here.status(wish) == "queued" for wish in forbidden))
+            here.wait_for(here.accepted(), "delivered")
+            assert sites(here) == {"shop": "ok", "wrong": "paused"}
+        assert here.http.get("/readyz").status_code == 200, "requests are accepted, and wait"
+    assert {outcome for wish in forbidden for outcome in attempts(wish)} == {("account", 403)}
+    assert len(two_accounts.requests(path="/v1/call", status="403")) == first_calls + 3, "one a minute"
+    assert len(two_accounts.requests(path="/v1/websites")) == 1, "asked once whether it is the account"
+
+
+def test_a_site_that_chaser_takes_again_resumes_with_all_that_waited(
+    here: Service, far_side: Chaser, clock: Clock, attempts: Attempts
+) -> None:
+    far_side.fault("status", status=403, times=1, path="/v1/call")
+    first = here.accepted()
+    until(lambda: len(far_side.requests(path="/v1/websites")) == 1)
+    until(lambda: attempts(first) == [("account", 403)])
+    assert sites(here) == {"shop": "paused"}
+    others = [here.accepted() for _ in range(3)]
+    clock.advance(seconds=61)
+    for wish in (first, *others):
+        here.wait_for(wish, "delivered")
+    assert attempts(first) == [("account", 403), ("delivered", 200)]
+    assert [attempts(wish) for wish in others] == [[("delivered", 200)]] * 3
+    assert sites(here) == {"shop": "ok"}
