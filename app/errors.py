@@ -26,6 +26,17 @@ from typing import ClassVar
 from starlette.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""What every answer has, refusal or not, unless it brings its own: nothing here is a page or a part of one.
+
+The last one keeps answers out of other sites' processes; pages of allowed origins read them by CORS, which it lets be.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +138,10 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     retry_after: float | None = None,
 ) -> JSONResponse:
-    """Write a refusal as ``application/problem+json``. ``retry_after``: seconds, rounded up, at least 1."""
+    """Write a refusal as ``application/problem+json``. ``retry_after``: seconds, rounded up, at least 1.
+
+    It has all its headers, for some refusals are made where nobody else adds any: below or above the application.
+    """
     body: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -138,7 +152,7 @@ def problem_response(
     }
     if errors:
         body["errors"] = [asdict(error) for error in errors]
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **SECURITY_HEADERS}
     if retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     if status == HTTPStatus.UNAUTHORIZED:

@@ -1,30 +1,46 @@
 """Wiring: makes the application from its settings. Nobody imports this but the entry points."""
 
+import asyncio
+import logging
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.chaser import ChaserClient
 from app.delivery.accounts import Accounts
+from app.delivery.ending import Ending
 from app.delivery.policy import Rules
-from app.delivery.worker import Worker, WorkerRules
+from app.delivery.rules import DeliveryRules
+from app.delivery.worker import Worker
 from app.edge.body import BodyLimit
+from app.edge.challenge import Challenges
 from app.edge.cors import Cors
 from app.edge.envelope import Envelope
 from app.edge.limits import FloodLimit
 from app.edge.origins import Origins
+from app.edge.pressure import Pressure
+from app.errors import Unavailable
+from app.logs import event
 from app.outbox.accepting import AcceptRules
+from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from app.routes import callbacks, health, sites, widget
+from app.routes import blocklist, callbacks, challenge, health, sites, widget
+from app.routes.documentation import documentation_router
 from app.routes.problems import answer_errors
 from app.routes.services import Services
 from app.settings import Settings, Site
 from app.version import VERSION
+
+log = logging.getLogger(__name__)
+
+_CLOSE = 0.5  # seconds for the database; one that hangs would keep us for ever
 
 
 def utc_now() -> datetime:
@@ -32,20 +48,58 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: Settings, *, outbox: Outbox | None = None, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
+class Application:
+    """The service as an ASGI application."""
+
+    def __init__(self, app: ASGIApp, ending: Ending) -> None:
+        self._app = app
+        self._ending = ending
+
+    def end(self) -> None:
+        """Take no new work from the queue, from now on: the end of the lifespan may still have to wait for visitors."""
+        self._ending.tell()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; but when the lifespan fails, say why in one line instead of by a traceback."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failed: list[Message] = []
+
+        async def sending(message: Message) -> None:
+            if message["type"].endswith(".failed"):
+                failed.append(message)
+            else:
+                await send(message)
+
+        why = ""
+        try:
+            await self._app(scope, receive, sending)
+        except DatabaseUnusable as unusable:
+            why = str(unusable)
+        except Exception:
+            log.exception("service.unexpected_error")
+        for message in failed:
+            await send({**message, "message": why})
+
+
+def create_app(
+    settings: Settings, *, outbox: Outbox | None = None, clock: Callable[[], datetime] = utc_now
+) -> Application:
     """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given."""
     opened = outbox
+    ending = Ending()
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as ending:
+        async with AsyncExitStack() as stack:
             outbox = opened or Outbox.open(settings.database_url)
-            ending.callback(outbox.close)
+            stack.push_async_callback(_close, outbox)
             accounts = Accounts(_clients(settings, clock))
-            ending.push_async_callback(accounts.aclose)
-            worker = Worker(outbox, accounts, _worker_rules(settings), clock)
-            ending.push_async_callback(worker.stop)
+            stack.push_async_callback(accounts.aclose)
+            worker = Worker(outbox, accounts, _delivery_rules(settings), clock, ending)
+            stack.push_async_callback(worker.stop)
             app.state.services = Services(
                 settings=settings,
                 outbox=outbox,
@@ -54,8 +108,16 @@ def create_app(settings: Settings, *, outbox: Outbox | None = None, clock: Calla
                 rules={name: _accept_rules(settings, site) for name, site in settings.sites.items()},
                 secret=settings.secret(),
                 clock=clock,
+                challenges=Challenges(settings.secret(), clock),
+                pressure=Pressure(),
             )
-            await worker.start()
+            try:
+                await worker.start()
+            except Unavailable:
+                raise DatabaseUnusable(
+                    "DATABASE_URL: the database opened, but what waits in it could not be read or written: "
+                    "check what it says in the line above, then start again"
+                ) from None
             yield
 
     app = FastAPI(
@@ -63,13 +125,34 @@ def create_app(settings: Settings, *, outbox: Outbox | None = None, clock: Calla
         version=VERSION,
         description="A visitor types a phone number and is called back through Chaser.",
         lifespan=lifespan,
-        redoc_url=None,
+        openapi_url=None,
     )
     answer_errors(app)
-    for router in (callbacks.router, sites.router, health.router, widget.widget_router()):
+    for router in (
+        callbacks.router,
+        challenge.router,
+        sites.router,
+        blocklist.router,
+        health.health_router(),
+        widget.widget_router(),
+    ):
         app.include_router(router)
+    if settings.docs:
+        app.include_router(documentation_router(app))
     limited = FloodLimit(BodyLimit(app), settings.limits.flood)
-    return Cors(Envelope(limited, settings.trusted_proxies), origins.values())
+    return Application(Cors(Envelope(limited, settings.trusted_proxies), origins.values()), ending)
+
+
+async def _close(outbox: Outbox) -> None:
+    """Close it beside the event loop, and leave it to its fate when it takes too long."""
+    closing = threading.Thread(target=outbox.close, name="outbox-closing", daemon=True)
+    closing.start()
+    until = time.monotonic() + _CLOSE
+    while closing.is_alive():
+        if time.monotonic() > until:
+            event(log, "outbox.not_closed", logging.WARNING)
+            return
+        await asyncio.sleep(0.01)
 
 
 def _clients(settings: Settings, clock: Callable[[], datetime]) -> dict[str, ChaserClient]:
@@ -80,12 +163,12 @@ def _clients(settings: Settings, clock: Callable[[], datetime]) -> dict[str, Cha
     }
 
 
-def _worker_rules(settings: Settings) -> WorkerRules:
+def _delivery_rules(settings: Settings) -> DeliveryRules:
     general = Rules(settings.retry_schedule, settings.on_unknown, settings.resend_after)
     by_site = {
         name: replace(general, on_unknown=site.on_unknown) for name, site in settings.sites.items() if site.on_unknown
     }
-    return WorkerRules(
+    return DeliveryRules(
         timeout=settings.chaser.timeout,
         calls_at_once=settings.calls_at_once,
         calls_per_second=settings.calls_per_second,

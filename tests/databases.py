@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 
 class PostgreSQL:
@@ -26,6 +27,12 @@ class PostgreSQL:
             .replace("/postgres?", f"/{name}?")
             .replace("postgresql://", "postgresql+psycopg://")
         )
+
+    def drop(self, url: str) -> None:
+        """Take a database away, whoever uses it."""
+        name = make_url(url).database
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def stop(self) -> None:
         """End the server."""

@@ -28,10 +28,11 @@ SHORTEST_AGE: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """A challenge solved in time for its site: the name it is remembered by, and until when it must be."""
+    """A challenge solved in time for its site: the name it is remembered by, until when it must be, and its age."""
 
     nonce: str
     expires_at: datetime
+    age: timedelta
 
 
 class Challenges:
@@ -80,7 +81,7 @@ class Challenges:
             )
         if age > LONGEST_AGE:
             raise _expired()
-        return Solved(signed.nonce, given + LONGEST_AGE)
+        return Solved(signed.nonce, given + LONGEST_AGE, age)
 
 
 def _expired() -> Forbidden:

@@ -6,21 +6,29 @@ who opens ten thousand connections and sends a byte now and then would use up th
 
 import asyncio
 import uuid
+from itertools import islice
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.edge.body import MAX_BODY_SIZE
 from app.errors import problem_response
 
-TIME_TO_SEND: Final = 8.0
-"""Seconds for a whole request, body included, from the connection or from its first byte on a kept one; the same for
-a reader of an answer who takes nothing more."""
-LARGEST_HEAD: Final = 64 * 1024
-"""Bytes of the request line and headers together."""
-_LARGEST_MESSAGE = 1024 * 1024  # bytes beyond which nothing is read: what is larger was refused at 16 KiB of body
-MOST_WAITING: Final = 1000
-"""Connections that may wait at one time, with no request under way."""
-_SWEEP = 0.5  # seconds between looks
+TIME_TO_SEND: Final = 7.0
+"""Seconds for a whole request, body included, from the connection or from its first byte on a kept one. Of an answer,
+something has to be taken in every such time."""
+LARGEST_HEAD: Final = 32 * 1024
+"""Bytes of the path, headers and trailers together; as much as nginx takes."""
+MOST_HEADERS: Final = 100
+"""Each costs some two hundred bytes of memory, be it as short as it may. Apache takes as many."""
+MOST_PIPELINED: Final = 10
+"""Requests that may wait on a connection for the answers to earlier ones. Browsers don't do that at all."""
+MOST_WAITING: Final = 500
+"""Connections that may wait at one time, with no request under way. Each holds at most a head and a body."""
+_LARGEST_HELD = 128 * 1024  # bytes of a request with all that frames it, until the application knows of it
+_MOST_READ = 1024 * 1024  # bytes that are read, to be forgotten, from one who was answered and still sends
+_SWEEP = 0.025  # seconds between looks
+_MOST_ENDED = 25  # at one look: honest requests come between them
 
 
 class Waiting:
@@ -36,10 +44,9 @@ class Waiting:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def add(self, connection: "Connection") -> None:
-        """Begin the connection's time anew, or for the first time."""
+        """Start a connection's time, unless it runs."""
         loop = asyncio.get_running_loop()
-        self._since.pop(connection, None)
-        self._since[connection] = loop.time()
+        self._since.setdefault(connection, loop.time())
         if len(self._since) > self._most:
             next(iter(self._since)).drop()
         if self._sweeper is None:
@@ -51,7 +58,7 @@ class Waiting:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         late = loop.time() - self._seconds
-        for connection, since in list(self._since.items()):
+        for connection, since in list(islice(self._since.items(), _MOST_ENDED)):
             if since > late:
                 break
             connection.end()
@@ -64,15 +71,25 @@ def protocol(waiting: Waiting) -> type["Connection"]:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. It is ended when it does not send, or does not read, in time."""
+    """One connection. It is ended when it does not send, or does not read, in time.
+
+    The application is called once the body is there, or is larger than it would read: a body that drips costs no task.
+    """
 
     waiting: Waiting
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._received = 0  # whole requests
+        self._answered = 0
         self._in_head = True
         self._taken = 0  # bytes of the message under way
-        self._refused = False
+        self._head = 0  # bytes of its path, headers and trailers
+        self._head_too_large = False
+        self._held: tuple[Any, Any] | None = None  # what to start once the body is there
+        self._running: Any = None  # the cycle that was started last
+        self._unsent = 0  # bytes of answers, when the clock was started
+        self._ended = False  # nothing is read of it any more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
@@ -80,65 +97,131 @@ class Connection(HttpToolsProtocol):
         self.waiting.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and leave no circle of references: a flood's would wait long for the garbage collector."""
         self.waiting.remove(self)
+        self._tell_of_the_end()
         super().connection_lost(exc)
+        if self._held is not None:
+            self._held = self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         """Count what a message takes."""
-        if self._refused:
-            return
         self._taken += len(data)
-        super().data_received(data)
-        if self._in_head and self._taken > LARGEST_HEAD and not self._refused:
-            self._refuse(_answer(431, "headers_too_large", "The headers are too large: at most 64 KiB."))
-        elif self._taken > _LARGEST_MESSAGE:
+        if self._taken > _MOST_READ:
             self.flow.pause_reading()  # until its time is over: an answer under way can still be read
+        if self._ended:
+            return
+        super().data_received(data)
+        if self._in_head and self._taken > LARGEST_HEAD:
+            self._refuse_head()
+        elif self._held is not None and self._taken > _LARGEST_HELD:
+            self._refuse(_answer(413, "too_large", "The request is too large."))
 
     def on_message_begin(self) -> None:
-        """Count anew on a kept connection, whose time begins with its first byte."""
-        if self.cycle is not None:
+        """Start the clock anew on a kept connection. OverflowError becomes a parser's error, which ends its work."""
+        if self._received - self._answered > MOST_PIPELINED:
+            raise OverflowError
+        if self.cycle is not None and self._owing and not self.flow.write_paused:
+            self.waiting.remove(self)
             self.waiting.add(self)
+        self._head = 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the path."""
+        self._count_head(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header or trailer."""
+        self._count_head(len(name) + len(value))
+        super().on_header(name, value)
+
+    def _count_head(self, size: int) -> None:
+        self._head += size
+        self._head_too_large = self._head > LARGEST_HEAD or len(self.headers) >= MOST_HEADERS
+        if self._head_too_large:
+            raise OverflowError
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
         self._in_head = False
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        declared = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"0")
+        self._held = (cycle, app)
+        if not cycle.more_body or int(declared) > MAX_BODY_SIZE:
+            self._start_held()
+            return
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part; the application refuses a body that is too large, in words a page can read."""
+        super().on_body(body)
+        if self._held is not None and len(self.cycle.body) > MAX_BODY_SIZE:
+            self._start_held()
+
     def on_message_complete(self) -> None:
         """Stop the clock: the client owes nothing more."""
-        self.waiting.remove(self)
+        super().on_message_complete()
+        self._received += 1
         self._in_head = True
         self._taken = 0
-        super().on_message_complete()
+        if self._held is not None:
+            self._start_held()
+        if not self._owing:
+            self.waiting.remove(self)
 
     def on_response_complete(self) -> None:
-        """Wait for another request, if this one was sent whole; uvicorn ends that after its keep-alive time."""
+        """Wait for another request; uvicorn ends what is idle after its keep-alive time. Answered too early: the end.
+
+        Also a connection that closes is waited for: it does so only when its client has read everything.
+        """
+        self._answered += 1
         super().on_response_complete()
-        if not self._taken and not self.transport.is_closing():
+        if self._answered > self._received and not self.transport.is_closing():
+            self._end_reading()
+            self.transport.write_eof()
+        if self._owing:
+            self._unsent = self.transport.get_write_buffer_size()
             self.waiting.add(self)
 
     def pause_writing(self) -> None:
         """Start the clock of a client that does not read fast enough."""
-        self.waiting.add(self)
         super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self.waiting.add(self)
 
     def resume_writing(self) -> None:
-        """Stop it, for it reads again."""
-        self.waiting.remove(self)
+        """Stop it, for it reads again; what else it owes has its own time from here."""
         super().resume_writing()
+        self.waiting.remove(self)
+        if self._owing:
+            self.waiting.add(self)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn gives its own words
-        """Refuse what is not HTTP in the shape of every refusal."""
-        self._refuse(_answer(400, "not_http", "This is not a valid HTTP request."))
+        """Refuse what is not HTTP, or too much of it, in the shape of every refusal."""
+        if self._head_too_large:
+            self._refuse_head()
+        else:
+            self._refuse(_answer(400, "not_http", "This is not a valid HTTP request."))
+
+    def _refuse_head(self) -> None:
+        detail = f"The headers are too large: at most {MOST_HEADERS}, and {LARGEST_HEAD // 1024} KiB together."
+        self._refuse(_answer(431, "headers_too_large", detail))
 
     def end(self) -> None:
-        """End a connection whose time is over, with an answer if the request had begun and nothing was answered."""
-        cycle = self.cycle
-        answering = cycle is not None and cycle.response_started and not cycle.response_complete
-        answered = not self._in_head and cycle.response_complete
-        if self._taken and not answering and not answered:
+        """End a connection whose time is over, with an answer if a request has begun; go on if it reads, but slowly."""
+        unsent = self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent:
+            self._unsent = unsent
+            self.waiting.remove(self)
+            self.waiting.add(self)
+        elif self._taken:
             self._refuse(_answer(408, "too_slow", "The request did not arrive in time: send it again."))
         else:
             self.drop()
@@ -146,21 +229,54 @@ class Connection(HttpToolsProtocol):
     def drop(self) -> None:
         """End a connection without a word."""
         self.waiting.remove(self)
+        self._tell_of_the_end()
         self.transport.abort()
 
+    @property
+    def _owing(self) -> bool:
+        return self._received <= self._answered or self.flow.write_paused
+
+    def _start_held(self) -> None:
+        assert self._held is not None  # noqa: S101
+        cycle, app = self._held
+        self._held = None
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _tell_of_the_end(self) -> None:
+        """Let the application know, or it writes to what is closed; uvicorn tells the last request in line only."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
     def _refuse(self, answer: bytes) -> None:
-        """Say the last word, and go a second later: closing at once would take the answer from one who still sends."""
-        self._refused = True
+        """Say the last word, and go a second later: closing at once would take the answer from one who still sends.
+
+        Where answers are under way it would be taken for one of them, so nothing is said there.
+        """
+        begun = not self._in_head and self.cycle.response_started
+        if self._ended or self._received != self._answered or begun or self.transport.is_closing():
+            self.drop()
+            return
+        self._tell_of_the_end()  # so that it doesn't answer too
+        self._end_reading()
         self.waiting.remove(self)
         self.flow.pause_reading()
         self.transport.write(answer)
         self.transport.write_eof()
         self.loop.call_later(1, self.transport.abort)
 
+    def _end_reading(self) -> None:
+        self._ended = True
+        self._held = self.parser = None  # type: ignore[assignment]
+        self.headers = []
+
 
 def _answer(status: int, code: str, detail: str) -> bytes:
     """Write a refusal as it goes over the wire: below ASGI there is nobody else to do it."""
     problem = problem_response(status, code, detail, request_id=str(uuid.uuid4()))
+    # It tells nothing of anybody, so any page may read it; whose page it is, nobody knows at this point.
+    problem.headers["Access-Control-Allow-Origin"] = "*"
     headers = [*problem.raw_headers, (b"connection", b"close")]
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
     return STATUS_LINE[status] + lines + b"\r\n" + bytes(problem.body)

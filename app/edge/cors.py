@@ -4,14 +4,13 @@ import logging
 import uuid
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Send
 
-from app.edge.envelope import SECURITY_HEADERS
 from app.edge.origins import Origins, union_regex
-from app.errors import problem_response
+from app.errors import SECURITY_HEADERS, problem_response
 from app.logs import event
 
 log = logging.getLogger(__name__)
@@ -34,21 +33,26 @@ class Cors(CORSMiddleware):
         """Answer a preflight; a refused one gets the common shape, where Starlette has plain text."""
         response = super().preflight_response(request_headers)
         if response.status_code == 200:
+            response.headers.update(SECURITY_HEADERS)
             return response
-        # A preflight never reaches the envelope, so the id, the headers and the log line are made here.
+        # A preflight never reaches the envelope, so the id and the log line are made here.
         request_id = str(uuid.uuid4())
         code = "preflight_refused"
         detail = "This page may not ask: its origin is in no site's ORIGINS, or the method or a header is not allowed."
         event(log, "http.refused", status=403, code=code, request_id=request_id)
         refused = problem_response(403, code, detail, request_id=request_id)
-        refused.headers.update({"X-Request-Id": request_id, **SECURITY_HEADERS})
         for name in ("Access-Control-Allow-Origin", "Vary"):
             if name in response.headers:
                 refused.headers[name] = response.headers[name]
         return refused
 
-    @staticmethod
-    def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
-        """Allow one origin to read the answer; what any page may read stays so, one answer for every cache."""
-        if headers.get("Access-Control-Allow-Origin") != "*":
-            CORSMiddleware.allow_explicit_origin(headers, origin)
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        """Send one message of an answer on; what its route lets any page read stays as the route made it.
+
+        Starlette would put Vary: Origin there too, and caches would keep one copy for each page that embeds the widget.
+        """
+        headers = Headers(raw=message.get("headers", []))
+        if headers.get("Access-Control-Allow-Origin") == "*":
+            await send(message)
+        else:
+            await super().send(message, send, request_headers)

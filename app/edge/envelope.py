@@ -10,18 +10,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.client_address import Address, ProxyHint, buckets, client_address
-from app.errors import unexpected_response
+from app.errors import SECURITY_HEADERS, unexpected_response
 from app.logs import event
 from app.logs import request_id as current_request_id
 
 log = logging.getLogger(__name__)
 
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
 _UNLOGGED = ("/livez", "/readyz")
+_POLICY = "Content-Security-Policy"
+_PAGE_POLICY = "frame-ancestors 'none'"
+"""For a page that brings no policy of its own: the strict one would keep it from its own scripts."""
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 class Envelope:
@@ -54,6 +53,8 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                if headers.get("Content-Type", "").startswith("text/html"):
+                    headers.setdefault(_POLICY, _PAGE_POLICY)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -72,7 +73,9 @@ class Envelope:
                 taken = round((time.perf_counter() - began) * 1000, 1)
                 # The path, never the query; an unknown path is a stranger's text and stays out.
                 route = getattr(scope.get("route"), "path", None)
-                event(log, "http.request", method=scope["method"], route=route, status=status, duration_ms=taken)
+                # A method that nobody uses is a stranger's text as well.
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                event(log, "http.request", method=method, route=route, status=status, duration_ms=taken)
 
     def _address(self, scope: Scope) -> Address:
         peer = scope["client"][0] if scope.get("client") else None

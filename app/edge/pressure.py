@@ -37,10 +37,19 @@ class Pressure:
         by_bucket = max(self._count(bucket.key, now) / (_FREE_PER_BUCKET * bucket.weight) for bucket in buckets)
         return min(MOST, max(1.0, min(by_site, _MOST_BY_SITE)) * max(1.0, by_bucket))
 
+    def is_crowded(self, buckets: Sequence[Bucket]) -> bool:
+        """Tell whether more comes from a visitor's network than costs nothing."""
+        now = self._clock()
+        return any(self._now(bucket.key, now) > _FREE_PER_BUCKET * bucket.weight for bucket in buckets)
+
+    def _now(self, key: str, now: float) -> float:
+        count, then = self._seen.get(key, (0.0, now))
+        return count * math.exp2((then - now) / HALF_LIFE)
+
     def _count(self, key: str, now: float) -> float:
+        count = 1 + self._now(key, now)
         # Taken out and put in again: the dictionary stays in the order of the last use.
-        count, then = self._seen.pop(key, (0.0, now))
-        count = 1 + count * math.exp2((then - now) / HALF_LIFE)
+        self._seen.pop(key, None)
         self._seen[key] = (count, now)
         if len(self._seen) > _MOST_KEYS:
             del self._seen[next(iter(self._seen))]

@@ -8,31 +8,31 @@ import hmac
 import json
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import FieldError, Invalid
 from app.intake.hours import expected_call
 from app.intake.page import active_page, page_address
 from app.intake.phone import Phone, PhoneRefused, read_phone
+from app.intake.planning import planned_fault
 from app.intake.request import PRIVILEGED, CallbackRequest
 from app.outbox.callback import Callback
 from app.settings import Settings, Site
-
-_PLAN_AHEAD = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
     """Who sent the request, as the edge found out: never from the body.
 
-    ``api_key`` is the name of the key, None for a visitor; ``bucket`` is what quotas count a visitor by.
+    ``api_key`` is the name of the key, None for a visitor. ``buckets`` are what quotas count a visitor by, narrowest
+    first: the address for IPv4; the /64, /56 and /48 for IPv6.
     """
 
     client_ip: str
-    bucket: str
+    buckets: Sequence[str]
     origin: str | None
     referer: str | None
     api_key: str | None
@@ -48,7 +48,7 @@ def accept(
 ) -> Callback:
     """Turn a request for a known site into a callback. Raises Invalid with an error for each wrong field."""
     site = settings.sites[request.site]
-    errors = [*_privileged(request, sender), *_planned(request.planned_time, now), *_stacking(request, site)]
+    errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_stacking(request, site)]
     phone = _phone(request.client_phone, site, errors)
     consent = _consent(request, sender, site, now, errors)
     department = site.departments.get(request.department or "")
@@ -58,9 +58,11 @@ def accept(
         raise Invalid("invalid", "Some values need correction: see errors.", errors=errors)
 
     terms = department or site
+    planned_time = request.planned_time and request.planned_time.astimezone(UTC)
     nwt_action = request.nwt_action or site.nwt_action
     stacked = nwt_action == "always_call"
     start_hour = _first(request.call_stack_start_hour, site.call_stack_start_hour) if stacked else None
+    bucket, bucket_56, bucket_48 = [*(() if sender.api_key else sender.buckets), None, None, None][:3]
     return Callback(
         id=new_id(now),
         site=request.site,
@@ -69,7 +71,7 @@ def accept(
         client_phone=phone.digits,
         phone_certain=phone.certain,
         manager_phone=(request.manager_phone or "").lstrip("+") or terms.manager_phone or site.manager_phone,
-        planned_time=request.planned_time,
+        planned_time=planned_time,
         active_page=active_page(request.active_page, sender.referer, sender.origin, origin_allowed),
         client_ip=str(request.client_ip or sender.client_ip),
         message_on_ring=request.message_on_ring or terms.message_on_ring or site.message_on_ring,
@@ -80,11 +82,13 @@ def accept(
         department=request.department,
         consent=consent,
         api_key=sender.api_key,
-        client_bucket=None if sender.api_key else sender.bucket,
+        client_bucket=bucket,
+        client_bucket_56=bucket_56,
+        client_bucket_48=bucket_48,
         created_at=now,
         due_at=now,
-        give_up_at=(request.planned_time or now) + settings.give_up_after,
-        call_expected_at=request.planned_time or expected_call(site, nwt_action, start_hour, now),
+        give_up_at=(planned_time or now) + settings.give_up_after,
+        call_expected_at=expected_call(site, nwt_action, start_hour, planned_time or now),
     )
 
 
@@ -93,7 +97,7 @@ def fingerprint(request: CallbackRequest, secret: bytes) -> str:
 
     Keyed, because a plain hash of a telephone number is undone by trying all of them.
     """
-    asked = request.model_dump(mode="json", exclude={"request_id", "challenge"}, exclude_none=True)
+    asked = request.model_dump(mode="json", exclude={"request_id", "challenge", "website"}, exclude_none=True)
     return hmac.new(secret, json.dumps(asked, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
@@ -115,12 +119,11 @@ def _privileged(request: CallbackRequest, sender: Sender) -> list[FieldError]:
     return [FieldError(name, "needs_api_key", "Only a request with an API key may set this.") for name in given]
 
 
-def _planned(planned_time: datetime | None, now: datetime) -> list[FieldError]:
-    if planned_time is None or now < planned_time <= now + _PLAN_AHEAD:
+def _planned(request: CallbackRequest, sender: Sender, site: Site, now: datetime) -> list[FieldError]:
+    if request.planned_time is None:
         return []
-    if planned_time <= now:
-        return [FieldError("planned_time", "planned_time_past", "Choose a time in the future.")]
-    return [FieldError("planned_time", "planned_time_too_far", "Choose a time within the next 14 days.")]
+    fault = planned_fault(site, request.planned_time, now, by_visitor=sender.api_key is None)
+    return [fault] if fault else []
 
 
 def _stacking(request: CallbackRequest, site: Site) -> list[FieldError]:

@@ -11,7 +11,7 @@ cost money, or is no person's phone, is refused even where the tables have a gap
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import phonenumbers
@@ -79,7 +79,7 @@ class Phone:
     new ranges, so such a number is accepted and marked.
     """
 
-    digits: str
+    digits: str = field(repr=False)
     region: str
     certain: bool
 

@@ -1,5 +1,6 @@
 """What comes in: the body of POST /v1/callbacks, before anything of it is believed."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, Literal
 
@@ -75,11 +76,21 @@ class CallbackRequest(BaseModel):
     referrer: Annotated[str | None, Field(description="Where the visitor came to that page from")] = None
     planned_time: Annotated[
         AwareDatetime | None,
-        Field(description="When to call: with a time zone, or in unix seconds; within 14 days. Absent: at once"),
+        Field(
+            description="When to call: with a time zone, or in unix seconds; within 7 days and the site's working "
+            "hours (with an API key: within 14 days). Absent: at once"
+        ),
     ] = None
     department: Annotated[str | None, Field(max_length=64, description="One of the site's departments")] = None
     consent: bool | ConsentGiven | None = None
-    challenge: Annotated[str | None, Field(max_length=4096)] = None
+    challenge: Annotated[
+        str | None,
+        Field(max_length=4096, description="What solved a challenge of GET /v1/challenge, in ALTCHA's base64"),
+    ] = None
+    website: Annotated[
+        str | None,
+        Field(max_length=200, description="Leave it empty: a field that people don't see, to notice who fills it"),
+    ] = None
     request_id: Annotated[
         str | None,
         Field(
@@ -96,3 +107,7 @@ class CallbackRequest(BaseModel):
     nwt_action: Literal["create_leed", "always_call"] | None = None
     call_stack_start_hour: Annotated[int | None, Field(ge=0, le=24)] = None
     call_stack_interval: Annotated[int | None, Field(ge=0, le=60)] = None
+
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        """Show nothing personal: what is shown here gets into tracebacks."""
+        yield "site", self.site

@@ -1,4 +1,7 @@
-"""SQL of accepting: the same request again, the same phone again, the quotas, and the insert; one transaction."""
+"""SQL of accepting: the same request again, the same phone again, the quotas, and the insert; one transaction.
+
+Everything here may run again after a connection was lost during its commit, when nobody knows whether it was executed.
+"""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -7,7 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, insert, or_, select
 
 from app.errors import Invalid
-from app.outbox.callback import Accepted, Callback, RequestKey, Status
+from app.outbox import upsert
+from app.outbox.callback import Accepted, Callback, RequestKey, Status, shown
+from app.outbox.challenges import Challenge, use
+from app.outbox.night_queue import in_line
 from app.outbox.quotas import Quotas, check_quotas
 from app.outbox.schema import callbacks, request_keys
 
@@ -16,7 +22,7 @@ ALIAS: Final = "alias"
 
 # A visitor who asks again after one of these is answered with the same callback. After a failed or cancelled one
 # the second request is a new wish.
-_STANDING = (Status.HELD, Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
+_STANDING = (Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +33,41 @@ class AcceptRules:
     quotas: Quotas
 
 
-def accept(connection: Connection, callback: Callback, request_key: RequestKey | None, rules: AcceptRules) -> Accepted:
+def accept(
+    connection: Connection,
+    callback: Callback,
+    request_key: RequestKey | None,
+    rules: AcceptRules,
+    challenge: Challenge | None = None,
+) -> Accepted:
     """Write the callback down, or find the one that stands for it already.
 
-    Raises Invalid when the request key was used for another request, TooMany when a quota is reached.
+    Raises Invalid when the request key was used for another request, Conflict when the challenge was, TooMany when a
+    quota is reached.
     """
-    if request_key is not None and (answered := _answered(connection, request_key)) is not None:
-        # The id is ours when the connection was lost during the first commit, and this work runs again.
-        return answered if answered.id == callback.id else replace(answered, replayed=True)
+    if request_key is not None and (kept := answered(connection, request_key)) is not None:
+        # The id is ours when this work runs again.
+        return replace(kept, replayed=False) if kept.id == callback.id else kept
     standing = _standing(connection, callback, rules.duplicate_window)
+    if standing is not None and standing.id == callback.id:
+        callback = replace(callback, call_expected_at=standing.call_expected_at)
+    else:
+        callback = in_line(connection, callback)
     if standing is None:
         check_quotas(connection, callback, rules.quotas)
-        connection.execute(
-            insert(callbacks).values(asdict(callback) | {"status": Status.QUEUED, "updated_at": callback.created_at})
-        )
+    # From here on it is written: a refusal takes back nothing, for many requests share one transaction.
+    if challenge is not None:
+        use(connection, challenge, callback.id)
+    if standing is None:
+        _insert(connection, callback)
     answer = Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:
         callback_id = standing.id
         if callback.client_bucket in (None, standing.client_bucket):
-            answer = Accepted(
-                standing.id, standing.status, standing.created_at, standing.call_expected_at, duplicate=True
-            )
+            # A service of the owner's may know that it is held.
+            status = standing.status if callback.api_key else shown(standing.status)
+            answer = Accepted(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
         else:
             # Whoever asks for somebody else's number isn't told that it was asked for: the answer looks like any
             # other, and its id leads to the callback that stands.
@@ -59,28 +78,11 @@ def accept(connection: Connection, callback: Callback, request_key: RequestKey |
     return answer
 
 
-def _remember(connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted) -> None:
-    expected_at = answer.call_expected_at
-    connection.execute(
-        insert(request_keys).values(
-            scope=request_key.scope,
-            key=request_key.key,
-            fingerprint=request_key.fingerprint,
-            callback_id=callback_id,
-            created_at=answer.created_at,
-            answer={
-                "id": answer.id,
-                "status": answer.status,
-                "created_at": answer.created_at.isoformat(),
-                "call_expected_at": expected_at and expected_at.isoformat(),
-                "duplicate": answer.duplicate,
-            },
-        )
-    )
+def answered(connection: Connection, request_key: RequestKey) -> Accepted | None:
+    """Give what was answered to this request the first time, whatever has become of the callback since.
 
-
-def _answered(connection: Connection, request_key: RequestKey) -> Accepted | None:
-    """Give what was answered to this request the first time, whatever has become of the callback since."""
+    None when the key is new. Raises Invalid when it was used for another request.
+    """
     row = connection.execute(
         select(request_keys.c.fingerprint, request_keys.c.answer).where(
             request_keys.c.scope == request_key.scope, request_keys.c.key == request_key.key
@@ -97,24 +99,51 @@ def _answered(connection: Connection, request_key: RequestKey) -> Accepted | Non
         created_at=datetime.fromisoformat(row.answer["created_at"]),
         call_expected_at=expected_at and datetime.fromisoformat(expected_at),
         duplicate=row.answer["duplicate"],
+        replayed=True,
     )
 
 
+def _insert(connection: Connection, callback: Callback) -> None:
+    values = asdict(callback)
+    hold = values.pop("hold")
+    state = {"status": Status.QUEUED, "updated_at": callback.created_at}
+    if hold is not None:
+        state |= {"status": Status.HELD, "due_at": None, "reason": hold}
+    connection.execute(insert(callbacks).values(values | state))
+
+
+def _remember(connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted) -> None:
+    expected_at = answer.call_expected_at
+    remembered = upsert.insert(connection, request_keys).values(
+        scope=request_key.scope,
+        key=request_key.key,
+        fingerprint=request_key.fingerprint,
+        callback_id=callback_id,
+        created_at=answer.created_at,
+        answer={
+            "id": answer.id,
+            "status": answer.status,
+            "created_at": answer.created_at.isoformat(),
+            "call_expected_at": expected_at and expected_at.isoformat(),
+            "duplicate": answer.duplicate,
+        },
+    )
+    if request_key.scope == ALIAS:  # it is there already when this work runs again
+        remembered = remembered.on_conflict_do_nothing()
+    connection.execute(remembered)
+
+
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
-    """Find the callback for the same phone and site within the window, or this very one."""
+    """Find the callback for the same phone and site within the window; or this very one, written before."""
     table = callbacks.c
+    mine = table.id == callback.id
+    # What is held may never be sent: it stands only for what would be held as well.
+    states = _STANDING if callback.hold is None else (*_STANDING, Status.HELD)
+    same = (table.client_phone == callback.client_phone) & (table.site == callback.site)
+    recent = table.created_at > callback.created_at - window
     return connection.execute(
         select(table.id, table.status, table.created_at, table.call_expected_at, table.client_bucket)
-        .where(
-            table.client_phone == callback.client_phone,
-            table.site == callback.site,
-            table.status.in_(_STANDING),
-            # Up to the window ahead as well: later ones were written before the clock was set back.
-            or_(
-                table.id == callback.id,
-                (table.created_at > callback.created_at - window) & (table.created_at < callback.created_at + window),
-            ),
-        )
-        .order_by(table.created_at.desc())
+        .where(or_(mine, same & table.status.in_(states) & recent))
+        .order_by(mine.desc(), table.created_at.desc())
         .limit(1)
     ).one_or_none()

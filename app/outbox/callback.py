@@ -23,7 +23,9 @@ class Callback:
     """One request to be phoned, complete and checked. All times are aware and in UTC.
 
     ``account`` is the client_id of the Chaser account, ``chaser_site_id`` the site's number there. ``client_bucket`` is
-    what quotas count the visitor by; None for a request that came with an API key.
+    what quotas count the visitor by; None for a request that came with an API key. ``client_bucket_56`` and
+    ``client_bucket_48`` are the wider networks of an IPv6 visitor, None for all others. ``hold``: the stable code of a
+    reason why a person shall look at it first; None lets it be sent at once.
     """
 
     id: str
@@ -49,6 +51,13 @@ class Callback:
     due_at: datetime
     give_up_at: datetime
     call_expected_at: datetime | None
+    client_bucket_56: str | None = None
+    client_bucket_48: str | None = None
+    hold: str | None = None
+
+    def __repr__(self) -> str:
+        """Show nothing personal: what is shown here gets into tracebacks."""
+        return f"Callback(id={self.id!r}, site={self.site!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +83,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What anybody who knows the id of a callback may see."""
+    """What is seen of a callback by its id. Who may see the true ``status`` is decided where it is asked for."""
 
     id: str
+    site: str
     status: str
     call_expected_at: datetime | None
+
+
+def shown(status: str) -> str:
+    """Give a status as strangers are told it: whoever tried a trap must not learn that he is held."""
+    return Status.QUEUED if status == Status.HELD else status

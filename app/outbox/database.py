@@ -6,9 +6,9 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 # "the WAL-reset bug"). We have one writing connection; the warning is for whoever opens the file with another tool.
 _WAL_RESET_FIXED = (3, 51, 3)
 _POSTGRES_ACCEPT_LOCK = 0x43484153
+READ_ONLY: Final = "25006"
+"""PostgreSQL's SQLSTATE for a write in a transaction that may only read."""
 # A replica that is stopped in the middle of a transaction must not keep the others waiting: the server ends it. And a
 # server that hangs, or a network that swallows packets, becomes an error that can be told.
 _POSTGRES = {
@@ -46,7 +48,7 @@ class Database:
         """Tell whether no other process can be working on this database."""
         return self.lock is not None
 
-    def before_batch(self, connection: Connection) -> None:
+    def accept_alone(self, connection: Connection) -> None:
         """Let one process at a time accept on PostgreSQL, so that quotas stay exact over replicas."""
         if not self.one_process:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_ACCEPT_LOCK})
@@ -64,16 +66,44 @@ def open_database(url: str) -> Database:
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url)
     engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=5, connect_args=_POSTGRES)
+    event.listen(engine, "handle_error", _leave_read_only)
+    event.listen(engine, "checkin", _go_by_default)
     return Database(engine, engine.execution_options(postgresql_readonly=True), None)
 
 
 def driver_words(error: DBAPIError) -> str:
-    """Give the driver's own words ("database or disk is full") in one line, without the statement and its values."""
-    return " ".join(str(error.orig).split())[:200]
+    """Give the driver's own words ("database or disk is full") in one line, without the statement and its values.
+
+    Of what PostgreSQL says only its first message: the details repeat the values, or the whole row.
+    """
+    told = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
+    return " ".join(told.split())[:200]
+
+
+def _go_by_default(connection: Any, _record: Any) -> None:
+    # SQLAlchemy leaves a session that has read with the order to write, which would overrule a server that is to be
+    # read only. None: whatever the server says.
+    if connection is not None:
+        connection.read_only = None
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    # Whether a session may write is set when it begins: one opened on a standby, or while the database was read-only,
+    # can stay so for ever. So it is given up, and the next one is new.
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _open_sqlite(url: str) -> Database:
-    path = Path(str(make_url(url).database)).absolute()
+    named = Path(str(make_url(url).database))
+    try:
+        # One lock for one database, whatever links lead to it.
+        path = named.resolve()
+        circle = path.is_symlink()
+    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for links that lead in a circle
+        circle = True
+    if circle:
+        raise DatabaseUnusable(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -93,8 +123,9 @@ def _open_sqlite(url: str) -> Database:
         logs.event(
             log, "outbox.sqlite_wal_reset_bug", logging.WARNING, sqlite=sqlite3.sqlite_version, fixed_in="3.51.3"
         )
-    writing = create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0)
-    reading = create_engine(url, hide_parameters=True, pool_size=4, max_overflow=0)
+    found = make_url(url).set(database=str(path))
+    writing = create_engine(found, hide_parameters=True, pool_size=1, max_overflow=0)
+    reading = create_engine(found, hide_parameters=True, pool_size=4, max_overflow=0)
     event.listen(writing, "connect", _prepare_writing)
     event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reading, "connect", _prepare_reading)

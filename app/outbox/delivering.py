@@ -5,15 +5,15 @@ the lease is compared, so a worker that overslept changes nothing. Each function
 lost during its commit, when nobody knows whether it was executed: it then finds what it did the first time.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, or_, select, update
 
 from app.outbox.callback import Status
-from app.outbox.schema import attempts, callbacks
+from app.outbox.schema import attempts, blocklist, callbacks
 
 # The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
 _PARAMETERS = (
@@ -29,6 +29,11 @@ _PARAMETERS = (
     "referrer",
 )
 
+_UNKNOWN = "unknown"  # as an attempt's outcome
+
+SiteOfAccount = tuple[str, str]
+"""An account's client_id and a site's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -42,7 +47,7 @@ class Claim:
     history: tuple[str, ...]
     created_at: datetime
     give_up_at: datetime
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Record:
     http_status: int | None
     duration_ms: int | None
     detail: str | None
-    answer: str | None
+    answer: str | None = field(repr=False)
 
 
 def claim_due(
@@ -71,11 +76,15 @@ def claim_due(
     token: str,
     limit: int,
     paused: Collection[str] = (),
+    paused_sites: Collection[SiteOfAccount] = (),
+    only: SiteOfAccount | None = None,
 ) -> list[Claim]:
-    """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts.
+    """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts and sites.
 
+    ``only``: those of this site and no other. What is paused doesn't count then.
     ``token`` is new for every claiming: it names the claims made by it. ``lease``: how long they are held. Nothing can
-    be due further ahead than ``furthest``: what seems to be was written before the clock was set back, and is due.
+    be due further ahead than ``furthest``: what seems to be was written before the clock was set back, and is due. What
+    lies less far ahead is put right by clock_set_back.redate_waits.
     """
     mine = _leased(connection, callbacks.c.lease_token == token, limit)
     if mine:
@@ -85,7 +94,9 @@ def claim_due(
         .where(
             or_(callbacks.c.due_at <= now, callbacks.c.due_at > now + furthest),
             callbacks.c.give_up_at > now,  # after a long stop this may come before expire does
-            callbacks.c.account.not_in(paused),
+            callbacks.c.client_phone.not_in(select(blocklist.c.entry)),
+            callbacks.c.client_phone.is_not(None),  # erased: there is nobody left to call
+            _of(only) if only else ~or_(callbacks.c.account.in_(paused), *map(_of, paused_sites)),
         )
         .order_by(callbacks.c.due_at)
         .limit(limit)
@@ -153,21 +164,47 @@ def record(connection: Connection, claim: Claim, result: Record, now: datetime) 
 
 
 def expire(connection: Connection, now: datetime) -> list[str]:
-    """Give up what has waited too long: queued becomes failed; unknown stays unknown, but is not sent again."""
+    """Give up what has waited too long: it is failed, but stays or becomes unknown when it may have rung before.
+
+    Returns the ids of what failed.
+    """
     old = (callbacks.c.due_at <= now) & (callbacks.c.give_up_at <= now)
+    may_have_rung = exists().where(attempts.c.callback_id == callbacks.c.id, attempts.c.outcome == _UNKNOWN)
+    connection.execute(
+        update(callbacks)
+        .where(old, or_(callbacks.c.status == Status.UNKNOWN, (callbacks.c.status == Status.QUEUED) & may_have_rung))
+        .values(status=Status.UNKNOWN, due_at=None, reason="too_old_to_resend", updated_at=now)
+    )
     failed = connection.execute(
         update(callbacks)
         .where(old, callbacks.c.status == Status.QUEUED)
         .values(status=Status.FAILED, due_at=None, reason="too_old", updated_at=now)
         .returning(callbacks.c.id)
     )
-    gone = [row.id for row in failed]
-    connection.execute(
+    return [row.id for row in failed]
+
+
+def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], bool]) -> list[str]:
+    """Let unknown callbacks wait for a person at sites that ``holds`` names: the setting may be newer than they are.
+
+    Returns their ids.
+    """
+    to_resend = (callbacks.c.status == Status.UNKNOWN) & callbacks.c.due_at.is_not(None)
+    sites = [site for (site,) in connection.execute(select(callbacks.c.site).where(to_resend).distinct())]
+    held = [site for site in sites if holds(site)]
+    if not held:
+        return []
+    changed = connection.execute(
         update(callbacks)
-        .where(old, callbacks.c.status == Status.UNKNOWN)
-        .values(due_at=None, reason="too_old_to_resend", updated_at=now)
+        .where(to_resend, callbacks.c.site.in_(held))
+        .values(due_at=None, reason="waits_for_a_person", updated_at=now)
+        .returning(callbacks.c.id)
     )
-    return gone
+    return [row.id for row in changed]
+
+
+def _of(site: SiteOfAccount) -> ColumnElement[bool]:
+    return (callbacks.c.account == site[0]) & (callbacks.c.site == site[1])
 
 
 def _leased(connection: Connection, which: ColumnElement[bool], limit: int | None) -> list[Claim]:

@@ -2,31 +2,36 @@
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import Unavailable
 from app.logs import event
-from app.outbox import accepting, delivering, steering
+from app.outbox import accepting, blocklist, challenges, delivering, erasing, night_queue, releases, steering
 from app.outbox.accepting import AcceptRules
-from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
+from app.outbox.blocklist import Blocked, Entry
+from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey
+from app.outbox.challenges import Challenge
+from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words, open_database
-from app.outbox.delivering import Claim, Record
+from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
-from app.outbox.schema import attempts, callbacks, request_keys
-from app.outbox.writer import Writer
+from app.outbox.schema import callbacks, request_keys
+from app.outbox.writer import Work, Writer
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_FINISHED = (Status.DELIVERED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN)
+_ERASED_AT_ONCE = 1000
 
 
 class Outbox:
@@ -35,8 +40,11 @@ class Outbox:
     def __init__(self, database: Database, *, patience: float = 5.0) -> None:
         """Work on an open database with its tables. ``patience`` in seconds: see Writer."""
         self._database = database
-        self._writer = Writer(database.writing, before_batch=database.before_batch, patience=patience)
+        self._writer = Writer(database.writing, patience=patience)
         self._bell = asyncio.Event()
+        self._clock_showed: datetime | None = None
+        self._blocked = Blocked()
+        self._blocked_until = 0.0  # when what we know of the blocklist gets old
 
     @classmethod
     def open(cls, url: str) -> "Outbox":
@@ -54,23 +62,61 @@ class Outbox:
         self._writer.close()
         self._database.close()
 
-    async def accept(self, callback: Callback, key: RequestKey | None, rules: AcceptRules) -> Accepted:
+    async def accept(
+        self, callback: Callback, key: RequestKey | None, rules: AcceptRules, challenge: Challenge | None = None
+    ) -> Accepted:
         """Store a callback, or find the one that stands for it; returns after the commit. See accepting.accept."""
-        accepted = await self._write(partial(accepting.accept, callback=callback, request_key=key, rules=rules))
+        accept = partial(accepting.accept, callback=callback, request_key=key, rules=rules, challenge=challenge)
+        accepted = await self._write(accept, first=partial(self._begin_accepting, now=callback.created_at))
         if not accepted.replayed and not accepted.duplicate:
             self.ring()
         return accepted
 
+    async def answered(self, key: RequestKey) -> Accepted | None:
+        """Give what a request was answered when it was accepted, None if it wasn't. See accepting.answered."""
+        return await self._read(partial(accepting.answered, request_key=key))
+
     async def glimpse(self, callback_id: str) -> Glimpse | None:
-        """Give what anybody who knows the id may see, or None."""
+        """Give where a callback is in its life, or None; strangers may see it as `shown` gives it."""
         return await self._read(partial(_glimpse, callback_id=callback_id))
 
+    async def blocked(self) -> Blocked:
+        """Give what is blocked, as it was blocklist.FRESH seconds ago at the most, or later."""
+        if time.monotonic() >= self._blocked_until:
+            until = time.monotonic() + blocklist.FRESH
+            self._blocked = Blocked(entry.entry for entry in await self.blocklist())
+            self._blocked_until = until
+        return self._blocked
+
+    async def blocklist(self) -> list[Entry]:
+        """Give the entries of the blocklist, newest first."""
+        return await self._read(blocklist.entries)
+
+    async def block(self, entry: str, note: str | None, now: datetime) -> None:
+        """Block a phone or a network. See blocklist.add."""
+        await self._write(partial(blocklist.add, entry=entry, note=note, now=now))
+        self._blocked_until = 0.0
+
+    async def unblock(self, entry: str) -> bool:
+        """Take an entry out of the blocklist; False when it has no such one."""
+        removed = await self._write(partial(blocklist.remove, entry=entry))
+        self._blocked_until = 0.0
+        return removed
+
     async def claim_due(
-        self, now: datetime, *, furthest: timedelta, lease: timedelta, limit: int, paused: Collection[str] = ()
+        self,
+        now: datetime,
+        *,
+        furthest: timedelta,
+        lease: timedelta,
+        limit: int,
+        paused: Collection[str] = (),
+        paused_sites: Collection[SiteOfAccount] = (),
+        only: SiteOfAccount | None = None,
     ) -> list[Claim]:
         """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See delivering.claim_due."""
         claim = partial(delivering.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
-        return await self._write(partial(claim, token=str(uuid.uuid4())))
+        return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=str(uuid.uuid4())))
 
     async def record(self, claim: Claim, result: Record, now: datetime) -> bool:
         """Write down what became of a claim; False when it is no longer held."""
@@ -101,12 +147,50 @@ class Outbox:
         return await self._read(partial(delivering.abandoned, now=None if self._database.one_process else now))
 
     async def expire(self, now: datetime) -> list[str]:
-        """Give up what has waited too long; returns the ids of what failed by that."""
-        return await self._write(partial(delivering.expire, now=now))
+        """Give up what has waited too long; returns the ids of what failed by that.
+
+        Old challenges are forgotten, and what waits for a blocked phone is cancelled.
+
+        Asked every second or so, and so it is what notices that the clock was set back. See clock_set_back.
+        """
+        gone = await self._write(partial(_expire, now=now, seen=self._clock_showed))
+        self._clock_showed = now
+        return gone
+
+    async def hold_unknown(self, now: datetime, holds: Callable[[str], bool]) -> list[str]:
+        """Let unknown callbacks of the sites that ``holds`` names wait for a person; returns their ids."""
+        return await self._write(partial(delivering.hold_unknown, now=now, holds=holds))
 
     async def erase(self, before: datetime) -> int:
-        """Erase personal data of finished callbacks created before a time; returns how many."""
-        return await self._write(partial(_erase, before=before))
+        """Erase personal data of finished callbacks created before a time; returns of how many.
+
+        A thousand at a time: between them others get to write.
+        """
+        some = partial(erasing.erase_some, before=before, limit=_ERASED_AT_ONCE)
+        erased = last = await self._write(some)
+        while last == _ERASED_AT_ONCE:
+            last = await self._write(some)
+            erased += last
+        keys = partial(erasing.forget_some_keys, before=before, limit=_ERASED_AT_ONCE)
+        while await self._write(keys) == _ERASED_AT_ONCE:
+            pass
+        return erased
+
+    async def next_place(self, site: str, start: datetime) -> int:
+        """Count who waits for a site's calls that begin at ``start``. See night_queue.next_place."""
+        return await self._read(partial(night_queue.next_place, site=site, start=start))
+
+    async def keep_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
+        """Keep the files of a release of the widget. See releases.keep."""
+        await self._write(partial(releases.keep, version=version, bodies=bodies, now=now))
+
+    async def kept_versions(self) -> frozenset[str]:
+        """Give the versions of the widget that were ever handed out. See releases.kept_versions."""
+        return await self._read(releases.kept_versions)
+
+    async def kept_release(self, version: str) -> dict[str, bytes]:
+        """Give the files of a release of the widget, none if it isn't known. See releases.kept."""
+        return await self._read(partial(releases.kept, version=version))
 
     async def waiting(self) -> int:
         """Count the callbacks that wait for an attempt."""
@@ -129,16 +213,21 @@ class Outbox:
             pass
         self._bell.clear()
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        return await self._writer.run(work)
+    def _begin_accepting(self, connection: Connection, now: datetime) -> None:
+        self._database.accept_alone(connection)
+        redate_requests(connection, now, self._clock_showed)
+
+    async def _write(self, work: Callable[[Connection], T], *, first: Work | None = None) -> T:
+        return await self._writer.run(work, first=first)
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         def read() -> T:
             try:
                 with self._database.reading.begin() as connection:
                     return work(connection)
-            except DBAPIError as error:
-                event(log, "outbox.read_failed", logging.ERROR, error=type(error).__name__, cause=driver_words(error))
+            except (DBAPIError, PoolTimeout) as error:
+                cause = driver_words(error) if isinstance(error, DBAPIError) else None
+                event(log, "outbox.read_failed", logging.ERROR, error=type(error).__name__, cause=cause)
                 raise Unavailable("not_readable", "The request could not be answered.", retry_after=5) from None
 
         return await run_in_threadpool(read)
@@ -150,25 +239,18 @@ _WAITING = select(func.count()).where(callbacks.c.due_at.is_not(None))
 
 
 def _glimpse(connection: Connection, callback_id: str) -> Glimpse | None:
-    seen = select(callbacks.c.status, callbacks.c.call_expected_at)
+    seen = select(callbacks.c.site, callbacks.c.status, callbacks.c.call_expected_at)
     row = connection.execute(seen.where(callbacks.c.id == callback_id)).one_or_none()
     if row is None:
         alias = (request_keys.c.scope == accepting.ALIAS) & (request_keys.c.key == callback_id)
         row = connection.execute(seen.join(request_keys).where(alias)).one_or_none()
-    return None if row is None else Glimpse(callback_id, row.status, row.call_expected_at)
+    return None if row is None else Glimpse(callback_id, row.site, row.status, row.call_expected_at)
 
 
-def _erase(connection: Connection, before: datetime) -> int:
-    old = (
-        (callbacks.c.created_at < before)
-        & callbacks.c.client_phone.is_not(None)
-        & callbacks.c.due_at.is_(None)
-        & callbacks.c.status.in_(_FINISHED)
-    )
-    # Chaser's answers are kept word for word, and may repeat the number.
-    answered = attempts.c.callback_id.in_(select(callbacks.c.id).where(old))
-    connection.execute(update(attempts).where(answered).values(answer=None))
-    personal = ("client_phone", "client_ip", "active_page", "referrer", "consent", "client_bucket")
-    erased = connection.execute(update(callbacks).where(old).values(dict.fromkeys(personal)))
-    connection.execute(delete(request_keys).where(request_keys.c.created_at < before))
-    return erased.rowcount
+def _expire(connection: Connection, now: datetime, seen: datetime | None) -> list[str]:
+    redate_requests(connection, now, seen)
+    if seen is None or now < seen:  # at the start nobody knows
+        redate_waits(connection, now)
+    challenges.forget(connection, now)
+    blocklist.cancel_waiting(connection, now)
+    return delivering.expire(connection, now)

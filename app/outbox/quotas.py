@@ -2,21 +2,28 @@
 
 A limit of n in a window is reached when the n-th newest callback is still inside the window. That one row answers both
 questions, whether to refuse and for how long, by one step into an index.
+
+An IPv6 visitor is counted in his /64, and with more room in the /56 and the /48 around it: whoever is given one of
+those would otherwise have a fresh quota for each network in it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from limits import RateLimitItem
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from app.errors import TooMany
 from app.outbox.callback import Callback
+from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.schema import callbacks
 
 _INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what was exactly an hour ago
-_CLOCKS_DIFFER = timedelta(minutes=1)
+
+BUCKETS: Final = (("client_bucket", 1), ("client_bucket_56", 4), ("client_bucket_48", 16))
+"""The columns a visitor is counted by, and how many times the limit may be used in each: as the flood limit has it."""
 
 Limits = tuple[RateLimitItem, ...]
 
@@ -41,27 +48,30 @@ _DETAILS = {
 
 def check_quotas(connection: Connection, callback: Callback, quotas: Quotas) -> None:
     """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing."""
-    for code, limits, newest in _queries(callback, quotas):
+    for code, limits, weight, newest in _queries(callback, quotas):
         for limit in limits:
             window = timedelta(seconds=limit.get_expiry())
-            # Times after now were written before the clock was set back. They don't count, or somebody would wait
-            # longer than the window; but the clocks of replicas may differ by a little.
-            within = (callback.created_at - window + _INSTANT, callback.created_at + _CLOCKS_DIFFER)
-            reached = connection.execute(newest(within).offset(limit.amount - 1).limit(1)).scalar_one_or_none()
+            # The clocks of replicas may differ by a little; what lies further ahead was redated before.
+            within = (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
+            last = newest(within).offset(limit.amount * weight - 1).limit(1)
+            reached = connection.execute(last).scalar_one_or_none()
             if reached is not None:
                 wait = min(reached + window - callback.created_at, window)
                 raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
 
 
-def _queries(callback: Callback, quotas: Quotas) -> Iterator[tuple[str, Limits, "_Newest"]]:
+def _queries(callback: Callback, quotas: Quotas) -> Iterator[tuple[str, Limits, int, "_Newest"]]:
     table = callbacks.c
-    yield "quota_phone", quotas.per_phone, _Newest(table.client_phone == callback.client_phone)
-    if callback.client_bucket is not None:
-        same_client = table.client_bucket == callback.client_bucket
-        yield "quota_client", quotas.per_client, _Newest(same_client)
+    yield "quota_phone", quotas.per_phone, 1, _Newest(table.client_phone == callback.client_phone)
+    for name, weight in BUCKETS:
+        bucket = getattr(callback, name)
+        if bucket is None:
+            continue
+        same_client = table[name] == bucket
+        yield "quota_client", quotas.per_client, weight, _Newest(same_client)
         others = same_client & (table.client_phone != callback.client_phone)
-        yield "quota_client_phones", quotas.per_client_phones, _Newest(others, each_phone_once=True)
-    yield "quota_site", quotas.per_site, _Newest(table.site == callback.site)
+        yield "quota_client_phones", quotas.per_client_phones, weight, _Newest(others, each_phone_once=True)
+    yield "quota_site", quotas.per_site, 1, _Newest(table.site == callback.site)
 
 
 @dataclass(frozen=True, slots=True)

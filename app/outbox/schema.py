@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -22,6 +23,9 @@ from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
 _DUE = text("due_at IS NOT NULL")
 _LEASED = text("lease_until IS NOT NULL")
+_PERSONAL = text("client_phone IS NOT NULL")
+_IN_56 = text("client_bucket_56 IS NOT NULL")
+_IN_48 = text("client_bucket_48 IS NOT NULL")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,12 +94,32 @@ callbacks = Table(
     Column("reason", String(64)),  # why it is in this status, a stable code
     Column("lease_token", String(36)),
     Column("lease_until", Instant),
+    # The wider networks of an IPv6 visitor; null for all others.
+    Column("client_bucket_56", String(64)),
+    Column("client_bucket_48", String(64)),
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index("ix_callbacks_client_phone_created_at", "client_phone", "created_at"),
     Index("ix_callbacks_client_bucket_created_at", "client_bucket", "created_at"),
     Index("ix_callbacks_site_created_at", "site", "created_at"),
+    Index("ix_callbacks_site_call_expected_at", "site", "call_expected_at"),
     Index("ix_callbacks_created_at", "created_at"),
+    # For erasing: what was erased is not looked at again, however much of it there is.
+    Index("ix_callbacks_personal", "created_at", sqlite_where=_PERSONAL, postgresql_where=_PERSONAL),
+    Index(
+        "ix_callbacks_client_bucket_56_created_at",
+        "client_bucket_56",
+        "created_at",
+        sqlite_where=_IN_56,
+        postgresql_where=_IN_56,
+    ),
+    Index(
+        "ix_callbacks_client_bucket_48_created_at",
+        "client_bucket_48",
+        "created_at",
+        sqlite_where=_IN_48,
+        postgresql_where=_IN_48,
+    ),
 )
 
 attempts = Table(
@@ -122,4 +146,33 @@ request_keys = Table(
     Column("answer", JSON, nullable=False),  # what was answered the first time, to be answered again
     Index("ix_request_keys_created_at", "created_at"),
     Index("ix_request_keys_callback_id", "callback_id"),
+)
+
+# The widget's releases, as they were served; a few dozen kilobytes for each version.
+widget_files = Table(
+    "widget_files",
+    metadata,
+    Column("version", String(12), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("kept_at", Instant, nullable=False),
+)
+
+# A challenge is used once: kept until it has expired anyway.
+used_challenges = Table(
+    "used_challenges",
+    metadata,
+    Column("nonce", String(32), primary_key=True),
+    Column("callback_id", String(36), nullable=False),  # the id of the request that used it, also where none was stored
+    Column("expires_at", Instant, nullable=False),
+    Index("ix_used_challenges_expires_at", "expires_at"),
+)
+
+# Phones in digits, and networks in CIDR notation: nobody there is phoned, nobody from there is listened to.
+blocklist = Table(
+    "blocklist",
+    metadata,
+    Column("entry", String(49), primary_key=True),
+    Column("note", String(200)),
+    Column("created_at", Instant, nullable=False),
 )

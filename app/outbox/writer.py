@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.errors import Refused, Unavailable
 from app.logs import event
-from app.outbox.database import driver_words
+from app.outbox.database import READ_ONLY, driver_words
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,18 @@ _WAITING = 10_000
 _PAUSE = 0.1
 
 
-class _Job:
-    __slots__ = ("future", "loop", "result", "work")
+# What passes when the work runs again, on a new connection where the old one is gone. By SQLSTATE (appendix A of
+# PostgreSQL's manual): connections lost, deadlocks, a server that goes down or comes up, a transaction that stood still
+# for too long, one that is read-only as on the standby of a failover, too many connections.
+_PASSES = ("08", "40", "57P", "25P03", READ_ONLY, "53300")
 
-    def __init__(self, work: Work, future: "asyncio.Future[Any]") -> None:
+
+class _Job:
+    __slots__ = ("first", "future", "loop", "result", "work")
+
+    def __init__(self, work: Work, first: Work | None, future: "asyncio.Future[Any]") -> None:
         self.work = work
+        self.first = first
         self.future = future
         self.loop = future.get_loop()
         self.result: Any = None
@@ -44,26 +52,28 @@ class _Job:
 class Writer:
     """The only writer of the database in this process."""
 
-    def __init__(self, engine: Engine, *, before_batch: Work | None = None, patience: float = 5.0) -> None:
-        """Start the thread. ``before_batch`` runs first in every transaction, such as to take a lock.
+    def __init__(self, engine: Engine, *, patience: float = 5.0) -> None:
+        """Start the thread.
 
         ``patience``: seconds for which a server that is away is tried again before the waiting callers are told.
         """
         self._engine = engine
-        self._before_batch = before_batch
         self._patience = patience
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
         # A daemon: whoever ends in order closes the writer, and a process that breaks must not live on for it.
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], *, first: Work | None = None) -> T:
         """Run work in a transaction and return its result once the commit is on disk.
+
+        ``first`` runs at the beginning of the transaction, before any other work in it, such as to take a lock. Works
+        of one kind give the same one: of several in a transaction only the last runs.
 
         Raises what work raised (its transaction then wrote nothing of it), or Unavailable when the database could
         not take it.
         """
-        job = _Job(work, asyncio.get_running_loop().create_future())
+        job = _Job(work, first, asyncio.get_running_loop().create_future())
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -81,8 +91,7 @@ class Writer:
             batch, ending = self._gather()
             if batch:
                 error = self._attempt(batch)
-                if len(batch) > 1 and error is not None and not isinstance(error, OperationalError):
-                    # One piece of work is wrong, rather than the database away, locked or full.
+                if len(batch) > 1 and error is not None and not _concerns_all(error):
                     for job in batch:
                         self._attempt([job])
                 _resolve(batch)
@@ -109,7 +118,7 @@ class Writer:
             try:
                 self._commit(batch)
             except Exception as error:  # noqa: BLE001  # the thread must outlive any work
-                if _lost(error) and time.monotonic() < patient_until:
+                if _passes(error) and time.monotonic() < patient_until:
                     # Perhaps the commit was executed and its answer lost: work finds what it did the first time.
                     time.sleep(_PAUSE)
                     continue
@@ -121,8 +130,9 @@ class Writer:
 
     def _commit(self, batch: list[_Job]) -> None:
         with self._engine.begin() as connection:
-            if self._before_batch is not None:
-                self._before_batch(connection)
+            first = next((job.first for job in reversed(batch) if job.first is not None), None)
+            if first is not None:
+                first(connection)
             for job in batch:
                 try:
                     job.result = job.work(connection)
@@ -130,16 +140,26 @@ class Writer:
                     job.result = refused
 
 
-def _lost(error: Exception) -> bool:
+def _passes(error: Exception) -> bool:
     """Tell whether a server is away, or has thrown us out. SQLite has been waited for by its busy_timeout."""
-    return isinstance(error, OperationalError) and isinstance(error.orig, psycopg.OperationalError)
+    if not isinstance(error, DBAPIError) or not isinstance(error.orig, psycopg.Error):
+        return False
+    state = error.orig.sqlstate
+    if state is None:  # said by the client's side: there is no connection
+        return isinstance(error.orig, psycopg.OperationalError)
+    return error.connection_invalidated or state.startswith(_PASSES)
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Tell whether the database is away, locked, full or read-only, rather than one piece of work wrong."""
+    return _passes(error) or isinstance(error, OperationalError | PoolTimeout)
 
 
 def _told(error: Exception) -> Exception:
     """Turn what the database did into what the caller is told."""
     cause = driver_words(error) if isinstance(error, DBAPIError) else None
     event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=cause)
-    if isinstance(error, DBAPIError):
+    if isinstance(error, DBAPIError | PoolTimeout):
         return Unavailable("not_stored", "The request could not be stored. Please try again.", retry_after=5)
     return error
 

@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from app.edge.api_keys import key_of, require_scope
 from app.edge.body import JsonRoute
-from app.errors import FieldError, Forbidden, Invalid, Malformed, NotFound
-from app.intake.accept import Sender, accept, fingerprint
+from app.errors import NotFound
 from app.intake.request import CallbackRequest
 from app.logs import event, mask_phone
-from app.outbox.callback import RequestKey
+from app.outbox.callback import shown
+from app.routes.admission import admit, request_key, sender_of
+from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
-from app.routes.services import Given, Services
+from app.routes.services import Given
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class CallbackAccepted(BaseModel):
 
 
 class CallbackGlimpse(BaseModel):
-    """What anybody who knows the id may see."""
+    """What anybody who knows the id may see. A ``held`` one is ``queued`` to whoever has no API key."""
 
     id: str
     status: str
@@ -49,8 +50,9 @@ class CallbackGlimpse(BaseModel):
     "/v1/callbacks",
     status_code=202,
     response_model=CallbackAccepted,
-    responses=responses(400, 401, 403, 413, 415, 422, 429, 503),
+    responses=responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
     summary="Ask to be called back",
+    openapi_extra=KEY_OPTIONAL,
 )
 async def create_callback(
     body: CallbackRequest,
@@ -59,17 +61,15 @@ async def create_callback(
     services: Given,
     idempotency_key: Annotated[
         list[Annotated[str, Field(pattern=_KEY)]],
+        WithJsonSchema({"type": "string", "pattern": _KEY}),  # a list so that a second one is noticed
         Header(default_factory=list, description="The same as request_id, as a header"),
     ],
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackAccepted:
     """Store a request to be phoned; the 202 is sent once it is on disk."""
-    sender = _sender(request, body.site, services, key_of(authorization, services.settings.api_keys))
-    callback = accept(
-        body, sender, services.settings, services.clock(), origin_allowed=services.origins[body.site].allows
-    )
-    key = _request_key(body, sender, idempotency_key, services)
-    accepted = await services.outbox.accept(callback, key, services.rules[body.site])
+    sender = sender_of(request, body.site, services, key_of(authorization, services.settings.api_keys))
+    key = request_key(body, sender, idempotency_key, services)
+    accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
     if accepted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     response.headers["Cache-Control"] = "no-store"
@@ -78,9 +78,10 @@ async def create_callback(
         "callback.accepted",
         callback=accepted.id,
         site=body.site,
-        client_phone=mask_phone(callback.client_phone),
+        client_phone=mask_phone(callback.client_phone) if callback else None,
         duplicate=accepted.duplicate,
         replayed=accepted.replayed,
+        hold=callback.hold if callback else None,
         api_key=sender.api_key,
     )
     return CallbackAccepted(
@@ -95,47 +96,24 @@ async def create_callback(
 @router.get(
     "/v1/callbacks/{callback_id}",
     response_model=CallbackGlimpse,
-    responses=responses(404, 429, 503),
+    responses=responses(401, 403, 404, 429, 503),
     summary="See what became of a callback",
+    openapi_extra=KEY_OPTIONAL,
 )
-async def show_callback(callback_id: str, response: Response, services: Given) -> CallbackGlimpse:
+async def show_callback(
+    callback_id: str,
+    response: Response,
+    services: Given,
+    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> CallbackGlimpse:
     """Tell the status to anybody who knows the id: it can't be guessed."""
+    api_keys = services.settings.api_keys
+    api_key = key_of(authorization, api_keys)
     glimpse = await services.outbox.glimpse(callback_id) if _UUID.fullmatch(callback_id) else None
     if glimpse is None:
         raise NotFound("not_found", "There is no callback with this id.")
-    response.headers["Cache-Control"] = "no-store"
-    return CallbackGlimpse(id=glimpse.id, status=glimpse.status, call_expected_at=glimpse.call_expected_at)
-
-
-def _sender(request: Request, site: str, services: Services, api_key: str | None) -> Sender:
-    """Find out who asks, and whether they may ask for that site."""
-    origin = request.headers.get("origin")
-    if api_key is None and origin is None:
-        raise Forbidden("origin_missing", "A request from no page needs an API key: Authorization: Bearer <key>.")
-    if site not in services.settings.sites:
-        wrong = FieldError("site", "unknown_site", "There is no such site in the settings of this service.")
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
     if api_key is not None:
-        require_scope(api_key, services.settings.api_keys, "callbacks:write", site)
-    elif origin is not None and not services.origins[site].allows(origin):
-        raise Forbidden("origin_not_allowed", "This page may not ask for that site: see the site's ORIGINS setting.")
-    return Sender(
-        client_ip=str(request.state.client_address),
-        bucket=request.state.client_buckets[0].key,
-        origin=origin,
-        referer=request.headers.get("referer"),
-        api_key=api_key,
-    )
-
-
-def _request_key(body: CallbackRequest, sender: Sender, headers: list[str], services: Services) -> RequestKey | None:
-    """Give the one key of a request: from the body or the header, within the API key's or the site's own keys."""
-    named = {header.strip('"') for header in headers}
-    if body.request_id is not None:
-        named.add(body.request_id)
-    if len(named) > 1:
-        raise Malformed("two_request_ids", "request_id and Idempotency-Key differ: send one of them.")
-    if not named:
-        return None
-    scope = f"key:{sender.api_key}" if sender.api_key else f"site:{body.site}"
-    return RequestKey(scope, named.pop(), fingerprint(body, services.secret))
+        require_scope(api_key, api_keys, "callbacks:read", glimpse.site)
+    status = glimpse.status if api_key is not None else shown(glimpse.status)
+    response.headers["Cache-Control"] = "no-store"
+    return CallbackGlimpse(id=glimpse.id, status=status, call_expected_at=glimpse.call_expected_at)

@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
-from app.errors import MEDIA_TYPE, FieldError, Refused, problem_response, refused_response, unexpected_response
+from app.errors import FieldError, Refused, problem_response, refused_response, unexpected_response
 from app.logs import event
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _DETAILS = {
     "too_long": "This is too long.",
     "timezone_missing": "Add a time zone, such as 2026-01-31T10:00:00+03:00.",
 }
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HTTP = {
     400: ("malformed", "The request can't be read: send one JSON object."),
     404: ("not_found", "There is nothing at this address."),
@@ -38,27 +39,13 @@ _HTTP = {
 }
 
 
-class Problem(BaseModel):
-    """The shape of every refusal, for the OpenAPI document."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    request_id: str
-    errors: list[dict[str, str]] | None = None
-
-
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Name the refusals of an endpoint in the OpenAPI document.
+    """Name the refusals of an endpoint's own; documentation.py adds their shape, and those that every endpoint has.
 
-    ``default`` stands for all others, and keeps FastAPI from promising its own shape of a 422.
+    ``default`` keeps FastAPI from promising its own shape of a 422, and is taken out again.
     """
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
     named: dict[int | str, str] = {status: HTTPStatus(status).phrase for status in statuses}
-    named["default"] = "Any other refusal"
-    return {status: {"description": description, "content": content} for status, description in named.items()}
+    return {status: {"description": description} for status, description in (named | {"default": "Any other"}).items()}
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -68,7 +55,7 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def _refused(request: Request, error: Refused) -> Response:
-        event(log, "http.refused", status=error.status, code=error.code, fields=[e.code for e in error.errors])
+        _log(error.status, error.code, error.errors)
         return refused_response(error, request.state.request_id)
 
     @app.exception_handler(RequestValidationError)
@@ -76,14 +63,10 @@ def answer_errors(app: FastAPI) -> None:
         faults = error.errors()
         if any(fault["type"] == "json_invalid" or fault["loc"] == ("body",) for fault in faults):
             return _http_problem(request, 400)
-        event(log, "http.refused", status=422, code="invalid")
-        return problem_response(
-            422,
-            "invalid",
-            "Some values need correction: see errors.",
-            request_id=request.state.request_id,
-            errors=_field_errors(faults),
-        )
+        errors = _field_errors(faults)
+        _log(422, "invalid", errors)
+        detail = "Some values need correction: see errors."
+        return problem_response(422, "invalid", detail, request_id=request.state.request_id, errors=errors)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -97,9 +80,27 @@ def answer_errors(app: FastAPI) -> None:
 
 def _http_problem(request: Request, status: int, headers: Any = None) -> Response:
     code, detail = _HTTP.get(status, (HTTPStatus(status).name.lower(), HTTPStatus(status).description))
+    _log(status, code)
     response = problem_response(status, code, detail, request_id=request.state.request_id)
     response.headers.update(headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_methods_at(request))
     return response
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Give all methods of an address: the router tells those of the first route only that has the path."""
+    routes = request.app.router.routes
+    asked = {name: value for name, value in request.scope.items() if name != "fastapi"}
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches(asked | {"method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
+def _log(status: int, code: str, errors: Sequence[FieldError] = ()) -> None:
+    event(log, "http.refused", status=status, code=code, fields=sorted({error.code for error in errors}))
 
 
 def _field_errors(faults: Sequence[Any]) -> list[FieldError]:

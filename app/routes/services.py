@@ -1,13 +1,15 @@
 """What the routes work with: made once by main.py and kept in the application's state."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from app.edge.challenge import Challenges
 from app.edge.origins import Origins
+from app.edge.pressure import Pressure
 from app.outbox.accepting import AcceptRules
 from app.outbox.outbox import Outbox
 from app.settings import Settings
@@ -20,22 +22,26 @@ class Delivery(Protocol):
     def running(self) -> bool:
         """Tell whether the worker is alive."""
 
-    @property
-    def paused_accounts(self) -> tuple[str, ...]:
-        """Give the accounts that Chaser refuses."""
+    def is_paused(self, account: str, site: str) -> bool:
+        """Tell whether callbacks of a site wait because Chaser refuses them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``origins`` and ``rules`` by site; ``secret`` signs what is ours; ``clock`` gives the time in UTC."""
+    """``origins`` and ``rules`` by site; ``secret`` signs what is ours; ``clock`` gives the time in UTC.
+
+    ``pressure`` knows how much the challenges have to ask for, ``challenges`` gives and reads them.
+    """
 
     settings: Settings
     outbox: Outbox
     delivery: Delivery
     origins: dict[str, Origins]
     rules: dict[str, AcceptRules]
-    secret: bytes
+    secret: bytes = field(repr=False)
     clock: Callable[[], datetime]
+    challenges: Challenges
+    pressure: Pressure
 
 
 def _services(request: Request) -> Services:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from altcha import Challenge, Payload, solve_challenge
 
 from app.edge.challenge import COUNTERS, LONGEST_AGE, SHORTEST_AGE, Challenges
 from app.errors import Forbidden
+from tests.solving import solved
 
 SECRET = b"a secret of the tests"
 
@@ -34,14 +34,6 @@ def challenges(clock: Clock) -> Challenges:
     return Challenges(SECRET, clock)
 
 
-def solved(given: dict[str, Any]) -> str:
-    """Do the work with ALTCHA's own solver, and give what the browser would send."""
-    challenge = Challenge.from_dict(json.loads(json.dumps(given)))
-    solution = solve_challenge(challenge)
-    assert solution is not None
-    return Payload(challenge, solution).to_base64()
-
-
 def changed(payload: str, **parameters: Any) -> str:
     """Write other parameters into a payload."""
     content = json.loads(base64.b64decode(payload))
@@ -62,6 +54,7 @@ def test_a_solution_is_taken_and_remembered_by_its_nonce_until_it_expires(challe
     clock.now += SHORTEST_AGE
     read = challenges.read(payload, "shop")
     assert read.nonce == given["parameters"]["nonce"]
+    assert SHORTEST_AGE <= read.age < SHORTEST_AGE + timedelta(milliseconds=2)
     assert abs(read.expires_at - (began + LONGEST_AGE)) < timedelta(milliseconds=2)
 
 

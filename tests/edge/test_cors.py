@@ -58,6 +58,12 @@ def test_the_page_of_any_site_may_ask(here: Service, origin: str) -> None:
     assert "access-control-allow-credentials" not in headers
 
 
+def test_the_answer_to_a_preflight_is_protected_as_well(here: Service) -> None:
+    headers = preflight(here, ORIGIN)
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
 def test_the_headers_of_the_interface_may_be_sent(here: Service) -> None:
     headers = preflight(here, ORIGIN, "authorization,content-type,idempotency-key")
     assert {"Authorization", "Content-Type", "Idempotency-Key"} <= set(

@@ -56,6 +56,15 @@ def test_an_unknown_path_is_a_strangers_text_and_stays_out_of_the_log(
     assert CANARY not in log.text
 
 
+def test_a_method_that_nobody_uses_stays_out_of_the_log(here: Service, log: pytest.LogCaptureFixture) -> None:
+    """httptools knows some thirty; another server would let a stranger make up his own."""
+    here.http.request("MKACTIVITY", "/livez")
+    here.http.request("MKACTIVITY", "/nowhere")
+    until(lambda: bool(events(log, "http.request")))
+    assert [line["method"] for line in events(log, "http.request")] == ["other"]
+    assert "MKACTIVITY" not in log.text
+
+
 def test_a_visitor_who_goes_away_in_the_middle_is_no_fault_of_ours(
     here: Service, log: pytest.LogCaptureFixture
 ) -> None:
@@ -143,6 +152,28 @@ async def test_an_error_after_the_answer_leaves_the_answer_as_it_is() -> None:
         await envelope(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("media_type", "policy"),
+    [
+        (b"text/html; charset=utf-8", "frame-ancestors 'none'"),
+        (b"text/javascript", "default-src 'none'; frame-ancestors 'none'"),
+        (b"application/json", "default-src 'none'; frame-ancestors 'none'"),
+    ],
+)
+async def test_a_page_may_run_its_scripts_and_what_is_no_page_may_do_nothing(media_type: bytes, policy: str) -> None:
+    start = dict(START, headers=[(b"content-type", media_type)])
+    async with answered(start, dict(BODY, more_body=False)) as (envelope, scope, receive, send, sent):
+        await envelope(scope, receive, send)
+    assert dict(sent[0]["headers"])[b"content-security-policy"].decode() == policy
+
+
+async def test_an_answer_may_bring_a_policy_of_its_own() -> None:
+    start = dict(START, headers=[(b"content-type", b"text/html"), (b"content-security-policy", b"script-src 'self'")])
+    async with answered(start, dict(BODY, more_body=False)) as (envelope, scope, receive, send, sent):
+        await envelope(scope, receive, send)
+    assert [value for name, value in sent[0]["headers"] if name == b"content-security-policy"] == [b"script-src 'self'"]
 
 
 async def test_what_is_not_http_passes_untouched() -> None:

@@ -1,6 +1,7 @@
 """From a request to a callback, without HTTP: the terms, the receipt, the fingerprint, the id."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from tests.running import ORIGIN, settings
 NOW = datetime(2026, 3, 2, 7, tzinfo=UTC)  # a Monday, 10:00 in Moscow
 NIGHT = datetime(2026, 3, 2, 20, tzinfo=UTC)
 PHONE = "89161234567"
-VISITOR = Sender(client_ip="192.0.2.1", bucket="192.0.2.1", origin=ORIGIN, referer=None, api_key=None)
-CRM = Sender(client_ip="192.0.2.9", bucket="192.0.2.9", origin=None, referer=None, api_key="crm")
+VISITOR = Sender(client_ip="192.0.2.1", buckets=("192.0.2.1",), origin=ORIGIN, referer=None, api_key=None)
+CRM = Sender(client_ip="192.0.2.9", buckets=("192.0.2.9",), origin=None, referer=None, api_key="crm")
 SITES: dict[str, Any] = {
     "agency": {"client_id": "77", "private_key": "s3cr3t-of-77", "site_id": 7, "origins": [ORIGIN]},
     "night": {
@@ -60,6 +61,16 @@ def test_a_callback_has_everything_and_starts_now(chosen: Settings) -> None:
     assert (callback.client_ip, callback.client_bucket, callback.api_key) == ("192.0.2.1", "192.0.2.1", None)
 
 
+def test_a_visitor_is_counted_in_all_networks_around_his_address_and_a_service_in_none(chosen: Settings) -> None:
+    networks = ("2001:db8::/64", "2001:db8::/56", "2001:db8::/48")
+    callback = accepted(chosen, replace(VISITOR, buckets=networks))
+    assert (callback.client_bucket, callback.client_bucket_56, callback.client_bucket_48) == networks
+    callback = accepted(chosen)
+    assert (callback.client_bucket, callback.client_bucket_56, callback.client_bucket_48) == ("192.0.2.1", None, None)
+    callback = accepted(chosen, replace(CRM, buckets=networks))
+    assert (callback.client_bucket, callback.client_bucket_56, callback.client_bucket_48) == (None, None, None)
+
+
 def test_a_callback_can_not_be_changed(chosen: Settings) -> None:
     with pytest.raises(AttributeError):
         accepted(chosen).client_phone = "1"  # type: ignore[misc]
@@ -99,9 +110,20 @@ def test_a_call_asked_for_at_night_is_expected_in_the_morning(chosen: Settings) 
 def test_the_edges_of_what_can_be_planned(chosen: Settings) -> None:
     assert refusals(chosen, planned_time=NOW) == {"planned_time": "planned_time_past"}
     assert accepted(chosen, planned_time=NOW + timedelta(seconds=1)).planned_time
-    assert accepted(chosen, planned_time=NOW + timedelta(days=14)).planned_time
-    too_far = NOW + timedelta(days=14, seconds=1)
-    assert refusals(chosen, planned_time=too_far) == {"planned_time": "planned_time_too_far"}
+    for sender, days in ((VISITOR, 7), (CRM, 14)):
+        furthest = NOW + timedelta(days=days)
+        assert accepted(chosen, sender, planned_time=furthest).planned_time == furthest
+        too_far = furthest + timedelta(seconds=1)
+        assert refusals(chosen, sender, planned_time=too_far) == {"planned_time": "planned_time_too_far"}
+
+
+def test_a_visitor_can_not_plan_a_call_for_the_night_but_a_service_can(chosen: Settings) -> None:
+    assert refusals(chosen, site="night", planned_time=NIGHT) == {"planned_time": "planned_time_closed"}
+    # Chaser would put it into the queue of the next morning, or nobody knows what it would do.
+    queued = accepted(chosen, CRM, site="night", planned_time=NIGHT)
+    assert (queued.planned_time, queued.call_expected_at) == (NIGHT, datetime(2026, 3, 3, 7, tzinfo=UTC))
+    nobody = accepted(chosen, CRM, site="night", planned_time=NIGHT, nwt_action="create_leed")
+    assert (nobody.planned_time, nobody.call_expected_at) == (NIGHT, None)
 
 
 def test_all_faults_are_told_at_once(chosen: Settings) -> None:

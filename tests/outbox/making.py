@@ -1,10 +1,12 @@
 """Callbacks as the intake would make them."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from limits import parse_many
 
+from app.edge.client_address import buckets
 from app.intake.accept import new_id
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Callback
@@ -43,6 +45,13 @@ def callback(**changes: Any) -> Callback:
         "call_expected_at": created_at,
     }
     return Callback(**values | changes)
+
+
+def from_address(address: str, **changes: Any) -> Callback:
+    """A callback of a visitor who came from an address, counted as the edge says."""
+    names = ("client_bucket", "client_bucket_56", "client_bucket_48")
+    found = {name: bucket.key for name, bucket in zip(names, buckets(ip_address(address)), strict=False)}
+    return callback(client_ip=address, **found | changes)
 
 
 def rules(quotas: Quotas | None = None) -> AcceptRules:

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from limits import parse_many
+from sqlalchemy import update
 
 from app.errors import Invalid, TooMany
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Callback, RequestKey
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
+from app.outbox.schema import callbacks
 from tests.outbox.making import NOW, callback, rules
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
@@ -168,13 +170,33 @@ async def test_an_insert_whose_commit_got_lost_is_recognised_as_our_own(outbox: 
     assert await outbox.waiting() == 1
 
 
-async def test_after_the_clock_was_set_back_nobody_waits_longer_than_the_window(outbox: Outbox) -> None:
-    once = small("per_phone", "1/hour")
-    await outbox.accept(callback(created_at=NOW + timedelta(hours=5)), None, once)
-    await outbox.accept(callback(created_at=NOW), None, once)
-    with pytest.raises(TooMany) as refused:
-        await outbox.accept(callback(created_at=NOW + timedelta(minutes=3)), None, once)
-    assert refused.value.retry_after == 57 * 60
+@pytest.mark.parametrize("status", ["failed", "cancelled", "held"])
+async def test_an_insert_whose_commit_got_lost_is_our_own_whatever_became_of_it_meanwhile(
+    outbox: Outbox, status: str
+) -> None:
+    wish = callback()
+    first = await outbox.accept(wish, None, rules())
+    change = update(callbacks).values(status=status)
+    await outbox._write(lambda connection: connection.execute(change))
+    assert await outbox.accept(wish, None, small("per_phone", "1/hour")) == first
+
+
+async def test_a_strangers_duplicate_whose_commit_got_lost_is_answered_as_the_first_time(outbox: Outbox) -> None:
+    await outbox.accept(callback(), None, rules())
+    stranger = callback(client_bucket="198.51.100.1")
+    first = await outbox.accept(stranger, None, rules())
+    assert await outbox.accept(stranger, None, rules()) == first
+    assert (first.id, first.duplicate) == (stranger.id, False)
+    assert await outbox.waiting() == 1
+
+
+async def test_what_was_answered_can_be_asked_for_without_asking_to_be_phoned(outbox: Outbox) -> None:
+    assert await outbox.answered(KEY) is None
+    first = await outbox.accept(callback(), KEY, rules())
+    assert await outbox.answered(KEY) == replace(first, replayed=True)
+    with pytest.raises(Invalid) as refused:
+        await outbox.answered(replace(KEY, fingerprint="b" * 64))
+    assert refused.value.code == "request_id_reused"
 
 
 async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_is_phoned_twice(outbox: Outbox) -> None:

@@ -48,6 +48,32 @@ def test_a_second_process_on_sqlite_is_refused_with_the_reason(tmp_path: Path) -
     Outbox.open(f"sqlite:///{tmp_path}/callbacks.db").close()
 
 
+@pytest.mark.parametrize("linked", ["folder", "file", "folder and file"])
+def test_a_second_process_is_refused_by_whatever_link_it_comes(tmp_path: Path, linked: str) -> None:
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "callbacks.db"
+    (tmp_path / "folder").symlink_to("data")
+    (tmp_path / "other.db").symlink_to(file)
+    (tmp_path / "data" / "third.db").symlink_to("callbacks.db")
+    link = {"folder": "folder/callbacks.db", "file": "other.db", "folder and file": "folder/third.db"}[linked]
+    first = Outbox.open(f"sqlite:///{tmp_path / link}")  # the file is not there yet
+    try:
+        for again in (file, tmp_path / link):
+            with pytest.raises(DatabaseUnusable, match="another process already works on"):
+                open_database(f"sqlite:///{again}")
+    finally:
+        first.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "folder", "other.db"}
+    Outbox.open(f"sqlite:///{file}").close()
+
+
+def test_links_in_a_circle_are_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one.db").symlink_to("two.db")
+    (tmp_path / "two.db").symlink_to("one.db")
+    with pytest.raises(DatabaseUnusable, match="lead nowhere"):
+        open_database(f"sqlite:///{tmp_path}/one.db")
+
+
 def test_sqlite_is_opened_durable(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/callbacks.db")
     with database.writing.connect() as connection:

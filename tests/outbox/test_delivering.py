@@ -176,3 +176,43 @@ async def test_erasing_takes_the_personal_data_of_what_is_over_and_nothing_else(
 async def test_what_is_too_old_is_not_claimed_even_before_it_is_given_up(outbox: Outbox) -> None:
     await accept(outbox, give_up_at=NOW + SECOND)
     assert await claim(outbox, now=NOW + SECOND) == []
+
+
+async def test_what_was_unknown_once_never_becomes_failed_by_age(outbox: Outbox) -> None:
+    """A person may have had it sent again, so that it is queued; it may have rung all the same."""
+    for status_in_between in (Status.QUEUED, Status.UNKNOWN):
+        (wish,) = await accept(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
+        (first,) = await claim(outbox)
+        await outbox.record(first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
+        (second,) = await claim(outbox)
+        await outbox.record(second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
+        assert await outbox.expire(NOW + SECOND) == []
+        assert await status(outbox, wish) == "unknown"
+        assert await claim(outbox, now=NOW + timedelta(days=1)) == []
+
+
+async def test_a_paused_site_stays_unless_it_is_asked_for(outbox: Outbox) -> None:
+    (wish,) = await accept(outbox)
+    (same_name,) = await accept(outbox, client_phone="79169999999", account="4712")
+    (other,) = await accept(outbox, client_phone="79169999998", site="other")
+    assert await claim(outbox, only=("4712", "other")) == []
+    free = await claim(outbox, paused_sites=[("4711", "shop"), ("1", "x")])
+    assert {one.callback_id for one in free} == {same_name, other}
+    (tried,) = await claim(outbox, paused_sites=[("4711", "shop")], only=("4711", "shop"))
+    assert tried.callback_id == wish
+
+
+async def test_unknown_ones_of_sites_that_hold_are_not_sent_again(outbox: Outbox) -> None:
+    for site in ("holding", "resending"):
+        await accept(outbox, 2, site=site)
+    claims = await claim(outbox)
+    for one in claims:
+        state = Status.QUEUED if one.parameters["client_phone"] == "79160000000" else Status.UNKNOWN
+        await outbox.record(one, result(state, "unknown", due_at=NOW), NOW)
+    unknown = {one.site: one.callback_id for one in claims if one.parameters["client_phone"] != "79160000000"}
+    assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [unknown["holding"]]
+    assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == []
+    again = await claim(outbox)
+    assert sorted(one.site for one in again) == ["holding", "resending", "resending"], "what a person queued is sent"
+    assert unknown["holding"] not in {one.callback_id for one in again}
+    assert await status(outbox, unknown["holding"]) == "unknown"

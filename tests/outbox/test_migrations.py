@@ -1,19 +1,27 @@
 """Upgrading a database that holds a full queue loses nothing."""
 
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, insert
+from limits import parse_many
+from sqlalchemy import Engine, MetaData, Table, insert, inspect
 
 import app.outbox.migrations
-from app.outbox.callback import RequestKey
+from app.errors import TooMany
+from app.outbox.callback import Callback, RequestKey
 from app.outbox.database import open_database
 from app.outbox.outbox import Outbox
+from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks, request_keys
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.making import NOW, callback, from_address, rules
+
+WIDE = tuple(parse_many("9999/hour"))
 
 
 def upgrade(engine: Engine, revision: str) -> None:
@@ -24,14 +32,23 @@ def upgrade(engine: Engine, revision: str) -> None:
         command.upgrade(config, revision)
 
 
+def queue(engine: Engine, wishes: list[Callback], **changes: Any) -> None:
+    """Write callbacks down as the version that made these tables did."""
+    there = {column["name"] for column in inspect(engine).get_columns("callbacks")}
+    rows = [asdict(wish) | {"status": "queued", "updated_at": NOW} | changes for wish in wishes]
+    table = Table("callbacks", MetaData(), *(column._copy() for column in callbacks.c if column.name in there))
+    with engine.begin() as connection:
+        for row in rows:
+            connection.execute(insert(table).values({name: value for name, value in row.items() if name in there}))
+
+
 async def test_a_queue_of_the_first_version_is_delivered_by_this_one(database_url: str) -> None:
     database = open_database(database_url)
     upgrade(database.writing, "0001")
     wishes = [callback(client_phone=f"7916{number:07}") for number in range(500)]
+    queue(database.writing, wishes)
     with database.writing.begin() as connection:
         for number, wish in enumerate(wishes):
-            values = {name: getattr(wish, name) for name in wish.__slots__}
-            connection.execute(insert(callbacks).values(**values, status="queued", updated_at=NOW))
             key = {"scope": "site:shop", "key": f"wish-{number}", "fingerprint": "a" * 64, "callback_id": wish.id}
             connection.execute(insert(request_keys).values(**key, created_at=NOW))
     database.close()
@@ -45,4 +62,37 @@ async def test_a_queue_of_the_first_version_is_delivered_by_this_one(database_ur
     claims = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=1000)
     assert {claim.callback_id for claim in claims} == {wish.id for wish in wishes}
     assert json.dumps(claims[0].parameters, default=str).count("7916") == 1
+    outbox.close()
+
+
+async def test_visitors_of_the_second_version_count_in_their_wider_networks(database_url: str) -> None:
+    database = open_database(database_url)
+    upgrade(database.writing, "0002")
+    networks = [f"2001:db8:0:{number:x}::/64" for number in range(1, 9)]
+    queue(database.writing, [callback(client_phone=f"7916{n:07}", client_bucket=b) for n, b in enumerate(networks)])
+    queue(database.writing, [callback(client_phone="79169999999", client_bucket="203.0.113.7")])
+    database.close()
+
+    outbox = Outbox.open(database_url)
+    assert await outbox.waiting() == 9
+    twice = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
+    with pytest.raises(TooMany):
+        await outbox.accept(from_address("2001:db8:0:ff::1", client_phone="79168888888"), None, twice)
+    await outbox.accept(from_address("2001:db8:0:100::1", client_phone="79168888888"), None, twice)
+    outbox.close()
+
+
+async def test_an_erased_number_that_was_queued_again_is_not_called(database_url: str) -> None:
+    database = open_database(database_url)
+    upgrade(database.writing, "0002")
+    gone, waiting = callback(), callback(client_phone="79160000002")
+    queue(database.writing, [waiting])
+    queue(database.writing, [gone], client_phone=None)
+    database.close()
+
+    outbox = Outbox.open(database_url)
+    seen = [await outbox.glimpse(each.id) for each in (gone, waiting)]
+    assert [glimpse and glimpse.status for glimpse in seen] == ["failed", "queued"]
+    (claim,) = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=9)
+    assert claim.callback_id == waiting.id
     outbox.close()

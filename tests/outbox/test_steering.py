@@ -54,6 +54,31 @@ async def test_a_decision_moves_a_callback_where_it_may_and_is_refused_elsewhere
     assert [claim.callback_id for claim in claims] == ([wish.id] if expected == "queued" != status else [])
 
 
+async def test_what_was_erased_can_not_be_sent_again_and_not_even_be_claimed(outbox: Outbox) -> None:
+    wish = callback(due_at=None)
+    await outbox.accept(wish, None, rules())
+    failed = update(callbacks).values(status="failed")
+    await outbox._write(lambda connection: connection.execute(failed))
+    assert await outbox.erase(LATER) == 1
+    with pytest.raises(Conflict) as refused:
+        await outbox.retry(wish.id, LATER, timedelta(hours=2))
+    assert refused.value.code == "personal_data_erased"
+    with pytest.raises(Conflict) as refused:
+        await outbox.release(wish.id, LATER, timedelta(hours=2))
+    assert refused.value.code == "state_forbids"
+    queued = update(callbacks).values(status="queued", due_at=LATER, give_up_at=LATER + DAY)
+    await outbox._write(lambda connection: connection.execute(queued))
+    assert await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9) == []
+
+
+async def test_what_is_planned_for_later_is_given_up_only_after_that(outbox: Outbox) -> None:
+    wish = callback(planned_time=LATER + DAY, hold="honeypot")
+    await outbox.accept(wish, None, rules())
+    await outbox.release(wish.id, LATER, timedelta(hours=2))
+    assert await outbox.expire(LATER + DAY) == []
+    assert await outbox.expire(LATER + DAY + timedelta(hours=2)) == [wish.id]
+
+
 @pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
 async def test_a_decision_about_nothing_is_not_found(outbox: Outbox, decision: str) -> None:
     with pytest.raises(NotFound):

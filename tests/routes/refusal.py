@@ -57,7 +57,7 @@ def assert_refused(
     assert answer.headers["cache-control"] == "no-store"
     assert_protected(answer)
     assert_cors(answer)
-    if status in (429, 503):
+    if status in (429, 503) or code == "challenge_too_fast":
         assert int(answer.headers["retry-after"]) >= 1
     else:
         assert "retry-after" not in answer.headers
@@ -71,6 +71,11 @@ def assert_protected(answer: httpx2.Response) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    if answer.headers.get("content-type", "").endswith("json"):
+        assert answer.headers["content-security-policy"].startswith("default-src 'none';")
+    shared = answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert shared == (answer.request.url.path.startswith("/widget") and answer.is_success)
 
 
 def assert_cors(answer: httpx2.Response) -> None:

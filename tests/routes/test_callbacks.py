@@ -201,14 +201,14 @@ def test_a_planned_call_is_expected_at_its_time(here: Service) -> None:
     assert datetime.fromisoformat(answer.json()["call_expected_at"]) == planned
 
 
-@pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(days=13, hours=23)])
-def test_a_time_within_14_days_can_be_planned(here: Service, ahead: timedelta) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(days=6, hours=23)])
+def test_a_time_within_7_days_can_be_planned(here: Service, ahead: timedelta) -> None:
     planned = datetime.now(UTC) + ahead
     assert here.ask(client_phone=phone(), planned_time=planned.isoformat()).status_code == 202
 
 
-def test_a_time_beyond_14_days_can_not_be_planned(here: Service) -> None:
-    planned = datetime.now(UTC) + timedelta(days=14, minutes=1)
+def test_a_time_beyond_7_days_can_not_be_planned(here: Service) -> None:
+    planned = datetime.now(UTC) + timedelta(days=7, minutes=1)
     answer = here.ask(client_phone=phone(), planned_time=planned.isoformat())
     assert_refused(answer, 422, "invalid", {"planned_time": "planned_time_too_far"})
 

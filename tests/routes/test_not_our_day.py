@@ -116,7 +116,7 @@ def test_a_service_that_can_not_store_is_alive_but_not_ready(here: Service) -> N
         "status": "unavailable",
         "database": "unavailable",
         "delivery": "ok",
-        "accounts": {"4711": "ok"},
+        "sites": {"shop": "ok"},
     }
     assert_protected(answer)
     assert_cors(answer)

@@ -1,12 +1,17 @@
 """GET /docs and /openapi.json: the document says what the service does."""
 
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from app.routes.documentation import Problem
 from app.version import VERSION
-from tests.routes.refusal import assert_protected
-from tests.running import Service
+from tests.routes.refusal import assert_protected, assert_refused
+from tests.running import Service, service, settings
 
 PROBLEM = "application/problem+json"
 
@@ -20,11 +25,35 @@ def document(here: Service) -> dict[str, Any]:
     return body
 
 
+@pytest.fixture(scope="module")
+def undocumented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(settings(tmp_path_factory.mktemp("undocumented"), docs="off")) as running:
+        yield running
+
+
 def test_the_documentation_is_a_page(here: Service) -> None:
     answer = here.http.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "/openapi.json" in answer.text
+    assert "url: 'openapi.json'" in answer.text
+
+
+def test_the_page_may_run_its_own_script_and_swagger_ui_and_ask_nobody_but_us(here: Service) -> None:
+    answer = here.http.get("/docs")
+    policy = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
+    (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'sha256-{digest}' https://cdn.jsdelivr.net"
+    assert all(
+        source.startswith("https://cdn.jsdelivr.net/") for source in re.findall(r'<script src="(.*?)"', answer.text)
+    )
+    assert policy["connect-src"] == "'self'"
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/oauth2-redirect", "/redoc"])
+def test_the_documentation_can_be_turned_off(undocumented: Service, path: str) -> None:
+    assert_refused(undocumented.http.get(path), 404, "not_found")
 
 
 def test_the_document_names_every_address_and_no_other(document: dict[str, Any]) -> None:
@@ -39,27 +68,68 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
     }
 
 
+ANYWHERE = {"400", "405", "408", "413", "431", "500"}
+"""Refusals that don't depend on the endpoint: of the connection, the body's size, the method, and our own faults."""
+
+
 @pytest.mark.parametrize(
     ("path", "method", "done", "refusals"),
     [
-        ("/v1/callbacks", "post", "202", {"400", "401", "403", "413", "415", "422", "429", "503"}),
+        ("/v1/callbacks", "post", "202", {"401", "403", "415", "422", "429", "503"}),
         ("/v1/callbacks/{callback_id}", "get", "200", {"404", "429", "503"}),
         ("/v1/sites/{site}", "get", "200", {"404", "429"}),
+        ("/livez", "get", "200", set()),
     ],
 )
 def test_the_document_lists_what_is_done_and_every_refusal(
     document: dict[str, Any], path: str, method: str, done: str, refusals: set[str]
 ) -> None:
     answers = document["paths"][path][method]["responses"]
-    assert answers.keys() == {done, "default"} | refusals
-    for status in (*refusals, "default"):
-        assert answers[status]["content"].keys() == {PROBLEM}
-        needed = {"type", "title", "status", "code", "detail", "request_id"}
-        assert set(answers[status]["content"][PROBLEM]["schema"]["required"]) == needed
+    assert answers.keys() >= {done} | refusals | ANYWHERE
+    assert list(answers) == sorted(answers)
+    assert "default" not in answers
+
+
+def test_every_refusal_has_the_one_shape(document: dict[str, Any]) -> None:
+    for refusal in document["components"]["responses"].values():
+        assert refusal["content"].keys() == {PROBLEM}
+        assert refusal["content"][PROBLEM]["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert refusal["headers"]["X-Request-Id"]["required"]
+    needed = {"type", "title", "status", "code", "detail", "request_id"}
+    assert set(document["components"]["schemas"]["Problem"]["required"]) == needed
+
+
+def test_every_refusal_of_an_endpoint_is_one_of_those(document: dict[str, Any]) -> None:
+    named = {f"#/components/responses/{name}" for name in document["components"]["responses"]}
+    used = {
+        answer["$ref"]
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+        if status >= "400" and path.startswith("/v1/")
+    }
+    assert used <= named
+
+
+def test_an_example_of_a_refusal_is_right(document: dict[str, Any]) -> None:
+    for refusal in document["components"]["responses"].values():
+        example = refusal["content"][PROBLEM]["example"]
+        assert Problem.model_validate(example).model_dump(exclude_unset=True) == example
+
+
+def test_an_endpoint_that_may_refuse_a_key_says_how_to_send_one(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert ("401" in operation["responses"]) == ("security" in operation)
+
+
+def test_visitors_need_no_key(document: dict[str, Any]) -> None:
+    assert {} in document["paths"]["/v1/callbacks"]["post"]["security"]
 
 
 def test_no_other_shape_of_an_error_is_promised(document: dict[str, Any]) -> None:
-    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
 
 
 def test_the_fields_of_a_request_are_those_of_the_contract(document: dict[str, Any]) -> None:

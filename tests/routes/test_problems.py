@@ -9,7 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import APIRouter, FastAPI
 
+from app.edge.envelope import Envelope
+from app.routes.problems import answer_errors
 from tests.routes.conftest import BOUND_KEY, READER_KEY
 from tests.routes.refusal import (
     CANARY,
@@ -182,6 +185,29 @@ def test_a_method_that_an_address_does_not_take_is_refused(http: httpx2.Client, 
     answer = http.request(method, "/v1/callbacks", headers={"origin": ORIGIN})
     assert_refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+
+
+async def test_all_methods_of_an_address_are_named_also_those_of_another_router() -> None:
+    app, readers, writers = FastAPI(), APIRouter(), APIRouter()
+    answer_errors(app)
+
+    @readers.api_route("/things/{name}", methods=["GET", "HEAD"])
+    async def read(name: str) -> None: ...
+
+    @writers.delete("/things/{name}")
+    async def delete(name: str) -> None: ...
+
+    @writers.put("/things")
+    async def put_all() -> None: ...
+
+    app.include_router(readers)
+    app.include_router(writers)
+    transport = httpx2.ASGITransport(Envelope(app, ()))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as http:
+        answer = await http.post("/things/a")
+        assert_refused(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "GET, HEAD, DELETE"
+        assert (await http.delete("/things")).headers["allow"] == "PUT"
 
 
 def test_a_body_over_16_kib_is_too_large(http: httpx2.Client) -> None:

@@ -1,0 +1,44 @@
+"""Reads what is to be blocked: a phone, an address, or a network."""
+
+import re
+from ipaddress import ip_network
+
+import phonenumbers
+
+from app.errors import FieldError, Invalid
+
+_BETWEEN = re.compile(r"[\s().\-–]")
+_PHONE = re.compile(r"\+?[1-9][0-9]{6,14}", re.ASCII)
+_WIDEST = {4: 8, 6: 16}  # of a network: what is wider would block a large part of the world by a slip
+
+
+def read_entry(text: str) -> str:
+    """Give an entry of the blocklist: a phone in digits, or a network in CIDR notation, also for a single address.
+
+    A phone is written with its country code. Raises Invalid, naming the cure.
+    """
+    try:
+        network = ip_network(text.strip(), strict=False)
+    except ValueError:
+        return _phone(text)
+    if network.prefixlen < _WIDEST[network.version]:
+        raise _refused("too_wide", f"This network is too wide: block /{_WIDEST[network.version]} at most.")
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None:
+        raise _refused("wrong_form", f"Write this address as IPv4: {mapped}")
+    return str(network)
+
+
+def _phone(text: str) -> str:
+    bare = _BETWEEN.sub("", text)
+    if not _PHONE.fullmatch(bare) or not phonenumbers.is_possible_number_string(f"+{bare.removeprefix('+')}", "ZZ"):
+        raise _refused(
+            "wrong_form",
+            "Write a phone with its country code (+79161234567), an address, or a network (203.0.113.0/24).",
+        )
+    return bare.removeprefix("+")
+
+
+def _refused(code: str, detail: str) -> Invalid:
+    error = FieldError("entry", code, detail)
+    return Invalid("invalid", "Some values need correction: see errors.", errors=[error])

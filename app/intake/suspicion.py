@@ -1,0 +1,23 @@
+"""What makes a request look as if nobody had typed it. It is held, never dropped: a person may be behind it. Pure."""
+
+from datetime import timedelta
+from typing import Final
+
+LEAST_TIME: Final = timedelta(seconds=2)
+"""From opening the form to sending it. The widget never sends earlier."""
+
+
+def suspicion(*, trap: str | None, age: timedelta | None, phone_certain: bool, crowded: bool) -> str | None:
+    """Give the stable code of a reason to hold a visitor's request, or None.
+
+    ``trap``: what stands in the field that people don't see; a browser's autofill may have filled it for a real one.
+    ``age``: of the challenge, None where there is none. ``phone_certain``: False when the number is possible but in no
+    numbering plan. ``crowded``: much more than usual came from the visitor's network in the last minutes.
+    """
+    if trap:
+        return "trap_filled"
+    if age is not None and age < LEAST_TIME:
+        return "sent_too_fast"
+    if not phone_certain and crowded:
+        return "number_and_network_doubtful"
+    return None

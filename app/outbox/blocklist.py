@@ -1,0 +1,94 @@
+"""The blocklist: phones that are never called, and addresses and networks that are not listened to.
+
+It is stored, so it holds over replicas and restarts, and looked at in memory: what another process changes is seen
+within FRESH seconds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, select, update
+
+from app.outbox import upsert
+from app.outbox.callback import Status
+from app.outbox.schema import blocklist, callbacks
+
+FRESH: Final = 2.0
+"""Seconds for which a process goes by what it has read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``entry``: a phone in digits, or a network in CIDR notation, a single address too ("203.0.113.7/32")."""
+
+    entry: str = field(repr=False)
+    note: str | None = field(repr=False)
+    created_at: datetime
+
+
+class Blocked:
+    """The entries, ready to be asked. A look costs the same however many there are."""
+
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        self._phones = set()
+        # By version and length of the prefix, which are few: the networks as numbers.
+        self._networks: dict[tuple[int, int], set[int]] = {}
+        for entry in entries:
+            if "/" in entry:
+                network = ip_network(entry)
+                same = self._networks.setdefault((network.version, network.max_prefixlen - network.prefixlen), set())
+                same.add(int(network.network_address) >> (network.max_prefixlen - network.prefixlen))
+            else:
+                self._phones.add(entry)
+
+    def phone(self, client_phone: str) -> bool:
+        """Tell whether a phone, in digits, is blocked."""
+        return client_phone in self._phones
+
+    def address(self, client_ip: str) -> bool:
+        """Tell whether an address lies in a blocked network."""
+        if not self._networks:
+            return False
+        address = ip_address(client_ip)
+        number = int(address)
+        return any(
+            number >> shift in numbers
+            for (version, shift), numbers in self._networks.items()
+            if version == address.version
+        )
+
+
+def add(connection: Connection, entry: str, note: str | None, now: datetime) -> None:
+    """Write an entry down; one that is there keeps its date and gets the new note.
+
+    What waits to be sent to a blocked phone is cancelled. A call that is being made can't be called back.
+    """
+    written = upsert.insert(connection, blocklist).values(entry=entry, note=note, created_at=now)
+    connection.execute(written.on_conflict_do_update(index_elements=["entry"], set_={"note": note}))
+    held = (callbacks.c.status == Status.HELD) & (callbacks.c.client_phone == entry)
+    connection.execute(update(callbacks).where(held).values(_cancelled(now)))
+    cancel_waiting(connection, now)
+
+
+def cancel_waiting(connection: Connection, now: datetime) -> None:
+    """Cancel what waits for a blocked phone; asked again and again, since a try may end after the blocking."""
+    waiting = callbacks.c.due_at.is_not(None) & callbacks.c.client_phone.in_(select(blocklist.c.entry))
+    connection.execute(update(callbacks).where(waiting).values(_cancelled(now)))
+
+
+def _cancelled(now: datetime) -> dict[str, Any]:
+    return {"status": Status.CANCELLED, "due_at": None, "reason": "blocked", "updated_at": now}
+
+
+def remove(connection: Connection, entry: str) -> bool:
+    """Take an entry out; False when there is none."""
+    return connection.execute(delete(blocklist).where(blocklist.c.entry == entry)).rowcount == 1
+
+
+def entries(connection: Connection) -> list[Entry]:
+    """Give all of them, the newest first."""
+    rows = connection.execute(select(blocklist).order_by(blocklist.c.created_at.desc(), blocklist.c.entry))
+    return [Entry(row.entry, row.note, row.created_at) for row in rows]

@@ -1,0 +1,46 @@
+"""A clock that was set back leaves times behind that lie ahead. They are moved to where they can do no harm.
+
+How far the clock was moved is known to a second or so while the service runs, and else by the newest of these times at
+least. What lies in the past by the new time is left alone: perhaps only now the clock is right. So what is certain is a
+bound: from the moment the clock was set back, no request limits anybody for longer than the window of its quota, and no
+callback waits for its next attempt longer than it was to wait from the last one.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, func, literal, select, update
+
+from app.outbox.schema import Instant, callbacks
+
+CLOCKS_DIFFER: Final = timedelta(minutes=1)
+"""How far the clocks of replicas may differ: what is less ahead than this stays as it is."""
+
+
+def redate_requests(connection: Connection, now: datetime, seen: datetime | None) -> None:
+    """Move callbacks that were asked for after ``now`` back, all by as much as the clock was.
+
+    ``seen``: what the clock last showed, None when nobody has looked yet. The newest callback counts as asked for now
+    when it is later than that. Their distances stay: of two requests an hour apart only the later one may be the same
+    wish as one that comes now. It costs one look at the end of an index where there is nothing to do.
+    """
+    created_at = callbacks.c.created_at
+    ahead = created_at > now + CLOCKS_DIFFER
+    newest = connection.execute(select(func.max(created_at, type_=Instant())).where(ahead)).scalar_one()
+    if newest is not None:
+        showed = literal(max(newest, seen or newest), Instant())
+        moved = literal(now, Instant()) - (showed - created_at)
+        connection.execute(update(callbacks).where(ahead).values(created_at=moved))
+
+
+def redate_waits(connection: Connection, now: datetime) -> None:
+    """Let what was to wait for a while, counted from a time after ``now``, wait for that while from now on.
+
+    Reads all that waits, so it is not for every second.
+    """
+    waits = callbacks.c.due_at - callbacks.c.updated_at
+    connection.execute(
+        update(callbacks)
+        .where(callbacks.c.due_at > now, callbacks.c.updated_at > now + CLOCKS_DIFFER)
+        .values(due_at=literal(now, Instant()) + waits, updated_at=now)
+    )

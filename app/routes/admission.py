@@ -1,0 +1,94 @@
+"""May a request come in, and as what: who sends it, is it allowed, was it answered before, does it look human."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fastapi import Request
+
+from app.edge.api_keys import require_scope
+from app.edge.client_address import Bucket
+from app.errors import FieldError, Forbidden, Invalid, Malformed
+from app.intake.accept import Sender, accept, fingerprint
+from app.intake.request import CallbackRequest
+from app.intake.suspicion import suspicion
+from app.outbox.callback import Accepted, Callback, RequestKey
+from app.outbox.challenges import Challenge
+from app.routes.services import Services
+
+
+def sender_of(request: Request, site: str, services: Services, api_key: str | None) -> Sender:
+    """Find out who asks, and whether they may ask for that site. Raises Forbidden, and Invalid for an unknown site."""
+    origin = request.headers.get("origin")
+    if api_key is None and origin is None:
+        raise Forbidden("origin_missing", "A request from no page needs an API key: Authorization: Bearer <key>.")
+    if site not in services.settings.sites:
+        wrong = FieldError("site", "unknown_site", "There is no such site in the settings of this service.")
+        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
+    if api_key is not None:
+        require_scope(api_key, services.settings.api_keys, "callbacks:write", site)
+    elif origin is not None and not services.origins[site].allows(origin):
+        raise Forbidden("origin_not_allowed", "This page may not ask for that site: see the site's ORIGINS setting.")
+    return Sender(
+        client_ip=str(request.state.client_address),
+        buckets=[bucket.key for bucket in request.state.client_buckets],
+        origin=origin,
+        referer=request.headers.get("referer"),
+        api_key=api_key,
+    )
+
+
+def request_key(body: CallbackRequest, sender: Sender, headers: list[str], services: Services) -> RequestKey | None:
+    """Give the one key of a request: from the body or the header, within the API key's or the site's own keys."""
+    named = {header.strip('"') for header in headers}
+    if body.request_id is not None:
+        named.add(body.request_id)
+    if len(named) > 1:
+        raise Malformed("two_request_ids", "request_id and Idempotency-Key differ: send one of them.")
+    if not named:
+        return None
+    scope = f"key:{sender.api_key}" if sender.api_key else f"site:{body.site}"
+    return RequestKey(scope, named.pop(), fingerprint(body, services.secret))
+
+
+async def admit(
+    body: CallbackRequest, sender: Sender, key: RequestKey | None, buckets: Sequence[Bucket], services: Services
+) -> tuple[Accepted, Callback | None]:
+    """Accept a request, or give what it was answered when it came before under the same key.
+
+    The first answer holds, also when the same request would be refused by now: its planned time is past, its challenge
+    has expired, the settings have changed. There is no callback then.
+    """
+    try:
+        callback, challenge = await _judge(body, sender, buckets, services)
+    except (Invalid, Forbidden):
+        # Only now, so that an ordinary request costs no look-up of its own.
+        accepted = await services.outbox.answered(key) if key else None
+        if accepted is None:
+            raise
+        return accepted, None
+    return await services.outbox.accept(callback, key, services.rules[body.site], challenge), callback
+
+
+async def _judge(
+    body: CallbackRequest, sender: Sender, buckets: Sequence[Bucket], services: Services
+) -> tuple[Callback, Challenge | None]:
+    """Make the callback a request asks for. Raises Invalid and Forbidden."""
+    callback = accept(
+        body, sender, services.settings, services.clock(), origin_allowed=services.origins[body.site].allows
+    )
+    blocked = await services.outbox.blocked()
+    if blocked.phone(callback.client_phone) or (callback.client_ip and blocked.address(callback.client_ip)):
+        # One answer for both, so that nobody learns which of them it is.
+        raise Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
+    if sender.api_key is not None:
+        return callback, None
+    solved = None
+    if services.settings.sites[body.site].challenge == "on":
+        solved = services.challenges.read(body.challenge, body.site)
+    hold = suspicion(
+        trap=body.website,
+        age=solved.age if solved else None,
+        phone_certain=callback.phone_certain,
+        crowded=services.pressure.is_crowded(buckets),
+    )
+    return replace(callback, hold=hold), Challenge(solved.nonce, solved.expires_at) if solved else None

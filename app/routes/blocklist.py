@@ -1,0 +1,102 @@
+"""GET, POST and DELETE /v1/blocklist: who is never phoned, and who is not listened to."""
+
+import logging
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.edge.api_keys import required_key
+from app.edge.body import JsonRoute
+from app.errors import NotFound
+from app.intake.blocking import read_entry
+from app.intake.request import Text
+from app.logs import event, mask_phone
+from app.routes.problems import responses
+from app.routes.services import Given
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(route_class=JsonRoute, tags=["blocklist"])
+
+Authorization = Annotated[str | None, Header(include_in_schema=False)]
+EntryText = Annotated[
+    str,
+    Field(max_length=64, description="A phone with its country code, an address, or a network in CIDR notation"),
+]
+
+
+class BlocklistEntry(BaseModel):
+    """``entry``: a phone in digits or a network, as it is compared."""
+
+    entry: str
+    note: str | None
+    created_at: datetime
+
+
+class Blocklist(BaseModel):
+    """The newest entry first."""
+
+    entries: list[BlocklistEntry]
+
+
+class ToBlock(BaseModel):
+    """What to block, and a note for people: who asked for it, say."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"entry": "+7 916 123-45-67", "note": "asked never to be phoned"}]},
+    )
+
+    entry: EntryText
+    note: Annotated[Text | None, Field(max_length=200)] = None
+
+
+def _told(entry: str) -> str:
+    return entry if "/" in entry else mask_phone(entry)
+
+
+@router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="Who is blocked")
+async def show_blocklist(services: Given, authorization: Authorization = None) -> Blocklist:
+    """Give every entry. Needs the scope callbacks:read."""
+    required_key(authorization, services.settings.api_keys, "callbacks:read")
+    found = await services.outbox.blocklist()
+    return Blocklist(
+        entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in found]
+    )
+
+
+@router.post(
+    "/v1/blocklist",
+    status_code=201,
+    responses=responses(401, 403, 415, 422, 429, 503),
+    summary="Block a phone or a network",
+)
+async def block(body: ToBlock, services: Given, authorization: Authorization = None) -> BlocklistEntry:
+    """Refuse from now on what is for that phone or comes from there. What waits for the phone already still goes out.
+
+    Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
+    """
+    key = required_key(authorization, services.settings.api_keys, "callbacks:write")
+    entry = read_entry(body.entry)
+    now = services.clock()
+    await services.outbox.block(entry, body.note, now)
+    event(log, "blocklist.added", entry=_told(entry), api_key=key)
+    return BlocklistEntry(entry=entry, note=body.note, created_at=now)
+
+
+@router.delete(
+    "/v1/blocklist",
+    status_code=204,
+    responses=responses(401, 403, 404, 422, 429, 503),
+    summary="Unblock a phone or a network",
+)
+async def unblock(services: Given, entry: Annotated[EntryText, Query()], authorization: Authorization = None) -> None:
+    """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
+    key = required_key(authorization, services.settings.api_keys, "callbacks:write")
+    read = read_entry(entry)
+    if not await services.outbox.unblock(read):
+        raise NotFound("not_found", "The blocklist has no such entry.")
+    event(log, "blocklist.removed", entry=_told(read), api_key=key)

@@ -1,0 +1,128 @@
+"""The clock is set back: nobody is limited for longer than a window, nobody is phoned twice, nothing waits for long."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from limits import parse_many
+from sqlalchemy import select, update
+
+from app.errors import TooMany
+from app.outbox.accepting import AcceptRules
+from app.outbox.callback import Status
+from app.outbox.delivering import Record
+from app.outbox.outbox import Outbox
+from app.outbox.quotas import Quotas
+from app.outbox.schema import callbacks
+from tests.outbox.making import NOW, callback, rules
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+FURTHEST = timedelta(minutes=30)
+WIDE = tuple(parse_many("999/hour"))
+TWICE = rules(Quotas(tuple(parse_many("2/hour")), WIDE, WIDE, WIDE))
+
+
+async def ask(outbox: Outbox, now: datetime, terms: AcceptRules = TWICE, **changes: Any) -> float:
+    """Ask for a number that was perhaps asked for before; give the seconds to wait, 0 when it was accepted as new."""
+    try:
+        accepted = await outbox.accept(callback(created_at=now, **changes), None, terms)
+    except TooMany as refused:
+        return refused.retry_after or 0
+    assert not accepted.duplicate
+    return 0
+
+
+async def asked_at(outbox: Outbox) -> list[datetime]:
+    times = select(callbacks.c.created_at).order_by(callbacks.c.created_at)
+    return list(await outbox._read(lambda connection: connection.scalars(times).all()))
+
+
+@pytest.mark.parametrize("back", [HOUR, 5 * HOUR, timedelta(days=400)])
+async def test_a_cap_used_up_before_the_jump_limits_for_one_window_from_there_and_not_again(
+    outbox: Outbox, back: timedelta
+) -> None:
+    assert [await ask(outbox, NOW - 10 * MINUTE), await ask(outbox, NOW - 5 * MINUTE)] == [0, 0]
+    await outbox.expire(NOW)
+    now = NOW - back
+    assert await ask(outbox, now) == 50 * 60
+    assert await ask(outbox, now + 49 * MINUTE) == 60
+    assert [await ask(outbox, now + 50 * MINUTE), await ask(outbox, now + 55 * MINUTE)] == [0, 0]
+    # The clock comes by the times it has shown before: what was asked for then limits nobody again.
+    assert await ask(outbox, now + HOUR) == 50 * 60
+    assert [await ask(outbox, now + 110 * MINUTE), await ask(outbox, now + 115 * MINUTE)] == [0, 0]
+
+
+async def test_the_jump_is_noticed_also_while_nobody_asks(outbox: Outbox) -> None:
+    assert [await ask(outbox, NOW - 10 * MINUTE), await ask(outbox, NOW - 5 * MINUTE)] == [0, 0]
+    now = NOW - HOUR
+    await outbox.expire(now)  # the first look: the newest request may have come this very moment
+    assert await asked_at(outbox) == [now - 5 * MINUTE, now]
+    assert await ask(outbox, now + 54 * MINUTE) == 60
+
+
+async def test_a_clock_that_is_set_forward_and_back_again_limits_nobody_longer(outbox: Outbox) -> None:
+    await outbox.expire(NOW)
+    assert [await ask(outbox, NOW), await ask(outbox, NOW + HOUR + 5 * MINUTE)] == [0, 0]
+    await outbox.expire(NOW + HOUR + 8 * MINUTE)
+    assert await ask(outbox, NOW + 8 * MINUTE) == 52 * 60, "the first one 8 minutes ago, the other one 3"
+    assert await ask(outbox, NOW + HOUR) == 0
+
+
+async def test_what_was_asked_for_just_before_the_jump_is_the_same_wish_just_after_it(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    now = NOW - HOUR
+    again = await outbox.accept(callback(created_at=now), None, rules())
+    assert (again.id, again.duplicate) == (first.id, True)
+    assert await ask(outbox, now + 3 * MINUTE, rules()) == 0
+
+
+async def test_what_was_asked_for_long_before_the_jump_is_another_wish(outbox: Outbox) -> None:
+    assert await ask(outbox, NOW - 30 * MINUTE, rules()) == 0
+    assert await ask(outbox, NOW, rules(), client_phone="79160000002") == 0
+    assert await ask(outbox, NOW - HOUR, rules()) == 0
+
+
+async def test_times_that_are_not_ahead_stay_as_they_are(outbox: Outbox) -> None:
+    times = [NOW - 90 * MINUTE, NOW - HOUR, NOW - HOUR + MINUTE]
+    for number, each in enumerate(times):
+        await ask(outbox, each, rules(), client_phone=f"7916000000{number}")
+    await outbox.expire(NOW - HOUR)  # the clocks of two replicas may differ by a minute
+    assert await asked_at(outbox) == times
+
+
+async def wait_until(outbox: Outbox, callback_id: str, written_at: datetime, due_at: datetime) -> None:
+    values = {"status": "queued", "due_at": due_at, "updated_at": written_at}
+    this = update(callbacks).where(callbacks.c.id == callback_id).values(values)
+    await outbox._write(lambda connection: connection.execute(this))
+
+
+async def due(outbox: Outbox, now: datetime) -> list[str]:
+    claims = await outbox.claim_due(now, furthest=FURTHEST, lease=MINUTE, limit=9)
+    for claim in claims:
+        again = Record(Status.QUEUED, now, None, "not_sent", None, 1, None, None)
+        assert await outbox.record(claim, again, now)
+    return [claim.callback_id for claim in claims]
+
+
+@pytest.mark.parametrize("back", [10 * MINUTE, HOUR])
+async def test_a_wait_begins_anew_when_the_clock_is_set_back_and_is_no_longer_than_it_was(
+    outbox: Outbox, back: timedelta
+) -> None:
+    wish = await outbox.accept(callback(created_at=NOW - 2 * HOUR), None, rules())
+    assert await outbox.expire(NOW) == [wish.id]  # the time that it has seen before the jump
+    await wait_until(outbox, wish.id, written_at=NOW, due_at=NOW + 5 * MINUTE)
+    changed = update(callbacks).values(give_up_at=NOW + HOUR)
+    await outbox._write(lambda connection: connection.execute(changed))
+    now = NOW - back
+    await outbox.expire(now)
+    assert await due(outbox, now + 5 * MINUTE - MINUTE / 60) == []
+    assert await due(outbox, now + 5 * MINUTE) == [wish.id]
+
+
+async def test_the_clock_may_have_been_set_back_while_the_service_was_down(outbox: Outbox) -> None:
+    wish = await outbox.accept(callback(), None, rules())
+    await wait_until(outbox, wish.id, written_at=NOW, due_at=NOW + 5 * MINUTE)
+    now = NOW - 20 * MINUTE
+    await outbox.expire(now)
+    assert await due(outbox, now + 5 * MINUTE) == [wish.id]

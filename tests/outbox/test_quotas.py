@@ -1,0 +1,69 @@
+"""IPv6 visitors: whoever is given a /56 or a /48 has no fresh quota for each network in it."""
+
+import asyncio
+from ipaddress import ip_address
+
+import pytest
+from limits import parse_many
+
+from app.edge.client_address import buckets
+from app.errors import TooMany
+from app.outbox.accepting import AcceptRules
+from app.outbox.outbox import Outbox
+from app.outbox.quotas import BUCKETS, Quotas
+from tests.databases import PostgreSQL
+from tests.outbox.making import from_address, rules
+
+WIDE = tuple(parse_many("9999/hour"))
+TWO = tuple(parse_many("2/hour"))
+PER_CLIENT = rules(Quotas(WIDE, TWO, WIDE, WIDE))
+PER_CLIENT_PHONES = rules(Quotas(WIDE, WIDE, TWO, WIDE))
+
+
+def test_each_bucket_of_the_edge_has_its_column_and_its_weight() -> None:
+    edge = buckets(ip_address("2001:db8::1"))
+    assert [(bucket.key.partition("/")[2], bucket.weight) for bucket in edge] == [
+        (name.removeprefix("client_bucket").lstrip("_") or "64", weight) for name, weight in BUCKETS
+    ]
+
+
+async def ask(outbox: Outbox, address: str, number: int, terms: AcceptRules) -> str:
+    """Give what came of it: "accepted", or the refusal and its wait."""
+    try:
+        await outbox.accept(from_address(address, client_phone=f"7916{number:07}"), None, terms)
+    except TooMany as refused:
+        return f"{refused.code} for {refused.retry_after:.0f} s"
+    return "accepted"
+
+
+@pytest.mark.parametrize(("terms", "code"), [(PER_CLIENT, "quota_client"), (PER_CLIENT_PHONES, "quota_client_phones")])
+@pytest.mark.parametrize(
+    ("network", "room"),
+    [
+        ("2001:db8::{:x}", 2),  # addresses of one /64
+        ("2001:db8:0:{:x}::1", 8),  # a /64 each, in one /56
+        ("2001:db8:0:{:x}00::1", 32),  # a /56 each, in one /48
+    ],
+)
+async def test_a_network_has_so_much_room_and_no_more(
+    outbox: Outbox, network: str, room: int, terms: AcceptRules, code: str
+) -> None:
+    answers = [await ask(outbox, network.format(number), number, terms) for number in range(1, room + 2)]
+    assert answers == ["accepted"] * room + [f"{code} for 3600 s"]
+    assert await ask(outbox, "2001:db8:1::1", 999, terms) == "accepted", "another /48"
+
+
+async def test_ipv4_addresses_next_to_each_other_are_counted_apart(outbox: Outbox) -> None:
+    answers = [await ask(outbox, f"203.0.113.{number}", number, PER_CLIENT) for number in range(20)]
+    assert answers == ["accepted"] * 20
+
+
+async def test_a_wide_network_is_counted_exactly_when_all_ask_at_once_at_two_processes(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    both = [Outbox.open(url), Outbox.open(url)]
+    answers = await asyncio.gather(
+        *(ask(both[number % 2], f"2001:db8:0:{number:x}::1", number, PER_CLIENT) for number in range(1, 101))
+    )
+    assert answers.count("accepted") == 8
+    for outbox in both:
+        outbox.close()

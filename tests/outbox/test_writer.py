@@ -1,0 +1,102 @@
+"""What runs first in a transaction, and who waits for whom: only accepting is one at a time over all processes."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from app.outbox.callback import Status
+from app.outbox.database import Database, open_database
+from app.outbox.delivering import Record
+from app.outbox.outbox import Outbox
+from app.outbox.writer import Writer
+from tests.databases import PostgreSQL
+from tests.outbox.making import NOW, callback, rules
+
+LEASE = timedelta(seconds=40)
+DELIVERED = Record(Status.DELIVERED, None, None, "delivered", 200, 1, None, None)
+_ACCEPT_LOCK = 0x43484153
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
+
+
+async def test_what_must_come_first_runs_once_in_a_transaction_and_not_for_work_that_does_not_ask_for_it(
+    database: Database,
+) -> None:
+    writer = Writer(database.writing)
+    ran: list[str] = []
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def block(_: Connection) -> None:
+        ran.append("block")
+        arrived.set()
+        go_on.wait(10)
+
+    blocked = asyncio.ensure_future(writer.run(block))
+    await asyncio.to_thread(arrived.wait, 10)
+    # While that runs, these gather for the next transaction.
+    gathered = [
+        asyncio.ensure_future(writer.run(lambda _, name=name: ran.append(name), first=first))
+        for name, first in (("a", None), ("b", lambda _: ran.append("of b")), ("c", lambda _: ran.append("of c")))
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(blocked, *gathered)
+    writer.close()
+    assert ran == ["block", "of c", "a", "b", "c"]
+
+
+@contextmanager
+def accepting_elsewhere(url: str) -> Iterator[None]:
+    """Stand still in the middle of accepting, as a process would that is stopped there."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(text(f"SELECT pg_advisory_lock({_ACCEPT_LOCK})"))
+        yield
+    engine.dispose()
+
+
+async def test_what_is_delivered_does_not_wait_for_another_process_that_accepts(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    outbox = Outbox.open(url)
+    sent, cancelled = callback(), callback(client_phone="79160000002")
+    for wish in (sent, cancelled):
+        await outbox.accept(wish, None, rules())
+    with accepting_elsewhere(url):
+        accepting = asyncio.ensure_future(outbox.accept(callback(client_phone="79160000003"), None, rules()))
+        other = Outbox.open(url)
+        async with asyncio.timeout(5):
+            (claim,) = await other.claim_due(NOW, furthest=LEASE, lease=LEASE, limit=1)
+            assert await other.record(claim, DELIVERED, NOW)
+            left = cancelled if claim.callback_id == sent.id else sent
+            await other.cancel(left.id, NOW)
+            await other.expire(NOW)
+            await other.erase(NOW)
+            await other.check()
+        other.close()
+        assert not accepting.done(), "accepting is one at a time"
+    await accepting
+    outbox.close()
+
+
+async def test_two_processes_that_claim_at_once_get_each_callback_once(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    both = [Outbox.open(url), Outbox.open(url)]
+    wishes = [callback(client_phone=f"7916{number:07}") for number in range(60)]
+    await asyncio.gather(*(both[0].accept(wish, None, rules()) for wish in wishes))
+    rounds = (both[number % 2].claim_due(NOW, furthest=LEASE, lease=LEASE, limit=5) for number in range(24))
+    taken = [claim for claims in await asyncio.gather(*rounds) for claim in claims]
+    assert sorted(claim.callback_id for claim in taken) == sorted(wish.id for wish in wishes)
+    recorded = await asyncio.gather(*(both[number % 2].record(one, DELIVERED, NOW) for number, one in enumerate(taken)))
+    assert all(recorded)
+    for outbox in both:
+        outbox.close()

@@ -1,0 +1,105 @@
+"""The blocklist over HTTP, and what it does to requests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.routes.conftest import BOUND_KEY, READER_KEY, digest
+from tests.routes.refusal import OTHER_ORIGIN, assert_refused
+from tests.running import AUTHORIZED, Service, client, phone, service, settings
+
+KEYS = {
+    "reader": {"sha256": digest(READER_KEY), "scopes": ["callbacks:read"]},
+    "bound": {"sha256": digest(BOUND_KEY), "scopes": ["callbacks:write", "callbacks:read"], "sites": ["other"]},
+}
+READER = {"authorization": f"Bearer {READER_KEY}"}
+BOUND = {"authorization": f"Bearer {BOUND_KEY}"}
+VISITOR = "127.3.2.1"
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder: Path = tmp_path_factory.mktemp("blocklist")
+    sites = {"other": {"site_id": 1, "origins": [OTHER_ORIGIN]}}
+    with service(settings(folder, sites=sites, api_keys=KEYS)) as running:
+        yield running
+
+
+def block(here: Service, entry: str, note: str | None = None) -> httpx2.Response:
+    return here.http.post("/v1/blocklist", json={"entry": entry, "note": note}, headers=AUTHORIZED)
+
+
+def unblock(here: Service, entry: str) -> httpx2.Response:
+    return here.http.delete("/v1/blocklist", params={"entry": entry}, headers=AUTHORIZED)
+
+
+def entries(here: Service) -> list[str]:
+    answer = here.http.get("/v1/blocklist", headers=READER)
+    assert answer.status_code == 200
+    return [entry["entry"] for entry in answer.json()["entries"]]
+
+
+def test_a_blocked_phone_is_refused_to_visitors_and_services_until_it_is_unblocked(here: Service) -> None:
+    number = phone()
+    answer = block(here, f"+{number}", "asked never to be phoned")
+    assert answer.status_code == 201
+    assert answer.json()["entry"] == number
+    assert number in entries(here)
+    assert_refused(here.ask(client_phone=number), 403, "blocked")
+    assert_refused(here.ask(AUTHORIZED, client_phone=number), 403, "blocked")
+    assert here.ask(client_phone=phone()).status_code == 202
+    assert unblock(here, number).status_code == 204
+    assert here.ask(client_phone=number).status_code == 202
+
+
+def test_a_blocked_network_is_refused_and_others_are_not(here: Service) -> None:
+    assert block(here, "127.3.0.0/16").status_code == 201
+    with client(here.url, from_address=VISITOR) as http:
+        visitor = Service(here.url, http)
+        assert_refused(visitor.ask(client_phone=phone()), 403, "blocked")
+        assert here.ask(client_phone=phone()).status_code == 202
+        assert unblock(here, "127.3.0.0/16").status_code == 204
+        assert visitor.ask(client_phone=phone()).status_code == 202
+
+
+def test_a_service_that_names_a_blocked_address_as_its_visitors_is_refused(here: Service) -> None:
+    block(here, "203.0.113.7")
+    asked = here.ask(AUTHORIZED, client_phone=phone(), client_ip="203.0.113.7")
+    assert_refused(asked, 403, "blocked")
+    unblock(here, "203.0.113.7")
+
+
+def test_what_waits_for_a_phone_that_gets_blocked_is_cancelled(here: Service) -> None:
+    number = phone()
+    callback_id = here.accepted(client_phone=number)
+    block(here, number)
+    here.wait_for(callback_id, "cancelled")  # a try that is under way ends first
+
+
+def test_what_is_no_entry_is_refused_with_the_cure(here: Service) -> None:
+    assert_refused(block(here, "shop.example"), 422, "invalid", {"entry": "wrong_form"})
+    assert_refused(block(here, "0.0.0.0/0"), 422, "invalid", {"entry": "too_wide"})
+    assert_refused(unblock(here, "198.51.100.1"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("GET", {}),
+        ("POST", {"json": {"entry": "198.51.100.1"}}),
+        ("DELETE", {"params": {"entry": "198.51.100.1"}}),
+    ],
+)
+def test_nobody_without_the_right_key_sees_or_changes_it(
+    here: Service, method: str, arguments: dict[str, dict[str, str]]
+) -> None:
+    def status(headers: dict[str, str]) -> httpx2.Response:
+        return here.http.request(method, "/v1/blocklist", headers=headers, **arguments)  # type: ignore[arg-type]
+
+    assert_refused(status({}), 401, "key_missing")
+    assert_refused(status({"authorization": "Bearer ccb_unknown"}), 401, "key_unknown")
+    assert_refused(status(BOUND), 403, "site_not_allowed")
+    if method != "GET":
+        assert_refused(status(READER), 403, "scope_missing")
