@@ -2,21 +2,28 @@
 
 const sleep = (ms = 0) => new Promise(done => setTimeout(done, ms));
 
-// crypto.randomUUID needs HTTPS.
-const newRequestId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
+/** @type {Complete} */
+export const complete = (landing, fields) => {
+  const page = new URL(location.href);
+  const marks = landing.match(/utm_[^&]+/g) || [];
+  // An application that changes its address drops the marks the visitor came with.
+  if (!page.search.includes("utm_")) page.search += (page.search && "&") + marks.join("&");
+  return {
+    active_page: page.href,
+    referrer: document.referrer,
+    // crypto.randomUUID needs HTTPS.
+    request_id: crypto.getRandomValues(new Uint32Array(4)).join("-"),
+    ...fields,
+  };
+};
 
-/** @type {(fields: Fields) => Fields} */
-export const complete = fields =>
-  ({ active_page: location.href, referrer: document.referrer, request_id: newRequestId(), ...fields });
-
-/** @type {(base: string, body: string) => Promise<Callback>} */
-const post = async (base, body) => {
+/** @type {(service: Service, body: string) => Promise<Callback>} */
+const post = async ({ base, fetch }, body) => {
+  /** @type {Refusal} */
   let refusal = { code: "network", status: 0, errors: [], retry_after: 0 };
   try {
     const answer = await fetch(base + "v1/callbacks", {
       method: "POST",
-      mode: "cors",
       credentials: "omit",
       keepalive: true, // the visitor may be leaving the page
       headers: { "content-type": "application/json" },
@@ -24,10 +31,13 @@ const post = async (base, body) => {
       body,
     });
     const { ok, status, headers } = answer;
-    const said = await answer.json().catch(() => ({}));
+    const said = await answer.json().catch(() => {}) || {};
     if (ok && said.id) return said;
-    // A 202 cut off on its way is no answer.
-    if (!ok) refusal = { code: "error", errors: [], ...said, status, retry_after: +(headers.get("retry-after") || 0) };
+    // A 202 cut off on its way is no answer. Others than the service may answer in JSON too.
+    if (!ok) {
+      const errors = /** @type {any[]} */ ([]).concat(said.errors).filter(error => error?.field);
+      refusal = { code: `${said.code || "error"}`, status, errors, retry_after: Number(headers.get("retry-after")) };
+    }
   } catch {}
   throw Object.assign(new Error(refusal.code), refusal);
 };
@@ -36,8 +46,8 @@ const post = async (base, body) => {
 export const isNow = ({ created_at, call_expected_at }) =>
   Date.parse(call_expected_at || "") - Date.parse(created_at) < 90_000;
 
-/** @type {(base: string, callback: Callback, emit: Emit) => Promise<void>} */
-const follow = async (base, callback, emit) => {
+/** @type {(service: Service, callback: Callback) => Promise<void>} */
+const follow = async ({ base, fetch, emit }, callback) => {
   let { id, status } = callback;
   for (let wait = 1; wait < 11 && isNow(callback) && /held|queued|sending/.test(status); wait++) {
     await sleep(wait * 1000);
@@ -51,16 +61,17 @@ const follow = async (base, callback, emit) => {
 };
 
 /** @type {Submit} */
-export const submit = async (base, site, fields, emit) => {
-  const body = JSON.stringify({ ...complete(fields), site });
+export const submit = async (service, fields) => {
+  const { name, landing, emit } = service;
+  const body = JSON.stringify({ ...complete(landing, fields), site: name });
   try {
-    const callback = await post(base, body).catch(async refusal => {
+    const callback = await post(service, body).catch(async refusal => {
       if (refusal.status && refusal.status !== 503) throw refusal;
       await sleep(1000);
-      return post(base, body);
+      return post(service, body);
     });
     emit("accepted", callback);
-    follow(base, callback, emit);
+    follow(service, callback);
     return callback;
   } catch (error) {
     const { code, status, errors, retry_after } = /** @type {Refusal} */ (error);

@@ -1,75 +1,149 @@
-// The dialog: number, consent, result.
+// The dialog: number, time, department, consent; then what becomes of the request.
 import { complete, isNow } from "./callbacks.js";
-import { explain, messages, when } from "./messages.js";
 import { fault, format, formatAt } from "./phone.js";
 import { css } from "./styles.js";
 
+// How long it usually takes until a phone rings.
+const COUNTDOWN = 30_000;
+
+/** @type {Explain} */
+const explain = (lang, words, { code, status, retry_after = 0 }) => {
+  const minutes = Math.ceil(retry_after / 60) || 1;
+  const wait = new Intl.RelativeTimeFormat(lang);
+  return /429|503/.test(`${status}`)
+    ? `${words.too_many} ${minutes > 90 ? wait.format(Math.ceil(minutes / 60), "hour") : wait.format(minutes, "minute")}.`
+    : words[code] || words[/^phone/.test(code) ? "phone_refused" : "error"];
+};
+
+const DAY = /** @type {const} */ ({ day: "numeric", month: "long" });
+
+/** @type {Day} */
+const day = (lang, moment) => new Date(moment).toLocaleDateString(lang, { weekday: "long", ...DAY });
+
+/** @type {When} */
+const when = (lang, moment) => {
+  const date = new Date(moment);
+  const days = Math.round((new Date(date).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 864e5);
+  const text = date.toLocaleString(lang, { ...DAY, hour: "numeric", minute: "2-digit" });
+  return days > 1 ? text : text.replace(date.toLocaleDateString(lang, DAY),
+    new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(days, "day"));
+};
+
 /** @type {Create} */
-export const create = ({ make, adopt, root, site, lang, api, emit }) => {
-  const words = messages(lang, site);
-  const { consent, phone } = site;
-  const isPlusSeven = /RU|KZ/.test(`${site.regions}`);
+export const create = ({ make, adopt, root, site, lang, words, api, landing, emit, load }) => {
+  const { consent, phone, regions, departments } = site;
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone === site.timezone ? "" : ` (${words.your_time})`;
+  const names = new Intl.DisplayNames(lang, { type: "region" });
+  const countries = regions.join() === "RU" || regions[5] ? "" : ` (${regions.map(region => names.of(region)).join(", ")})`;
   const sentence = consent?.text?.[lang] || words.consent;
 
+  /** @type {[name: string, say: (code?: unknown) => void][]} */
+  const complaints = [];
+  /** @type {Field} */
+  const field = (name, label, control) => {
+    const wrong = make("p", { className: "wrong", role: "alert", id: "wrong-" + name });
+    const say = (code = /** @type {unknown} */ ("")) => {
+      wrong.textContent = code ? explain(lang, words, { code }) : "";
+      control.ariaInvalid = `${!!code}`;
+      if (code) control.focus();
+    };
+    complaints.unshift([name, say]);
+    control.id = name;
+    control.setAttribute("aria-describedby", wrong.id);
+    control.oninput = () => say();
+    return make("div", {}, control, make("label", { htmlFor: name }, ...label), wrong);
+  };
+  // Says what is wrong with each field, by the service's codes; the first one gets the focus. Was there anything?
+  const complain = (/** @type {Record<string, unknown>} */ codes) =>
+    complaints.filter(([name, say]) => {
+      say(codes[name]);
+      return codes[name];
+    })[0];
+
+  const ring = make("div", { className: "ring icon", ariaHidden: "true" });
   const title = make("h2", { id: "title" });
   const lead = make("p");
   const number = make("b");
   const input = make("input", {
-    id: "phone", type: "tel", autocomplete: "tel", inputMode: "tel", autofocus: true,
-    placeholder: isPlusSeven ? words.placeholder : "+",
+    type: "tel", autocomplete: "tel", inputMode: "tel",
+    placeholder: /RU|KZ/.test(regions[0]) ? words.placeholder : "+",
   });
-  const box = make("input", { id: "consent", type: "checkbox" });
-  /** @type {(field?: HTMLElement) => Complaint} */
-  const complaint = field => {
-    const place = make("p", { className: "wrong", role: "alert", id: "wrong-" + field?.id });
-    field?.setAttribute("aria-describedby", place.id);
-    return Object.assign(place, {
-      say(text = "") {
-        place.textContent = text;
-        if (field) field.ariaInvalid = `${!!text}`;
-        if (text) field?.focus();
-      },
-    });
-  };
-  /** @type {Record<string, Complaint>} */
-  const wrong = { client_phone: complaint(input), consent: complaint(box), form: complaint() };
+  const time = make("select");
+  const department = make("select", {}, ...departments.map(({ id, name }) => make("option", { value: id }, name)));
+  const box = make("input", { type: "checkbox" });
   const send = make("button");
+  const wrong = make("p", { className: "wrong", role: "alert" });
   const form = make("form", { noValidate: true },
-    make("label", { htmlFor: "phone" }, words.phone), input, wrong.client_phone,
-    ...consent ? [make("label", {}, box, make("span", {}, sentence, " ",
-      make("a", { href: consent.url, target: "_blank" }, words.consent_link))), wrong.consent] : [],
-    send, wrong.form);
+    field("client_phone", [words.phone + countries], input),
+    field("planned_time", [words.time + zone], time),
+    departments[0] ? field("department", [words.department], department) : "",
+    consent ? field("consent", [sentence, " ", make("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
+    send, wrong);
   const next = make("button");
-  const call = make("a", { href: "tel:" + phone }, `${words.call} ${format(phone || "")}`);
-  const close = make("button", { className: "close", ariaLabel: words.close }, "×");
-  const dialog = make("dialog", { lang },
-    make("div", {}, make("div", { className: "icon", role: "status" }, title, lead, number), form, next, call, close));
+  const call = make("a", { href: "tel:" + phone }, `${words.call} ${format(phone || "", regions)}`);
+  // Closed by the browser: the page may keep clicks from us.
+  const done = make("form", { method: "dialog" }, next, call, make("button", { className: "close", ariaLabel: words.close }, "×"));
+  const dialog = make("dialog", { lang, closedBy: "any" },
+    make("div", {}, ring, make("div", { role: "status" }, title, lead, number), form, done));
   dialog.setAttribute("aria-labelledby", "title");
+  // The page's shortcuts and focus traps have no business in here.
+  for (const type of ["click", "mousedown", "keydown", "keypress", "keyup", "focusin"])
+    dialog.addEventListener(type, event => event.stopPropagation());
   adopt(css);
   root.append(dialog);
 
-  const closed = (time = site.call_expected_at) => words.closed + (time ? ` ${words.later} ${when(words, time)}.` : "");
-  // The form, or what becomes of a request.
+  const promise = (at = time.value || site.call_expected_at) =>
+    (site.open || time.value ? "" : words.closed + " ") + (at ? `${words.later} ${when(lang, at)}${zone}.` : "");
+  const greet = () => {
+    if (!form.hidden) lead.textContent = site.open && !time.value ? words.lead : promise();
+  };
+  // A time that was chosen stays chosen.
+  const offer = () => {
+    const free = Object.groupBy(site.free_times.filter(at => Date.parse(at) > Date.now()), at => day(lang, at));
+    if (!time.value) time.replaceChildren(make("option", { value: "" }, words.now), ...Object.entries(free)
+      .map(([label, times = []]) =>
+        make("optgroup", { label }, ...times.map(at => make("option", { value: at }, when(lang, at))))));
+    greet();
+  };
+
+  let id = "";
+  let end = 0;
+  let timer = 0;
+  const tick = () => {
+    const left = end - Date.now();
+    ring.textContent = `${Math.ceil(left / 1000)}`;
+    ring.style.setProperty("--left", `${left / COUNTDOWN}`);
+    if (left <= 0) show("late");
+  };
+  // The form, or what becomes of a request. A text: of one that is for later.
   const show = (state = "form", text = "") => {
-    const isForm = state === "form";
-    const kind = /form|delivered|unknown/.test(state) ? state : /failed|cancelled/.test(state) ? "failed" : "done";
-    const isBad = /failed|unknown/.test(kind);
+    const [kind] = /form|delivered|late|failed|unknown/.exec(state) || ["done"];
+    const isForm = kind === "form";
+    const isBad = /late|failed|unknown/.test(kind);
     dialog.className = kind;
-    title.textContent = isForm ? words.title : words[kind + "_title"];
-    lead.textContent = isForm ? words.lead + (site.open ? "" : " " + closed()) : text || words[kind + "_text"];
-    number.textContent = isForm || isBad ? "" : input.value;
     form.hidden = !isForm;
     next.hidden = isForm;
-    next.textContent = isBad ? words.again : words.close;
-    next.onclick = () => isBad ? show() : dialog.close();
     call.hidden = !phone || !isBad;
-    (isForm ? input : next).focus();
+    title.textContent = words[isForm ? "title" : kind + "_title"];
+    lead.textContent = text || words[isBad ? kind + "_text" : "done_text"] || "";
+    number.textContent = isForm ? "" : input.value;
+    next.textContent = isBad ? words.again : words.close;
+    clearInterval(timer);
+    ring.textContent = "";
+    if (isForm) {
+      id = "";
+      greet();
+      input.focus();
+    } else next.focus();
+    if (isForm || isBad || text) return;
+    if (end < Date.now() + COUNTDOWN / 2) end = Date.now() + COUNTDOWN;
+    timer = setInterval(tick, 100);
+    tick();
   };
 
   let asked = "";
   /** @type {Fields} */
   let fields;
-  let id = "";
   let isBusy = false;
   const setBusy = (now = false) => {
     isBusy = now;
@@ -79,54 +153,63 @@ export const create = ({ make, adopt, root, site, lang, api, emit }) => {
 
   form.onsubmit = async event => {
     event.preventDefault();
-    if (isBusy) return;
-    const refused = consent && !box.checked && "consent_required";
-    const faults = { form: "", consent: refused, client_phone: fault(input.value) };
-    for (const [field, code] of Object.entries(faults)) wrong[field].say(code ? explain(words, { code }) : "");
-    if (faults.consent || faults.client_phone) return;
+    const missing = consent && !box.checked && "consent_required";
+    if (isBusy || complain({ client_phone: fault(input.value, regions), consent: missing })) return;
     const asks = {
       client_phone: input.value,
+      planned_time: time.value || undefined,
+      department: department.value || undefined,
       consent: consent ? { accepted: true, version: consent.version, text: sentence } : undefined,
     };
     // The same again, after a lost answer, is the same request.
-    if (asked !== (asked = JSON.stringify(asks))) fields = complete(asks);
+    if (asked !== (asked = JSON.stringify(asks))) fields = complete(landing, asks);
+    wrong.textContent = "";
     setBusy(true);
     try {
       const callback = await api.submit(fields);
       asked = "";
       id = callback.id;
       if (isNow(callback)) show(callback.status);
-      else show("queued", closed(callback.call_expected_at));
+      else show("done", promise(callback.call_expected_at));
     } catch (error) {
       const refusal = /** @type {Refusal} */ (error);
-      const known = refusal.errors.filter(({ field }) => wrong[field]);
-      for (const { field, code } of known) wrong[field].say(explain(words, { code }));
-      if (!known[0]) wrong.form.say(explain(words, refusal));
-      call.hidden = !phone || !!known[0];
+      if (complain(Object.fromEntries(refusal.errors?.map(({ field, code }) => [field, code]) || []))) return;
+      wrong.textContent = explain(lang, words, refusal);
+      call.hidden = !phone;
+    } finally {
+      setBusy();
     }
-    setBusy();
   };
-  input.oninput = () => {
-    const [text, caret] = formatAt(input.value, input.selectionStart || 0);
-    if (isPlusSeven && text !== input.value) {
-      input.value = text;
+  let shown = "";
+  form.oninput = event => {
+    const { inputType } = /** @type {InputEvent} */ (event);
+    const at = input.selectionStart || 0;
+    let [text, caret] = formatAt(input.value, at, regions);
+    // Only what stands between digits was deleted.
+    if (text === shown && /Forward/.test(inputType))
+      [text, caret] = formatAt(text.slice(0, at) + text.slice(at).replace(/\d/, ""), at, regions);
+    shown = text;
+    if (text !== input.value && root.activeElement === input && !/^history/.test(inputType)) {
+      // Unlike a new value, this can be undone.
+      input.select();
+      document.execCommand("insertText", false, text);
       input.setSelectionRange(caret, caret);
     }
-    wrong.client_phone.say();
   };
-  box.onchange = () => wrong.consent.say();
+  time.onchange = greet;
 
-  // A press that began inside is somebody selecting text.
-  let pressed = false;
-  dialog.onpointerdown = ({ target }) => { pressed = target === dialog; };
-  dialog.onclick = ({ target }) => { if (pressed && target === dialog) dialog.close(); };
-  close.onclick = () => dialog.close();
+  done.onsubmit = event => {
+    if (event.submitter !== next || next.textContent === words.close) return;
+    event.preventDefault();
+    show();
+  };
   dialog.onclose = () => {
     emit("close");
     if (!isBusy) show();
   };
   api.on("status", now => { if (now.id === id) show(now.status); });
   setBusy();
+  offer();
   show();
 
   return {
@@ -134,6 +217,11 @@ export const create = ({ make, adopt, root, site, lang, api, emit }) => {
       if (dialog.open) return;
       dialog.showModal();
       emit("open");
+      // The page may have been open for hours.
+      load().then(facts => {
+        Object.assign(site, facts);
+        offer();
+      }, () => {});
     },
     close: () => dialog.close(),
   };

@@ -1,62 +1,65 @@
 // Adopted by the dialog: a strict content security policy blocks <style> elements.
 export const css = `
 dialog {
-  --ink: #171a21; --soft: #596070; --line: #858c9a; --paper: #fff; --bad: #c0272d;
-  --mark: oklch(from var(--fill) min(l, .53) c h);
-  color-scheme: light dark; width: 400px; max-width: calc(100% - 24px); border: 0; border-radius: 20px; padding: 0;
-  background: var(--paper); color: var(--ink); box-shadow: 0 24px 64px #0006;
-}
-@media (prefers-color-scheme: dark) {
-  dialog {
-    --ink: #f2f4f8; --soft: #adb4c1; --line: #7d8594; --paper: #1d2026; --bad: #ff9189;
-    --mark: oklch(from var(--fill) max(l, .75) c h);
-  }
+  --ink: light-dark(#171a21, #f2f4f8); --soft: light-dark(#596070, #adb4c1); --line: light-dark(#858c9a, #7d8594);
+  --paper: light-dark(#fff, #1d2026); --bad: light-dark(#c0272d, #ff9189);
+  --mark: light-dark(oklch(from var(--fill) min(l, .53) c h), oklch(from var(--fill) max(l, .75) c h));
+  --tint: color-mix(in srgb, var(--mark) 14%, #0000);
+  width: 400px; max-width: calc(100% - 24px); max-height: calc(100% - 24px); border: 0; padding: 0;
+  border-radius: var(--chaser-corner); background: var(--paper); color: var(--ink); box-shadow: 0 24px 64px #0006;
 }
 dialog::backdrop { background: #10141b99 }
-dialog > div { padding: 28px }
-[hidden], .wrong:empty { display: none !important }
-h2 { margin: 0; font-size: 24px; line-height: 1.25 }
-p { margin: 8px 0 0; color: var(--soft) }
-h2, p { text-wrap: balance }
-b { display: block; margin-top: 12px; font-size: 20px }
-form { display: grid; margin-top: 20px }
-label { margin-bottom: 6px; font-size: 14px; font-weight: 600 }
-dialog :is(input, button) {
-  box-sizing: border-box; width: 100%; height: 56px; margin: 0; padding: 0 16px; border: 1px solid var(--line);
-  border-radius: 12px; background: var(--paper); color: inherit; font: inherit; font-size: 20px;
+dialog > div { padding: clamp(12px, 6vw, 28px) }
+[hidden], .form .ring, p:empty { display: none !important }
+h2 { margin: 0; font-size: 1.5em; line-height: 1.25 }
+p { margin: 8px 0 0; color: var(--soft); text-wrap: balance }
+b { font-size: 1.25em }
+.form h2 { padding-inline-end: 40px }
+dialog:not(.form) { text-align: center }
+form { margin: 0 }
+form > div { display: grid; gap: 6px; margin-top: 18px }
+div:has(> select > :only-child) { display: none }
+label, form p { margin: 0; font-size: .875em }
+label { order: -1 }
+dialog :is(input, select, button) {
+  box-sizing: border-box; width: 100%; height: 52px; padding: 0 14px; border: 1px solid var(--line);
+  border-radius: calc(var(--chaser-corner) * .6); background: var(--paper); color: inherit; font: inherit;
 }
-::placeholder { color: var(--soft); opacity: 1 }
+dialog [type=tel] { font-size: 1.25em }
+::placeholder { color: var(--soft) }
 [aria-invalid=true] { --mark: var(--bad); --line: var(--bad) }
-.wrong { margin-top: 6px; color: var(--bad); font-size: 14px }
-button + .wrong { margin-top: 16px; text-align: center }
-label:has(input) { display: flex; gap: 12px; margin: 20px 0 0; font-weight: 400; color: var(--soft) }
-dialog [type=checkbox] { flex: none; width: 20px; height: 20px; accent-color: var(--mark) }
+.wrong { color: var(--bad) }
+dialog [type=checkbox] { order: -2; width: 20px; height: 20px; accent-color: var(--mark) }
+div:has(> [type=checkbox]) { grid: auto-flow / 26px 1fr }
 a { color: var(--mark) }
-a[href^=tel] { display: block; margin-top: 12px; padding: 8px; text-align: center; font-weight: 600 }
+a[href^=tel] { display: block; padding: 12px; font-weight: 600; text-align: center }
 dialog button {
-  margin-top: 24px; border-color: #0000; background: var(--fill) border-box; color: var(--on); font-size: 17px;
-  font-weight: 600; cursor: pointer;
+  margin-top: 24px; border-color: #0000; background: var(--fill) border-box; color: var(--on); font-weight: 600;
+  cursor: pointer;
 }
 [aria-disabled=true] { filter: grayscale(.7) }
 dialog .close {
-  position: absolute; top: 18px; inset-inline-end: 16px; width: 44px; height: 44px; margin: 0; padding: 0;
+  position: absolute; top: 16px; inset-inline-end: 16px; width: 44px; height: 44px; margin: 0; padding: 0;
   background: none; color: var(--soft); font: 28px/1 sans-serif;
 }
-dialog :focus-visible { outline: 3px solid var(--mark); outline-offset: 2px }
-dialog input:focus-visible { outline-width: 2px; outline-offset: -2px }
-.form h2 { padding-inline-end: 40px }
-dialog:not(.form) .icon {
-  --disc: color-mix(in srgb, var(--mark) 15%, #0000); position: relative; padding-top: 92px; text-align: center;
-  background: radial-gradient(circle at 50% 36px, var(--disc) 35px, #0000 36px);
+dialog :focus-visible { outline: 3px solid var(--mark); outline-offset: 1px }
+.ring {
+  display: grid; place-content: center; width: 88px; height: 88px; margin: 16px auto; border-radius: 50%;
+  background: var(--tint); color: var(--mark); font-size: 1.75em; font-weight: 600;
 }
-dialog:not(.form) .icon:before { position: absolute; inset: 24px 0 auto; margin: auto; scale: 1.5; color: var(--mark) }
-.delivered .icon { --disc: var(--fill) !important; --mark: var(--on) }
-.failed .icon { --mark: var(--bad) }
-.failed .icon:before { rotate: 135deg }
-@media (max-width: 599px) { dialog { margin-top: 12px } dialog > div { padding: 24px 20px 20px } }
+.ring:before { scale: 1.5 }
+.ring:not(:empty) {
+  background: radial-gradient(closest-side, var(--paper) 90%, #0000 92%),
+    conic-gradient(var(--mark) calc(1turn - 1turn * var(--left)), var(--tint) 0);
+}
+.ring:not(:empty):before { display: none }
+.failed .ring { --mark: var(--bad); rotate: 135deg }
+@media (max-width: 599px) { dialog { margin-top: 12px } }
 @media (prefers-reduced-motion: no-preference) {
+  .fab { transition: .2s }
+  .fab:hover { translate: 0 -2px }
   dialog[open] { animation: in .25s }
   @keyframes in { from { opacity: 0; translate: 0 16px } }
-  .delivered .icon:before { animation: ring 1s infinite }
-  @keyframes ring { 0%, 50% { rotate: 0deg } 10%, 30% { rotate: -14deg } 20%, 40% { rotate: 14deg } }
+  .delivered .ring { animation: ring 2s infinite }
+  @keyframes ring { 50% { box-shadow: 0 0 0 12px var(--tint) } }
 }`;

@@ -10,21 +10,52 @@ type Status = "held" | "queued" | "sending" | "delivered" | "failed" | "unknown"
 /** What GET /v1/sites/{site} says. Times are ISO 8601 in UTC. */
 interface Site {
   site: string;
+  /** May pages of this origin ask for callbacks? */
+  allowed: boolean;
   /** Two-letter codes of the countries the site calls. */
   regions: string[];
   timezone: string;
   open: boolean;
   /** When somebody who asks now is called; null when that can't be said. */
   call_expected_at: string | null;
+  /** The moments a visitor may choose for the call, earliest first. */
+  free_times: string[];
   departments: { id: string; name: string }[];
   /** The consent to ask for, or null. Without a text in the visitor's language the widget's own sentence is shown. */
   consent: { url: string; version: string; text?: Partial<Record<Language, string>> } | null;
-  /** The owner's words, by language and by the names in messages.js. */
+  /** The owner's words, by language and by the names in messages.ru.js; and button. */
   texts: Partial<Record<Language, Record<string, string>>>;
-  /** color: #rgb or #rrggbb. */
-  theme: { color: string; position: "left" | "right" };
+  theme: {
+    /** #rrggbb */
+    color: string;
+    scheme: "auto" | "light" | "dark";
+    /** False where the owner's own elements open the dialog. */
+    button: boolean;
+    /** What clip-path: path() takes, drawn for a box of 24 by 24. */
+    icon: string | null;
+    position: "left" | "right";
+    /** Pixels, as all lengths here. */
+    offset_x: number;
+    offset_y: number;
+    corner: number;
+  };
+  triggers: Triggers;
+  analytics: {
+    data_layer: boolean;
+    gtag: boolean;
+    /** The number of the Yandex.Metrika counter. */
+    metrika: number | null;
+  };
   /** The number a visitor can call when things fail, as +74951234567. */
   phone: string | null;
+}
+
+/** When the dialog opens by itself: as the pointer leaves through the top, after so many seconds, from so many percent of
+ * the page's height on. */
+interface Triggers {
+  exit_intent: boolean;
+  seconds: number | null;
+  scroll: number | null;
 }
 
 /** What GET /v1/callbacks/{id} says. */
@@ -41,10 +72,15 @@ interface Callback extends CallbackStatus {
   duplicate: boolean;
 }
 
+/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code. The
+ * list may grow. */
+type RefusalCode =
+  | "network" | "error" | "invalid" | "malformed" | "origin_not_allowed" | "origin_missing" | "too_many_requests"
+  | "quota_phone" | "quota_client" | "quota_client_phones" | "quota_site" | "overloaded" | (string & {});
+
 /** Why a request was not accepted. */
 interface Refusal {
-  /** The service's code; "network" when no answer came, "error" when it came without a code. */
-  code: string;
+  code: RefusalCode;
   /** The HTTP status; 0 when no answer came. */
   status: number;
   errors: { field: string; code: string; detail: string }[];
@@ -58,6 +94,8 @@ interface Refusal {
 interface Fields {
   /** As typed, in any notation. */
   client_phone: string;
+  /** One of the site's free_times; left out: at once, or as soon as the site is open. */
+  planned_time?: string;
   department?: string;
   consent?: {
     accepted: boolean;
@@ -104,6 +142,10 @@ type QueuedCall = [
 
 interface Window {
   chaserCallback?: Api;
+  fetch: typeof fetch;
+  dataLayer?: unknown[];
+  gtag?(command: "event", name: string): void;
+  ym?(counter: number, command: "reachGoal", goal: string): void;
 }
 
 /* ---------- between the modules ---------- */
@@ -118,15 +160,30 @@ type Make = <Tag extends string>(
   ...children: (Node | string)[]
 ) => Tag extends keyof HTMLElementTagNameMap ? HTMLElementTagNameMap[Tag] : HTMLElement;
 
-/** dialog.js: build the dialog in the loader's shadow root. adopt: add a style sheet to that root. */
-type Create = (parts: {
+/** What a request needs to be sent. */
+interface Service {
+  /** The service's address with its last slash. */
+  base: string;
+  /** The site. */
+  name: string;
+  /** The query of the page's address when the widget was loaded. */
+  landing: string;
+  /** The browser's own, whatever the page has made of it. */
+  fetch: typeof fetch;
+  emit: Emit;
+}
+
+/** dialog.js: build the dialog in the loader's shadow root. adopt: add a style sheet to that root. load: ask for the
+ * site's settings again. */
+type Create = (parts: Service & {
   make: Make;
   adopt: (css: string) => void;
   root: ShadowRoot;
   site: Site;
   lang: Language;
+  words: Words;
   api: Api;
-  emit: Emit;
+  load: () => Promise<Site>;
 }) => Dialog;
 
 interface Dialog {
@@ -134,37 +191,65 @@ interface Dialog {
   close(): void;
 }
 
-/** dialog.js: where it is said what is wrong with a field, or with the whole; say() without a text clears it. */
-type Complaint = HTMLElement & { say(text?: string): void };
+/** dialog.js: a field with its label, and the place where it is said what is wrong with it. name: as in the
+ * request. */
+type Field = (name: string, label: (Node | string)[], control: HTMLElement) => HTMLElement;
+
+/** callbacks.js: add to the fields what every request has. The marks of a campaign (utm_…) the visitor came with go into
+ * active_page, unless the present address has some. They are remembered as long as the page isn't left, and stored
+ * nowhere. landing: see Service. */
+type Complete = (landing: string, fields: Fields) => Fields;
 
 /** callbacks.js: send a request and follow what becomes of it. When no answer or a 503 came it is sent once more, with
  * the same request_id, so it stays one callback. Emits accepted or refused, then status at every change for about a
- * minute; not for a call that is planned for later.
- * base: the service's address with its last slash. Rejects with an Error that is a Refusal too. */
-type Submit = (base: string, site: string, fields: Fields, emit: Emit) => Promise<Callback>;
+ * minute; not for a call that is planned for later. Rejects with an Error that is a Refusal too. */
+type Submit = (service: Service, fields: Fields) => Promise<Callback>;
 
 /** callbacks.js: is the call made at once, not later and not only perhaps? */
 type IsNow = (callback: Callback) => boolean;
 
-/** phone.js: write a number of +7 as "+7 916 123-45-67", as far as it is typed; every other text comes back as it is.
- * A first 8 or 7 without a plus means +7 only before a digit that Russian and Kazakh numbers go on with: 81… may become
- * +81, Japan. */
-type Format = (text: string) => string;
+/** phone.js: group the digits of a Russian or Kazakh number, as far as it is typed: "+7 916 123-45-67",
+ * "8 916 123-45-67", "916 123-45-67". No digit is added, changed or lost. Every other text comes back as it is: without
+ * a plus a number is only taken for one of these where the first of the regions is RU or KZ, as the service reads it;
+ * and 81… may become +81, Japan. regions: those of the Site. */
+type Format = (text: string, regions: string[]) => string;
 
 /** phone.js: format, and say where the caret belongs: behind the digit it was behind. caret: characters before it. */
-type FormatAt = (text: string, caret: number) => [text: string, caret: number];
+type FormatAt = (text: string, caret: number, regions: string[]) => [text: string, caret: number];
 
 /** phone.js: what is plainly wrong with a number, as a code of the service; undefined when it is worth sending. */
-type Fault = (text: string) => "phone_missing" | "phone_too_short" | undefined;
+type Fault = (text: string, regions: string[]) => "phone_missing" | "phone_too_short" | undefined;
 
-/** Every word of the dialog; see messages.js. */
-type Words = Record<string | number, string>;
+/** Every word of the dialog in one language, the owner's in place of ours; see messages.ru.js. */
+type Words = Record<string, string>;
 
-/** messages.js: the words in one language, the owner's own in place of ours. */
-type Messages = (lang: Language, site: Site) => Words;
+/** dialog.js: the sentence for a refusal, by its code, else by its HTTP status. */
+type Explain = (
+  lang: Language,
+  words: Words,
+  refusal: { code: any; status?: number; retry_after?: number },
+) => string;
 
-/** messages.js: the sentence for a refusal, by its code, else by its HTTP status. */
-type Explain = (words: Words, refusal: { code: string; status?: number; retry_after?: number }) => string;
+/** dialog.js: the day of a moment (ISO 8601): "Tuesday, November 24". */
+type Day = (lang: Language, moment: string) => string;
 
-/** messages.js: a moment (ISO 8601) on the visitor's own clock: "tomorrow at 10:00", "24 November at 10:00". */
-type When = (words: Words, moment: string) => string;
+/** dialog.js: a moment (ISO 8601): "tomorrow at 10:00 AM", "November 24 at 10:00 AM". */
+type When = (lang: Language, moment: string) => string;
+
+/** triggers.js: open the dialog at the first of these, once a day for each browser; that day is what it stores. Where
+ * nothing can be stored it throws. prepare: load the dialog. */
+type Watch = (triggers: Triggers, api: Api, prepare: () => Promise<Dialog | void>) => void;
+
+/** challenge.js: bytes in hexadecimal digits. */
+type Hex = (bytes: Uint8Array) => string;
+
+/** An ALTCHA challenge of the second version, as GET /v1/challenge gives it: find the counter whose derived key begins
+ * with keyPrefix. nonce, salt and keyPrefix are hexadecimal, cost is in rounds, keyLength in bytes. */
+interface Challenge {
+  parameters: { nonce: string; salt: string; cost: number; keyLength: number; keyPrefix: string };
+  signature: string;
+}
+
+/** challenge.js: find the counter; gives what the request carries as its challenge. Needs a page on HTTPS or localhost,
+ * since browsers have crypto.subtle only there. */
+type Solve = (challenge: Challenge) => Promise<string>;

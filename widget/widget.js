@@ -1,20 +1,22 @@
-// Chaser Callback: shows the button, offers window.chaserCallback, loads the dialog on first intent. See demo.html.
+// Chaser Callback: shows the button, offers window.chaserCallback, loads the dialog on first intent. See README.md.
 (() => {
-  const script = /** @type {HTMLScriptElement} */ (document.currentScript);
+  // A module has no currentScript.
+  const script = /** @type {HTMLScriptElement} */ (document.currentScript || document.querySelector("[src*='/widget.js']"));
   const { site: name = "", lang: wish = "" } = script.dataset;
   const base = new URL(".", script.src).href;
+  const landing = location.search;
   const warn = (text = "") => console.warn("Chaser Callback: " + text);
 
+  // Names unlike ours belong to other tools.
   for (const given of script.getAttributeNames()) {
-    // Names unlike ours belong to other tools.
-    const [, like] = /^data-(sit|lan)/.exec(given) || [];
-    const meant = like === "sit" ? "data-site" : "data-lang";
-    if (like && given !== meant) warn(`${given} is unknown. Did you mean ${meant}?`);
+    const meant = given.replace(/^data-s[ite]{2}.*/, "data-site").replace(/^data-l[ang]{2}.*/, "data-lang");
+    if (given !== meant) warn(`${given} is unknown. Did you mean ${meant}?`);
   }
   if (!name) return warn('the script tag needs data-site="…".');
+  // An element with this id would be no stub.
   const stub = window.chaserCallback;
-  const queue = stub ? stub.q : [];
-  if (!Array.isArray(queue)) return warn("this page has a second script tag.");
+  const queue = stub?.q;
+  if (queue && !Array.isArray(queue)) return warn("this page has a second script tag.");
 
   /** @type {Make} */
   const make = (tag, properties, ...children) => {
@@ -28,7 +30,17 @@
   const host = make("chaser-callback");
   const root = host.attachShadow({ mode: "open" });
   // Not into <body>, whose content applications replace.
-  document.documentElement.append(host);
+  const attach = () => {
+    if (host.isConnected) return;
+    document.documentElement.append(host);
+    // Above every z-index of the page.
+    root.querySelector("button")?.showPopover?.();
+  };
+  new MutationObserver(attach).observe(document.documentElement, { childList: true });
+  attach();
+  // Where the page has a fetch of its own, the browser's is in an empty frame.
+  const { fetch } = /\[native code]/.test(`${window.fetch}`) ? window
+    : /** @type {Window} */ (root.appendChild(make("iframe", { hidden: true })).contentWindow);
 
   const adopt = (css = "") => {
     const sheet = new CSSStyleSheet();
@@ -37,40 +49,44 @@
   };
   /** @type {Emit} */
   const emit = (event, detail) =>
-    host.dispatchEvent(new CustomEvent("chaser-callback:" + event, { bubbles: true, composed: true, detail }));
+    host.dispatchEvent(new CustomEvent("chaser-callback:" + event, { bubbles: true, detail }));
   // A page whose origin is not allowed gets no answer that it may read.
   const explain = (status = 0) => {
     const setting = `${base} needs the setting SITES__${name.toUpperCase()}__`;
     if (status === 404) warn(`data-site is wrong, or ${setting}SITE_ID`);
-    if (!status || status === 403) warn(`no answer. If it is up, ${setting}ORIGINS=["${location.origin}"]`);
+    if (!status || status === 403) warn(`no answer for this page. If it is up, ${setting}ORIGINS=["${origin}"]`);
   };
 
   // For a contrast of 4.5:1 (WCAG 1.4.3) a colour is darkened to a lightness of .53 under white text; a light one, from
   // .72 on, stays under black text.
   /** @param {Site} site */
-  const show = ({ theme: { color, position }, texts }) => {
-    adopt(`:host { all: initial !important; direction: ltr !important }
-:host > * { --fill: ${color}; --on: #fff;
-font: 16px/1.45 -apple-system, "Segoe UI", Roboto, "Noto Sans", Arial, sans-serif }
+  const show = ({ theme: { color, scheme, button, icon, position, offset_x, offset_y, corner }, texts }) => {
+    adopt(`:host { all: initial !important; direction: ltr !important; --chaser-color: ${color};
+--chaser-corner: ${corner}px; --chaser-x: ${offset_x}px; --chaser-y: ${offset_y}px; --chaser-font: system-ui, sans-serif }
+:host > * { --fill: var(--chaser-color); --on: #fff; color-scheme: ${scheme === "auto" ? "light dark" : scheme};
+font: medium/1.45 var(--chaser-font) }
 @supports (color: oklch(from red l c h)) {
-:host > * { --fill: oklch(from ${color} min(l, .53 + max(0, (l - .72) * 999)) c h);
---on: oklch(from ${color} calc((.72 - l) * 999) 0 0) }
+:host > * { --fill: oklch(from var(--chaser-color) min(l, .53 + max(0, (l - .72) * 999)) c h);
+--on: oklch(from var(--chaser-color) calc((.72 - l) * 999) 0 0) }
 }
-.fab { position: fixed; z-index: 2147483000; ${position}: 20px; bottom: calc(20px + env(safe-area-inset-bottom));
-display: flex; align-items: center; gap: 10px; height: 56px; padding: 0 22px 0 16px; border: 2px solid #0000;
-border-radius: 28px; background: var(--fill) border-box; color: var(--on); font-weight: 600; cursor: pointer;
-box-shadow: 0 8px 24px #0004 }
+.fab { position: fixed; z-index: 2147483000; inset: auto; ${position}: calc(var(--chaser-x) + env(safe-area-inset-${position}));
+bottom: calc(var(--chaser-y) + env(safe-area-inset-bottom)); display: flex; align-items: center; gap: 10px;
+height: 56px; margin: 0; padding: 0 22px 0 16px; border: 2px solid #0000; border-radius: var(--chaser-corner);
+background: var(--fill) border-box; color: var(--on); font-weight: 600; cursor: pointer; box-shadow: 0 8px 24px #0004 }
 .fab:focus-visible { outline: 2px solid #fff; box-shadow: 0 0 0 5px #111 }
-.icon:before { content: ""; width: 24px; height: 24px; background: currentColor; 
-clip-path: path("M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z") }
+.icon:before { content: ""; width: 24px; height: 24px; background: currentColor; forced-color-adjust: none;
+clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z"}") }
 @media (max-width: 599px) { .fab { padding: 0 14px } .fab span { display: none } }
-@media print { .fab { display: none } }
-@media (forced-colors: active) { .icon:before { background: CanvasText } }`);
+@media print { .fab { display: none } }`);
+    if (!button) return;
     const label = texts[lang]?.button || { ru: "Заказать звонок", en: "Request a call" }[lang];
-    root.append(make("button", {
-      className: "fab icon", lang, ariaLabel: label,
-      onclick: api.open, onpointerenter: prepare, onfocus: prepare, ontouchstart: prepare,
-    }, make("span", {}, label)));
+    const fab = make("button", {
+      className: "fab icon", lang, ariaLabel: label, popover: "manual",
+      onpointerenter: prepare, onfocus: prepare, ontouchstart: prepare,
+    }, make("span", {}, label));
+    fab.toggleAttribute("data-chaser-callback");
+    root.append(fab);
+    fab.showPopover?.();
   };
 
   const use = (file = "") => import(`${base}widget/__VERSION__/${file}.js`);
@@ -80,25 +96,37 @@ clip-path: path("M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 
   let dialog;
   let isWanted = false;
 
+  const load = () => fetch(base + "v1/sites/" + encodeURIComponent(name), { credentials: "omit" })
+    .then(answer => answer.ok ? answer.json() : Promise.reject(answer));
   // These two forget a failure, so the next call tries again.
-  const start = () => site ||= fetch(base + "v1/sites/" + encodeURIComponent(name), { credentials: "omit" })
-    .then(answer => answer.ok ? answer.json() : Promise.reject(answer))
-    .then(facts => {
-      show(facts);
-      api.ready = true;
-      emit("ready", facts);
-      return facts;
-    })
-    .catch(cause => {
-      site = undefined;
-      explain(cause.status);
-      throw cause;
+  const start = () => site ||= load().then((/** @type {Site} */ facts) => {
+    if (!facts.allowed) throw { status: 403 };
+    show(facts);
+    api.ready = true;
+    const { data_layer, gtag, metrika } = facts.analytics;
+    for (const event of /** @type {const} */ (["open", "accepted", "refused"])) api.on(event, () => {
+      const goal = "chaser_callback_" + event;
+      if (data_layer) (window.dataLayer ||= []).push({ event: goal });
+      if (gtag) window.gtag?.("event", goal);
+      if (metrika) window.ym?.(metrika, "reachGoal", goal);
     });
-  const prepare = () => dialog ||= Promise.all([start(), use("dialog")])
-    .then(([facts, { create }]) => create({ make, adopt, root, lang, site: facts, api, emit }))
+    if (Object.values(facts.triggers).some(Boolean))
+      use("triggers").then(({ watch }) => watch(facts.triggers, api, prepare)).catch(() => {});
+    emit("ready", facts);
+    return facts;
+  }).catch(cause => {
+    site = undefined;
+    explain(cause.status);
+    throw cause;
+  });
+  const prepare = () => dialog ||= Promise.all([start(), use("dialog"), use("messages." + lang)])
+    .then(([facts, { create }, { words }]) => create({
+      ...service, make, adopt, root, lang, words: { ...words, ...facts.texts[lang] }, site: facts, api, load,
+    }))
     .catch(() => { dialog = undefined; });
 
-  const api = Object.assign(stub || {}, /** @type {Api} */ ({
+  const service = { base, name, landing, fetch, emit };
+  const api = Object.assign(queue ? stub : {}, /** @type {Api} */ ({
     ready: false,
     open() {
       isWanted = true;
@@ -109,7 +137,7 @@ clip-path: path("M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 
       isWanted = false;
       dialog?.then(made => made?.close());
     },
-    submit: fields => use("callbacks").then(({ submit }) => submit(base, name, fields, emit)).catch(cause => {
+    submit: fields => use("callbacks").then(({ submit }) => submit(service, fields)).catch(cause => {
       explain(cause.status);
       throw Object.assign(cause, { code: cause.code || "network" });
     }),
@@ -135,5 +163,5 @@ clip-path: path("M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 
   }, true);
 
   start().catch(() => {});
-  queue.forEach(call => api.q.push(call));
+  queue?.forEach(call => api.q.push(call));
 })();

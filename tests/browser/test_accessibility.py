@@ -140,7 +140,7 @@ async def test_all_words_have_a_contrast_of_at_least_4_5(visitor: Visitor, schem
 )
 async def test_any_colour_of_an_owner_carries_readable_text(visitor: Visitor, color: str) -> None:
     site = visitor.shops.service.http.get("/v1/sites/shop").json()
-    recolored = site | {"theme": {"color": color, "position": "right"}}
+    recolored = site | {"theme": site["theme"] | {"color": color}}
     await visitor.page.route(
         "**/v1/sites/shop",
         lambda route: route.fulfill(json=recolored, headers={"access-control-allow-origin": "*"}),

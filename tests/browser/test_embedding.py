@@ -130,27 +130,26 @@ async def test_a_site_the_service_does_not_know_is_named(visitor: Visitor) -> No
     await expect(visitor.button).to_have_count(0)
 
 
-async def test_an_origin_that_is_not_allowed_is_named_with_its_cure(visitor: Visitor) -> None:
-    """The origin is allowed for another site, so the refusal is readable."""
+@pytest.mark.parametrize(("site", "host"), [("elsewhere", "shop.test"), ("shop", "127.0.0.1")])
+async def test_an_origin_that_is_not_allowed_gets_no_button_and_is_named_with_its_cure(
+    visitor: Visitor, site: str, host: str
+) -> None:
+    visitor.expects = (NO_ANSWER,)
+    address = visitor.shops.page(visitor.shops.tag(f'data-site="{site}"')).replace("shop.test", host)
+    cure = f'SITES__{site.upper()}__ORIGINS=["{visitor.shops.pages.origin(host)}"]'
+    async with visitor.page.expect_console_message(lambda message: cure in message.text):
+        await visitor.page.goto(address)
+    await expect(visitor.button).to_have_count(0)
+    assert await visitor.page.evaluate("chaserCallback.ready") is False
+
+
+async def test_a_request_from_an_origin_that_is_not_allowed_is_explained_to_the_owner(visitor: Visitor) -> None:
     visitor.expects = ("Failed to load resource", NO_ANSWER)
-    await visitor.visit_site("elsewhere")
-    await visitor.open()
-    await visitor.ask()
-    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
-    cure = f'SITES__ELSEWHERE__ORIGINS=["{visitor.shops.pages.origin()}"]'
-    assert [hint for hint in visitor.hints() if cure in hint]
-
-
-async def test_an_answer_that_no_page_may_read_names_the_origins_setting(visitor: Visitor) -> None:
-    """127.0.0.1 is in no site's origins, so the browser hides the refusal from the page."""
-    visitor.expects = ("Failed to load resource", "Access to fetch", NO_ANSWER)
-    address = visitor.shops.page().replace("shop.test", "127.0.0.1")
-    await visitor.page.goto(address)
-    await visitor.ready()
-    await visitor.open()
-    await visitor.ask()
-    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
-    assert [hint for hint in visitor.hints() if 'SITES__SHOP__ORIGINS=["http://127.0.0.1:' in hint]
+    async with visitor.page.expect_console_message(lambda message: message.text.startswith(NO_ANSWER)):
+        await visitor.page.goto(visitor.shops.page(visitor.shops.tag('data-site="elsewhere"')))
+    refused = "chaserCallback.submit({client_phone: '+79161234567'}).catch(error => [error.code, error.status])"
+    assert await visitor.page.evaluate(refused) == ["origin_not_allowed", 403]
+    assert len(visitor.hints()) == 2
 
 
 async def test_the_widget_survives_a_page_that_replaces_its_body(visitor: Visitor) -> None:

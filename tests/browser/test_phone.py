@@ -5,31 +5,37 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 
+# What is typed or pasted on a site for Russia, and what the field shows: the same digits, in groups.
 FORMATTED = {
-    # Typed digit by digit: nothing is rewritten before it is clear that this is a number of +7.
+    # Typed digit by digit.
     "": "",
     "8": "8",
     "7": "7",
     "+": "+",
     "+7": "+7",
-    "89": "+7 9",
+    "89": "8 9",
     "+79": "+7 9",
-    "8916": "+7 916",
-    "89161": "+7 916 1",
-    "8916123": "+7 916 123",
-    "89161234": "+7 916 123-4",
-    "891612345": "+7 916 123-45",
-    "8916123456": "+7 916 123-45-6",
-    "89161234567": "+7 916 123-45-67",
+    "8916": "8 916",
+    "89161": "8 916 1",
+    "8916123": "8 916 123",
+    "89161234": "8 916 123-4",
+    "891612345": "8 916 123-45",
+    "8916123456": "8 916 123-45-6",
+    "89161234567": "8 916 123-45-67",
+    "9": "9",
+    "9161": "916 1",
+    "9161234567": "916 123-45-67",
     # Pasted in all ways.
-    "8 (916) 123-45-67": "+7 916 123-45-67",
+    "8 (916) 123-45-67": "8 916 123-45-67",
     "+7 (916) 123-45-67": "+7 916 123-45-67",
-    "79161234567": "+7 916 123-45-67",
-    "9161234567": "+7 916 123-45-67",
-    " 8.916.123.45.67 ": "+7 916 123-45-67",
-    "8 916 123–45–67": "+7 916 123-45-67",
-    "8 495 123-45-67": "+7 495 123-45-67",
-    "8 701 123 45 67": "+7 701 123-45-67",
+    "(+7) 916 1234567": "+7 916 123-45-67",
+    "79161234567": "7 916 123-45-67",
+    " 8.916.123.45.67 ": "8 916 123-45-67",
+    "8 916 123–45–67": "8 916 123-45-67",
+    "8\u2011916\u2014123\u221245\u221267": "8 916 123-45-67",
+    "\u202a+79161234567\u202c": "+7 916 123-45-67",
+    "8 495 123-45-67": "8 495 123-45-67",
+    "8 701 123 45 67": "8 701 123-45-67",
     # Other numbers, and what isn't clear, stay as they are.
     "+44 7400 123456": "+44 7400 123456",
     "+1 (212) 555-0123": "+1 (212) 555-0123",
@@ -38,11 +44,19 @@ FORMATTED = {
     "7185551234": "7185551234",
     "+89161234567": "+89161234567",
     "0079161234567": "0079161234567",
-    "916123456": "916123456",
-    "+7 916 123-45-678": "+7 916 123-45-678",
+    "998901234567": "998901234567",
+    "+7 916 123-45-678": "+791612345678",
+    "998 90 123 45 67": "998901234567",
+    "+7 8 916 123-45-12": "+789161234512",
     "8-916-CALL-NOW": "8-916-CALL-NOW",
     "+7 916 123-45-67, доб. 5": "+7 916 123-45-67, доб. 5",
     "٠٧٩": "٠٧٩",
+}
+# The same where the first country is another one.
+FORMATTED_ABROAD = {
+    "9162345678": "9162345678",
+    "84912345678": "84912345678",
+    "+79161234567": "+7 916 123-45-67",
 }
 FAULTS = {
     "": "phone_missing",
@@ -59,6 +73,8 @@ FAULTS = {
     "+7 916 123-45-678": None,
     "٨٩١٦١٢٣٤٥٦٧": None,
 }
+# Some countries have short numbers: only what has no digit at all is plainly wrong.
+FAULTS_ABROAD = {"": "phone_missing", "+": "phone_too_short", "22 12 34": None, "+7 916": "phone_too_short"}
 
 
 @pytest.fixture
@@ -68,39 +84,41 @@ async def phone_js(visitor: Visitor) -> str:
     return f"{visitor.shops.base}/widget/any/phone.js"
 
 
-async def test_numbers_are_formatted(visitor: Visitor, phone_js: str) -> None:
-    code = "async ([address, typed]) => typed.map((await import(address)).format)"
-    typed = list(FORMATTED)
-    got = await visitor.page.evaluate(code, [phone_js, typed])
-    assert dict(zip(typed, got, strict=True)) == FORMATTED
+@pytest.mark.parametrize(("regions", "expected"), [(["RU"], FORMATTED), (["US", "RU"], FORMATTED_ABROAD)])
+async def test_numbers_are_formatted(
+    visitor: Visitor, phone_js: str, regions: list[str], expected: dict[str, str]
+) -> None:
+    assert await results(visitor, phone_js, "format", list(expected), regions) == expected
 
 
 async def test_formatting_twice_changes_nothing(visitor: Visitor, phone_js: str) -> None:
-    code = "async ([address, texts]) => texts.map((await import(address)).format)"
     once = list(FORMATTED.values())
-    assert await visitor.page.evaluate(code, [phone_js, once]) == once
+    assert await results(visitor, phone_js, "format", once, ["RU"]) == {text: text for text in once}
 
 
-async def test_only_what_is_plainly_wrong_is_a_fault(visitor: Visitor, phone_js: str) -> None:
-    code = "async ([address, typed]) => typed.map(text => import(address).then(({ fault }) => fault(text) ?? null))"
-    typed = list(FAULTS)
-    got = await visitor.page.evaluate(f"async given => Promise.all(await ({code})(given))", [phone_js, typed])
-    assert dict(zip(typed, got, strict=True)) == FAULTS
+@pytest.mark.parametrize(("regions", "expected"), [(["RU", "KZ"], FAULTS), (["GL", "RU"], FAULTS_ABROAD)])
+async def test_only_what_is_plainly_wrong_is_a_fault(
+    visitor: Visitor, phone_js: str, regions: list[str], expected: dict[str, str | None]
+) -> None:
+    assert await results(visitor, phone_js, "fault", list(expected), regions) == expected
 
 
 # The caret is the bar. Keys pressed, from what is in the field, to what is in it then.
 EDITS = [
-    ("8916|", "1", "+7 916 1|"),
+    ("8916|", "1", "8 916 1|"),
     ("+7 916 123|", "4", "+7 916 123-4|"),
     ("+7 91|6 123-45", "5", "+7 915| 612-34-5"),
     ("+7 916 123-4|", "Backspace", "+7 916 123|"),
     ("+7 916 |123-45", "Backspace", "+7 916| 123-45"),
     ("+7 916| 123-45", "Backspace", "+7 91|1 234-5"),
     ("+7 916 |123-45-67", "Delete", "+7 916| 234-56-7"),
+    ("8 916| 123-45-67", "Delete", "8 916| 234-56-7"),
+    ("8 916 123|-45-67", "Delete", "8 916 123|-56-7"),
     ("+7|", "Backspace", "+|"),
     ("+|", "Backspace", "|"),
     ("+44 74|00 1", "5", "+44 745|00 1"),
-    ("91612345|6", "7", "+7 916 123-45-7|6"),
+    ("916 123-45-6|", "7", "916 123-45-67|"),
+    ("916 123-45-67|", "8", "91612345678|"),
 ]
 
 
@@ -133,3 +151,46 @@ async def test_a_site_outside_of_plus_seven_formats_nothing(visitor: Visitor) ->
     await visitor.open()
     await visitor.number.press_sequentially("89161234567")
     await expect(visitor.number).to_have_value("89161234567")
+
+
+async def test_undo_goes_back_through_what_was_in_the_field(visitor: Visitor) -> None:
+    await visitor.visit()
+    await visitor.open()
+    seen = {""}
+    for key in "89161234567":
+        await visitor.number.press(key)
+        seen |= {await visitor.number.input_value(), await visitor.number.input_value() + key}
+    shown = []
+    for _ in range(24):
+        await visitor.page.keyboard.press("Control+z")
+        shown.append(await visitor.number.input_value())
+    digits = ["".join(filter(str.isdigit, text)) for text in shown]
+    assert all("89161234567".startswith(text) for text in digits)
+    assert digits == sorted(digits, key=len, reverse=True)
+    assert shown[-1] == ""
+
+
+async def test_a_number_filled_in_by_the_browser_while_another_field_has_the_focus_is_left_alone(
+    visitor: Visitor,
+) -> None:
+    await visitor.visit_site("consent")
+    await visitor.open()
+    box = visitor.dialog.get_by_role("checkbox")
+    await box.focus()
+    await visitor.number.evaluate(
+        "field => { field.value = '+79161234567'; field.dispatchEvent(new InputEvent('input', {bubbles: true})) }"
+    )
+    await expect(visitor.number).to_have_value("+79161234567")
+    await expect(box).to_be_focused()
+
+
+async def results(
+    visitor: Visitor, phone_js: str, function: str, texts: list[str], regions: list[str]
+) -> dict[str, str | None]:
+    """Call a function of the module for each text."""
+    code = """async ([address, name, texts, regions]) => {
+        const { [name]: run } = await import(address);
+        return texts.map(text => run(text, regions) ?? null);
+    }"""
+    got = await visitor.page.evaluate(code, [phone_js, function, texts, regions])
+    return dict(zip(texts, got, strict=True))

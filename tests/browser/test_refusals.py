@@ -35,12 +35,12 @@ async def test_a_number_that_is_plainly_wrong_is_not_sent(visitor: Visitor, type
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("+7 803 123-45-67", "We can’t call this number. Enter your own mobile or landline"),
-        ("8 800 555-35-35", "We can’t call this number. Enter your own mobile or landline"),
+        ("+7 803 123-45-67", "Check the number: we call mobiles and landlines"),
+        ("8 800 555-35-35", "Check the number: we call mobiles and landlines"),
         ("+44 7400 123456", "We don’t call this country"),
-        ("8-916-CALL-NOW", "Please check the number"),
-        ("+7 916 123-45-67 ext. 5", "Please check the number"),
-        ("+7 916 123-45-67-89", "Please check the number"),
+        ("8-916-CALL-NOW", "Check the number: we call mobiles and landlines"),
+        ("+7 916 123-45-67 ext. 5", "Check the number: we call mobiles and landlines"),
+        ("+7 916 123-45-67-89", "Check the number: we call mobiles and landlines"),
     ],
 )
 async def test_a_number_the_service_refuses_is_explained_beside_the_field(
@@ -95,14 +95,14 @@ async def test_too_many_requests_says_when_to_try_again_and_offers_a_number(visi
     await visitor.open()
     await visitor.ask()
     alert = visitor.alerts.filter(visible=True)
-    await expect(alert).to_have_text("Too many requests. Try again in 1,440 minutes.")
+    await expect(alert).to_have_text("Too many requests. Try again in 24 hours.")
     await expect(visitor.dialog.get_by_role("link", name=CALL_US)).to_be_visible()
 
 
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
-        (503, "overloaded", "The service is busy. Try again in a minute."),
+        (503, "overloaded", "Too many requests. Try again in 1 minute."),
         (500, "unexpected", "That didn’t work. Reload the page and try again."),
         (413, "too_large", "That didn’t work. Reload the page and try again."),
     ],

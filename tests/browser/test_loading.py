@@ -1,0 +1,405 @@
+"""What the widget costs a page before anybody presses anything, and how its parts come after that."""
+
+import base64
+import hashlib
+import json
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import httpx2
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.browser.hostile.owners import put
+from tests.browser.hostile.watching import NOTHING_KEPT, Watch
+from tests.browser.visitor import Visitor
+from tests.browser.world import World
+from tests.running import phone
+
+TEL = "tel:+74951234567"
+HINT = "Chaser Callback: "
+FAILED_REQUEST = "Failed to load resource"
+SECONDS = re.compile(r"max-age=(\d+)")
+
+
+@pytest.fixture
+async def watch(visitor: Visitor) -> Watch:
+    """The visitor's page, watched."""
+    watching = Watch(visitor.page)
+    await watching.begin()
+    return watching
+
+
+# ---------- before the first press ----------
+
+
+async def test_before_the_first_press_the_service_gets_two_requests_and_nobody_else_any(
+    visitor: Visitor, watch: Watch
+) -> None:
+    await visitor.page.clock.install()
+    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.ready()
+    await wander_about(visitor)
+    assert watch.asked_of(visitor.shops.base) == [("GET", "/widget.js"), ("GET", "/v1/sites/shop")]
+    assert watch.elsewhere(visitor.shops.base) == [visitor.page.url]
+
+
+async def test_before_the_first_press_nothing_is_kept(visitor: Visitor, watch: Watch) -> None:
+    await visitor.page.clock.install()
+    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.ready()
+    await wander_about(visitor)
+    assert await watch.kept() == NOTHING_KEPT
+
+
+async def test_nothing_is_kept_after_the_whole_job_either(visitor: Visitor, watch: Watch) -> None:
+    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.open()
+    async with visitor.page.expect_response("**/v1/callbacks") as answer:
+        await visitor.ask()
+    assert (await answer.value).status == 202
+    assert await watch.kept() == NOTHING_KEPT
+
+
+async def test_the_button_and_the_opening_dialog_shift_nothing(visitor: Visitor, watch: Watch) -> None:
+    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.button.wait_for()
+    assert await watch.shifts() == []
+    await visitor.open()
+    await expect(visitor.number).to_be_focused()
+    assert await watch.shifts() == []
+
+
+async def test_no_task_takes_long(visitor: Visitor, watch: Watch) -> None:
+    """A core that others use makes a task long now and then; one that is long by itself is so at every visit."""
+    address = put(visitor.shops, "load-quiet")
+    tasks = []
+    for _ in range(5):
+        await visitor.page.goto(address)
+        await visitor.button.wait_for()
+        tasks.append(await watch.long_tasks())
+        if not tasks[-1]:
+            break
+    assert tasks[-1] == [], tasks
+
+
+async def test_a_page_that_does_all_this_is_seen_doing_it(visitor: Visitor, watch: Watch) -> None:
+    """The control of the tests above."""
+    visitor.expects = (FAILED_REQUEST,)
+    async with visitor.page.expect_request("**/livez"):
+        await visitor.page.goto(put(visitor.shops, "load-restless"))
+    [shift] = await watch.shifts()
+    assert shift > 0
+    assert max(await watch.long_tasks()) > 150
+    assert ("GET", "/livez") in watch.asked_of(visitor.shops.base)
+    elsewhere = watch.elsewhere(visitor.shops.base)
+    assert elsewhere[0] == visitor.page.url
+    assert [url for url in elsewhere if url.startswith(visitor.shops.pages.origin("other.test"))]
+    kept = await watch.kept()
+    assert [cookie["name"] for cookie in kept.pop("cookies")] == ["visitor"]
+    assert kept == {"local": {"visitor": "1"}, "session": {"visitor": "1"}, "databases": ["visitors"]}
+
+
+@pytest.mark.parametrize("layout", ["block", "grid", "flex"])
+async def test_the_button_does_not_move_what_is_on_the_page(visitor: Visitor, layout: str) -> None:
+    await visitor.page.goto(put(visitor.shops, f"layout-{layout}"))
+    body = visitor.page.locator("body")
+    before = await body.bounding_box()
+    await visitor.page.evaluate("inject()")
+    await visitor.ready()
+    assert await body.bounding_box() == before
+
+
+# ---------- how the parts come ----------
+
+
+async def hover(visitor: Visitor) -> None:
+    await visitor.button.hover()
+
+
+async def focus(visitor: Visitor) -> None:
+    await visitor.page.keyboard.press("Tab")
+    await expect(visitor.button).to_be_focused()
+
+
+async def touch(visitor: Visitor) -> None:
+    """A finger that rests on the button; nothing is pressed before it is lifted."""
+    box = await visitor.button.bounding_box()
+    assert box is not None
+    session = await visitor.page.context.new_cdp_session(visitor.page)
+    await session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    finger = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    await session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [finger]})
+
+
+async def call_open(visitor: Visitor) -> None:
+    await visitor.page.evaluate("void chaserCallback.open()")
+
+
+@pytest.mark.parametrize("intent", [hover, focus, touch, call_open])
+async def test_the_dialog_comes_on_the_first_intent_and_once(
+    visitor: Visitor, watch: Watch, intent: Callable[[Visitor], Awaitable[None]]
+) -> None:
+    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.ready()
+    await visitor.page.mouse.move(5, 5)
+    assert modules(visitor, watch) == []
+    async with visitor.page.expect_request("**/widget/*/dialog.js"):
+        await intent(visitor)
+    await call_open(visitor)
+    await visitor.dialog.wait_for()
+    for _ in range(2):
+        await visitor.page.evaluate("chaserCallback.close()")
+        await expect(visitor.dialog).to_have_count(0)
+        await visitor.button.focus()
+        await visitor.open()
+    async with visitor.page.expect_response("**/v1/callbacks"):
+        await visitor.ask()
+    loaded = modules(visitor, watch)
+    assert len(loaded) == len(set(loaded)) >= 1
+
+
+async def test_the_next_page_takes_the_parts_from_the_browsers_own_cache(visitor: Visitor, watch: Watch) -> None:
+    for _ in range(2):
+        watch.requests.clear()
+        watch.from_cache.clear()
+        await visitor.page.goto(put(visitor.shops, "load-quiet"))
+        await visitor.open()
+    loaded = [visitor.shops.base + path for path in modules(visitor, watch)]
+    assert loaded
+    assert {visitor.shops.base + "/widget.js", *loaded} <= set(watch.from_cache)
+
+
+async def test_the_loader_is_kept_for_minutes_and_the_parts_for_a_year(visitor: Visitor) -> None:
+    http = visitor.shops.service.http
+    async with visitor.page.expect_response("**/widget/*/dialog.js") as dialog:
+        await visitor.page.goto(put(visitor.shops, "load-quiet"))
+        await visitor.open()
+    part = http.get((await dialog.value).url.removeprefix(visitor.shops.base))
+    assert seconds(part) == 365 * 24 * 3600
+    assert "immutable" in part.headers["cache-control"]
+    loader = http.get("/widget.js")
+    assert 60 <= seconds(loader) <= 3600
+    assert "immutable" not in loader.headers["cache-control"]
+    for answer in (loader, part):
+        assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("packing", ["br", "gzip", "identity"])
+def test_a_loader_that_has_not_changed_is_not_sent_again(shops: World, packing: str) -> None:
+    """However it is packed: a cache on the way must not give one visitor the packing of another."""
+    http = shops.service.http
+    packed = http.get("/widget.js", headers={"accept-encoding": packing})
+    assert packed.headers.get("content-encoding", "identity") == packing
+    assert "accept-encoding" in packed.headers["vary"].lower()
+    assert packed.text == http.get("/widget.js", headers={"accept-encoding": "identity"}).text
+    known = {"accept-encoding": packing, "if-none-match": packed.headers["etag"]}
+    unchanged = http.get("/widget.js", headers=known)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["etag"] == packed.headers["etag"]
+    assert unchanged.headers["cache-control"] == packed.headers["cache-control"]
+    other = http.get("/widget.js", headers=known | {"if-none-match": '"another"'})
+    assert other.status_code == 200
+
+
+async def test_a_tag_with_the_loaders_checksum_works_and_with_another_does_not(visitor: Visitor) -> None:
+    loader = visitor.shops.service.http.get("/widget.js").content
+    right, wrong = (base64.b64encode(hashlib.sha384(text).digest()).decode() for text in (loader, b"another loader"))
+    tag = 'data-site="shop" crossorigin="anonymous" integrity="sha384-{}"'
+    await visitor.visit(visitor.shops.tag(tag.format(right)))
+    await visitor.open()
+    visitor.expects = ("Failed to find a valid digest",)
+    async with visitor.page.expect_console_message(lambda message: message.text.startswith(visitor.expects)):
+        await visitor.page.goto(visitor.shops.page(visitor.shops.tag(tag.format(wrong))))
+    await expect(visitor.button).to_have_count(0)
+
+
+# ---------- what the owner is told ----------
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("data-sites", "data-site"),
+        ("data-site_id", "data-site"),
+        ("data-SiteName", "data-site"),
+        ("data-language", "data-lang"),
+        ("data-langs", "data-lang"),
+    ],
+)
+async def test_a_misspelt_name_is_told_once_with_the_right_spelling_and_disturbs_nothing(
+    visitor: Visitor, given: str, meant: str
+) -> None:
+    visitor.expects = (HINT,)
+    await visitor.visit(visitor.shops.tag(f'data-site="shop" data-lang="en" {given}="shop"'))
+    await expect(visitor.button).to_be_visible()
+    [hint] = visitor.hints()
+    assert given.lower() in hint
+    assert re.search(rf"{meant}\b(?!-)", hint.replace(given.lower(), ""))
+
+
+async def test_the_right_names_are_not_complained_about(visitor: Visitor) -> None:
+    await visitor.visit(visitor.shops.tag('DATA-SITE="shop" data-Lang="en" data-no-optimize="1" data-cfasync="false"'))
+    assert visitor.hints() == []
+
+
+# ---------- the stub ----------
+
+
+async def test_everything_asked_of_the_stub_happens_once_the_loader_has_come(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST,)
+    number = phone()
+    await visitor.page.goto(put(visitor.shops, "load-stub"))
+    await visitor.page.evaluate(f"""{{
+        chaserCallback.open();
+        window.good = chaserCallback.submit({{ client_phone: "{number}" }});
+        window.bad = chaserCallback.submit({{ client_phone: "112" }}).catch(refusal => refusal.code);
+        null;
+    }}""")
+    assert await visitor.page.evaluate("heard") == []
+    await visitor.page.evaluate("inject()")
+    await visitor.dialog.wait_for()
+    assert (await visitor.page.evaluate("good"))["status"] == "queued"
+    assert await visitor.page.evaluate("bad") == "invalid"
+    heard = await visitor.page.evaluate("heard")
+    assert sorted(heard) == ["accepted", "open", "ready", "refused"]
+    assert heard[0] == "ready"
+    assert len(visitor.shops.chaser.calls(client_phone=number)) <= 1
+    assert len(visitor.sent()) == 2
+
+
+async def test_a_stub_that_is_closed_again_opens_nothing(visitor: Visitor) -> None:
+    await visitor.page.goto(put(visitor.shops, "load-stub"))
+    await visitor.page.evaluate("{ chaserCallback.open(); chaserCallback.close(); inject() }")
+    await visitor.ready()
+    async with visitor.page.expect_response("**/widget/*/dialog.js"):
+        await visitor.button.hover()
+    await visitor.page.wait_for_load_state("networkidle")
+    await expect(visitor.dialog).to_have_count(0)
+
+
+# ---------- a service that is down ----------
+
+
+@pytest.fixture(params=["refusing", "silent"])
+def dead_service(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a service that is not there: its port is closed, or takes connections and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if request.param == "silent":
+            listening.listen(16)
+        yield f"http://callback.test:{listening.getsockname()[1]}"
+
+
+async def test_a_loader_that_does_not_come_leaves_the_page_as_it_is(
+    visitor: Visitor, watch: Watch, dead_service: str
+) -> None:
+    visitor.expects = (FAILED_REQUEST,)
+    address = put(visitor.shops, "down", service=dead_service)
+    await visitor.page.goto(address, wait_until="domcontentloaded")
+    await visitor.page.evaluate("void chaserCallback.submit({ client_phone: '1' })")
+    await the_page_works(visitor)
+    assert await watch.shifts() == []
+
+
+Answer = Callable[[Route], Awaitable[None]]
+
+
+def answering(status: int, text: str) -> Answer:
+    """Make a handler that answers as something that stands before the service may."""
+
+    async def answer(route: Route) -> None:
+        headers = {"access-control-allow-origin": "*", "content-type": "text/html"}
+        await route.fulfill(status=status, headers=headers, body=text)
+
+    return answer
+
+
+async def refuse(route: Route) -> None:
+    """No connection."""
+    await route.abort("connectionrefused")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refuse,
+        answering(502, "<h1>Bad gateway</h1>"),
+        answering(503, json.dumps({"code": "starting"})),
+        answering(200, "<h1>Log in to the hotel’s network</h1>"),
+    ],
+    ids=["no-connection", "bad-gateway", "starting", "somebody-elses-page"],
+)
+async def test_settings_that_do_not_come_are_explained_and_leave_the_page_as_it_is(
+    visitor: Visitor, watch: Watch, answer: Answer
+) -> None:
+    visitor.expects = (FAILED_REQUEST, HINT)
+    await visitor.page.route("**/v1/sites/*", answer)
+    async with visitor.page.expect_console_message(lambda message: message.text.startswith(HINT)):
+        await visitor.page.goto(put(visitor.shops, "down"))
+    await the_page_works(visitor)
+    assert await watch.shifts() == []
+    await expect(visitor.button).to_have_count(0)
+
+
+async def test_while_the_settings_are_awaited_a_link_stays_a_link(visitor: Visitor) -> None:
+    await visitor.page.route("**/v1/sites/*", lambda route: visitor.held.append(route))  # noqa: PLW0108
+    async with visitor.page.expect_request("**/v1/sites/*"):
+        await visitor.page.goto(put(visitor.shops, "down"))
+    await the_page_works(visitor)
+
+
+async def test_a_link_is_followed_when_the_dialog_does_not_come(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST, HINT, "Failed to launch 'tel:")
+    await visitor.page.route("**/widget/*/*.js", refuse)
+    await visitor.page.goto(put(visitor.shops, "down"))
+    await visitor.ready()
+    await visitor.page.get_by_role("link").click()
+    await visitor.page.wait_for_function(f"followed.includes('{TEL}')")
+
+
+async def test_a_service_that_has_come_back_is_found_at_the_next_press(visitor: Visitor) -> None:
+    visitor.expects = (FAILED_REQUEST, HINT)
+    await visitor.page.route("**/v1/sites/*", refuse, times=1)
+    async with visitor.page.expect_console_message(lambda message: message.text.startswith(HINT)):
+        await visitor.page.goto(put(visitor.shops, "down"))
+    await call_open(visitor)
+    await visitor.dialog.wait_for()
+    await expect(visitor.button).to_have_count(1)
+
+
+async def the_page_works(visitor: Visitor) -> None:
+    """A button of the page does what it should, and a link goes where it says."""
+    button = visitor.page.get_by_role("button", name="Buy")
+    await button.click()
+    await expect(visitor.page.get_by_role("button", name="In the basket")).to_be_visible()
+    await visitor.page.get_by_role("link").click()
+    assert await visitor.page.evaluate("followed") == [TEL]
+
+
+async def wander_about(visitor: Visitor) -> None:
+    """Read the page for ten minutes: scroll, point at this and that, press keys, leave for another tab, come back."""
+    mouse = visitor.page.mouse
+    for x, y in ((5, 5), (640, 300), (300, 5), (5, 300)):
+        await mouse.move(x, y)
+        await mouse.wheel(0, 400)
+    await visitor.page.keyboard.press("PageDown")
+    await visitor.page.clock.run_for(300_000)
+    await visitor.page.evaluate("dispatchEvent(new Event('blur')); document.dispatchEvent(new Event('mouseleave'))")
+    await visitor.page.clock.run_for(300_000)
+    await expect(visitor.button).to_be_visible()
+
+
+def modules(visitor: Visitor, watch: Watch) -> list[str]:
+    """List the paths of the widget's parts that were asked for, one for each request."""
+    return [path for _, path in watch.asked_of(visitor.shops.base) if path.startswith("/widget/")]
+
+
+def seconds(answer: httpx2.Response) -> int:
+    """Give how long an answer may be kept."""
+    found = SECONDS.search(answer.headers["cache-control"])
+    assert found
+    return int(found[1])
