@@ -6,63 +6,23 @@ who opens ten thousand connections and sends a byte now and then would use up th
 
 import asyncio
 import uuid
-from itertools import islice
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.edge.body import MAX_BODY_SIZE
+from app.edge.client_address import buckets, client_address
+from app.edge.waiting import Waiting
 from app.errors import problem_response
 
-TIME_TO_SEND: Final = 7.0
-"""Seconds for a whole request, body included, from the connection or from its first byte on a kept one. Of an answer,
-something has to be taken in every such time."""
 LARGEST_HEAD: Final = 32 * 1024
 """Bytes of the path, headers and trailers together; as much as nginx takes."""
 MOST_HEADERS: Final = 100
 """Each costs some two hundred bytes of memory, be it as short as it may. Apache takes as many."""
 MOST_PIPELINED: Final = 10
 """Requests that may wait on a connection for the answers to earlier ones. Browsers don't do that at all."""
-MOST_WAITING: Final = 500
-"""Connections that may wait at one time, with no request under way. Each holds at most a head and a body."""
 _LARGEST_HELD = 128 * 1024  # bytes of a request with all that frames it, until the application knows of it
 _MOST_READ = 1024 * 1024  # bytes that are read, to be forgotten, from one who was answered and still sends
-_SWEEP = 0.025  # seconds between looks
-_MOST_ENDED = 25  # at one look: honest requests come between them
-
-
-class Waiting:
-    """The connections that owe us something, the longest waiting first; ``most``: beyond it the first must go.
-
-    An honest client's request is here a moment after its connection, so it is the idle ones that a flood pushes out.
-    """
-
-    def __init__(self, *, seconds: float = TIME_TO_SEND, most: int = MOST_WAITING) -> None:
-        self._seconds = seconds
-        self._most = most
-        self._since: dict[Connection, float] = {}
-        self._sweeper: asyncio.TimerHandle | None = None
-
-    def add(self, connection: "Connection") -> None:
-        """Start a connection's time, unless it runs."""
-        loop = asyncio.get_running_loop()
-        self._since.setdefault(connection, loop.time())
-        if len(self._since) > self._most:
-            next(iter(self._since)).drop()
-        if self._sweeper is None:
-            self._sweeper = loop.call_later(_SWEEP, self._sweep, loop)
-
-    def remove(self, connection: "Connection") -> None:
-        """Take out a connection that owes nothing now."""
-        self._since.pop(connection, None)
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        late = loop.time() - self._seconds
-        for connection, since in list(islice(self._since.items(), _MOST_ENDED)):
-            if since > late:
-                break
-            connection.end()
-        self._sweeper = loop.call_later(_SWEEP, self._sweep, loop) if self._since else None
 
 
 def protocol(waiting: Waiting) -> type["Connection"]:
@@ -77,6 +37,7 @@ class Connection(HttpToolsProtocol):
     """
 
     waiting: Waiting
+    neighbourhood: str
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -94,6 +55,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
         super().connection_made(transport)
+        self.neighbourhood = buckets(client_address(self.client[0] if self.client else None, (), ()))[0].key
         self.waiting.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.edge.client_address import NO_ADDRESS, Address, buckets
+from app.edge.counters import Counters
 from app.errors import TooMany, refused_response
 
 _COUNTED = "/v1/"
@@ -26,10 +27,8 @@ class FloodLimit:
 
     def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...]) -> None:
         self._app = app
-        # Fixed windows: the memory of moving windows never frees its keys.
-        self._limiter = Limiter(
-            key_func=_bucket(0), strategy="fixed-window", storage_uri="memory://", key_style="endpoint"
-        )
+        storage = f"{Counters.STORAGE_SCHEME[0]}://"
+        self._limiter = Limiter(key_func=_bucket(0), strategy="fixed-window", storage_uri=storage, key_style="endpoint")
         # slowapi reads a .env in the working directory by itself, and a line there could switch it off.
         self._limiter.enabled = True
         # An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.

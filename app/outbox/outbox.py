@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _ERASED_AT_ONCE = 1000
+_ERASE_PAUSE = 0.05  # seconds
 
 
 class Outbox:
@@ -164,16 +165,10 @@ class Outbox:
     async def erase(self, before: datetime) -> int:
         """Erase personal data of finished callbacks created before a time; returns of how many.
 
-        A thousand at a time: between them others get to write.
+        A thousand at a time, with a pause, so that others get to write without waiting for it.
         """
-        some = partial(erasing.erase_some, before=before, limit=_ERASED_AT_ONCE)
-        erased = last = await self._write(some)
-        while last == _ERASED_AT_ONCE:
-            last = await self._write(some)
-            erased += last
-        keys = partial(erasing.forget_some_keys, before=before, limit=_ERASED_AT_ONCE)
-        while await self._write(keys) == _ERASED_AT_ONCE:
-            pass
+        erased = await self._bit_by_bit(partial(erasing.erase_some, before=before, limit=_ERASED_AT_ONCE))
+        await self._bit_by_bit(partial(erasing.forget_some_keys, before=before, limit=_ERASED_AT_ONCE))
         return erased
 
     async def next_place(self, site: str, start: datetime) -> int:
@@ -216,6 +211,14 @@ class Outbox:
     def _begin_accepting(self, connection: Connection, now: datetime) -> None:
         self._database.accept_alone(connection)
         redate_requests(connection, now, self._clock_showed)
+
+    async def _bit_by_bit(self, some: Callable[[Connection], int]) -> int:
+        total = last = await self._write(some)
+        while last == _ERASED_AT_ONCE:
+            await asyncio.sleep(_ERASE_PAUSE)
+            last = await self._write(some)
+            total += last
+        return total
 
     async def _write(self, work: Callable[[Connection], T], *, first: Work | None = None) -> T:
         return await self._writer.run(work, first=first)

@@ -25,6 +25,12 @@ _INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what w
 BUCKETS: Final = (("client_bucket", 1), ("client_bucket_56", 4), ("client_bucket_48", 16))
 """The columns a visitor is counted by, and how many times the limit may be used in each: as the flood limit has it."""
 
+ROOM: Final = 5
+"""How many times the limits of a visitor's network may be used by those who solved a challenge.
+
+A mobile carrier puts fifty honest people behind one address; the challenge makes it dear to be fifty people alone.
+"""
+
 Limits = tuple[RateLimitItem, ...]
 
 
@@ -46,9 +52,12 @@ _DETAILS = {
 }
 
 
-def check_quotas(connection: Connection, callback: Callback, quotas: Quotas) -> None:
-    """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing."""
-    for code, limits, weight, newest in _queries(callback, quotas):
+def check_quotas(connection: Connection, callback: Callback, quotas: Quotas, *, solved: bool = False) -> None:
+    """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing.
+
+    ``solved``: did its visitor solve a challenge.
+    """
+    for code, limits, weight, newest in _queries(callback, quotas, ROOM if solved else 1):
         for limit in limits:
             window = timedelta(seconds=limit.get_expiry())
             # The clocks of replicas may differ by a little; what lies further ahead was redated before.
@@ -60,7 +69,7 @@ def check_quotas(connection: Connection, callback: Callback, quotas: Quotas) -> 
                 raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
 
 
-def _queries(callback: Callback, quotas: Quotas) -> Iterator[tuple[str, Limits, int, "_Newest"]]:
+def _queries(callback: Callback, quotas: Quotas, room: int) -> Iterator[tuple[str, Limits, int, "_Newest"]]:
     table = callbacks.c
     yield "quota_phone", quotas.per_phone, 1, _Newest(table.client_phone == callback.client_phone)
     for name, weight in BUCKETS:
@@ -68,9 +77,9 @@ def _queries(callback: Callback, quotas: Quotas) -> Iterator[tuple[str, Limits, 
         if bucket is None:
             continue
         same_client = table[name] == bucket
-        yield "quota_client", quotas.per_client, weight, _Newest(same_client)
+        yield "quota_client", quotas.per_client, room * weight, _Newest(same_client)
         others = same_client & (table.client_phone != callback.client_phone)
-        yield "quota_client_phones", quotas.per_client_phones, weight, _Newest(others, each_phone_once=True)
+        yield "quota_client_phones", quotas.per_client_phones, room * weight, _Newest(others, each_phone_once=True)
     yield "quota_site", quotas.per_site, 1, _Newest(table.site == callback.site)
 
 

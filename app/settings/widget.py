@@ -19,7 +19,6 @@ TextName = Literal[
     "lead",
     "phone",
     "placeholder",
-    "regions",
     "time",
     "your_time",
     "now",

@@ -17,22 +17,13 @@ from urllib.parse import urlsplit
 from app.errors import FieldError, problem_response
 
 _CALLBACKS = b"POST /v1/callbacks "
-_READABLE = {
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": "Retry-After",
-}
+_READABLE = {"access-control-allow-origin": "*", "access-control-expose-headers": "Retry-After"}
 
 
 class Exchange:
     """One request of the browser, read whole; nothing was answered yet."""
 
-    def __init__(
-        self,
-        request: bytes,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        to: str,
-    ) -> None:
+    def __init__(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: str) -> None:
         self._request = request
         self._reader = reader
         self._writer = writer
@@ -102,11 +93,7 @@ async def silent_after(exchange: Exchange) -> None:
 
 
 def answering(
-    status: int,
-    code: str,
-    *,
-    errors: Sequence[tuple[str, str]] = (),
-    retry_after: float | None = None,
+    status: int, code: str, *, errors: Sequence[tuple[str, str]] = (), retry_after: float | None = None
 ) -> Treatment:
     """Answer in the service's stead and in its shape. errors: pairs of field and code; retry_after: seconds."""
     wrong = [FieldError(field, what, "…") for field, what in errors]
@@ -205,10 +192,7 @@ class Between:
     async def _one_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first, *headers = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
         named = [header for header in headers if not header.lower().startswith(b"connection:")]
-        length = next(
-            (int(h.partition(b":")[2]) for h in headers if h.lower().startswith(b"content-length:")),
-            0,
-        )
+        length = next((int(h.partition(b":")[2]) for h in headers if h.lower().startswith(b"content-length:")), 0)
         body = await reader.readexactly(length)
         # One request a connection: a browser repeats by itself what was lost on a connection it had used before.
         request = b"\r\n".join([first, b"Connection: close", *named]) + body
@@ -222,12 +206,7 @@ class Between:
 
 def _saying(status: int, body: bytes, headers: dict[str, str]) -> Treatment:
     said = headers | _READABLE | {"content-length": str(len(body)), "connection": "close"}
-    lines = [
-        f"HTTP/1.1 {status} Of Choice",
-        *(f"{name}: {value}" for name, value in said.items()),
-        "",
-        "",
-    ]
+    lines = [f"HTTP/1.1 {status} Of Choice", *(f"{name}: {value}" for name, value in said.items()), "", ""]
     whole = "\r\n".join(lines).encode() + body
 
     async def say(exchange: Exchange) -> None:

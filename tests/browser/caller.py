@@ -16,23 +16,14 @@ from tests.browser.world import CONSENT, World
 from tests.running import Service, phone, service, settings, until
 
 LANGUAGES = ("ru", "en")
-PROFILE: dict[str, Any] = {
-    "locale": "en-US",
-    "timezone_id": "Europe/Moscow",
-    "reduced_motion": "reduce",
-}
+PROFILE: dict[str, Any] = {"locale": "en-US", "timezone_id": "Europe/Moscow", "reduced_motion": "reduce"}
 TEL = "tel:+74951234567"
 
 
 @contextlib.contextmanager
 def calling_service(shops: World, folder: Path) -> Iterator[Service]:
     """Run a service for the owners' pages whose window for duplicates is the usual one."""
-    common = {
-        "site_id": 12345,
-        "origins": [shops.pages.origin()],
-        "phone": "74951234567",
-        "on_unknown": "hold",
-    }
+    common = {"site_id": 12345, "origins": [shops.pages.origin()], "phone": "74951234567", "on_unknown": "hold"}
     departments = {"sales": {"name": "Sales"}, "help": {"name": "Help"}}
     sites = {
         "shop": common,

@@ -12,15 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, expect
 
-from tests.browser.between import (
-    Between,
-    Treatment,
-    answering,
-    answering_with,
-    cut_after,
-    cut_before,
-    cut_within,
-)
+from tests.browser.between import Between, Treatment, answering, answering_with, cut_after, cut_before, cut_within
 from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, calling_service, tell
 from tests.browser.world import World
 from tests.running import Service
@@ -73,28 +65,10 @@ REFUSED = [
     Row("422 without a field", (answering(422, "request_id_reused"),)),
     Row("422 for a field nobody sees", field("active_page", "too_long")),
     Row("422 for a consent nobody was asked for", field("consent", "consent_outdated")),
-    Row(
-        "422 for a department nobody was offered",
-        field("department", "unknown_department"),
-    ),
-    Row(
-        "429 for seconds",
-        (answering(429, "flood", retry_after=20),),
-        "too_many",
-        wait=(1, "minute"),
-    ),
-    Row(
-        "429 for minutes",
-        (answering(429, "quota_client", retry_after=1501),),
-        "too_many",
-        wait=(26, "minute"),
-    ),
-    Row(
-        "429 for a day",
-        (answering(429, "quota_site", retry_after=86_400),),
-        "too_many",
-        wait=(24, "hour"),
-    ),
+    Row("422 for a department nobody was offered", field("department", "unknown_department")),
+    Row("429 for seconds", (answering(429, "flood", retry_after=20),), "too_many", wait=(1, "minute")),
+    Row("429 for minutes", (answering(429, "quota_client", retry_after=1501),), "too_many", wait=(26, "minute")),
+    Row("429 for a day", (answering(429, "quota_site", retry_after=86_400),), "too_many", wait=(24, "hour")),
     Row("500 in the service's shape", (answering(500, "internal"),)),
     Row("500 in HTML", foreign(500, "<h1>Oops</h1>", "text/html")),
     Row("502 of a proxy, empty", foreign(502, "", "text/html")),
@@ -102,19 +76,8 @@ REFUSED = [
     Row("503, then cut", (BUSY, cut_before), "network", sent=2),
     Row("cut before it arrived, always", (cut_before, cut_before), "network", sent=2),
     Row("answer lost, always", (cut_after, cut_after), "network", sent=2, rings=1),
-    Row(
-        "answer cut in the middle, always",
-        (cut_within, cut_within),
-        "network",
-        sent=2,
-        rings=1,
-    ),
-    Row(
-        "answer lost, then 500",
-        (cut_after, answering(500, "internal")),
-        sent=2,
-        rings=1,
-    ),
+    Row("answer cut in the middle, always", (cut_within, cut_within), "network", sent=2, rings=1),
+    Row("answer lost, then 500", (cut_after, answering(500, "internal")), sent=2, rings=1),
 ]
 # What the service says of a field, the control beside which the visitor reads it, and the key of what they read.
 FIELDS = [
@@ -233,9 +196,7 @@ async def test_a_site_without_a_number_offers_none(callers: list[Caller]) -> Non
     await tell(story, callers)
 
 
-async def test_a_request_for_a_number_that_is_being_called_already_is_accepted(
-    callers: list[Caller],
-) -> None:
+async def test_a_request_for_a_number_that_is_being_called_already_is_accepted(callers: list[Caller]) -> None:
     async def story(caller: Caller) -> None:
         digits = await caller.begin()
         origin = {"origin": caller.shops.pages.origin()}

@@ -17,7 +17,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.edge.body import MAX_BODY_SIZE
-from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED, Waiting, protocol
+from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED, protocol
+from app.edge.waiting import Waiting
 from tests.running import until
 
 POST = b"POST / HTTP/1.1\r\nHost: here\r\n"
@@ -85,8 +86,8 @@ def port(server: uvicorn.Server) -> int:
     return server.servers[0].sockets[0].getsockname()[1]
 
 
-def connect(port: int, *sent: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+def connect(port: int, *sent: bytes, from_address: str = "127.0.0.1") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(from_address, 0))
     for part in sent:
         connection.sendall(part)
     return connection
@@ -399,3 +400,12 @@ def test_the_longest_waiting_goes_when_too_many_wait_and_an_honest_request_comes
     # Those pushed out hear nothing, the last ones had their time.
     assert answers[: 2 * MOST] == [b""] * (2 * MOST)
     assert b'"code":"too_slow"' in answers[-1]
+
+
+def test_who_has_most_connections_waiting_loses_one_first(port: int) -> None:
+    slow = connect(port, GET)
+    crowd = [connect(port, b"G", from_address="127.0.0.9") for _ in range(2 * MOST)]
+    slow.sendall(CLOSE + b"\r\n")
+    assert all_read(slow).endswith(b"read 0")
+    answers = [all_read(connection) for connection in crowd]
+    assert answers[:MOST] == [b""] * MOST

@@ -1,9 +1,11 @@
 """Every statement of accepting, claiming and erasing finds its rows by an index, so a million rows cost nobody time."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
 from app.outbox.callback import RequestKey
@@ -12,49 +14,57 @@ from app.outbox.schema import metadata
 from tests.outbox.making import NOW, from_address, rules
 
 HOUR = timedelta(hours=1)
-_WHOLE = {f"SCAN {table}" for table in metadata.tables}
-KEY = RequestKey("site:shop", "wish-1", "a" * 64)
+WHOLE = {f"SCAN {table}" for table in metadata.tables}
 
 
-async def everything(outbox: Outbox) -> None:
-    await outbox.accept(from_address("2001:db8::1"), KEY, rules())
+class Plans(dict[str, list[str]]):
+    """How SQLite finds the rows of each statement, in its own words."""
+
+    def of(self, *parts: str) -> list[str]:
+        """Give the steps of the statements that have all these parts."""
+        steps = [step for statement, plan in self.items() if all(part in statement for part in parts) for step in plan]
+        assert steps, f"no statement with {parts}"
+        return steps
+
+
+@pytest.fixture
+async def plans(tmp_path: Path) -> AsyncIterator[Plans]:
+    """The plans of all that is done in the life of two callbacks."""
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    executed: dict[str, Any] = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            executed[statement] = parameters
+
+    event.listen(outbox._database.writing, "before_cursor_execute", note)
+    await outbox.accept(from_address("2001:db8::1"), RequestKey("site:shop", "wish-1", "a" * 64), rules())
     await outbox.accept(from_address("2001:db8:1::1", hold="honeypot"), None, rules())
     await outbox.claim_due(NOW, furthest=HOUR, lease=HOUR, limit=9)
     await outbox.expire(NOW)
     await outbox.expire(NOW)
     await outbox.erase(NOW + HOUR)
-
-
-async def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
-    executed: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        executed.append((statement, parameters))
-
-    event.listen(outbox._database.writing, "before_cursor_execute", note)
-    await everything(outbox)
     event.remove(outbox._database.writing, "before_cursor_execute", note)
-    asked = [each for each in executed if each[0].startswith(("SELECT", "UPDATE", "DELETE"))]
-    assert len(asked) > 20
+    found = Plans()
     with outbox._database.reading.connect() as connection:
-        for statement, parameters in asked:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-            whole = [step.detail for step in plan if step.detail in _WHOLE]
-            assert not whole, f"{statement}\n{[step.detail for step in plan]}"
+        for statement, parameters in executed.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            found[statement] = [step.detail for step in plan]
+    yield found
     outbox.close()
 
 
-async def test_erasing_does_not_look_at_what_is_erased_already(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
-    plans: list[str] = []
+async def test_no_statement_reads_a_whole_table(plans: Plans) -> None:
+    assert len(plans) > 15
+    assert {statement: steps for statement, steps in plans.items() if WHOLE & set(steps)} == {}
 
-    def note(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT callbacks.id"):
-            cursor = connection.connection.cursor()
-            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
-    event.listen(outbox._database.writing, "before_cursor_execute", note)
-    await outbox.erase(NOW)
-    assert any("ix_callbacks_personal" in plan for plan in plans), plans
-    outbox.close()
+async def test_what_was_asked_for_before_is_found_by_its_number_however_busy_the_site_is(plans: Plans) -> None:
+    steps = plans.of("SELECT callbacks.id, callbacks.site", "callbacks.client_phone = ?")
+    assert any("ix_callbacks_client_phone_created_at" in step for step in steps), steps
+    assert not any("site" in step for step in steps), steps
+
+
+async def test_erasing_does_not_look_at_what_is_erased_already(plans: Plans) -> None:
+    steps = plans.of("SELECT callbacks.id", "client_phone IS NOT NULL", "created_at < ?")
+    assert any("ix_callbacks_personal" in step for step in steps), steps

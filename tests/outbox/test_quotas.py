@@ -1,6 +1,7 @@
 """IPv6 visitors: whoever is given a /56 or a /48 has no fresh quota for each network in it."""
 
 import asyncio
+from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
@@ -9,10 +10,11 @@ from limits import parse_many
 from app.edge.client_address import buckets
 from app.errors import TooMany
 from app.outbox.accepting import AcceptRules
+from app.outbox.challenges import Challenge
 from app.outbox.outbox import Outbox
-from app.outbox.quotas import BUCKETS, Quotas
+from app.outbox.quotas import BUCKETS, ROOM, Quotas
 from tests.databases import PostgreSQL
-from tests.outbox.making import from_address, rules
+from tests.outbox.making import NOW, from_address, rules
 
 WIDE = tuple(parse_many("9999/hour"))
 TWO = tuple(parse_many("2/hour"))
@@ -51,6 +53,20 @@ async def test_a_network_has_so_much_room_and_no_more(
     answers = [await ask(outbox, network.format(number), number, terms) for number in range(1, room + 2)]
     assert answers == ["accepted"] * room + [f"{code} for 3600 s"]
     assert await ask(outbox, "2001:db8:1::1", 999, terms) == "accepted", "another /48"
+
+
+@pytest.mark.parametrize(("terms", "code"), [(PER_CLIENT, "quota_client"), (PER_CLIENT_PHONES, "quota_client_phones")])
+async def test_visitors_who_solved_challenges_have_more_room_but_an_end_too(
+    outbox: Outbox, terms: AcceptRules, code: str
+) -> None:
+    room = 2 * ROOM
+    for number in range(room):
+        work = Challenge(f"{number:032}", NOW + timedelta(minutes=10))
+        await outbox.accept(from_address("203.0.113.7", client_phone=f"7916{number:07}"), None, terms, work)
+    one_more = from_address("203.0.113.7", client_phone="79169999999")
+    with pytest.raises(TooMany) as refused:
+        await outbox.accept(one_more, None, terms, Challenge("f" * 32, NOW + timedelta(minutes=10)))
+    assert refused.value.code == code
 
 
 async def test_ipv4_addresses_next_to_each_other_are_counted_apart(outbox: Outbox) -> None:

@@ -163,7 +163,7 @@ BAD_VALUES = [
     (SHOP + "ANALYTICS__METRIKA", "ym12345678", "write a whole number from 1"),
     (SHOP + "PHONE", "+7 495 CALL-NOW", PHONE),
     (SHOP + "ON_UNKNOWN", "drop", "write 'resend_once' or 'hold'"),
-    (SHOP + "CHALLENGE", "on", "write off: the challenge comes with a later version"),
+    (SHOP + "CHALLENGE", "altcha", SWITCH),
     (SHOP + "QUOTAS__PER_CLIENT", "x", LIMIT),
     (SHOP + "QUOTAS__PER_CLIENT_PHONES", "x", LIMIT),
     (SHOP + "QUOTAS__PER_SITE", "x", LIMIT),

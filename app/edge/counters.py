@@ -1,0 +1,76 @@
+"""Counters in memory for slowapi: as many as it may take, and no more."""
+
+import time
+from collections import OrderedDict
+from typing import Any, Final
+
+from limits.storage import Storage
+
+MOST_KEYS: Final = 50_000
+"""About 20 MB."""
+_FORGOTTEN_AT_ONCE = 100
+
+
+class Counters(Storage):
+    """Fixed windows. Beyond MOST_KEYS, what was not counted for the longest time is forgotten.
+
+    The memory storage of `limits` keeps every key until its window ends, 400 bytes of each: a flood from a million
+    addresses would take 400 MB, one of IPv6 three times as much. It also looks through all of them, in a thread that it
+    starts for every request. Whoever has more addresses than there are keys is not stopped by counting addresses; the
+    quotas of the outbox, which are exact, remain.
+
+    A clock that is set back or forth changes nothing here.
+    """
+
+    STORAGE_SCHEME = ["bounded"]  # noqa: RUF012  the name of a URI, as the base class wants it
+
+    def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
+        super().__init__(uri, wrap_exceptions, **options)
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """Give what can go wrong with a store: nothing here."""
+        return ConnectionError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to the count of a key, whose window of `expiry` seconds begins with its first; give the count."""
+        now = time.monotonic()
+        count, ends = self._counts.pop(key, (0, 0.0))
+        if ends <= now:
+            count, ends = 0, now + expiry
+        self._counts[key] = (count + amount, ends)
+        self._forget(now)
+        return count + amount
+
+    def get(self, key: str) -> int:
+        """Give the count of a key in its present window."""
+        count, ends = self._counts.get(key, (0, 0.0))
+        return count if ends > time.monotonic() else 0
+
+    def get_expiry(self, key: str) -> float:
+        """Give the end of a key's window, in seconds since 1970; the present time where there is none."""
+        _, ends = self._counts.get(key, (0, 0.0))
+        return time.time() + max(0.0, ends - time.monotonic())
+
+    def check(self) -> bool:
+        """Tell that it works."""
+        return True
+
+    def reset(self) -> int:
+        """Forget all, and give how many they were."""
+        size = len(self._counts)
+        self._counts.clear()
+        return size
+
+    def clear(self, key: str) -> None:
+        """Forget a key."""
+        self._counts.pop(key, None)
+
+    def _forget(self, now: float) -> None:
+        """Remove some of what is over, or too much. The order is that of the last use, so some may stay for longer."""
+        for _ in range(_FORGOTTEN_AT_ONCE):
+            key = next(iter(self._counts))
+            if len(self._counts) <= MOST_KEYS and self._counts[key][1] > now:
+                break
+            del self._counts[key]

@@ -1,0 +1,157 @@
+"""A number and three keys that can be told anywhere, driven through all that can go well or wrong in one service."""
+
+import hashlib
+import sqlite3
+from base64 import b64encode
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+from app.simulator.options import DEMO_SITE_ID
+from tests.running import ORIGIN, Chaser, Process, client, until, values
+
+PHONE = "79165550147"
+PRIVATE_KEY = "canary-of-the-private-key-3f9d"
+API_KEY = "ccb_canary-of-the-api-key-8e21"
+SECRET_KEY = "canary-of-the-signing-key-0123456789-77ab"
+KEYS = (PRIVATE_KEY, API_KEY, SECRET_KEY)
+NUMBERS = (PHONE[1:], "555-01-47", "555 01 47", "5550147")
+EVERYWHERE = f"{PHONE} {API_KEY}"
+"""Stands in every place that a stranger can write to."""
+SITES = [f"site-{number}" for number in range(40)]
+JSON = {"content-type": "application/json"}
+KEYED = {"authorization": f"Bearer {API_KEY}"}
+PAGE = {"origin": ORIGIN}
+
+
+def found_in(text: str, secrets: tuple[str, ...] = (*KEYS, *NUMBERS)) -> list[str]:
+    """Look for each secret as it is, escaped for an address, and in base64."""
+    forms = {
+        form: secret for secret in secrets for form in (secret, quote(secret), b64encode(secret.encode()).decode())
+    }
+    return sorted({secret for form, secret in forms.items() if form.lower() in text.lower()})
+
+
+def secret_values(folder: Path, chaser_url: str, **overrides: Any) -> dict[str, Any]:
+    key = {"sha256": hashlib.sha256(API_KEY.encode()).hexdigest(), "scopes": ["callbacks:write", "callbacks:read"]}
+    chosen: dict[str, Any] = {
+        "chaser": {"private_key": PRIVATE_KEY, "timeout": "1s"},
+        "secret_key": SECRET_KEY,
+        "sites": {name: {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for name in SITES},
+        "api_keys": {"crm": key, "reader": key | {"sha256": hashlib.sha256(b"another").hexdigest()}},
+        "retry_schedule": "100ms",
+        "resend_after": "1s",
+    }
+    return values(folder, chaser_url, **(chosen | overrides))
+
+
+class Everything:
+    """Does to one service all that can be done, and remembers each answer."""
+
+    def __init__(self, here: Process, far_side: Chaser, folder: Path) -> None:
+        self.here, self.far_side, self.folder = here, far_side, folder
+        self.answers: list[str] = []
+        self._sites = iter(SITES)
+        here.http.event_hooks["response"] = [self._remember]
+        here.http.headers.update({"user-agent": EVERYWHERE, "cookie": f"a={EVERYWHERE}", "x-api-key": API_KEY})
+
+    def _remember(self, answer: httpx2.Response) -> None:
+        answer.read()
+        self.answers.append(f"{answer.status_code} {answer.headers} {answer.text}")
+
+    def go_well(self) -> None:
+        """Be delivered, and asked for again in every way."""
+        fields = {
+            "client_phone": "8 (916) 555-01-47",
+            "active_page": f"{ORIGIN}/catalog",
+            "request_id": "wish-1",
+        }
+        answer = self.here.ask(KEYED, **fields)
+        self.here.wait_for(answer.json()["id"], "delivered")
+        self.here.ask(KEYED, **fields)
+        self.here.ask(KEYED, **fields | {"department": PHONE})
+        self.here.ask(KEYED, **fields | {"active_page": f"{ORIGIN}/another"})
+        self.here.ask(PAGE, client_phone=PHONE, challenge=PHONE)
+        for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/metrics", "/v1/sites/shop", "/widget.js"):
+            self.here.http.get(path)
+        for path in (f"/v1/challenge?site=shop&tel={PHONE}", f"/v1/callbacks?client_phone={PHONE}"):
+            self.here.http.get(path)
+
+    def be_refused(self) -> None:
+        """Put the number and the key wherever a stranger can."""
+        for given in ({"client_phone": f"{PHONE}x"}, {PHONE: 1}, {"site": PHONE}, {"consent": {PHONE: API_KEY}}):
+            for headers in (PAGE, KEYED, {}):
+                self.here.ask(headers, **({"client_phone": PHONE} | given))
+        for authorization in (API_KEY, f"Basic {API_KEY}", f"Bearer {API_KEY}x", f"bearer  {API_KEY} {PHONE}"):
+            self.here.ask({"authorization": authorization}, client_phone=PHONE)
+        self.here.ask({"authorization": "Bearer another"}, client_phone=PHONE)
+        self.here.ask({"origin": f"https://{PHONE}.example"}, client_phone=PHONE)
+        self.here.ask(KEYED | {"idempotency-key": PHONE}, client_phone=PHONE, request_id=API_KEY)
+        for body in (f'{{"client_phone": "{PHONE}', f"[{PHONE}]", f"client_phone={PHONE}&key={API_KEY}", PHONE * 2000):
+            self.here.http.post("/v1/callbacks", content=body, headers=JSON | PAGE)
+        for path in (f"/{PHONE}", f"/v1/callbacks/{PHONE}", f"/v1/sites/{API_KEY}?{PHONE}", f"/v1/{PHONE}/retry"):
+            for method in ("GET", "POST", "OPTIONS", "PROPFIND"):
+                self.here.http.request(method, path, headers=PAGE | {"access-control-request-method": PHONE})
+
+    def meet_a_broken_chaser(self) -> None:
+        """Meet each fault of the far side, most with an echo of the number."""
+        echo = {"body": f"client_phone={PHONE}", "headers": {"Location": f"/{PHONE}", "Retry-After": PHONE}}
+        faults: list[dict[str, Any]] = [
+            *({"kind": "status", "status": status, **echo} for status in (301, 400, 404, 429, 500, 503)),
+            *({"kind": kind} for kind in ("reset_before", "reset_unread", "close_before", "garbage", "cut_body")),
+            {"kind": "hang_before", "seconds": 2},
+            {"kind": "status", "status": 401, **echo},
+        ]
+        for fault in faults:
+            self.far_side.fault(**fault)
+            met = self._attempts()
+            self._another()
+            until(lambda before=met: self._attempts() > before)
+        self.far_side.well_again()
+
+    def meet_a_broken_database(self) -> None:
+        """Have a statement refused, for a visitor and for the worker, and a table missing."""
+        with closing(sqlite3.connect(self.folder / "callbacks.db", isolation_level=None)) as database:
+            for table, event in (("callbacks", "INSERT"), ("attempts", "INSERT"), ("attempts", "UPDATE")):
+                database.execute(f"CREATE TRIGGER broken BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'b'); END")
+                self._another()
+                database.execute("DROP TRIGGER broken")
+            database.execute("ALTER TABLE callbacks RENAME TO lost")
+            self._another()
+            self.here.http.get("/readyz")
+            database.execute("ALTER TABLE lost RENAME TO callbacks")
+
+    def break_down(self) -> None:
+        """Break, in a request and in the worker, with all secrets in the text of the exception."""
+        broken = self.folder / "broken"
+        broken.write_text(" ".join((*KEYS, PHONE)), encoding="utf-8")
+        assert self.here.ask(KEYED, client_phone=PHONE).status_code == 500
+        until(lambda: "delivery.unexpected_error" in self.here.output())
+        broken.unlink()
+
+    def be_blocked(self) -> None:
+        """Block the number, ask for it, and unblock it; whoever has the key is told what he blocked."""
+        with client(self.here.url) as operator:
+            operator.headers.update(KEYED)
+            assert operator.post("/v1/blocklist", json={"entry": PHONE, "note": f"asked by {PHONE}"}).status_code == 201
+            assert self.here.ask(KEYED, client_phone=PHONE).is_client_error
+            assert operator.delete("/v1/blocklist", params={"entry": PHONE}).status_code == 204
+
+    def end(self) -> None:
+        """Be ended in the middle of a call."""
+        self.far_side.fault("hang_after", seconds=5)
+        self._another()
+        with suppress(httpx2.TransportError):
+            self.here.http.get(f"/livez?{PHONE}")
+        self.here.terminate()
+
+    def _another(self) -> None:
+        """Ask for the number on the next site, so that it is no duplicate."""
+        self.here.ask(KEYED, client_phone=PHONE, site=next(self._sites))
+
+    def _attempts(self) -> int:
+        with closing(sqlite3.connect(self.folder / "callbacks.db")) as database:
+            return int(database.execute("SELECT count(*) FROM attempts WHERE outcome IS NOT NULL").fetchone()[0])

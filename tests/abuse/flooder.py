@@ -1,0 +1,127 @@
+"""Opens many connections to one server and treats it badly. A process of its own, so that it can have as many files.
+
+    python -m tests.abuse.flooder PORT KINDS COUNT PER_SECOND
+
+KINDS are names of BEGUN joined by commas, which take turns. When all connections are closed, or its patience is over,
+it writes one JSON object: how it fared.
+"""
+
+import json
+import resource
+import select
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+PATIENCE = 30.0
+"""Seconds to wait for the end of the last connection."""
+_DRIP = 0.5  # seconds between the bytes of one connection
+_SOURCES = 20  # addresses: one has too few ports for all that a run opens
+_BIND_ADDRESS_NO_PORT = 24  # from linux/in.h: the port is chosen in connect, where one port serves several addresses
+_POST = (
+    b"POST /v1/callbacks HTTP/1.1\r\nHost: service\r\nOrigin: https://shop.example\r\n"
+    b"Content-Type: application/json\r\n"
+)
+BEGUN = {
+    "idle": b"",
+    "header-drip": b"GET /v1/sites/shop HTTP/1.1\r\nHost: service\r\n",
+    "body-drip": _POST + b"Content-Length: 10000\r\n\r\n",
+    "chunk-drip": _POST + b"Transfer-Encoding: chunked\r\n\r\n",
+    "keep-alive": b"GET /livez HTTP/1.1\r\nHost: service\r\n\r\n",
+}
+"""What a connection of each kind sends at once."""
+_DRIPPED = {"header-drip": b"X-A: b\r\n", "body-drip": b" ", "chunk-drip": b"1\r\n \r\n"}
+
+
+@dataclass(slots=True)
+class _Connection:
+    socket: socket.socket
+    kind: str
+    since: float | None = None  # when it was connected
+
+
+class Flood:
+    """`count` connections to a port of this machine, opened at `per_second`, each of the next of the `kinds`."""
+
+    def __init__(self, port: int, kinds: list[str], count: int, per_second: float) -> None:
+        self._port, self._kinds, self._count, self._per_second = port, kinds, count, per_second
+        self._open: dict[int, _Connection] = {}
+        self._poll = select.epoll()
+        self._longest = 0.0
+        self._most = 0
+        self._unconnected = 0
+
+    def run(self) -> dict[str, float]:
+        """Open them all, drip, and wait until all are closed or the patience is over."""
+        began = last = time.monotonic()
+        opened, next_drip = 0, began
+        while opened < self._count or (self._open and time.monotonic() - last < PATIENCE):
+            now = time.monotonic()
+            due = min(self._count, int((now - began) * self._per_second) + 1)
+            for number in range(opened, due):
+                self._connect(number)
+                last = now
+            opened = due
+            if now > next_drip:
+                self._drip()
+                next_drip = now + _DRIP
+            self._look()
+            self._most = max(self._most, len(self._open))
+        return {
+            "opened": opened,
+            "most at once": self._most,
+            "still open": len(self._open),
+            "never connected": self._unconnected,
+            "longest": round(self._longest, 1),
+        }
+
+    def _connect(self, number: int) -> None:
+        connection = socket.socket()
+        connection.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+        connection.bind((f"127.0.7.{1 + number % _SOURCES}", 0))
+        connection.setblocking(False)
+        connection.connect_ex(("127.0.0.1", self._port))
+        self._open[connection.fileno()] = _Connection(connection, self._kinds[number % len(self._kinds)])
+        self._poll.register(connection, select.EPOLLOUT | select.EPOLLIN)
+
+    def _look(self) -> None:
+        for number, events in self._poll.poll(0.005):
+            connection = self._open[number]
+            try:
+                if connection.since is None and events & select.EPOLLOUT:
+                    connection.since = time.monotonic()
+                    self._poll.modify(number, select.EPOLLIN)
+                    connection.socket.send(BEGUN[connection.kind])
+                if events & ~select.EPOLLOUT and not connection.socket.recv(65536):
+                    self._gone(number)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._gone(number)
+
+    def _drip(self) -> None:
+        for number, connection in list(self._open.items()):
+            if connection.since is not None and connection.kind in _DRIPPED:
+                try:
+                    connection.socket.send(_DRIPPED[connection.kind])
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self._gone(number)
+
+    def _gone(self, number: int) -> None:
+        connection = self._open.pop(number)
+        self._poll.unregister(number)
+        if connection.since is None:
+            self._unconnected += 1
+        else:
+            self._longest = max(self._longest, time.monotonic() - connection.since)
+        connection.socket.close()
+
+
+if __name__ == "__main__":
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    flood = Flood(int(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]), float(sys.argv[4]))
+    sys.stdout.write(json.dumps(flood.run()))

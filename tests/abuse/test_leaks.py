@@ -1,0 +1,185 @@
+"""The leak hunt: a number and three keys that can be told anywhere are driven through all that can go well or wrong.
+
+None may be found where it doesn't belong: in the output at its loudest, in an answer, in a repr, in the files of the
+database. A number belongs into the database, in its column and in what Chaser answered; the log shows +7916***0147.
+"""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from app.chaser import Call, ChaserClient
+from app.edge.challenge import Challenges
+from app.intake.accept import Sender, accept
+from app.intake.phone import read_phone
+from app.intake.request import CallbackRequest
+from app.main import create_app, utc_now
+from app.outbox.blocklist import Entry
+from app.outbox.callback import Status
+from app.outbox.delivering import Claim, Record
+from app.routes.services import Services
+from app.settings import Settings
+from app.simulator.options import DEMO_CLIENT_ID, DEMO_SITE_ID, Options, Site
+from tests.abuse.everything import (
+    API_KEY,
+    KEYED,
+    KEYS,
+    NUMBERS,
+    PHONE,
+    PRIVATE_KEY,
+    SECRET_KEY,
+    Everything,
+    found_in,
+    secret_values,
+)
+from tests.abuse.loud import failed_start, loud_process
+from tests.databases import PostgreSQL
+from tests.running import NOBODY, ORIGIN, chaser, until
+
+
+@dataclass
+class Hunt:
+    """What there is to search after everything has happened."""
+
+    output: str
+    answers: list[str]
+    files: dict[str, bytes]
+    rows: dict[str, set[str]]
+    """By column, `table.column`, all values as text."""
+
+
+@pytest.fixture(scope="module")
+def hunt(tmp_path_factory: pytest.TempPathFactory) -> Hunt:
+    folder = tmp_path_factory.mktemp("leaks")
+    account = Options.of({DEMO_CLIENT_ID: PRIVATE_KEY}, {DEMO_CLIENT_ID: (Site(DEMO_SITE_ID, "shop.example"),)})
+    with chaser(account) as far_side, loud_process(folder, secret_values(folder, far_side.api_url)) as here:
+        everything = Everything(here, far_side, folder)
+        everything.go_well()
+        everything.be_refused()
+        everything.meet_a_broken_chaser()
+        everything.meet_a_broken_database()
+        everything.break_down()
+        everything.be_blocked()
+        files = {path.name: path.read_bytes() for path in sorted(folder.glob("callbacks.db*"))}
+        everything.end()
+        return Hunt(here.output(), everything.answers, files, _rows(folder / "callbacks.db"))
+
+
+def _rows(path: Path) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(path)) as database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            rows = database.execute(f"SELECT * FROM {table}")
+            names = [f"{table}.{column[0]}" for column in rows.description]
+            for row in rows:
+                for name, value in zip(names, row, strict=True):
+                    found.setdefault(name, set()).add(str(value))
+    return found
+
+
+def test_everything_that_can_go_wrong_did(hunt: Hunt) -> None:
+    for event in ("http.unexpected_error", "delivery.unexpected_error", "outbox.write_failed", "callback.accepted"):
+        assert f'"event": "{event}"' in hunt.output
+    for outcome in ("delivered", "unknown", "account", "refused", "not_sent"):
+        assert f'"outcome": "{outcome}"' in hunt.output, outcome
+    assert "+7916***0147" in hunt.output
+    statuses = {int(answer[:3]) for answer in hunt.answers}
+    assert statuses >= {200, 202, 400, 401, 403, 404, 405, 413, 422, 500, 503}, statuses
+
+
+def test_nothing_is_told_in_the_output_at_its_loudest(hunt: Hunt) -> None:
+    assert not found_in(hunt.output), [line for line in hunt.output.splitlines() if found_in(line)][:3]
+
+
+def test_nothing_is_told_in_an_answer(hunt: Hunt) -> None:
+    assert len(hunt.answers) > 70
+    assert not [answer for answer in hunt.answers if found_in(answer)][:3]
+
+
+def test_no_key_is_in_the_files_of_the_database(hunt: Hunt) -> None:
+    assert hunt.files.keys() >= {"callbacks.db", "callbacks.db-wal"}
+    for name, content in hunt.files.items():
+        assert not found_in(content.decode("latin-1"), KEYS), name
+
+
+def test_the_number_is_stored_where_it_belongs_and_nowhere_else(hunt: Hunt) -> None:
+    places = {place for place, texts in hunt.rows.items() if any(found_in(text, NUMBERS) for text in texts)}
+    assert places == {"callbacks.client_phone", "attempts.answer"}
+
+
+def test_a_row_that_postgresql_refuses_is_not_told(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """It repeats the whole row in the detail of its error."""
+    url = postgresql.new_database()
+    with (
+        chaser() as far_side,
+        loud_process(tmp_path, secret_values(tmp_path, far_side.api_url, database_url=url)) as here,
+    ):
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database:
+            database.execute("ALTER TABLE callbacks ADD CHECK (client_phone IS NULL) NOT VALID")
+        answer = here.ask(KEYED, client_phone=PHONE)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_stored")
+        until(lambda: "outbox.write_failed" in here.output())
+        here.terminate()
+        assert "violates check constraint" in here.output()
+        assert not found_in(here.output())
+
+
+RIGHT = {
+    "chaser__client_id": "4711",
+    "chaser__private_key": PRIVATE_KEY,
+    "secret_key": SECRET_KEY,
+    "sites__shop__site_id": "12345",
+    "sites__shop__origins": ORIGIN,
+}
+BAD = {
+    "values": {
+        "chaser__private_key": f"{PRIVATE_KEY}\x01{API_KEY}",
+        "chaser__api_url": f"https://user:{PRIVATE_KEY}@chaser.example/",
+        "chaser__privatekey": PRIVATE_KEY,
+        "secret_key": SECRET_KEY[:20],
+        "database_url": f"postgresql://user:{PRIVATE_KEY}@db:{SECRET_KEY}/x",
+        "api_keys__crm__sha256": API_KEY,
+        "api_keys__crm__scopes": API_KEY,
+        "sites__shop__origins": f"https://user:{PRIVATE_KEY}@shop.example",
+        "sites__shop__site_id": PRIVATE_KEY,
+        "sites__shop__phone": PRIVATE_KEY,
+    },
+    "tables": {"chaser": f"{{{PRIVATE_KEY}", "database_url": f"mysql://user:{PRIVATE_KEY}@db/x"},
+    "database away": {"database_url": f"postgresql://user:{PRIVATE_KEY}@127.0.0.1:1/x?password={SECRET_KEY}"},
+    "database that can't be": {"database_url": "sqlite:////proc/none/callbacks.db"},
+    "no database": {"database_url": "sqlite:///broken.db"},
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_start_that_fails_tells_no_secret(bad: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_text("this is no database " * 300, encoding="utf-8")
+    output = failed_start(tmp_path, RIGHT | BAD[bad])
+    assert output
+    assert "Traceback" not in output
+    assert not found_in(output, KEYS)
+
+
+def test_nothing_shows_a_secret_or_a_number_where_it_is_printed(tmp_path: Path) -> None:
+    """As in the locals that error trackers collect."""
+    chosen = Settings.model_validate(secret_values(tmp_path, NOBODY))
+    request = CallbackRequest(site="site-1", client_phone=PHONE, consent=True)
+    sender = Sender("203.0.113.7", ["203.0.113.7"], ORIGIN, None, None)
+    callback = accept(request, sender, chosen, utc_now(), origin_allowed=lambda origin: True)
+    parameters = {"client_phone": PHONE}
+    claim = Claim("id", "shop", "4711", "token", 1, (), utc_now(), utc_now(), parameters)
+    call = Call(site_id=12345, client_phone=PHONE)
+    record = Record(Status.FAILED, None, None, "refused", 404, 1, None, f"client_phone={PHONE}")
+    client = ChaserClient("4711", PRIVATE_KEY)
+    works = {"settings": chosen, "secret": chosen.secret(), "challenges": Challenges(chosen.secret(), utc_now)}
+    services = Services(**(dict.fromkeys(field.name for field in fields(Services)) | works))
+    shown: list[object] = [request, sender, callback, claim, call, record, client, services, create_app(chosen)]
+    shown += [chosen, *chosen.sites.values(), *chosen.api_keys.values(), chosen.chaser, works["challenges"]]
+    shown += [read_phone(PHONE, ["RU"]), Entry(PHONE, PHONE, utc_now())]
+    for thing in shown:
+        for text in (repr(thing), str(thing), f"{thing}", repr([thing])):
+            assert not found_in(text), type(thing)

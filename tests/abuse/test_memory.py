@@ -1,0 +1,82 @@
+"""What ever new addresses cost the flood limit in memory, measured in a process of its own."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from app.edge.client_address import Address, buckets
+from app.edge.limits import FloodLimit
+from app.settings.notation import parse_limits
+from tests.faults.doses import LONG, dose, note
+
+pytestmark = pytest.mark.timeout(1200 if LONG else 120)
+
+ADDRESSES = dose(120_000, 1_000_000)
+"""Half of them IPv6, each of a network of its own and so with three keys: many times what is kept."""
+MOST_RISE = 64.0
+"""MB."""
+WINDOW = 10  # seconds
+_ROOT = Path(__file__).parent.parent.parent
+
+
+def test_ever_new_addresses_take_little_memory_and_give_it_back() -> None:
+    command = [sys.executable, "-m", "tests.abuse.test_memory", str(ADDRESSES)]
+    told = json.loads(subprocess.run(command, cwd=_ROOT, check=True, capture_output=True).stdout)
+    note(f"{ADDRESSES} addresses through the flood limit", told)
+    assert told["passed"] == ADDRESSES
+    assert told["MB more"] <= MOST_RISE
+    assert told["MB more afterwards"] <= told["MB more"] / 2
+
+
+def address(number: int) -> Address:
+    if number % 2:
+        return IPv6Address((0x2001 << 112) + (number << 80))
+    return IPv4Address((10 << 24) + number)
+
+
+def memory(name: str) -> float:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) / 1024
+
+
+async def crowd(count: int) -> dict[str, float]:
+    """Send one request from each of many addresses; then wait until their windows are over, and send a few more."""
+    passed = 0
+
+    async def app(scope, receive, send) -> None:
+        nonlocal passed
+        passed += 1
+
+    limit = FloodLimit(app, parse_limits(f"60/{WINDOW} seconds"))
+
+    async def ask(client: Address) -> None:
+        state = {"client_address": client, "client_buckets": buckets(client), "request_id": "one"}
+        scope = {"type": "http", "method": "GET", "path": "/v1/sites/shop", "headers": [], "state": state}
+        await limit(scope, None, None)
+
+    for number in range(1000):
+        await ask(IPv4Address("192.0.2.0") + number)
+    before, passed = memory("VmRSS"), 0
+    for number in range(count):
+        await ask(address(number))
+    all_passed = passed
+    rise = memory("VmHWM") - before
+    await asyncio.sleep(WINDOW)
+    for number in range(1000):
+        await ask(IPv4Address("192.0.2.0") + number)
+    return {
+        "passed": all_passed,
+        "MB more": round(rise, 1),
+        "MB more afterwards": round(memory("VmRSS") - before, 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asyncio.run(crowd(int(sys.argv[1])))))
