@@ -95,11 +95,14 @@ def test_what_could_not_be_sent_for_two_hours_is_failed_and_still_there(
     assert far_side.calls() == []
 
 
-def test_a_planned_time_goes_to_chaser_unless_it_has_passed(here: Service, far_side: Chaser, clock: Clock) -> None:
+def test_a_planned_time_goes_to_chaser_unless_it_has_passed(
+    here: Service, far_side: Chaser, clock: Clock, attempts: Attempts
+) -> None:
     planned = clock() + timedelta(minutes=5)
     here.wait_for(here.accepted(planned_time=planned.isoformat()), "delivered")
     far_side.fault("refuse", times=None)
     late = here.accepted(planned_time=planned.isoformat())
+    until(lambda: attempts(late) == [("not_sent", None)])
     clock.advance(minutes=6)
     far_side.well_again()
     here.wait_for(late, "delivered")
