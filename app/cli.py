@@ -1,38 +1,26 @@
 """The chaser-callback command."""
 
 import hashlib
-import logging
-import os
 import secrets
-import signal
-import socket
 import sys
-import threading
-from collections.abc import Callable
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-import uvicorn
 
 from app.demo import run_demo
 from app.errors import Refused
-from app.logs import configure_logging, event
+from app.logs import configure_logging
 from app.main import create_app
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
+from app.serving import Server, allow_open_files
 from app.settings import SettingsFaults, load_settings
 from app.settings.part import proper_name
 from app.simulator.command import run_simulator
 from app.version import VERSION
 
-log = logging.getLogger(__name__)
-
 _WRONG_SETTINGS = 2
 _UNUSABLE = 3
-# Containers are killed ten seconds after SIGTERM. Requests under way get two of them, the delivery seven in all.
-_REQUESTS = 2
-_CUT_OFF = 9.5
 
 cli = typer.Typer(
     name="chaser-callback",
@@ -66,20 +54,9 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         outbox = Outbox.open(settings.database_url)
     except (DatabaseUnusable, Refused) as unusable:
         _stop(_UNUSABLE, str(unusable))
+    allow_open_files()
     app = create_app(settings, outbox=outbox)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        # The true address is found by edge/client_address.py; uvicorn's own way believes the leftmost entry.
-        proxy_headers=False,
-        timeout_graceful_shutdown=_REQUESTS,
-    )
-    _Server(config, app.end).run()
+    Server(app, app.end, host, port).run()
 
 
 @cli.command()
@@ -115,32 +92,6 @@ def new_key(
     setting = f"API_KEYS__{name.upper()}"
     typer.echo(f"{key}\n")
     typer.echo(f"{setting}__SHA256={hashlib.sha256(key.encode()).hexdigest()}\n{setting}__SCOPES={scopes}")
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn that tells of its end as soon as it begins, and that ends in time whatever hangs."""
-
-    def __init__(self, config: uvicorn.Config, end: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._end = end
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        super().handle_exit(sig, frame)
-        last = threading.Timer(_CUT_OFF, _cut_off, [signal.Signals(sig).name])
-        last.daemon = True
-        last.start()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End: the delivery hears of it before connections are waited for."""
-        self._end()
-        await super().shutdown(sockets)
-
-
-def _cut_off(name: str) -> None:
-    # What is under way is settled at the next start, as after a kill.
-    event(log, "service.cut_off", logging.ERROR, signal=name, after=_CUT_OFF)
-    os._exit(1)
 
 
 def _stop(code: int, *lines: str) -> NoReturn:

@@ -2,6 +2,8 @@
 
 import logging
 import logging.config
+import sys
+import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -45,7 +47,10 @@ def _places(trace: TracebackType | None) -> str:
 
 
 def configure_logging(level: str = "INFO") -> None:
-    """Send every logger of the process through one JSON formatter. ``level`` is for our own events."""
+    """Send every logger of the process through one JSON formatter. ``level`` is for our own events.
+
+    So go Python's warnings, and exceptions that nobody caught, whose text would otherwise stand in the output.
+    """
     logging.config.dictConfig(
         {
             "version": 1,
@@ -81,6 +86,17 @@ def configure_logging(level: str = "INFO") -> None:
             | {"slowapi": {"level": "ERROR"}},
         }
     )
+
+    logging.captureWarnings(True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda lost: _uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)
+    sys.unraisablehook = lambda lost: _uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt | SystemExit):
+        told = (kind, error or kind(), trace)
+        logging.getLogger(__name__).critical("process.uncaught_exception", exc_info=told)
 
 
 def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fields: Any) -> None:

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 
 from app.main import create_app, utc_now
 from app.outbox.outbox import Outbox
+from app.serving import Server
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Options
 from app.simulator.running import running_in_thread
@@ -195,15 +195,8 @@ def service(
     An outbox given is used instead of the one in the settings; it is closed at the end as well.
     """
     listening = _listening()
-    config = uvicorn.Config(
-        create_app(chosen, outbox=outbox, clock=clock),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=5,
-    )
-    server = uvicorn.Server(config)
+    app = create_app(chosen, outbox=outbox, clock=clock)
+    server = Server(app, app.end)
     failures: list[BaseException] = []
 
     def run() -> None:

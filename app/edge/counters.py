@@ -1,18 +1,18 @@
 """Counters in memory for slowapi: as many as it may take, and no more."""
 
 import time
-from collections import OrderedDict
 from typing import Any, Final
 
 from limits.storage import Storage
 
 MOST_KEYS: Final = 50_000
 """About 20 MB."""
-_FORGOTTEN_AT_ONCE = 100
 
 
 class Counters(Storage):
-    """Fixed windows. Beyond MOST_KEYS, what was not counted for the longest time is forgotten.
+    """Fixed windows, in two generations of at most half of MOST_KEYS. What is counted moves into the newer one.
+
+    When that is full, or the longest window is over, the older one is forgotten, as a whole: so its memory goes back.
 
     The memory storage of `limits` keeps every key until its window ends, 400 bytes of each: a flood from a million
     addresses would take 400 MB, one of IPv6 three times as much. It also looks through all of them, in a thread that it
@@ -26,7 +26,10 @@ class Counters(Storage):
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions, **options)
-        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._new: dict[str, tuple[int, float]] = {}
+        self._old: dict[str, tuple[int, float]] = {}
+        self._turned = time.monotonic()
+        self._longest = 0  # seconds of a window
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -36,21 +39,23 @@ class Counters(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Add to the count of a key, whose window of `expiry` seconds begins with its first; give the count."""
         now = time.monotonic()
-        count, ends = self._counts.pop(key, (0, 0.0))
+        self._longest = max(self._longest, expiry)
+        if len(self._new) >= MOST_KEYS // 2 or now - self._turned > self._longest:
+            self._old, self._new, self._turned = self._new, {}, now
+        count, ends = self._found(key)
         if ends <= now:
             count, ends = 0, now + expiry
-        self._counts[key] = (count + amount, ends)
-        self._forget(now)
+        self._new[key] = (count + amount, ends)
         return count + amount
 
     def get(self, key: str) -> int:
         """Give the count of a key in its present window."""
-        count, ends = self._counts.get(key, (0, 0.0))
+        count, ends = self._found(key)
         return count if ends > time.monotonic() else 0
 
     def get_expiry(self, key: str) -> float:
         """Give the end of a key's window, in seconds since 1970; the present time where there is none."""
-        _, ends = self._counts.get(key, (0, 0.0))
+        _, ends = self._found(key)
         return time.time() + max(0.0, ends - time.monotonic())
 
     def check(self) -> bool:
@@ -59,18 +64,14 @@ class Counters(Storage):
 
     def reset(self) -> int:
         """Forget all, and give how many they were."""
-        size = len(self._counts)
-        self._counts.clear()
+        size = len(self._new | self._old)
+        self._new, self._old = {}, {}
         return size
 
     def clear(self, key: str) -> None:
         """Forget a key."""
-        self._counts.pop(key, None)
+        self._new.pop(key, None)
+        self._old.pop(key, None)
 
-    def _forget(self, now: float) -> None:
-        """Remove some of what is over, or too much. The order is that of the last use, so some may stay for longer."""
-        for _ in range(_FORGOTTEN_AT_ONCE):
-            key = next(iter(self._counts))
-            if len(self._counts) <= MOST_KEYS and self._counts[key][1] > now:
-                break
-            del self._counts[key]
+    def _found(self, key: str) -> tuple[int, float]:
+        return self._new.get(key) or self._old.get(key) or (0, 0.0)

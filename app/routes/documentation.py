@@ -39,7 +39,7 @@ _REFUSALS: Final[dict[int, tuple[str, str, str, str]]] = {
     415: ("WrongMediaType", "The body is not JSON in UTF-8.", "not_json", "Send the body as JSON, in UTF-8."),
     422: ("Invalid", "Values are wrong: see errors.", "invalid", "Some values need correction: see errors."),
     429: ("TooMany", "A limit is reached.", "flood", "Too many requests: wait and send it again."),
-    431: ("HeadersTooLarge", "The headers are over 64 KiB.", "headers_too_large", "The headers are too large."),
+    431: ("HeadersTooLarge", "The headers are too large, or too many.", "headers_too_large", "They are too large."),
     500: ("Unexpected", "A fault of the service.", "internal", "Something went wrong on our side."),
     503: ("Unavailable", "Not accepted through no fault of its own.", "not_stored", "It could not be stored."),
 }

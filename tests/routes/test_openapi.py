@@ -63,6 +63,10 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
         ("/v1/callbacks", "post"),
         ("/v1/callbacks/{callback_id}", "get"),
         ("/v1/sites/{site}", "get"),
+        ("/v1/challenge", "get"),
+        ("/v1/blocklist", "get"),
+        ("/v1/blocklist", "post"),
+        ("/v1/blocklist", "delete"),
         ("/livez", "get"),
         ("/readyz", "get"),
     }
@@ -137,7 +141,7 @@ def test_the_fields_of_a_request_are_those_of_the_contract(document: dict[str, A
     assert set(request["properties"]) == {
         *("site", "client_phone", "active_page", "referrer", "planned_time", "department", "consent", "challenge"),
         *("request_id", "client_ip", "manager_phone", "message_on_ring", "nwt_action"),
-        *("call_stack_start_hour", "call_stack_interval"),
+        *("call_stack_start_hour", "call_stack_interval", "website"),
     }
     assert request["required"] == ["site", "client_phone"]
     assert request["additionalProperties"] is False

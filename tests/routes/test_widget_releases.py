@@ -53,16 +53,19 @@ def test_an_earlier_release_stays_where_it_was(updated: Path) -> None:
 
 def test_what_an_earlier_release_did_not_have_is_not_mixed_into_it(updated: Path) -> None:
     with service(settings(updated)) as here:
-        assert_refused(here.http.get(f"/widget/{EARLIER}/phone.js", headers={"origin": ORIGIN}), 404, "not_found")
+        assert_refused(here.http.get(f"/widget/{EARLIER}/callbacks.js", headers={"origin": ORIGIN}), 404, "not_found")
 
 
 @pytest.mark.parametrize("version", ["ffffffffffff", "any", "0123456789AB", "0123456789abc"])
 def test_a_version_nobody_has_kept_gets_the_files_of_today_but_may_not_keep_them(here: Service, version: str) -> None:
-    today = read_release()
-    for path, name in ((f"/widget-{version}.js", "widget.js"), (f"/widget/{version}/dialog.js", "dialog.js")):
+    today = here.http.get("/widget.json").json()["version"]
+    for path, of_today in (
+        (f"/widget-{version}.js", "/widget.js"),
+        (f"/widget/{version}/dialog.js", f"/widget/{today}/dialog.js"),
+    ):
         answer = here.http.get(path)
         assert answer.status_code == 200
-        assert answer.content == today.bodies()[name]
+        assert answer.content == here.http.get(of_today).content
         assert answer.headers["cache-control"] == "no-cache"
 
 
