@@ -5,9 +5,9 @@ const sleep = (ms = 0) => new Promise(done => setTimeout(done, ms));
 /** @type {Complete} */
 export const complete = (landing, fields) => {
   const page = new URL(location.href);
-  const marks = landing.match(/utm_[^&]+/g) || [];
-  // An application that changes its address drops the marks the visitor came with.
-  if (!page.search.includes("utm_")) page.search += (page.search && "&") + marks.join("&");
+  // An application that changes its address may drop the marks the visitor came with.
+  const marks = !/utm_/.test(page.search) && landing.match(/utm_[^&]+/g) || [];
+  page.search = [page.search, ...marks].join("&").replace(/^&/, "");
   return {
     active_page: page.href,
     referrer: document.referrer,
@@ -47,12 +47,11 @@ export const isNow = ({ created_at, call_expected_at }) =>
   Date.parse(call_expected_at || "") - Date.parse(created_at) < 90_000;
 
 /** @type {(service: Service, callback: Callback) => Promise<void>} */
-const follow = async ({ base, fetch, emit }, callback) => {
+const follow = async ({ get, emit }, callback) => {
   let { id, status } = callback;
   for (let wait = 1; wait < 11 && isNow(callback) && /held|queued|sending/.test(status); wait++) {
     await sleep(wait * 1000);
-    const now = await fetch(base + "v1/callbacks/" + id, { credentials: "omit" })
-      .then(answer => answer.ok && answer.json()).catch(() => {});
+    const now = await get("callbacks/" + id).catch(() => {});
     if (now && now.status !== status) {
       status = now.status;
       emit("status", now);

@@ -1,10 +1,31 @@
 // The dialog: number, time, department, consent; then what becomes of the request.
 import { complete, isNow } from "./callbacks.js";
-import { fault, format, formatAt } from "./phone.js";
 import { css } from "./styles.js";
 
 // How long it usually takes until a phone rings.
 const COUNTDOWN = 30_000;
+
+// Groups the digits of a number while it is typed, and changes none: the service decides how to read it.
+// What people put between digits, and what copying brings along unseen. A text with anything else is left alone.
+const isPlain = (text = "") => /^[\s(\p{Cf}]*\+?[\d\s().\p{Pd}−\p{Cf}]*$/u.test(text);
+const digits = (text = "") => text.replace(/\D/g, "");
+
+/** @type {Format} */
+export const format = (text, regions) => {
+  const plus = /^\W*\+/.test(text) ? "+" : "";
+  const pattern = plus ? /^(7)(\d{1,14})$/ : /RU|KZ/.test(regions[0]) && /^([78](?=[34789])|(?=9))(\d{1,14})$/;
+  const [all, prefix, rest] = pattern && isPlain(text) && pattern.exec(digits(text)) || [];
+  return !rest ? text : rest.length > 10 ? plus + all
+    : (plus + prefix + rest.replace(/(.{0,3})(.{0,3})(.{0,2})(.*)/, " $1 $2-$3-$4")).replace(/^ |\D+$/g, "");
+};
+
+/** @type {FormatAt} */
+export const formatAt = (text, caret, regions) => {
+  const result = format(text, regions);
+  let place = 0;
+  for (let before = digits(text.slice(0, caret)).length; before; place++) if (/\d/.test(result[place])) before--;
+  return [result, place];
+};
 
 /** @type {Explain} */
 const explain = (lang, words, { code, status, retry_after = 0 }) => {
@@ -15,10 +36,7 @@ const explain = (lang, words, { code, status, retry_after = 0 }) => {
     : words[code] || words[/^phone/.test(code) ? "phone_refused" : "error"];
 };
 
-const DAY = /** @type {const} */ ({ day: "numeric", month: "long" });
-
-/** @type {Day} */
-const day = (lang, moment) => new Date(moment).toLocaleDateString(lang, { weekday: "long", ...DAY });
+const DAY = /** @type {const} */ ({ weekday: "long", day: "numeric", month: "long" });
 
 /** @type {When} */
 const when = (lang, moment) => {
@@ -30,7 +48,7 @@ const when = (lang, moment) => {
 };
 
 /** @type {Create} */
-export const create = ({ make, adopt, root, site, lang, words, api, landing, emit, load }) => {
+export const create = ({ make, adopt, root, site, lang, words, api, name, landing, emit, get }) => {
   const { consent, phone, regions, departments } = site;
   const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone === site.timezone ? "" : ` (${words.your_time})`;
   const names = new Intl.DisplayNames(lang, { type: "region" });
@@ -61,7 +79,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
     })[0];
 
   const ring = make("div", { className: "ring icon", ariaHidden: "true" });
-  const title = make("h2", { id: "title" });
+  const title = make("h2");
   const lead = make("p");
   const number = make("b");
   const input = make("input", {
@@ -85,7 +103,6 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
   const done = make("form", { method: "dialog" }, next, call, make("button", { className: "close", ariaLabel: words.close }, "×"));
   const dialog = make("dialog", { lang, closedBy: "any" },
     make("div", {}, ring, make("div", { role: "status" }, title, lead, number), form, done));
-  dialog.setAttribute("aria-labelledby", "title");
   // The page's shortcuts and focus traps have no business in here.
   for (const type of ["click", "mousedown", "keydown", "keypress", "keyup", "focusin"])
     dialog.addEventListener(type, event => event.stopPropagation());
@@ -97,12 +114,10 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
   const greet = () => {
     if (!form.hidden) lead.textContent = site.open && !time.value ? words.lead : promise();
   };
-  // A time that was chosen stays chosen.
   const offer = () => {
-    const free = Object.groupBy(site.free_times.filter(at => Date.parse(at) > Date.now()), at => day(lang, at));
-    if (!time.value) time.replaceChildren(make("option", { value: "" }, words.now), ...Object.entries(free)
-      .map(([label, times = []]) =>
-        make("optgroup", { label }, ...times.map(at => make("option", { value: at }, when(lang, at))))));
+    // A time that was chosen stays chosen.
+    if (!time.value) time.replaceChildren(make("option", { value: "" }, words.now),
+        ...site.free_times.map(value => make("option", { value }, when(lang, value))));
     greet();
   };
 
@@ -124,7 +139,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
     form.hidden = !isForm;
     next.hidden = isForm;
     call.hidden = !phone || !isBad;
-    title.textContent = words[isForm ? "title" : kind + "_title"];
+    dialog.ariaLabel = title.textContent = words[isForm ? "title" : kind + "_title"];
     lead.textContent = text || words[isBad ? kind + "_text" : "done_text"] || "";
     number.textContent = isForm ? "" : input.value;
     next.textContent = isBad ? words.again : words.close;
@@ -144,17 +159,18 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
   let asked = "";
   /** @type {Fields} */
   let fields;
-  let isBusy = false;
+  const isBusy = () => send.ariaDisabled === "true";
   const setBusy = (now = false) => {
-    isBusy = now;
     send.ariaDisabled = `${now}`;
     send.textContent = now ? words.sending : words.submit;
   };
 
   form.onsubmit = async event => {
     event.preventDefault();
-    const missing = consent && !box.checked && "consent_required";
-    if (isBusy || complain({ client_phone: fault(input.value, regions), consent: missing })) return;
+    if (isBusy() || complain({
+      client_phone: !input.value.trim() && "phone_missing",
+      consent: consent && !box.checked && "consent_required",
+    })) return;
     const asks = {
       client_phone: input.value,
       planned_time: time.value || undefined,
@@ -205,7 +221,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
   };
   dialog.onclose = () => {
     emit("close");
-    if (!isBusy) show();
+    if (!isBusy()) show();
   };
   api.on("status", now => { if (now.id === id) show(now.status); });
   setBusy();
@@ -218,7 +234,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, landing, emi
       dialog.showModal();
       emit("open");
       // The page may have been open for hours.
-      load().then(facts => {
+      get("sites/" + name).then(facts => {
         Object.assign(site, facts);
         offer();
       }, () => {});

@@ -7,7 +7,7 @@ export const watch = ({ exit_intent, seconds, scroll }, { on }, prepare) => {
   const isDue = () => localStorage.chaser_callback !== day;
   const open = async () => {
     const isFree = document.activeElement?.matches("body, a, button")
-      && ![...document.querySelectorAll("dialog[open], [role*=dialog], [aria-modal]")].some(it => it.checkVisibility());
+      && ![...document.querySelectorAll("dialog[open], [role*=dialog]")].some(it => it.checkVisibility());
     if (isFree && isDue()) (await prepare())?.open();
   };
   if (!isDue()) return;

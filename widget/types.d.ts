@@ -123,7 +123,8 @@ interface Events {
 interface Api {
   /** True once the site's settings are here and the button is shown. */
   ready: boolean;
-  open(): void;
+  /** link: where to go if the dialog can't be loaded. */
+  open(link?: { href?: string }): void;
   close(): void;
   /** Send a request without the dialog. Rejects with an Error that is a Refusal too. */
   submit(fields: Fields): Promise<Callback>;
@@ -171,10 +172,11 @@ interface Service {
   /** The browser's own, whatever the page has made of it. */
   fetch: typeof fetch;
   emit: Emit;
+  /** Read what is below v1/; rejects with the answer if that is an error. */
+  get(path: string): Promise<any>;
 }
 
-/** dialog.js: build the dialog in the loader's shadow root. adopt: add a style sheet to that root. load: ask for the
- * site's settings again. */
+/** dialog.js: build the dialog in the loader's shadow root. adopt: add a style sheet to that root. */
 type Create = (parts: Service & {
   make: Make;
   adopt: (css: string) => void;
@@ -183,7 +185,6 @@ type Create = (parts: Service & {
   lang: Language;
   words: Words;
   api: Api;
-  load: () => Promise<Site>;
 }) => Dialog;
 
 interface Dialog {
@@ -208,17 +209,14 @@ type Submit = (service: Service, fields: Fields) => Promise<Callback>;
 /** callbacks.js: is the call made at once, not later and not only perhaps? */
 type IsNow = (callback: Callback) => boolean;
 
-/** phone.js: group the digits of a Russian or Kazakh number, as far as it is typed: "+7 916 123-45-67",
+/** dialog.js: group the digits of a Russian or Kazakh number, as far as it is typed: "+7 916 123-45-67",
  * "8 916 123-45-67", "916 123-45-67". No digit is added, changed or lost. Every other text comes back as it is: without
  * a plus a number is only taken for one of these where the first of the regions is RU or KZ, as the service reads it;
  * and 81… may become +81, Japan. regions: those of the Site. */
 type Format = (text: string, regions: string[]) => string;
 
-/** phone.js: format, and say where the caret belongs: behind the digit it was behind. caret: characters before it. */
+/** dialog.js: format, and say where the caret belongs: behind the digit it was behind. caret: characters before it. */
 type FormatAt = (text: string, caret: number, regions: string[]) => [text: string, caret: number];
-
-/** phone.js: what is plainly wrong with a number, as a code of the service; undefined when it is worth sending. */
-type Fault = (text: string, regions: string[]) => "phone_missing" | "phone_too_short" | undefined;
 
 /** Every word of the dialog in one language, the owner's in place of ours; see messages.ru.js. */
 type Words = Record<string, string>;
@@ -230,10 +228,7 @@ type Explain = (
   refusal: { code: any; status?: number; retry_after?: number },
 ) => string;
 
-/** dialog.js: the day of a moment (ISO 8601): "Tuesday, November 24". */
-type Day = (lang: Language, moment: string) => string;
-
-/** dialog.js: a moment (ISO 8601): "tomorrow at 10:00 AM", "November 24 at 10:00 AM". */
+/** dialog.js: a moment (ISO 8601): "tomorrow at 10:00 AM", "Tuesday, November 24 at 10:00 AM". */
 type When = (lang: Language, moment: string) => string;
 
 /** triggers.js: open the dialog at the first of these, once a day for each browser; that day is what it stores. Where

@@ -54,14 +54,14 @@
   const explain = (status = 0) => {
     const setting = `${base} needs the setting SITES__${name.toUpperCase()}__`;
     if (status === 404) warn(`data-site is wrong, or ${setting}SITE_ID`);
-    if (!status || status === 403) warn(`no answer for this page. If it is up, ${setting}ORIGINS=["${origin}"]`);
+    if (!status || status === 403 || status > 499) warn(`no answer for this page. If it is up, ${setting}ORIGINS=["${origin}"]`);
   };
 
   // For a contrast of 4.5:1 (WCAG 1.4.3) a colour is darkened to a lightness of .53 under white text; a light one, from
   // .72 on, stays under black text.
   /** @param {Site} site */
   const show = ({ theme: { color, scheme, button, icon, position, offset_x, offset_y, corner }, texts }) => {
-    adopt(`:host { all: initial !important; direction: ltr !important; --chaser-color: ${color};
+    adopt(`:host { all: initial !important; display: contents !important; direction: ltr !important; --chaser-color: ${color};
 --chaser-corner: ${corner}px; --chaser-x: ${offset_x}px; --chaser-y: ${offset_y}px; --chaser-font: system-ui, sans-serif }
 :host > * { --fill: var(--chaser-color); --on: #fff; color-scheme: ${scheme === "auto" ? "light dark" : scheme};
 font: medium/1.45 var(--chaser-font) }
@@ -73,7 +73,6 @@ font: medium/1.45 var(--chaser-font) }
 bottom: calc(var(--chaser-y) + env(safe-area-inset-bottom)); display: flex; align-items: center; gap: 10px;
 height: 56px; margin: 0; padding: 0 22px 0 16px; border: 2px solid #0000; border-radius: var(--chaser-corner);
 background: var(--fill) border-box; color: var(--on); font-weight: 600; cursor: pointer; box-shadow: 0 8px 24px #0004 }
-.fab:focus-visible { outline: 2px solid #fff; box-shadow: 0 0 0 5px #111 }
 .icon:before { content: ""; width: 24px; height: 24px; background: currentColor; forced-color-adjust: none;
 clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z"}") }
 @media (max-width: 599px) { .fab { padding: 0 14px } .fab span { display: none } }
@@ -82,7 +81,7 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
     const label = texts[lang]?.button || { ru: "Заказать звонок", en: "Request a call" }[lang];
     const fab = make("button", {
       className: "fab icon", lang, ariaLabel: label, popover: "manual",
-      onpointerenter: prepare, onfocus: prepare, ontouchstart: prepare,
+      onpointerenter: prepare, onfocus: prepare,
     }, make("span", {}, label));
     fab.toggleAttribute("data-chaser-callback");
     root.append(fab);
@@ -96,10 +95,8 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
   let dialog;
   let isWanted = false;
 
-  const load = () => fetch(base + "v1/sites/" + encodeURIComponent(name), { credentials: "omit" })
-    .then(answer => answer.ok ? answer.json() : Promise.reject(answer));
   // These two forget a failure, so the next call tries again.
-  const start = () => site ||= load().then((/** @type {Site} */ facts) => {
+  const start = () => site ||= service.get("sites/" + name).then((/** @type {Site} */ facts) => {
     if (!facts.allowed) throw { status: 403 };
     show(facts);
     api.ready = true;
@@ -121,17 +118,24 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
   });
   const prepare = () => dialog ||= Promise.all([start(), use("dialog"), use("messages." + lang)])
     .then(([facts, { create }, { words }]) => create({
-      ...service, make, adopt, root, lang, words: { ...words, ...facts.texts[lang] }, site: facts, api, load,
+      ...service, make, adopt, root, lang, words: { ...words, ...facts.texts[lang] }, site: facts, api,
     }))
     .catch(() => { dialog = undefined; });
 
-  const service = { base, name, landing, fetch, emit };
+  /** @type {Service} */
+  const service = {
+    base, name, landing, fetch, emit,
+    get: path => fetch(base + "v1/" + path, { credentials: "omit" })
+      .then(answer => answer.ok ? answer.json() : Promise.reject(answer)),
+  };
   const api = Object.assign(queue ? stub : {}, /** @type {Api} */ ({
     ready: false,
-    open() {
+    open(link) {
       isWanted = true;
-      prepare().then(made => made ? isWanted && made.open()
-        : site?.then(({ phone }) => phone && location.assign("tel:" + phone)));
+      prepare().then(made => made ? isWanted && made.open() : site?.then(({ phone }) => {
+        const way = link?.href || phone && "tel:" + phone;
+        if (way) location.assign(way);
+      }));
     },
     close() {
       isWanted = false;
@@ -155,11 +159,12 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
 
   // Ahead of the page's own listeners: they may stop the event.
   addEventListener("click", event => {
-    if (event.composedPath().some(node => node instanceof Element && node.hasAttribute("data-chaser-callback"))) {
-      // A link stays a link while the service can't be reached.
-      if (site) event.preventDefault();
-      api.open();
-    }
+    const pressed = /** @type {HTMLAnchorElement | undefined} */ (event.composedPath().find(node =>
+      node instanceof Element && node.hasAttribute("data-chaser-callback")));
+    // A link stays a link while the service can't be reached.
+    if (!pressed || pressed.href && !api.ready) return;
+    event.preventDefault();
+    api.open(pressed);
   }, true);
 
   start().catch(() => {});

@@ -10,6 +10,8 @@ through. It is a real server: what the browser makes of a cut connection is the 
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -47,6 +49,8 @@ class Exchange:
 
     def cut(self) -> None:
         """Reset the connection."""
+        # Without lingering, closing sends RST in place of FIN.
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def given_up(self) -> None:

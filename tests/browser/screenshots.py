@@ -1,16 +1,18 @@
-"""Takes a picture of every state of the widget: python -m tests.browser.screenshots FOLDER.
+"""Takes a picture of every state of the widget: python -m tests.browser.screenshots FOLDER [STATE...].
 
 Every state comes in both languages, light and dark, on a narrow phone and on a desktop; index.html shows all at once.
 """
 
 import asyncio
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.visitor import Visitor
 from tests.browser.world import World, chromium, world
@@ -30,63 +32,140 @@ _SHOP = (
 )
 
 
-async def button(visitor: Visitor) -> None:
-    """The floating button alone."""
+@dataclass(frozen=True)
+class State:
+    """How a visitor of a site gets there."""
+
+    name: str
+    site: str
+    reach: Callable[[Visitor], Awaitable[None]]
+
+
+async def button(_: Visitor) -> None:
+    """Do nothing: the floating button alone."""
 
 
 async def form(visitor: Visitor) -> None:
-    """The dialog as it opens."""
+    """Open the dialog."""
     await visitor.open()
 
 
 async def wrong(visitor: Visitor) -> None:
-    """Both fields are wrong."""
+    """Fill in nothing."""
     await visitor.open()
-    await visitor.ask("8916")
+    await visitor.ask(" ")
+
+
+async def too_short(visitor: Visitor) -> None:
+    """Type half a number."""
+    await visitor.open()
+    await visitor.ask("8916 12")
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
 
 
 async def no_connection(visitor: Visitor) -> None:
-    """No answer came, twice."""
-    await visitor.page.route("**/v1/callbacks", lambda route: route.abort())
+    """Get no answer, twice."""
+    await visitor.open()
+    await visitor.dialog.get_by_role("checkbox").check()
+    await visitor.page.context.set_offline(True)
+    await visitor.ask()
+    await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
+
+
+async def too_many(visitor: Visitor) -> None:
+    """Get the refusal of a quota of a day."""
+
+    async def refuse(route: Route) -> None:
+        headers = {
+            "access-control-allow-origin": "*",
+            "access-control-expose-headers": "retry-after",
+            "retry-after": "30000",
+        }
+        await route.fulfill(status=429, headers=headers, body=json.dumps({"code": "quota_client"}))
+
+    await visitor.page.route("**/v1/callbacks", refuse)
     await _asked(visitor)
     await expect(visitor.alerts.filter(visible=True)).to_have_count(1)
 
 
 async def sending(visitor: Visitor) -> None:
-    """The answer has not come yet."""
+    """Wait for the answer."""
     await visitor.hold_requests()
     await _asked(visitor)
 
 
-async def accepted(visitor: Visitor) -> None:
-    """The request is stored, the call is being placed."""
+async def counting(visitor: Visitor) -> None:
+    """See the request stored, the call is being placed."""
     visitor.shops.chaser.fault("slow", seconds=2.0)
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("done")
 
 
 async def delivered(visitor: Visitor) -> None:
-    """Chaser has taken the call."""
+    """See that Chaser has taken the call."""
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("delivered")
 
 
+async def late(visitor: Visitor) -> None:
+    """Wait in vain until the end of the countdown."""
+    await visitor.page.clock.install()
+    await _asked(visitor)
+    await expect(visitor.dialog).to_have_class("done")
+    await visitor.page.clock.run_for(31_000)
+    await expect(visitor.dialog).to_have_class("late")
+
+
+async def unknown(visitor: Visitor) -> None:
+    """See that Chaser's answer was lost."""
+    visitor.shops.chaser.fault("close_after")
+    await _asked(visitor)
+    await expect(visitor.dialog).to_have_class("unknown")
+
+
 async def failed(visitor: Visitor) -> None:
-    """Chaser has refused the call."""
+    """See that Chaser has refused the call."""
     visitor.shops.chaser.fault("status", status=404)
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("failed")
 
 
-STATES: tuple[Callable[[Visitor], Awaitable[None]], ...] = (
-    button,
-    form,
-    wrong,
-    no_connection,
-    sending,
-    accepted,
-    delivered,
-    failed,
+async def planned(visitor: Visitor) -> None:
+    """Choose a time tomorrow."""
+    await visitor.open()
+    await visitor.time.select_option(index=40)
+    await visitor.ask()
+    await expect(visitor.dialog).to_have_class("done")
+
+
+async def chosen(visitor: Visitor) -> None:
+    """Choose a time and a department, type a number, and tick."""
+    await visitor.open()
+    await visitor.number.press_sequentially("89161234567")
+    await visitor.time.select_option(index=2)
+    await visitor.dialog.get_by_role("combobox").last.select_option(index=1)
+    await visitor.dialog.get_by_role("checkbox").check()
+
+
+STATES = (
+    State("button", "consent", button),
+    State("form", "consent", form),
+    State("form-plain", "shop", form),
+    State("form-closed", "closed", form),
+    State("form-departments", "departments", chosen),
+    State("form-neighbours", "neighbours", form),
+    State("wrong", "consent", wrong),
+    State("wrong-number", "shop", too_short),
+    State("no-connection", "consent", no_connection),
+    State("too-many", "consent", too_many),
+    State("sending", "consent", sending),
+    State("counting", "consent", counting),
+    State("delivered", "consent", delivered),
+    State("late", "consent", late),
+    State("planned", "shop", planned),
+    State("unknown", "consent", unknown),
+    State("failed", "consent", failed),
+    State("themed", "themed", form),
 )
 
 
@@ -96,33 +175,35 @@ async def _asked(visitor: Visitor) -> None:
     await visitor.ask()
 
 
-async def take_all(browser: Browser, shops: World, folder: Path) -> list[Path]:
+async def take_all(browser: Browser, shops: World, folder: Path, states: tuple[State, ...] = STATES) -> list[Path]:
     """Take all pictures and give their files, in the order of the states."""
     taken = []
-    for state, language, scheme, size in itertools.product(STATES, LANGUAGES, SCHEMES, SIZES):
+    for state, language, scheme, size in itertools.product(states, LANGUAGES, SCHEMES, SIZES):
         width, height = SIZES[size]
         context = await browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=scheme,
             locale=LANGUAGES[language],
+            timezone_id="Asia/Yekaterinburg" if state.site == "departments" else "Europe/Moscow",
             reduced_motion="reduce",
         )
         visitor = Visitor(await context.new_page(), shops)
-        await visitor.visit(shops.tag(f'data-site="consent" data-lang="{language}"'), _SHOP)
-        await state(visitor)
-        taken.append(folder / f"{state.__name__}-{language}-{scheme}-{size}.png")
+        await visitor.visit(shops.tag(f'data-site="{state.site}" data-lang="{language}"'), _SHOP)
+        await state.reach(visitor)
+        taken.append(folder / f"{state.name}-{language}-{scheme}-{size}.png")
         await visitor.page.screenshot(path=taken[-1])
         await visitor.let_go()
         await context.close()
     return taken
 
 
-async def main(folder: Path) -> None:
-    """Fill the folder, which is made if need be."""
+async def main(folder: Path, names: list[str]) -> None:
+    """Fill the folder, which is made if need be, with the states of these names, all if there are none."""
     folder.mkdir(parents=True, exist_ok=True)
+    states = tuple(state for state in STATES if not names or state.name in names)
     with tempfile.TemporaryDirectory() as database, world(Path(database)) as shops:
         async with chromium() as browser:
-            taken = await take_all(browser, shops, folder)
+            taken = await take_all(browser, shops, folder, states)
     figures = "".join(
         f'<figure><img src="{path.name}" loading="lazy"><figcaption>{path.stem}</figcaption></figure>\n'
         for path in taken
@@ -133,6 +214,6 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m tests.browser.screenshots FOLDER")
-    asyncio.run(main(Path(sys.argv[1])))
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m tests.browser.screenshots FOLDER [STATE...]")
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))

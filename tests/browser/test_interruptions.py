@@ -34,6 +34,7 @@ async def callers(browser: Browser, shops: World, here: Service) -> AsyncIterato
             stack.push_async_callback(context.close)
             both.append(Caller(await context.new_page(), shops, here, line, lang))
         yield both
+    shops.chaser.well_again()
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ async def test_a_site_that_is_closed_says_when_it_calls(visitor: Visitor) -> Non
     await visitor.visit_site("closed")
     await visitor.open()
     day = opening_day()
-    expected = f"We’re closed now. We’ll call you {day:%B} {day.day} at 10:00 AM."
+    expected = f"We’re closed now. We’ll call you {day:%A}, {day:%B} {day.day} at 10:00 AM."
     await expect(visitor.dialog.get_by_text(expected)).to_be_visible()
     await visitor.ask()
     await expect(visitor.title).to_have_text("Request accepted")

@@ -72,6 +72,11 @@ class Visitor:
         return self.dialog.get_by_role("textbox")
 
     @property
+    def time(self) -> Locator:
+        """The choice of a time."""
+        return self.dialog.get_by_role("combobox").first
+
+    @property
     def title(self) -> Locator:
         """The dialog's title."""
         return self.dialog.get_by_role("heading")

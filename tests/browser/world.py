@@ -107,6 +107,29 @@ def sites(origin: str) -> dict[str, Any]:
         "worded": common | {"texts": {"en": {"title": "Talk to a florist", "button": "Call a florist"}}},
         "foreign": common | {"regions": ["DE"]},
         "elsewhere": common | {"origins": ["http://other.test"]},
+        "neighbours": common | {"regions": ["RU", "KZ"]},
+        "departments": common
+        | {
+            "consent": CONSENT,
+            "departments": {"sales": {"name": "Sales"}, "repairs": {"name": "Repairs", "manager_phone": "74950000001"}},
+        },
+        "themed": common
+        | {
+            "theme": {
+                "color": "#7a1fa2",
+                "scheme": "dark",
+                "icon": "M4 4h16v16H4z",
+                "position": "left",
+                "offset_x": 40,
+                "offset_y": 60,
+                "corner": 4,
+            }
+        },
+        "hidden": common | {"theme": {"button": False}},
+        "leaving": common | {"triggers": {"exit_intent": True}},
+        "staying": common | {"triggers": {"seconds": 3}},
+        "scrolling": common | {"triggers": {"scroll": 50}},
+        "measured": common | {"analytics": {"data_layer": True, "gtag": True, "metrika": 4711}},
     }
 
 
