@@ -1,4 +1,5 @@
 // Sends a request and follows it.
+import { take } from "./challenge.js";
 
 const sleep = (ms = 0) => new Promise(done => setTimeout(done, ms));
 
@@ -62,18 +63,27 @@ const follow = async ({ get, emit }, callback) => {
 /** @type {Submit} */
 export const submit = async (service, fields) => {
   const { name, landing, emit } = service;
-  const body = JSON.stringify({ ...complete(landing, fields), site: name });
-  try {
-    const callback = await post(service, body).catch(async refusal => {
+  const asked = { ...complete(landing, fields), site: name };
+  const send = async () => {
+    const body = JSON.stringify(service.challenge ? { ...asked, challenge: await take(service) } : asked);
+    return post(service, body).catch(async refusal => {
       if (refusal.status && refusal.status !== 503) throw refusal;
       await sleep(1000);
       return post(service, body);
+    });
+  };
+  try {
+    const callback = await send().catch(refusal => {
+      // The computer may have slept, or its clock was set.
+      if (/challenge_(expired|too_fast)/.test(refusal.code)) return send();
+      throw refusal;
     });
     emit("accepted", callback);
     follow(service, callback);
     return callback;
   } catch (error) {
-    const { code, status, errors, retry_after } = /** @type {Refusal} */ (error);
+    // The challenge may not have come.
+    const { code = "network", status = 0, errors = [], retry_after = 0 } = /** @type {Refusal} */ (error);
     emit("refused", { code, status, errors, retry_after });
     throw error;
   }

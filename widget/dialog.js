@@ -1,5 +1,6 @@
 // The dialog: number, time, department, consent; then what becomes of the request.
 import { complete, isNow } from "./callbacks.js";
+import { prepare } from "./challenge.js";
 import { css } from "./styles.js";
 
 // How long it usually takes until a phone rings.
@@ -45,6 +46,31 @@ const when = (lang, moment) => {
   const text = date.toLocaleString(lang, { ...DAY, hour: "numeric", minute: "2-digit" });
   return days > 1 ? text : text.replace(date.toLocaleDateString(lang, DAY),
     new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(days, "day"));
+};
+
+// Opens the dialog by itself: once a day, and never in the middle of something.
+/** @type {Watch} */
+const watch = async ({ exit_intent, seconds, scroll }, on, open) => {
+  if (!exit_intent && !seconds && !scroll) return;
+  const day = new Date().toDateString();
+  // Throws where nothing can be stored: nobody could tell there that it has been today.
+  const isDue = () => localStorage.chaser_callback !== day;
+  if (!isDue()) return;
+  const go = () => {
+    if (document.activeElement?.matches("body, a, button") && isDue()
+      && ![...document.querySelectorAll("dialog[open], [role*=dialog]")].some(it => it.checkVisibility())) open();
+  };
+  let passed = 0;
+  setInterval(() => {
+    const { scrollTop, scrollHeight, clientHeight } = document.documentElement;
+    if (!document.hidden) passed++;
+    if (seconds && passed >= seconds
+      || scroll && scrollTop && scrollTop + 1 > (scrollHeight - clientHeight) * scroll / 100) go();
+  }, 1000);
+  document.addEventListener("mouseout", ({ relatedTarget, clientY }) => {
+    if (exit_intent && !relatedTarget && clientY < 1) go();
+  });
+  on("open", () => { localStorage.chaser_callback = day; });
 };
 
 /** @type {Create} */
@@ -96,13 +122,13 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
     field("planned_time", [words.time + zone], time),
     departments[0] ? field("department", [words.department], department) : "",
     consent ? field("consent", [sentence, " ", make("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
-    send, wrong);
+    wrong, send);
   const next = make("button");
-  const call = make("a", { href: "tel:" + phone }, `${words.call} ${format(phone || "", regions)}`);
+  const call = make("a", { href: "tel:" + phone }, words.call + " ", make("b", {}, format(phone || "", regions)));
   // Closed by the browser: the page may keep clicks from us.
   const done = make("form", { method: "dialog" }, next, call, make("button", { className: "close", ariaLabel: words.close }, "×"));
   const dialog = make("dialog", { lang, closedBy: "any" },
-    make("div", {}, ring, make("div", { role: "status" }, title, lead, number), form, done));
+    ring, make("div", { role: "status" }, title, lead, number), form, done);
   // The page's shortcuts and focus traps have no business in here.
   for (const type of ["click", "mousedown", "keydown", "keypress", "keyup", "focusin"])
     dialog.addEventListener(type, event => event.stopPropagation());
@@ -192,6 +218,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
       if (complain(Object.fromEntries(refusal.errors?.map(({ field, code }) => [field, code]) || []))) return;
       wrong.textContent = explain(lang, words, refusal);
       call.hidden = !phone;
+      done.scrollIntoView(false);
     } finally {
       setBusy();
     }
@@ -214,6 +241,8 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   };
   time.onchange = greet;
 
+  // The second half of a slow double click on what stood here before.
+  next.onclick = ({ detail }) => detail < 2;
   done.onsubmit = event => {
     if (event.submitter !== next || next.textContent === words.close) return;
     event.preventDefault();
@@ -228,17 +257,17 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   offer();
   show();
 
-  return {
-    open() {
-      if (dialog.open) return;
-      dialog.showModal();
-      emit("open");
-      // The page may have been open for hours.
-      get("sites/" + name).then(facts => {
-        Object.assign(site, facts);
-        offer();
-      }, () => {});
-    },
-    close: () => dialog.close(),
+  const open = () => {
+    if (dialog.open) return;
+    dialog.showModal();
+    emit("open");
+    if (site.challenge) prepare({ get, name }).catch(() => {});
+    // The page may have been open for hours.
+    get("sites/" + name).then(facts => {
+      Object.assign(site, facts);
+      offer();
+    }, () => {});
   };
+  watch(site.triggers, api.on, open).catch(() => {});
+  return { open, close: () => dialog.close() };
 };

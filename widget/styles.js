@@ -5,20 +5,19 @@ dialog {
 --soft: color-mix(in srgb, CanvasText 65%, var(--paper));
 --bad: light-dark(#c0272d, #ff9189);
 --mark: light-dark(oklch(from var(--fill) min(l, .53) c h), oklch(from var(--fill) max(l, .75) c h));
---tint: color-mix(in srgb, var(--mark) 14%, #0000);
-width: 400px; max-width: calc(100% - 24px); max-height: calc(100% - 24px); border: 0; padding: 0;
-border-radius: var(--chaser-corner); background: var(--paper); box-shadow: 0 24px 64px #0006 }
+width: 400px; max-width: calc(100% - 24px); max-height: calc(100% - 24px); border: 0;
+padding: clamp(12px, 6vw, 28px); border-radius: var(--chaser-corner); background: var(--paper); box-shadow: 0 24px 64px #0006 }
 dialog:not(.form) { text-align: center }
 dialog::backdrop { background: #10141b99 }
-dialog > div { padding: clamp(12px, 6vw, 28px) }
 [hidden], .form .ring, p:empty, div:has(> select > :only-child) { display: none !important }
-h2 { margin: 0; font-size: 1.5em; line-height: 1.25 }
+h2, form { margin: 0 }
+h2 { font-size: 1.5em; line-height: 1.25 }
 .form h2 { padding-right: 40px }
 p { margin: 8px 0 0; color: var(--soft); text-wrap: balance }
-b { font-size: 1.25em }
-form { margin: 0 }
-form > div { display: grid; gap: 6px; margin-top: 18px }
-label, form p { margin: 0; font-size: .875em }
+b { display: inline-block; margin-top: 12px; font-size: 1.25em }
+form > * { margin-top: 18px }
+form > div { display: grid; gap: 6px }
+label, .wrong { margin: 0; font-size: .875em }
 label { order: -1 }
 dialog :is(input, select, button) { box-sizing: border-box; width: 100%; height: 52px; margin: 0; padding: 0 14px;
 border: 1px solid var(--soft); border-radius: calc(var(--chaser-corner) * .6); background: none; color: inherit;
@@ -31,7 +30,7 @@ select { appearance: base-select; align-items: center }
 dialog [type=checkbox] { order: -2; width: 20px; height: 20px; accent-color: var(--mark) }
 div:has(> [type=checkbox]) { grid: auto-flow / 26px 1fr }
 a { color: var(--mark) }
-[href^=tel] { display: block; padding: 12px; font-weight: 600; text-align: center }
+[href^=tel] { display: block; margin-top: 12px; text-align: center }
 dialog button { margin-top: 24px; border-color: #0000; background: var(--fill) border-box; color: var(--on);
 font-weight: 600; cursor: pointer }
 [aria-disabled=true] { opacity: .6 }
@@ -40,12 +39,14 @@ background: none; color: var(--soft); font: 28px/1 sans-serif }
 dialog :focus-visible { outline: 3px solid var(--mark); outline-offset: 1px }
 dialog :is(input, select):focus-visible { outline-width: 2px; outline-offset: -1px }
 dialog button:hover { filter: brightness(.92) }
-.ring { display: grid; place-content: center; width: 88px; height: 88px; margin: 16px auto; border-radius: 50%;
-background: var(--tint); color: var(--mark); font-size: 1.75em; font-weight: 600 }
+.ring { --tint: color-mix(in srgb, var(--mark) 14%, var(--paper)); display: grid; place-content: center;
+width: 96px; height: 96px; margin: 16px auto; border-radius: 50%; background: var(--tint); color: var(--mark);
+font-size: 1.75em; font-weight: 600 }
 .ring:before { scale: 1.5 }
-.ring:not(:empty) { background: radial-gradient(closest-side, var(--paper) 90%, #0000 92%),
+.ring:not(:empty) { background: radial-gradient(closest-side, var(--disc, #0000) 76%, var(--paper) 78% 90%, #0000 92%),
 conic-gradient(var(--mark) calc(1turn - 1turn * var(--left)), var(--tint) 0) }
 .ring:not(:empty):before { display: none }
+.delivered .ring { --disc: var(--fill); color: var(--on) }
 .failed .ring { --mark: var(--bad); rotate: 135deg }
 @media (max-width: 599px) { dialog { margin-top: 12px } }
 @media (prefers-reduced-motion: no-preference) {
@@ -53,6 +54,4 @@ conic-gradient(var(--mark) calc(1turn - 1turn * var(--left)), var(--tint) 0) }
 .fab:hover { translate: 0 -2px }
 dialog[open] { animation: in .25s }
 @keyframes in { from { opacity: 0; translate: 0 16px } }
-.delivered .ring { animation: ring 2s infinite }
-@keyframes ring { 50% { box-shadow: 0 0 0 12px var(--tint) } }
 }`;

@@ -48,6 +48,8 @@ interface Site {
   };
   /** The number a visitor can call when things fail, as +74951234567. */
   phone: string | null;
+  /** Does a request need a challenge. */
+  challenge: boolean;
 }
 
 /** When the dialog opens by itself: as the pointer leaves through the top, after so many seconds, from so many percent of
@@ -174,6 +176,8 @@ interface Service {
   emit: Emit;
   /** Read what is below v1/; rejects with the answer if that is an error. */
   get(path: string): Promise<any>;
+  /** Does a request need a challenge; known once the site's settings are here. */
+  challenge?: boolean;
 }
 
 /** dialog.js: build the dialog in the loader's shadow root. adopt: add a style sheet to that root. */
@@ -231,9 +235,9 @@ type Explain = (
 /** dialog.js: a moment (ISO 8601): "tomorrow at 10:00 AM", "Tuesday, November 24 at 10:00 AM". */
 type When = (lang: Language, moment: string) => string;
 
-/** triggers.js: open the dialog at the first of these, once a day for each browser; that day is what it stores. Where
- * nothing can be stored it throws. prepare: load the dialog. */
-type Watch = (triggers: Triggers, api: Api, prepare: () => Promise<Dialog | void>) => void;
+/** dialog.js: call open() at the first of these, once a day for each browser; that day is what it stores. Throws where
+ * nothing can be stored. */
+type Watch = (triggers: Triggers, on: Api["on"], open: () => void) => Promise<void>;
 
 /** challenge.js: bytes in hexadecimal digits. */
 type Hex = (bytes: Uint8Array) => string;
@@ -248,3 +252,9 @@ interface Challenge {
 /** challenge.js: find the counter; gives what the request carries as its challenge. Needs a page on HTTPS or localhost,
  * since browsers have crypto.subtle only there. */
 type Solve = (challenge: Challenge) => Promise<string>;
+
+/** challenge.js: fetch a challenge and begin to solve it, unless that is under way or done and not too old. */
+type Prepare = (service: Pick<Service, "get" | "name">) => Promise<string>;
+
+/** challenge.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get() does. */
+type Take = (service: Service) => Promise<string>;

@@ -107,8 +107,7 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
       if (gtag) window.gtag?.("event", goal);
       if (metrika) window.ym?.(metrika, "reachGoal", goal);
     });
-    if (Object.values(facts.triggers).some(Boolean))
-      use("triggers").then(({ watch }) => watch(facts.triggers, api, prepare)).catch(() => {});
+    if (Object.values(facts.triggers).some(Boolean)) prepare();
     emit("ready", facts);
     return facts;
   }).catch(cause => {
@@ -141,7 +140,8 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
       isWanted = false;
       dialog?.then(made => made?.close());
     },
-    submit: fields => use("callbacks").then(({ submit }) => submit(service, fields)).catch(cause => {
+    submit: fields => Promise.all([start(), use("callbacks")]).then(([{ challenge }, { submit }]) =>
+      submit({ ...service, challenge }, fields)).catch(cause => {
       explain(cause.status);
       throw Object.assign(cause, { code: cause.code || "network" });
     }),

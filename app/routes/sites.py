@@ -36,7 +36,7 @@ class SiteShown(BaseModel):
     """All the widget needs to know of a site; nothing in it is secret.
 
     ``allowed``: may the page that asks (its Origin header) ask for callbacks too. ``free_times``: what a visitor may
-    choose as planned_time, in UTC.
+    choose as planned_time, in UTC. ``challenge``: does a visitor's request need one.
     """
 
     site: str
@@ -53,6 +53,7 @@ class SiteShown(BaseModel):
     triggers: Triggers
     analytics: Analytics
     phone: str | None
+    challenge: bool
 
 
 @router.get("/v1/sites/{site}", responses=responses(404, 429), summary="What the widget shows on a site")
@@ -86,6 +87,7 @@ async def show_site(
         triggers=settings.triggers,
         analytics=settings.analytics,
         phone=f"+{settings.phone}" if settings.phone else None,
+        challenge=settings.challenge == "on",
     )
 
 

@@ -136,7 +136,7 @@ def sites(origin: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Run everything but the browser until the end of the block."""
-    with _pages() as pages, chaser() as far_side:
+    with pages_of_owners() as pages, chaser() as far_side:
         chosen = settings(folder, far_side.api_url, sites=sites(pages.origin()), duplicate_window="1s")
         with service(chosen) as here:
             yield World(here, far_side, pages)
@@ -156,7 +156,8 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @contextlib.contextmanager
-def _pages() -> Iterator[Pages]:
+def pages_of_owners() -> Iterator[Pages]:
+    """Serve pages of owners until the end of the block."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         pages = Pages(listening.getsockname()[1])

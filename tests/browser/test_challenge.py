@@ -1,0 +1,188 @@
+"""The challenge as a visitor meets it, which is not at all; and as somebody meets it who drives the widget.
+
+The pages here are on localhost, which browsers trust as they trust HTTPS: elsewhere they offer no arithmetic.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Iterator, Mapping
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Route
+
+from app.simulator.options import DEMO_SITE_ID
+from tests.browser.visitor import Visitor
+from tests.browser.world import HTML, World, pages_of_owners
+from tests.faults.doses import dose, note
+from tests.running import AUTHORIZED, chaser, phone, service, settings
+
+HOST = "shop.localhost"
+ADDRESSES = dose(short=24, long=200)
+AT_ONCE = 4
+
+
+class TrustedWorld(World):
+    """A world whose names browsers trust."""
+
+    @property
+    def base(self) -> str:
+        """The service's address as pages know it."""
+        return self.service.url.replace("127.0.0.1", "callback.localhost")
+
+    def page(self, tag: str | None = None, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """Serve a page with the widget and give its address."""
+        html = HTML + (self.tag() if tag is None else tag) + "</head><body>" + body
+        return self.pages.add(html, headers, HOST)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrustedWorld]:
+    """The service as a new owner has it, with the challenge and the quotas; the test is its trusted proxy."""
+    with pages_of_owners() as pages, chaser() as far_side:
+        site = {"site_id": int(DEMO_SITE_ID), "origins": [pages.origin(HOST)], "challenge": "on"}
+        chosen = settings(
+            tmp_path_factory.mktemp("guarded"),
+            far_side.api_url,
+            sites={"shop": site},
+            trusted_proxies=["127.0.0.1"],
+            quotas=None,
+            limits=None,
+        )
+        with service(chosen) as here:
+            yield TrustedWorld(here, far_side, pages)
+
+
+async def coming_from(browser: Browser, address: str) -> BrowserContext:
+    """Give a browser that the service sees at an address: what it sends gets the line a proxy would add."""
+    context = await browser.new_context(locale="en-US", reduced_motion="reduce")
+
+    async def forward(route: Route) -> None:
+        await route.continue_(headers=route.request.headers | {"x-forwarded-for": address})
+
+    await context.route("**/v1/**", forward)
+    return context
+
+
+def true_state(world: World, callback_id: str) -> str:
+    return str(world.service.http.get(f"/v1/callbacks/{callback_id}", headers=AUTHORIZED).json()["status"])
+
+
+async def test_a_visitor_is_phoned_and_notices_nothing_of_the_challenge(
+    browser: Browser, guarded: TrustedWorld
+) -> None:
+    context = await coming_from(browser, "203.0.113.1")
+    visitor = Visitor(await context.new_page(), guarded)
+    await visitor.visit()
+    await visitor.open()
+    async with visitor.page.expect_response("**/v1/callbacks") as answer:
+        number = await visitor.ask()
+    assert (await answer.value).status == 202
+    guarded.service.wait_for((await (await answer.value).json())["id"], "delivered")
+    assert len(guarded.chaser.calls(client_phone=number.lstrip("+"))) == 1
+    assert visitor.complaints() == []
+    await context.close()
+
+
+async def test_a_form_of_the_owners_own_needs_nothing_more_than_submit(browser: Browser, guarded: TrustedWorld) -> None:
+    context = await coming_from(browser, "203.0.113.2")
+    visitor = Visitor(await context.new_page(), guarded)
+    await visitor.visit()
+    accepted = [
+        await visitor.page.evaluate("phone => chaserCallback.submit({ client_phone: phone })", phone())
+        for _ in range(2)
+    ]
+    assert len({callback["id"] for callback in accepted}) == 2
+    for callback in accepted:
+        assert true_state(guarded, callback["id"]) != "held"
+    await context.close()
+
+
+async def test_a_challenge_that_expired_while_the_computer_slept_is_replaced_without_a_word(
+    browser: Browser, guarded: TrustedWorld
+) -> None:
+    context = await coming_from(browser, "203.0.113.3")
+    visitor = Visitor(await context.new_page(), guarded)
+    visitor.expects = ("Failed to load resource",)
+    refused: list[int] = []
+
+    async def refuse_once(route: Route) -> None:
+        if refused:
+            await route.fallback()
+            return
+        refused.append(403)
+        headers = {"access-control-allow-origin": guarded.pages.origin(HOST)}
+        await route.fulfill(status=403, json={"code": "challenge_expired"}, headers=headers)
+
+    await visitor.visit()
+    await visitor.page.route("**/v1/callbacks", refuse_once)
+    await visitor.open()
+    number = await visitor.ask()
+    await visitor.title.filter(has_text="We’re calling you").wait_for()
+    first, second = visitor.sent()
+    assert first["request_id"] == second["request_id"]
+    assert first["challenge"] != second["challenge"]
+    assert len(guarded.chaser.calls(client_phone=number.lstrip("+"))) == 1
+    await context.close()
+
+
+async def test_solving_takes_an_ordinary_visitor_no_time_to_speak_of(browser: Browser, guarded: TrustedWorld) -> None:
+    context = await coming_from(browser, "203.0.113.4")
+    page = await context.new_page()
+    await page.goto(guarded.page(""))
+    session = await context.new_cdp_session(page)
+    await session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    measured = await page.evaluate(
+        """async base => {
+            const { solve } = await import(base + "/widget/any/challenge.js");
+            const times = [];
+            for (let n = 0; n < 21; n++) {
+                const challenge = await (await fetch(base + "/v1/challenge?site=shop")).json();
+                const began = performance.now();
+                await solve(challenge);
+                times.push(performance.now() - began);
+            }
+            return times;
+        }""",
+        guarded.base,
+    )
+    note(
+        "solving a challenge, CPU four times slower",
+        f"median {statistics.median(measured):.0f} ms, longest {max(measured):.0f} ms",
+    )
+    await context.close()
+
+
+async def test_a_browser_driven_from_many_addresses_at_one_number_rings_it_up_to_the_cap(
+    browser: Browser, guarded: TrustedWorld
+) -> None:
+    victim = phone()
+    honest = [phone() for _ in range(ADDRESSES // 4)]
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def drive(address: str, number: str) -> int:
+        async with turns:
+            context = await coming_from(browser, address)
+            visitor = Visitor(await context.new_page(), guarded)
+            await visitor.visit()
+            await visitor.open()
+            async with visitor.page.expect_response("**/v1/callbacks") as answer:
+                await visitor.ask("+" + number)
+            status = (await answer.value).status
+            await context.close()
+            return status
+
+    attacks = [drive(f"198.51.100.{n}", victim) for n in range(1, ADDRESSES + 1)]
+    # Meanwhile honest visitors come, all by one carrier's address.
+    visits = [drive("203.0.113.9", number) for number in honest]
+    statuses = await asyncio.gather(*attacks, *visits)
+    guarded.service.http.get("/readyz")
+    while guarded.service.http.get("/readyz").json()["waiting"]:
+        await asyncio.sleep(0.1)
+    rung = len(guarded.chaser.calls(client_phone=victim))
+    note(
+        "a driven browser",
+        f"{ADDRESSES} addresses at one number: {rung} calls; {len(honest)} honest visitors: all taken",
+    )
+    assert 1 <= rung <= 3
+    assert statuses[ADDRESSES:] == [202] * len(honest)
+    assert [len(guarded.chaser.calls(client_phone=number)) for number in honest] == [1] * len(honest)
