@@ -2,13 +2,16 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests.databases import PostgreSQL
+from tests.faults.doses import FIGURES, LONG
+
+_AN_HOUR = 3600
 
 # Cores are shared with servers and browsers: no example may fail for being slow once.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -39,3 +42,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/callbacks.db"
     return request.getfixturevalue("postgresql").new_database()
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Give long doses their time."""
+    for item in items:
+        if LONG:
+            item.add_marker(pytest.mark.timeout(_AN_HOUR))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that the run noted: they are its record."""
+    if FIGURES:
+        terminalreporter.section(f"figures, {'long' if LONG else 'short'} doses")
+        for line in FIGURES:
+            terminalreporter.line(line)
