@@ -14,7 +14,7 @@ from app.outbox import upsert
 from app.outbox.callback import Accepted, Callback, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, use
 from app.outbox.night_queue import in_line
-from app.outbox.quotas import Quotas, check_quotas
+from app.outbox.quotas import Quotas, check_quotas, warn_of_budget
 from app.outbox.schema import callbacks, request_keys
 
 ALIAS: Final = "alias"
@@ -60,6 +60,7 @@ def accept(
         use(connection, challenge, callback.id)
     if standing is None:
         _insert(connection, callback)
+        warn_of_budget(connection, callback, rules.quotas)
     answer = Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:

@@ -7,6 +7,8 @@ An IPv6 visitor is counted in his /64, and with more room in the /56 and the /48
 those would otherwise have a fresh quota for each network in it.
 """
 
+import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +18,12 @@ from limits import RateLimitItem
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from app.errors import TooMany
+from app.logs import event
 from app.outbox.callback import Callback
 from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.schema import callbacks
+
+log = logging.getLogger(__name__)
 
 _INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what was exactly an hour ago
 
@@ -30,6 +35,9 @@ ROOM: Final = 5
 
 A mobile carrier puts fifty honest people behind one address; the challenge makes it dear to be fifty people alone.
 """
+
+_ALL: Final = 100
+_WARN_AT: Final = (80, _ALL)
 
 Limits = tuple[RateLimitItem, ...]
 
@@ -67,6 +75,20 @@ def check_quotas(connection: Connection, callback: Callback, quotas: Quotas, *, 
             if reached is not None:
                 wait = min(reached + window - callback.created_at, window)
                 raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
+
+
+def warn_of_budget(connection: Connection, callback: Callback, quotas: Quotas) -> None:
+    """Tell the log when a callback that was just written brings its site to 80 or 100 % of what it may spend."""
+    newest = _Newest(callbacks.c.site == callback.site)
+    for limit in quotas.per_site:
+        window = timedelta(seconds=limit.get_expiry())
+        within = (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
+        for percent in _WARN_AT:
+            number = math.ceil(limit.amount * percent / 100)
+            reached = connection.execute(newest(within).offset(number - 1).limit(2)).all()
+            if len(reached) == 1:  # this many, and not one more
+                level = logging.ERROR if percent == _ALL else logging.WARNING
+                event(log, "quota.site_budget", level, site=callback.site, percent=percent, limit=str(limit))
 
 
 def _queries(callback: Callback, quotas: Quotas, room: int) -> Iterator[tuple[str, Limits, int, "_Newest"]]:

@@ -83,3 +83,15 @@ async def test_a_wide_network_is_counted_exactly_when_all_ask_at_once_at_two_pro
     assert answers.count("accepted") == 8
     for outbox in both:
         outbox.close()
+
+
+async def test_the_log_is_told_once_at_80_and_once_at_100_percent_of_a_sites_budget(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    terms = rules(Quotas(WIDE, WIDE, WIDE, tuple(parse_many("10/day"))))
+    told = []
+    for number in range(10):
+        caplog.clear()
+        await outbox.accept(from_address(f"203.0.113.{number}", client_phone=f"7916{number:07}"), None, terms)
+        told.append([record.percent for record in caplog.records if record.message == "quota.site_budget"])
+    assert told == [[]] * 7 + [[80]] + [[], [100]]
