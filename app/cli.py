@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,8 @@ from app.serving import Server, allow_open_files
 from app.settings import SettingsFaults, load_settings
 from app.settings.part import proper_name
 from app.simulator.command import run_simulator
+from app.terminal.blocklist import blocklist
+from app.terminal.service import stop
 from app.version import VERSION
 
 _WRONG_SETTINGS = 2
@@ -30,6 +32,7 @@ cli = typer.Typer(
 )
 keys = typer.Typer(help="Keys for other services.", no_args_is_help=True)
 cli.add_typer(keys, name="api-key")
+cli.add_typer(blocklist, name="blocklist")
 
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
@@ -48,12 +51,12 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     try:
         settings = load_settings()
     except SettingsFaults as faults:
-        _stop(_WRONG_SETTINGS, *faults.lines)
+        stop(_WRONG_SETTINGS, *faults.lines)
     configure_logging()
     try:
         outbox = Outbox.open(settings.database_url)
     except (DatabaseUnusable, Refused) as unusable:
-        _stop(_UNUSABLE, str(unusable))
+        stop(_UNUSABLE, str(unusable))
     allow_open_files()
     app = create_app(settings, outbox=outbox)
     Server(app, app.end, host, port).run()
@@ -69,7 +72,7 @@ def simulator(
     try:
         run_simulator(host, port, service_url=service_url)
     except OSError as error:
-        _stop(_UNUSABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
+        stop(_UNUSABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
 
 
 @cli.command()
@@ -87,17 +90,11 @@ def new_key(
     try:
         proper_name(name)
     except ValueError as error:
-        _stop(_WRONG_SETTINGS, f"NAME: {error}")
+        stop(_WRONG_SETTINGS, f"NAME: {error}")
     key = f"ccb_{secrets.token_urlsafe(32)}"
     setting = f"API_KEYS__{name.upper()}"
     typer.echo(f"{key}\n")
     typer.echo(f"{setting}__SHA256={hashlib.sha256(key.encode()).hexdigest()}\n{setting}__SCOPES={scopes}")
-
-
-def _stop(code: int, *lines: str) -> NoReturn:
-    for line in lines:
-        typer.echo(line, err=True)
-    raise typer.Exit(code)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from app.edge.challenge import Challenges
 from app.edge.cors import Cors
 from app.edge.envelope import Envelope
 from app.edge.limits import FloodLimit
+from app.edge.operator import with_operator
 from app.edge.origins import Origins
 from app.edge.pressure import Pressure
 from app.errors import Unavailable
@@ -89,6 +90,7 @@ def create_app(
     """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given."""
     opened = outbox
     ending = Ending()
+    secret = settings.secret()
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
 
     @asynccontextmanager
@@ -102,13 +104,14 @@ def create_app(
             stack.push_async_callback(worker.stop)
             app.state.services = Services(
                 settings=settings,
+                api_keys=with_operator(settings.api_keys, secret),
                 outbox=outbox,
                 delivery=worker,
                 origins=origins,
                 rules={name: _accept_rules(settings, site) for name, site in settings.sites.items()},
-                secret=settings.secret(),
+                secret=secret,
                 clock=clock,
-                challenges=Challenges(settings.secret(), clock),
+                challenges=Challenges(secret, clock),
                 pressure=Pressure(),
             )
             try:

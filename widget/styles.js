@@ -5,11 +5,11 @@ dialog {
 --soft: color-mix(in srgb, CanvasText 65%, var(--paper));
 --bad: light-dark(#c0272d, #ff9189);
 --mark: light-dark(oklch(from var(--fill) min(l, .53) c h), oklch(from var(--fill) max(l, .75) c h));
-width: 400px; max-width: calc(100% - 24px); max-height: calc(100% - 24px); border: 0;
+width: 400px; max-width: calc(100% - 24px); max-height: calc(100% - 24px); border: 0; box-sizing: border-box;
 padding: clamp(12px, 6vw, 28px); border-radius: var(--chaser-corner); background: var(--paper); box-shadow: 0 24px 64px #0006 }
 dialog:not(.form) { text-align: center }
 dialog::backdrop { background: #10141b99 }
-[hidden], .form .ring, p:empty, div:has(> select > :only-child) { display: none !important }
+[hidden], .form .ring, :is(p, b):empty, div:has(> select > :only-child) { display: none !important }
 h2, form { margin: 0 }
 h2 { font-size: 1.5em; line-height: 1.25 }
 .form h2 { padding-right: 40px }

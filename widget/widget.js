@@ -27,7 +27,7 @@
   };
   const [lang] = /** @type {Language[]} */ (
     /\b(ru|en)\b/.exec([wish, document.documentElement.lang, ...navigator.languages].join().toLowerCase()) || ["en"]);
-  const host = make("chaser-callback");
+  const host = make("chaser-callback", { hidden: true });
   const root = host.attachShadow({ mode: "open" });
   // Not into <body>, whose content applications replace.
   const attach = () => {
@@ -140,8 +140,9 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
       isWanted = false;
       dialog?.then(made => made?.close());
     },
-    submit: fields => Promise.all([start(), use("callbacks")]).then(([{ challenge }, { submit }]) =>
-      submit({ ...service, challenge }, fields)).catch(cause => {
+    // Sent also where the settings did not come: the service says best what is wrong.
+    submit: fields => Promise.all([use("callbacks"), site?.catch(() => {})]).then(([{ submit }, facts]) =>
+      submit({ ...service, challenge: facts?.challenge }, fields)).catch(cause => {
       explain(cause.status);
       throw Object.assign(cause, { code: cause.code || "network" });
     }),

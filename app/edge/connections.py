@@ -75,6 +75,8 @@ class Connection(HttpToolsProtocol):
         if self._ended:
             return
         super().data_received(data)
+        if self._ended:  # refused on the way
+            return
         if self._in_head and self._taken > LARGEST_HEAD:
             self._refuse_head()
         elif self._held is not None and self._taken > _LARGEST_HELD:
@@ -108,8 +110,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Go on to the body."""
-        self._in_head = False
         super().on_headers_complete()
+        self._in_head = False
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         declared = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"0")
@@ -223,6 +225,7 @@ class Connection(HttpToolsProtocol):
         self._tell_of_the_end()  # so that it doesn't answer too
         self._end_reading()
         self.waiting.remove(self)
+        self.waiting.add(self)  # anew: those who stay are not to be more than may wait
         self.flow.pause_reading()
         self.transport.write(answer)
         self.transport.write_eof()

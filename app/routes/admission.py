@@ -25,7 +25,7 @@ def sender_of(request: Request, site: str, services: Services, api_key: str | No
         wrong = FieldError("site", "unknown_site", "There is no such site in the settings of this service.")
         raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
     if api_key is not None:
-        require_scope(api_key, services.settings.api_keys, "callbacks:write", site)
+        require_scope(api_key, services.api_keys, "callbacks:write", site)
     elif origin is not None and not services.origins[site].allows(origin):
         raise Forbidden("origin_not_allowed", "This page may not ask for that site: see the site's ORIGINS setting.")
     return Sender(

@@ -61,7 +61,7 @@ def _told(entry: str) -> str:
 @router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="Who is blocked")
 async def show_blocklist(services: Given, authorization: Authorization = None) -> Blocklist:
     """Give every entry. Needs the scope callbacks:read."""
-    required_key(authorization, services.settings.api_keys, "callbacks:read")
+    required_key(authorization, services.api_keys, "callbacks:read")
     found = await services.outbox.blocklist()
     return Blocklist(
         entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in found]
@@ -79,7 +79,7 @@ async def block(body: ToBlock, services: Given, authorization: Authorization = N
 
     Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
     """
-    key = required_key(authorization, services.settings.api_keys, "callbacks:write")
+    key = required_key(authorization, services.api_keys, "callbacks:write")
     entry = read_entry(body.entry)
     now = services.clock()
     await services.outbox.block(entry, body.note, now)
@@ -95,7 +95,7 @@ async def block(body: ToBlock, services: Given, authorization: Authorization = N
 )
 async def unblock(services: Given, entry: Annotated[EntryText, Query()], authorization: Authorization = None) -> None:
     """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
-    key = required_key(authorization, services.settings.api_keys, "callbacks:write")
+    key = required_key(authorization, services.api_keys, "callbacks:write")
     read = read_entry(entry)
     if not await services.outbox.unblock(read):
         raise NotFound("not_found", "The blocklist has no such entry.")

@@ -67,7 +67,7 @@ async def create_callback(
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackAccepted:
     """Store a request to be phoned; the 202 is sent once it is on disk."""
-    sender = sender_of(request, body.site, services, key_of(authorization, services.settings.api_keys))
+    sender = sender_of(request, body.site, services, key_of(authorization, services.api_keys))
     key = request_key(body, sender, idempotency_key, services)
     accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
     if accepted.replayed:
@@ -107,7 +107,7 @@ async def show_callback(
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackGlimpse:
     """Tell the status to anybody who knows the id: it can't be guessed."""
-    api_keys = services.settings.api_keys
+    api_keys = services.api_keys
     api_key = key_of(authorization, api_keys)
     glimpse = await services.outbox.glimpse(callback_id) if _UUID.fullmatch(callback_id) else None
     if glimpse is None:

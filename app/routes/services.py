@@ -1,6 +1,6 @@
 """What the routes work with: made once by main.py and kept in the application's state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
@@ -12,7 +12,7 @@ from app.edge.origins import Origins
 from app.edge.pressure import Pressure
 from app.outbox.accepting import AcceptRules
 from app.outbox.outbox import Outbox
-from app.settings import Settings
+from app.settings import ApiKey, Settings
 
 
 class Delivery(Protocol):
@@ -30,10 +30,12 @@ class Delivery(Protocol):
 class Services:
     """``origins`` and ``rules`` by site; ``secret`` signs what is ours; ``clock`` gives the time in UTC.
 
-    ``pressure`` knows how much the challenges have to ask for, ``challenges`` gives and reads them.
+    ``api_keys`` are those of the settings and the operator's. ``pressure`` knows how much the challenges have to ask
+    for, ``challenges`` gives and reads them.
     """
 
     settings: Settings
+    api_keys: Mapping[str, ApiKey]
     outbox: Outbox
     delivery: Delivery
     origins: dict[str, Origins]

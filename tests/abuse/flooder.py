@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-PATIENCE = 30.0
+PATIENCE = 20.0
 """Seconds to wait for the end of the last connection."""
 _DRIP = 0.5  # seconds between the bytes of one connection
 _SOURCES = 20  # addresses: one has too few ports for all that a run opens

@@ -22,11 +22,14 @@ from typing import Any
 
 import pytest
 
-from app.edge.client_address import Address, buckets
+from app.edge.client_address import Address, buckets, parse_networks
+from app.edge.waiting import TIME_TO_SEND
+from app.settings import Settings
+from tests import running
 from tests.abuse.nginx import nginx
 from tests.faults.doses import LONG, dose, note
 from tests.faults.servers import free_port
-from tests.running import ORIGIN, phone, process, values
+from tests.running import ORIGIN, phone, process, service, values
 
 pytestmark = pytest.mark.timeout(1800 if LONG else 120)
 
@@ -82,24 +85,23 @@ class Way:
         return [first + number * self.step for number in range(begin, end)]
 
     def connect(self, client: Address) -> socket.socket:
-        version = 4 if client.version == 4 else 6
         if self.proxied:
             connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-            to = "192.0.2.1" if version == 4 else "2001:db8::1"
-            connection.sendall(f"PROXY TCP{version} {client} {to} 40000 443\r\n".encode())
+            to = "192.0.2.1" if client.version == 4 else "2001:db8::1"
+            connection.sendall(f"PROXY TCP{client.version} {client} {to} 40000 443\r\n".encode())
             return connection
-        to = "127.0.0.1" if version == 4 else "::1"
+        to = "127.0.0.1" if client.version == 4 else "::1"
         return socket.create_connection((to, self.port), timeout=60, source_address=(str(client), 0))
 
 
 class Client:
-    """Sends as much as it may and once more, by one connection; knows the numbers it asked for, and the answers."""
+    """Sends as much as it may and more, by one connection; knows the numbers it asked for, and the answers."""
 
-    def __init__(self, way: Way, address: Address, headers: Iterator[str]) -> None:
+    def __init__(self, way: Way, address: Address, headers: Iterator[str], requests: int = LIMIT + 1) -> None:
         self.address = address
         self.asked: list[tuple[str, int]] = []
         with closing(way.connect(address)) as connection:
-            for _ in range(LIMIT + 1):
+            for _ in range(requests):
                 number = phone()
                 connection.sendall(post(number, next(headers)))
                 answer = http.client.HTTPResponse(connection, method="POST")
@@ -129,8 +131,7 @@ HEADERS = {"honest": honest, "forged": forged}
 
 
 def wrong_buckets(way: Way, kind: str, clients: int) -> int:
-    """Let clients ask, some at a time, and count the requests that did not end as theirs: what was answered, and what
-    was written down. Those that forge take the addresses of all others, also of those who were honest before them."""
+    """Let clients ask, some at a time. Who forges takes the addresses of all others, also of those who are honest."""
     begin = clients * list(HEADERS).index(kind)
     everybody = way.clients(0, len(HEADERS) * clients)
 
@@ -139,15 +140,18 @@ def wrong_buckets(way: Way, kind: str, clients: int) -> int:
 
     with ThreadPoolExecutor(8) as pool:
         asked = list(pool.map(ask, range(begin, begin + clients)))
+    return sum(wrong(way, client) for client in asked)
+
+
+def wrong(way: Way, client: Client) -> int:
+    """Count a client's requests that were not counted as its own: by the answers, and by what was written down."""
+    own = [str(client.address), buckets(client.address)[0].key]
     query = "SELECT client_phone, client_ip, client_bucket FROM callbacks"
     with closing(sqlite3.connect(f"file:{way.database}?mode=ro", uri=True)) as database:
         recorded = {number: owner for number, *owner in database.execute(query)}
-    return sum(
-        (status, recorded.get(number)) != ((202, [str(client.address), bucket]) if place < LIMIT else (429, None))
-        for client in asked
-        for bucket in [buckets(client.address)[0].key]
-        for place, (number, status) in enumerate(client.asked)
-    )
+    found = [(status, recorded.get(number)) for number, status in client.asked]
+    expected = [(202, own)] * LIMIT + [(429, None)] * (len(found) - LIMIT)
+    return sum(one != other for one, other in zip(found, expected, strict=True))
 
 
 def chosen(folder: Path, trusted: Sequence[str]) -> dict[str, Any]:
@@ -180,13 +184,13 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Way]]:
     folder = tmp_path_factory.mktemp("service")
     database = folder / "callbacks.db"
     ours, behind, outer, cdn = (free_port() for _ in range(4))
-    with contextlib.ExitStack() as running:
+    with contextlib.ExitStack() as open_until_the_end:
 
         def run_nginx(name: str, servers: str, *ports: int) -> None:
-            running.enter_context(nginx(tmp_path_factory.mktemp(name), servers, ports))
+            open_until_the_end.enter_context(nginx(tmp_path_factory.mktemp(name), servers, ports))
 
-        service = running.enter_context(process(folder, chosen(folder, TRUSTED)))
-        port = int(service.url.rpartition(":")[2])
+        there = open_until_the_end.enter_context(process(folder, chosen(folder, TRUSTED)))
+        port = int(there.url.rpartition(":")[2])
         run_nginx("ours", at_the_edge(ours, port) + server(f"127.0.0.1:{behind}", port), ours, behind)
         run_nginx("outer", at_the_edge(outer, behind, f"proxy_bind {OUTER}"), outer)
         points = "split_clients $request_id $point { 50% 127.77.0.8; 30% 127.77.200.9; * 127.77.255.254; }\n"
@@ -202,14 +206,50 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Way]]:
         }
 
 
+def test_the_page_tells_to_trust_the_proxy_alone_and_the_time_that_connections_have() -> None:
+    told = re.findall(r"^TRUSTED_PROXIES=([\d.,]+)$", PAGE, re.MULTILINE)
+    assert all(parse_networks(networks.split(",")) for networks in told)
+    assert told[0] == "127.0.0.1"
+    assert re.findall(r"TRUSTED_PROXIES: (\S+)", PAGE) == re.findall(r"ipv4_address: (\S+)", PAGE) != []
+    assert f"after {TIME_TO_SEND:.0f} seconds" in PAGE
+
+
 @pytest.mark.parametrize("kind", HEADERS)
 @pytest.mark.parametrize(
     "name", ["direct", "nginx", "two proxies", "a CDN and nginx", "IPv6, nginx", "IPv6, a CDN and nginx"]
 )
 def test_no_request_is_counted_in_a_wrong_bucket(ways: dict[str, Way], name: str, kind: str) -> None:
-    wrong = wrong_buckets(ways[name], kind, REQUESTS // (LIMIT + 1))
-    note(f"addresses, {name}, {kind} headers", f"{wrong} wrong buckets of {REQUESTS}")
-    assert wrong == 0
+    count = wrong_buckets(ways[name], kind, REQUESTS // (LIMIT + 1))
+    note(f"addresses, {name}, {kind} headers", f"{count} wrong buckets of {REQUESTS}")
+    assert count == 0
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_no_request_is_counted_in_a_wrong_bucket_where_a_socket_takes_ipv4_and_ipv6(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if not has_ipv6():
+        note("addresses, direct by IPv6", "this machine has no IPv6")
+        return
+    monkeypatch.setattr(running, "_listening", both_kinds)
+    with service(Settings.model_validate(chosen(tmp_path, TRUSTED))) as here:
+        way = Way(tmp_path / "callbacks.db", int(here.url.rpartition(":")[2]), "127.9.0.1", proxied=False)
+        count = wrong_buckets(way, kind, REQUESTS // (LIMIT + 1))
+        note(f"addresses, IPv4 at an IPv6 socket, {kind} headers", f"{count} wrong buckets of {REQUESTS}")
+        local = Client(way, ip_address("::1"), HEADERS[kind](way.clients(0, 50)), REQUESTS)
+        note(f"addresses, direct by IPv6, {kind} headers", f"{wrong(way, local)} wrong buckets of {REQUESTS}")
+        assert count == wrong(way, local) == 0
+
+
+def has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as probe, contextlib.suppress(OSError):
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+def both_kinds() -> socket.socket:
+    return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +257,8 @@ def test_no_request_is_counted_in_a_wrong_bucket(ways: dict[str, Way], name: str
 )
 def test_a_wrong_bucket_would_be_noticed_were_there_one(tmp_path: Path, trusted: list[str], kind: str) -> None:
     ours = free_port()
-    with process(tmp_path, chosen(tmp_path, trusted)) as service:
+    with process(tmp_path, chosen(tmp_path, trusted)) as there:
         folder = tmp_path / "nginx"
         folder.mkdir()
-        with nginx(folder, at_the_edge(ours, int(service.url.rpartition(":")[2])), [ours]):
+        with nginx(folder, at_the_edge(ours, int(there.url.rpartition(":")[2])), [ours]):
             assert wrong_buckets(Way(tmp_path / "callbacks.db", ours, "45.10.0.1"), kind, 20) > 0

@@ -8,6 +8,7 @@ on a machine as busy as this one is just then. The figures are printed at the en
 import asyncio
 import contextlib
 import json
+import math
 import re
 import resource
 import select
@@ -15,14 +16,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.abuse.serving import process
 from tests.faults.doses import LONG, dose, note
-from tests.running import Process, until, values
+from tests.running import Process, process, until, values
 
 pytestmark = pytest.mark.timeout(600 if LONG else 120)
 
@@ -33,7 +34,7 @@ LONGEST = 10.0
 MOST_TIMES = 3.0
 """How many times as long an honest request may take."""
 ROUNDS = 3
-"""One in which they are not slower proves it: what else runs on the machine strikes the twin at other moments."""
+"""One that is well proves it: what else runs on the machine strikes the two at different moments."""
 A_BLINK = 0.01  # seconds: what takes less than three times this is no slower for anybody
 PACE = 50  # honest requests a second
 PER_SECOND = 1000  # connections of a flood; few enough to have a core left for those who are measured
@@ -53,8 +54,8 @@ class World(NamedTuple):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folders = [tmp_path_factory.mktemp(name) for name in ("flooded", "twin")]
-    with process(folders[0], values(folders[0])) as flooded, process(folders[1], values(folders[1])) as twin:
+    one, other = (tmp_path_factory.mktemp(name) for name in ("flooded", "twin"))
+    with process(one, values(one)) as flooded, process(other, values(other)) as twin:
         world = World(flooded, twin)
         asyncio.run(honest_times(world, asyncio.sleep(2)))  # all is imported and warm afterwards
         yield world
@@ -65,15 +66,16 @@ def port(service: Process) -> int:
 
 
 async def ask(service: Process, moment: float) -> float:
-    """Ask for what the widget asks for first, and tell how many seconds after its moment the answer was there."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port(service))
-    writer.write(b"GET /v1/sites/shop HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
-    with contextlib.suppress(ConnectionError):
+    """Ask for what the widget asks for first. Gives the seconds from its moment to the answer; infinite without one."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port(service))
+        writer.write(b"GET /v1/sites/shop HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
         await writer.wait_closed()
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    return time.monotonic() - moment
+    except ConnectionError:
+        return math.inf
+    return time.monotonic() - moment if answer.startswith(b"HTTP/1.1 200 ") else math.inf
 
 
 async def honest_times(world: World, meanwhile: Any) -> tuple[Any, list[float], list[float]]:
@@ -134,32 +136,67 @@ def assert_nothing_unexpected(service: Process) -> None:
     assert '"level": "ERROR"' not in output
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a flood came to."""
+
+    told: dict[str, float]
+    flooded: list[float]
+    twin: list[float]
+
+    @property
+    def times_longer(self) -> float:
+        return p99(self.flooded) / max(p99(self.twin), A_BLINK)
+
+    @property
+    def all_closed_in_time(self) -> bool:
+        # A machine too busy to answer the twin in time can't close a connection in time either.
+        return self.told["still open"] == 0 and self.told["longest"] - max(self.twin) <= LONGEST
+
+    @property
+    def nobody_lost(self) -> bool:
+        return math.inf not in self.flooded
+
+    def __str__(self) -> str:
+        longer, without = p99(self.flooded) * 1000, p99(self.twin) * 1000
+        return f"{self.told}; p99 {longer:.1f} ms, without {without:.1f} ms, of {len(self.twin)} honest requests"
+
+
+async def outcome(world: World, kinds: str, count: int, per_second: float) -> Outcome:
+    return Outcome(*await honest_times(world, flood(world.flooded, kinds, count, per_second)))
+
+
+def open_files(service: Process) -> int:
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+
 @pytest.mark.parametrize("kinds", [*dose([], KINDS), ",".join(KINDS)])
 async def test_honest_visitors_hardly_notice_a_flood_of_connections(world: World, kinds: str) -> None:
-    memory = Memory(world.flooded)
+    memory, files = Memory(world.flooded), open_files(world.flooded)
     for _ in range(ROUNDS):
-        told, flooded, twin = await honest_times(world, flood(world.flooded, kinds, COUNT, PER_SECOND))
-        ratio = p99(flooded) / max(p99(twin), A_BLINK)
-        times = f"p99 {p99(flooded) * 1000:.1f} ms, without {p99(twin) * 1000:.1f} ms, of {len(twin)} requests"
-        note(f"flood of {kinds}", f"{told}; {times}; {memory.rise} MB more{LIMITED}")
-        assert told["opened"] == COUNT
-        assert told["still open"] == told["never connected"] == 0
-        # A machine too busy to answer the twin in time can't close a connection in time either.
-        assert told["longest"] - max(twin) <= LONGEST
-        assert memory.rise <= MOST_RISE
-        if ratio <= MOST_TIMES:
+        came = await outcome(world, kinds, COUNT, PER_SECOND)
+        note(f"flood of {kinds}", f"{came}; {memory.rise} MB more{LIMITED}")
+        if came.all_closed_in_time and came.nobody_lost and came.times_longer <= MOST_TIMES:
             break
-    assert ratio <= MOST_TIMES
+    assert came.told["opened"] == COUNT
+    assert came.all_closed_in_time
+    assert came.nobody_lost
+    assert came.times_longer <= MOST_TIMES
+    assert memory.rise <= MOST_RISE
+    until(lambda: open_files(world.flooded) <= files)
     assert_nothing_unexpected(world.flooded)
 
 
-async def test_connections_that_are_kept_after_an_answer_are_closed_and_need_little_memory(world: World) -> None:
-    memory = Memory(world.flooded)
-    told, _, twin = await honest_times(world, flood(world.flooded, "keep-alive", COUNT // 2, 500))
-    note("flood of kept connections", f"{told}; {memory.rise} MB more")
-    assert told["still open"] == told["never connected"] == 0
-    assert told["longest"] - max(twin) <= LONGEST
+async def test_connections_that_are_kept_after_an_answer_are_closed_and_cost_little_memory(world: World) -> None:
+    memory, files = Memory(world.flooded), open_files(world.flooded)
+    for _ in range(ROUNDS):
+        came = await outcome(world, "keep-alive", COUNT // 4, PER_SECOND / 5)
+        note("flood of kept connections", f"{came}; {memory.rise} MB more")
+        if came.all_closed_in_time:
+            break
+    assert came.all_closed_in_time
     assert memory.rise <= MOST_RISE
+    until(lambda: open_files(world.flooded) <= files)
     assert_nothing_unexpected(world.flooded)
 
 
@@ -240,9 +277,7 @@ class Sender:
 
 
 def test_a_connection_that_sends_too_much_or_lies_is_refused_in_time_and_costs_no_memory(world: World) -> None:
-    files = Path(f"/proc/{world.flooded.process.pid}/fd")
-    before = len(list(files.iterdir()))
-    memory = Memory(world.flooded)
+    memory, files = Memory(world.flooded), open_files(world.flooded)
     senders = [(name, Sender(world.flooded, *HOSTILE[name][1:])) for name in HOSTILE for _ in range(OF_EACH)]
     deadline = time.monotonic() + 30
     while any(sender.taken is None for _, sender in senders) and time.monotonic() < deadline:
@@ -258,6 +293,6 @@ def test_a_connection_that_sends_too_much_or_lies_is_refused_in_time_and_costs_n
     )
     assert not still_open
     assert answered == {(name, status) for name, (status, *_) in HOSTILE.items()}
-    until(lambda: len(list(files.iterdir())) <= before, within=5)
+    until(lambda: open_files(world.flooded) <= files)
     assert memory.rise <= MOST_RISE
     assert_nothing_unexpected(world.flooded)

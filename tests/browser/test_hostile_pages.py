@@ -190,13 +190,22 @@ async def test_a_page_that_closes_all_its_dialogs_leaves_ours_open(visitor: Visi
         "document.head.replaceWith(document.createElement('head'))",
         "for (const node of [...document.documentElement.children]) if (!/HEAD|BODY/.test(node.tagName)) node.remove()",
         "document.documentElement.innerHTML = '<head><title>Lilies</title></head><body>Lilies</body>'",
+        "document.documentElement.replaceWith(document.createElement('html')); document.documentElement.innerHTML = ''",
     ],
-    ids=["content", "body", "head", "all-but-head-and-body", "everything"],
+    ids=["content", "body", "head", "all-but-head-and-body", "everything", "root"],
 )
 async def test_an_application_that_replaces_its_page_keeps_the_button(visitor: Visitor, change: str) -> None:
     await visitor.page.goto(put(visitor.shops, "tag-end"))
     await visitor.ready()
     await visitor.page.evaluate(change)
+    await whole_job(visitor)
+
+
+async def test_a_page_with_its_own_fetch_may_take_the_widget_away_as_well(visitor: Visitor) -> None:
+    """Whatever stands in for fetch has to live on when the element is put back."""
+    await visitor.page.goto(put(visitor.shops, "js-fetch-throws"))
+    await visitor.button.wait_for()
+    await visitor.page.evaluate("document.querySelector('chaser-callback').remove()")
     await whole_job(visitor)
 
 

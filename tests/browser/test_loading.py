@@ -277,12 +277,12 @@ async def test_everything_asked_of_the_stub_happens_once_the_loader_has_come(vis
 
 async def test_a_stub_that_is_closed_again_opens_nothing(visitor: Visitor) -> None:
     await visitor.page.goto(put(visitor.shops, "load-stub"))
-    await visitor.page.evaluate("{ chaserCallback.open(); chaserCallback.close(); inject() }")
-    await visitor.ready()
     async with visitor.page.expect_response("**/widget/*/dialog.js"):
-        await visitor.button.hover()
+        await visitor.page.evaluate("{ chaserCallback.open(); chaserCallback.close(); inject() }")
+    await visitor.ready()
     await visitor.page.wait_for_load_state("networkidle")
     await expect(visitor.dialog).to_have_count(0)
+    assert await visitor.page.evaluate("heard") == ["ready"]
 
 
 # ---------- a service that is down ----------

@@ -1,6 +1,7 @@
 """Connections that dawdle, against a real uvicorn; the time they get is half a second here, for the test's sake."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -193,7 +196,8 @@ def test_headers_beyond_the_limit_are_refused_though_their_sender_sends_on(
     ids=["one line", "many lines", "the path"],
 )
 def test_headers_beyond_the_limit_are_refused_also_when_they_come_at_once(port: int, sent: bytes) -> None:
-    assert b'"code":"headers_too_large"' in all_read(connect(port, sent))
+    for _ in range(10):
+        assert b'"code":"headers_too_large"' in all_read(connect(port, sent))
 
 
 @pytest.mark.parametrize(
@@ -224,10 +228,86 @@ def test_framing_without_end_is_refused(port: int, begun: bytes, part: bytes) ->
     assert b'"code":"too_large"' in all_read(connection)
 
 
-def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int) -> None:
-    answer = all_read(connect(port, b"\x16\x03\x01\x02\x00\x01\r\n\r\n"))
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"CONNECT [::1 HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET http://here:port/ HTTP/1.1\r\nHost: here\r\n\r\n",
+        GET + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["TLS", "CONNECT", "a broken address", "a broken port", "two lengths"],
+)
+def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int, sent: bytes) -> None:
+    answer = all_read(connect(port, sent))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"not_http"' in answer
+
+
+PARTS = [
+    *(
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b"CONNECT ",
+        b"PRI * HTTP/2.0",
+        b"/",
+        b"*",
+        b"http://[",
+        b"here:99999",
+        b"%ff",
+        b"?a#b",
+    ),
+    *(
+        b" HTTP/1.1\r\n",
+        b" HTTP/1.0\r\n",
+        b" HTTP/9.9\r\n",
+        b"Host: here\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b": ",
+    ),
+    *(
+        b"Content-Length: 3\r\n",
+        b"Content-Length: 99999\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+    ),
+    *(
+        b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+        b"Expect: 100-continue\r\n",
+        b"abc",
+        b"3\r\n",
+        b"0\r\n",
+        b"ffff\r\n",
+        b"-1",
+    ),
+    *(GET + b"\r\n", POST + b"Content-Length: 3\r\n\r\n", POST + b"Transfer-Encoding: chunked\r\n\r\n", bytes(17_000)),
+]
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PARTS) | st.binary(max_size=20), max_size=12))
+@example([b"CONNECT ", b"/", b" HTTP/1.1\r\n", b"\r\n", b"abc"])
+def test_whatever_bytes_come_no_error_is_ours(
+    server: uvicorn.Server, port: int, caplog: pytest.LogCaptureFixture, parts: list[bytes]
+) -> None:
+    connection = connect(port, b"".join(parts))
+    with contextlib.suppress(OSError):  # it may be closed by now
+        connection.shutdown(socket.SHUT_WR)
+    all_read(connection)
+    until(lambda: not server.server_state.tasks)
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record for record in errors if not disconnected(record)] == []
+
+
+def disconnected(record: logging.LogRecord) -> bool:
+    """Tell whether the application of this test was told that its client has gone, which it leaves to the server."""
+    return record.exc_info is not None and isinstance(record.exc_info[1], ClientDisconnect)
 
 
 def hardly_reading(port: int, *sent: bytes) -> socket.socket:
@@ -400,6 +480,15 @@ def test_the_longest_waiting_goes_when_too_many_wait_and_an_honest_request_comes
     # Those pushed out hear nothing, the last ones had their time.
     assert answers[: 2 * MOST] == [b""] * (2 * MOST)
     assert b'"code":"too_slow"' in answers[-1]
+
+
+def test_those_who_were_refused_and_stay_are_not_more_than_may_wait(server: uvicorn.Server, port: int) -> None:
+    until(lambda: not server.server_state.connections)
+    refused = [connect(port, b"?\r\n\r\n") for _ in range(3 * MOST)]
+    assert refused[-1].recv(65536).startswith(b"HTTP/1.1 400 ")
+    assert len(server.server_state.connections) <= MOST
+    for connection in refused:
+        connection.close()
 
 
 def test_who_has_most_connections_waiting_loses_one_first(port: int) -> None:

@@ -91,8 +91,7 @@ def test_what_was_asked_for_before_the_jump_is_the_same_wish_for_two_minutes_onl
     with service(settings(tmp_path, database_url=database_url, quotas=WIDE), clock=clock) as running:
 
         def ask() -> str:
-            asking = new_wish(number)
-            return str(running.http.post("/v1/callbacks", json=asking.body, headers=asking.headers).json()["id"])
+            return str(running.ask(client_phone=number).json()["id"])
 
         first = ask()
         clock.advance(minutes=minutes)

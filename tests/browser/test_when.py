@@ -1,0 +1,187 @@
+"""The choice of a time, what is promised, and the countdown."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.async_api import Browser, Route, expect
+
+from tests.browser.visitor import Visitor
+from tests.browser.world import MOSCOW, World
+
+NOW = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
+"""Wednesday, noon in Moscow."""
+FREE = {
+    datetime(2026, 3, 4, 14, 30, tzinfo=MOSCOW): ("today at 2:30 PM", "сегодня в 14:30"),
+    datetime(2026, 3, 5, 10, 0, tzinfo=MOSCOW): ("tomorrow at 10:00 AM", "завтра в 10:00"),
+    datetime(2026, 3, 6, 10, 0, tzinfo=MOSCOW): ("Friday, March 6 at 10:00 AM", "пятница, 6 марта в 10:00"),
+}
+
+
+@pytest.fixture
+async def at_noon(visitor: Visitor) -> Visitor:
+    """A visitor whose clock stands at NOW, of a site with the free times above."""
+    await visitor.page.clock.install(time=NOW)
+    await says(visitor, free_times=[moment.astimezone(UTC).isoformat() for moment in FREE])
+    return visitor
+
+
+async def says(visitor: Visitor, **facts: Any) -> None:
+    """Lay these facts over what the service says of the site."""
+
+    async def answer(route: Route) -> None:
+        real = await route.fetch()
+        await route.fulfill(response=real, json=await real.json() | facts)
+
+    await visitor.page.route("**/v1/sites/*", answer)
+
+
+@pytest.mark.parametrize("lang", ["en", "ru"])
+async def test_free_times_are_told_in_the_visitors_words(at_noon: Visitor, lang: str) -> None:
+    await at_noon.visit_site("shop", f'data-lang="{lang}"')
+    await at_noon.open()
+    first, *times = await at_noon.time.locator("option").all_inner_texts()
+    assert first == {"en": "As soon as possible", "ru": "Как можно скорее"}[lang]
+    assert times == [words[lang == "ru"] for words in FREE.values()]
+
+
+async def test_a_chosen_time_is_sent_and_promised(visitor: Visitor) -> None:
+    await visitor.visit()
+    free = visitor.shops.service.http.get("/v1/sites/shop").json()["free_times"]
+    await visitor.open()
+    await visitor.time.select_option(value=free[10])
+    words = await visitor.time.locator("option:checked").inner_text()
+    promise = visitor.dialog.get_by_text(f"We’ll call you {words}.", exact=True)
+    await expect(promise).to_be_visible()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("Request accepted")
+    await expect(promise).to_be_visible()
+    assert visitor.sent()[0]["planned_time"] == free[10]
+
+
+async def test_without_a_choice_no_time_is_sent(visitor: Visitor) -> None:
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    assert "planned_time" not in visitor.sent()[0]
+
+
+async def test_a_site_without_free_times_asks_for_none(visitor: Visitor) -> None:
+    await says(visitor, free_times=[])
+    await visitor.visit()
+    await visitor.open()
+    await expect(visitor.dialog.get_by_role("combobox")).to_have_count(0)
+
+
+async def test_a_time_that_the_service_refuses_is_explained_beside_it(visitor: Visitor) -> None:
+    visitor.expects = ("Failed to load resource",)
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    await says(visitor, free_times=[past])
+    await visitor.visit()
+    await visitor.open()
+    await visitor.time.select_option(value=past)
+    await visitor.ask()
+    await expect(visitor.time).to_have_attribute("aria-invalid", "true")
+    await expect(visitor.time).to_be_focused()
+    await visitor.time.select_option(index=0)
+    await expect(visitor.time).to_have_attribute("aria-invalid", "false")
+
+
+async def test_the_dialog_shows_what_is_so_when_it_opens_and_not_when_the_page_was_loaded(visitor: Visitor) -> None:
+    later = (datetime.now(MOSCOW) + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
+    await visitor.visit()
+    await visitor.button.hover()
+    await visitor.page.wait_for_function("document.querySelector('chaser-callback').shadowRoot.querySelector('dialog')")
+    await says(visitor, open=False, call_expected_at=later.astimezone(UTC).isoformat(), free_times=[])
+    await visitor.open()
+    await expect(visitor.dialog.get_by_text("We’re closed now. We’ll call you tomorrow at 10:00 AM.")).to_be_visible()
+
+
+async def test_a_time_that_was_chosen_survives_closing_and_opening(visitor: Visitor) -> None:
+    await visitor.visit()
+    await visitor.open()
+    await visitor.time.select_option(index=5)
+    chosen = await visitor.time.input_value()
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.dialog).to_have_count(0)
+    async with visitor.page.expect_response("**/v1/sites/shop"):
+        await visitor.open()
+    await expect(visitor.time).to_have_value(chosen)
+
+
+@pytest.fixture
+async def in_omsk(browser: Browser, shops: World) -> AsyncIterator[Visitor]:
+    """A visitor three hours ahead of Moscow."""
+    context = await browser.new_context(locale="en-US", timezone_id="Asia/Omsk", reduced_motion="reduce")
+    yield Visitor(await context.new_page(), shops)
+    await context.close()
+
+
+async def test_a_visitor_in_another_time_zone_reads_their_own_time_and_is_told_so(in_omsk: Visitor) -> None:
+    await in_omsk.visit_site("closed")
+    free = datetime.fromisoformat(in_omsk.shops.service.http.get("/v1/sites/closed").json()["free_times"][0])
+    await in_omsk.open()
+    await expect(in_omsk.dialog.get_by_label("When to call (your time)")).to_be_visible()
+    local = free.astimezone(ZoneInfo("Asia/Omsk"))
+    expected = f"{local:%A}, {local:%B} {local.day} at {local.hour % 12 or 12}:{local:%M %p}"
+    await expect(in_omsk.time.locator("option").nth(1)).to_have_text(expected)
+    await expect(in_omsk.dialog.get_by_text("(your time).")).to_be_visible()
+
+
+# ---------- the countdown ----------
+
+
+async def test_a_countdown_runs_while_the_call_is_placed_and_ends_with_what_to_do(visitor: Visitor) -> None:
+    await visitor.page.clock.install()
+    await visitor.visit()
+    await visitor.open()
+    typed = await visitor.ask()
+    ring = visitor.dialog.locator(".ring")
+    await expect(visitor.title).to_have_text("We’re calling you")
+    await visitor.page.clock.pause_at(await visitor.page.evaluate("Date.now() + 1000"))
+    before = int(await ring.inner_text())
+    assert 20 < before <= 30
+    await visitor.page.clock.run_for(10_000)
+    assert int(await ring.inner_text()) == before - 10
+    filled = float(await ring.evaluate("element => element.style.getPropertyValue('--left')"))
+    assert filled == pytest.approx(int(await ring.inner_text()) / 30, abs=1 / 30)
+    await visitor.page.clock.run_for(before * 1000)
+    await expect(visitor.title).to_have_text("No call yet?")
+    await expect(visitor.dialog.get_by_text("Check the number and try again.")).to_be_visible()
+    await expect(visitor.dialog.get_by_role("link", name="Call us: +7 495 123-45-67")).to_be_visible()
+    await expect(ring).to_be_empty()
+    await visitor.dialog.get_by_role("button", name="Try again").click()
+    assert "".join(filter(str.isdigit, await visitor.number.input_value())) == typed.lstrip("+")
+
+
+async def test_the_seconds_are_not_read_aloud(visitor: Visitor) -> None:
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    await expect(visitor.dialog.locator(".ring")).to_have_attribute("aria-hidden", "true")
+    await expect(visitor.dialog.get_by_role("status").locator(".ring")).to_have_count(0)
+
+
+async def test_nothing_is_counted_for_a_call_that_comes_later(visitor: Visitor) -> None:
+    await visitor.visit_site("closed")
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("Request accepted")
+    await expect(visitor.dialog.locator(".ring")).to_be_empty()
+
+
+async def test_who_closes_the_countdown_finds_the_form_again_and_no_late_news_in_it(visitor: Visitor) -> None:
+    await visitor.page.clock.install()
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.dialog).to_have_count(0)
+    await visitor.page.clock.run_for(60_000)
+    await visitor.open()
+    await expect(visitor.title).to_have_text("We’ll call you back")
