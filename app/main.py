@@ -98,6 +98,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             outbox = opened or Outbox.open(settings.database_url)
             stack.push_async_callback(_close, outbox)
+            _warn(settings)
             accounts = Accounts(_clients(settings, clock))
             stack.push_async_callback(accounts.aclose)
             worker = Worker(outbox, accounts, _delivery_rules(settings), clock, ending)
@@ -144,6 +145,15 @@ def create_app(
         app.include_router(documentation_router(app))
     limited = FloodLimit(BodyLimit(app), settings.limits.flood)
     return Application(Cors(Envelope(limited, settings.trusted_proxies), origins.values()), ending)
+
+
+def _warn(settings: Settings) -> None:
+    for name, site in settings.sites.items():
+        if site.challenge is None and site.plain_origins:
+            advice = (
+                "its pages without HTTPS can't solve the challenge, so it is off: use https, or set CHALLENGE to off"
+            )
+            event(log, "site.without_challenge", logging.WARNING, site=name, origins=site.plain_origins, advice=advice)
 
 
 async def _close(outbox: Outbox) -> None:

@@ -7,8 +7,8 @@ const sleep = (ms = 0) => new Promise(done => setTimeout(done, ms));
 export const complete = (landing, fields) => {
   const page = new URL(location.href);
   // An application that changes its address may drop the marks the visitor came with.
-  const marks = !/utm_/.test(page.search) && landing.match(/utm_[^&]+/g) || [];
-  page.search = [page.search, ...marks].join("&").replace(/^&/, "");
+  if (!/utm_/.test(page.search)) for (const [mark, value] of new URLSearchParams(landing))
+    if (/^utm_/.test(mark)) page.searchParams.append(mark, value);
   return {
     active_page: page.href,
     referrer: document.referrer,

@@ -31,16 +31,20 @@
   const root = host.attachShadow({ mode: "open" });
   // Not into <body>, whose content applications replace.
   const attach = () => {
+    watcher.observe(document.documentElement, { childList: true });
     if (host.isConnected) return;
     document.documentElement.append(host);
     // Above every z-index of the page.
     root.querySelector("button")?.showPopover?.();
   };
-  new MutationObserver(attach).observe(document.documentElement, { childList: true });
+  const watcher = new MutationObserver(attach);
+  watcher.observe(document, { childList: true });
   attach();
   // Where the page has a fetch of its own, the browser's is in an empty frame.
-  const { fetch } = /\[native code]/.test(`${window.fetch}`) ? window
-    : /** @type {Window} */ (root.appendChild(make("iframe", { hidden: true })).contentWindow);
+  const frame = !/\[native code]/.test(`${window.fetch}`) && root.appendChild(make("iframe", { hidden: true }));
+  /** @type {typeof window.fetch} */
+  const fetch = (address, options) =>
+    /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(address, options);
 
   const adopt = (css = "") => {
     const sheet = new CSSStyleSheet();

@@ -36,6 +36,13 @@ class OriginPattern:
     port: int | None
     wildcard: bool
 
+    @property
+    def is_trusted(self) -> bool:
+        """Tell whether browsers trust these pages (W3C Secure Contexts, 3.1): HTTPS, or this very machine."""
+        if self.scheme == "https" or self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        return self.host == "[::1]" or re.fullmatch(r"127(\.[0-9]+){3}", self.host) is not None
+
     def __str__(self) -> str:
         return f"{self.scheme}://{'*.' if self.wildcard else ''}{self.host}{self._port}"
 

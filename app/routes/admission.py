@@ -83,7 +83,7 @@ async def _judge(
     if sender.api_key is not None:
         return callback, None
     solved = None
-    if services.settings.sites[body.site].challenge == "on":
+    if services.settings.sites[body.site].asks_for_challenge:
         solved = services.challenges.read(body.challenge, body.site)
     hold = suspicion(
         trap=body.website,

@@ -87,7 +87,7 @@ async def show_site(
         triggers=settings.triggers,
         analytics=settings.analytics,
         phone=f"+{settings.phone}" if settings.phone else None,
-        challenge=settings.challenge == "on",
+        challenge=settings.asks_for_challenge,
     )
 
 

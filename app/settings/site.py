@@ -86,14 +86,29 @@ class Site(Part):
     analytics: Analytics = Analytics()
     phone: Telephone | None = None
     on_unknown: OnUnknown | None = None
-    challenge: Annotated[Literal["on", "off"], BeforeValidator(_challenge)] = "off"
+    challenge: Annotated[Literal["on", "off"], BeforeValidator(_challenge)] | None = None
     quotas: SiteQuotas = SiteQuotas()
     client_id: ClientId | None = None
     private_key: Secret | None = None
 
+    @property
+    def asks_for_challenge(self) -> bool:
+        """Tell whether a visitor's request needs a challenge: as it is set, else wherever browsers can solve it."""
+        return self.challenge == "on" or (self.challenge is None and not self.plain_origins)
+
+    @property
+    def plain_origins(self) -> tuple[str, ...]:
+        """Give the origins whose pages browsers don't trust, and where they offer no arithmetic for the challenge."""
+        return tuple(origin for origin in self.origins if not parse_origin_pattern(origin).is_trusted)
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         found = []
+        if self.challenge == "on" and self.plain_origins:
+            pages = ", ".join(self.plain_origins)
+            found.append(
+                ("challenge", f"browsers can't solve it on pages without HTTPS ({pages}): use https, or set off")
+            )
         stacking = [
             name for name in ("call_stack_start_hour", "call_stack_interval") if getattr(self, name) is not None
         ]

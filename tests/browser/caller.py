@@ -18,6 +18,7 @@ from tests.running import Service, phone, service, settings, until
 LANGUAGES = ("ru", "en")
 PROFILE: dict[str, Any] = {"locale": "en-US", "timezone_id": "Europe/Moscow", "reduced_motion": "reduce"}
 TEL = "tel:+74951234567"
+_TRUSTED = "shop.localhost"
 
 
 @contextlib.contextmanager
@@ -29,9 +30,23 @@ def calling_service(shops: World, folder: Path) -> Iterator[Service]:
         "shop": common,
         "plain": common | {"phone": None},
         "asking": common | {"consent": CONSENT, "departments": departments},
+        "guarded": common | {"origins": [shops.pages.origin(_TRUSTED)], "challenge": "on"},
     }
     with service(settings(folder, shops.chaser.api_url, sites=sites, duplicate_window="2m")) as running:
         yield running
+
+
+class TrustedWorld(World):
+    """Names that browsers trust as they trust HTTPS: only there a page can solve a challenge."""
+
+    @property
+    def base(self) -> str:
+        """The service's address as pages know it."""
+        return self.service.url.replace("127.0.0.1", "callback.localhost")
+
+    def page(self, *given: Any, **named: Any) -> str:
+        """Serve a page with the widget and give its address."""
+        return super().page(*given, **named).replace("shop.test", _TRUSTED)
 
 
 class Caller(Visitor):

@@ -4,6 +4,7 @@ Between the browser and the real service stands a real proxy, see between.py; ca
 Sentences are looked up in the widget's own words. Each story is told twice at the same time, in Russian and in English.
 """
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, expect
 
 from tests.browser.between import Between, Treatment, answering, answering_with, cut_after, cut_before, cut_within
-from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, calling_service, tell
+from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, TrustedWorld, calling_service, tell
 from tests.browser.world import World
 from tests.running import Service
 
@@ -111,18 +112,35 @@ async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-@pytest.fixture
-async def callers(
-    profile: BrowserContext, shops: World, here: Service, lines: list[Between]
+@contextlib.asynccontextmanager
+async def visiting(
+    world: World, profile: BrowserContext, here: Service, lines: list[Between]
 ) -> AsyncIterator[list[Caller]]:
-    """A Russian and an English visitor."""
     both = []
     for line, lang in zip(lines, LANGUAGES, strict=True):
         line.forget()
-        both.append(Caller(await profile.new_page(), shops, here, line, lang))
+        both.append(Caller(await profile.new_page(), world, here, line, lang))
     yield both
     for caller in both:
         await caller.page.close()
+
+
+@pytest.fixture
+async def callers(
+    shops: World, profile: BrowserContext, here: Service, lines: list[Between]
+) -> AsyncIterator[list[Caller]]:
+    """A Russian and an English visitor."""
+    async with visiting(shops, profile, here, lines) as both:
+        yield both
+
+
+@pytest.fixture
+async def trusted(
+    shops: World, profile: BrowserContext, here: Service, lines: list[Between]
+) -> AsyncIterator[list[Caller]]:
+    """The same two on pages that can solve challenges."""
+    async with visiting(TrustedWorld(shops.service, shops.chaser, shops.pages), profile, here, lines) as both:
+        yield both
 
 
 @pytest.mark.parametrize("row", CALLED, ids=str)
@@ -208,3 +226,49 @@ async def test_a_request_for_a_number_that_is_being_called_already_is_accepted(c
         assert len(await caller.calls(digits)) == 1
 
     await tell(story, callers)
+
+
+async def test_a_lost_answer_is_asked_for_again_with_the_same_challenge(trusted: list[Caller]) -> None:
+    async def story(caller: Caller) -> None:
+        caller.line.plan(cut_after)
+        digits = await caller.begin("guarded")
+        await caller.send()
+        await caller.is_accepted()
+        first, second = caller.line.bodies
+        assert first["challenge"]
+        assert first == second
+        assert len(await caller.calls(digits)) == 1
+
+    await tell(story, trusted)
+
+
+@pytest.mark.parametrize(
+    "meets",
+    [
+        (answering(403, "challenge_wrong"),),
+        (answering(403, "challenge_expired"), answering(403, "challenge_expired")),
+        (answering(409, "challenge_used"),),
+    ],
+    ids=["wrong", "expired twice", "used"],
+)
+async def test_a_challenge_that_is_refused_is_said_and_pressing_again_solves_another(
+    trusted: list[Caller], meets: tuple[Treatment, ...]
+) -> None:
+    async def story(caller: Caller) -> None:
+        caller.line.plan(*meets)
+        digits = await caller.begin("guarded")
+        shown = await caller.number.input_value()
+        await caller.send()
+        await caller.reads("error")
+        await expect(caller.number).to_have_value(shown)
+        await expect(caller.links_to_call).to_have_attribute("href", TEL)
+        assert await caller.calls(digits) == []
+        await caller.send()
+        await caller.is_accepted()
+        bodies = caller.line.bodies
+        assert len(bodies) == len(meets) + 1
+        assert len({body["request_id"] for body in bodies}) == 1
+        assert len({body["challenge"] for body in bodies}) == len(bodies)
+        assert len(await caller.calls(digits)) == 1
+
+    await tell(story, trusted)

@@ -223,3 +223,23 @@ def test_any_setting_is_a_pattern_that_reads_back_or_a_value_error(text: str) ->
         return
     assert parse_origin_pattern(str(pattern)) == pattern
     assert Origins([text]).allows(str(pattern)) is not pattern.wildcard
+
+
+@pytest.mark.parametrize(
+    ("origin", "trusted"),
+    [
+        ("https://shop.example", True),
+        ("https://*.shop.example", True),
+        ("http://localhost:8001", True),
+        ("http://shop.localhost", True),
+        ("http://127.0.0.1:8001", True),
+        ("http://127.9.9.9", True),
+        ("http://[::1]:8001", True),
+        ("http://shop.example", False),
+        ("http://127.0.0.1.example", False),
+        ("http://192.168.0.1", False),
+        ("http://notlocalhost", False),
+    ],
+)
+def test_browsers_trust_https_and_this_machine(origin: str, trusted: bool) -> None:
+    assert parse_origin_pattern(origin).is_trusted is trusted

@@ -40,6 +40,7 @@ def test_a_site_with_few_settings_shows_the_defaults(here: Service) -> None:
         "triggers": {"exit_intent": False, "seconds": None, "scroll": None},
         "analytics": {"data_layer": False, "gtag": False, "metrika": None},
         "phone": None,
+        "challenge": False,
     }
 
 

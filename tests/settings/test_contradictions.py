@@ -67,6 +67,11 @@ CONTRADICTIONS = [
         {"SITES__SHOP__WORKING_HOURS": "mon-fri 09:00-18:00, fri 10:00-12:00"},
         "SITES__SHOP__WORKING_HOURS: fri: fri is named twice: name each day once",
     ),
+    (
+        {"SITES__SHOP__CHALLENGE": "on", "SITES__SHOP__ORIGINS": "http://shop.example"},
+        "SITES__SHOP__CHALLENGE: browsers can't solve it on pages without HTTPS (http://shop.example): "
+        "use https, or set off",
+    ),
 ]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.settings.names import generic_names
-from tests.settings.conftest import NEEDED, faults
+from tests.settings.conftest import NEEDED, faults, load
 from tests.settings.naming import generic
 
 SHOP = "SITES__SHOP__"
@@ -189,3 +189,20 @@ def test_a_bad_value_is_told_in_one_line(name: str, value: str, message: str) ->
 
 def test_the_table_of_bad_values_leaves_no_setting_out() -> None:
     assert {generic(name) for name, _, _ in BAD_VALUES} >= set(generic_names())
+
+
+@pytest.mark.parametrize(
+    ("chosen", "origins", "asks"),
+    [
+        ({}, "https://shop.example", True),
+        ({}, "https://shop.example,http://localhost:8001", True),
+        ({}, "https://shop.example,http://shop.example", False),
+        ({"SITES__SHOP__CHALLENGE": "off"}, "https://shop.example", False),
+        ({"SITES__SHOP__CHALLENGE": "on"}, "https://shop.example", True),
+    ],
+)
+def test_the_challenge_is_asked_for_wherever_browsers_can_solve_it(
+    chosen: dict[str, str], origins: str, asks: bool
+) -> None:
+    settings = load(NEEDED | {"SITES__SHOP__ORIGINS": origins} | chosen)
+    assert settings.sites["shop"].asks_for_challenge is asks

@@ -1,0 +1,272 @@
+"""What one connection may send: heads, bodies, framing, requests in line, and bytes that are no HTTP."""
+
+import contextlib
+import logging
+import re
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
+
+from app.edge.body import MAX_BODY_SIZE
+from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED
+from tests.edge.patient import (
+    ASK_SLOW,
+    CLOSE,
+    GET,
+    LARGE,
+    POST,
+    all_read,
+    asked,
+    connect,
+    drip,
+    patient_server,
+    port_of,
+)
+from tests.running import until
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[uvicorn.Server]:
+    with patient_server() as running:
+        yield running
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    return port_of(server)
+
+
+@pytest.mark.parametrize(
+    ("begun", "part"),
+    [
+        (GET + b"X-Long: ", b"x" * 65536),
+        (GET, b"X-A: b\r\n" * 1000),
+        (GET, b"a:b\r\n" * (MOST_HEADERS + 1)),
+        (b"GET /", b"x" * 65536),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n" * 1000),
+    ],
+    ids=["one line", "many lines", "short lines", "the path", "trailers"],
+)
+def test_headers_beyond_the_limit_are_refused_though_their_sender_sends_on(
+    port: int, begun: bytes, part: bytes
+) -> None:
+    connection = connect(port, begun)
+    drip(connection, part)
+    answer = all_read(connection)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"headers_too_large"' in answer
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        GET + b"X-Long: " + b"x" * LARGEST_HEAD + b"\r\n\r\n",
+        GET + b"X-A: b\r\n" * MOST_HEADERS + b"\r\n",
+        b"GET /?" + b"x" * LARGEST_HEAD + b" HTTP/1.1\r\nHost: here\r\n\r\n",
+    ],
+    ids=["one line", "many lines", "the path"],
+)
+def test_headers_beyond_the_limit_are_refused_also_when_they_come_at_once(port: int, sent: bytes) -> None:
+    for _ in range(10):
+        assert b'"code":"headers_too_large"' in all_read(connect(port, sent))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        GET + b"Cookie: " + b"x" * 30_000 + b"\r\n",
+        GET + b"X-A: b\r\n" * (MOST_HEADERS - 2),
+        b"GET /?" + b"x" * 30_000 + b" HTTP/1.1\r\nHost: here\r\n",
+    ],
+    ids=["many cookies", "many lines", "a long path"],
+)
+def test_headers_as_large_as_any_honest_client_sends_are_read(port: int, sent: bytes) -> None:
+    assert all_read(connect(port, sent + CLOSE + b"\r\n")).endswith(b"read 0")
+
+
+@pytest.mark.parametrize(
+    ("begun", "part"),
+    [
+        (b"1;", b"x" * 65536),
+        (b"", b"0000000000000001\r\nx\r\n" * 1000),
+        (b"0\r\nX-Long: ", b"x" * 65536),
+    ],
+    ids=["an extension", "bytes in a chunk each", "a trailer"],
+)
+def test_framing_without_end_is_refused(port: int, begun: bytes, part: bytes) -> None:
+    connection = connect(port, POST + b"Transfer-Encoding: chunked\r\n\r\n", begun)
+    drip(connection, part)
+    assert b'"code":"too_large"' in all_read(connection)
+
+
+def test_the_application_is_not_called_before_the_body_is_there(port: int) -> None:
+    connection = connect(port, b"POST /?held HTTP/1.1\r\nHost: here\r\n", CLOSE, b"Content-Length: 5\r\n\r\n1234")
+    time.sleep(0.1)
+    assert "held" not in asked
+    connection.sendall(b"5")
+    assert all_read(connection).endswith(b"read 5")
+    assert "held" in asked
+
+
+def test_who_wants_to_be_told_to_send_the_body_is_told(port: int) -> None:
+    connection = connect(port, POST, CLOSE, b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(b"12345")
+    assert all_read(connection).endswith(b"read 5")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"Content-Length: %d\r\n\r\n" % (MAX_BODY_SIZE + 1),
+        b"Expect: 100-continue\r\nContent-Length: 300000000\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % LARGE + bytes(MAX_BODY_SIZE + 1),
+    ],
+    ids=["declared", "announced", "chunked"],
+)
+def test_the_application_is_called_for_what_is_too_large_to_wait_for(port: int, begun: bytes) -> None:
+    answer = all_read(connect(port, b"POST /unread HTTP/1.1\r\nHost: here\r\n", begun))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"not looked at")  # and no second answer behind it
+
+
+def test_a_body_that_comes_after_its_answer_is_let_come_so_that_the_answer_is_not_lost(port: int) -> None:
+    connection = connect(port, b"POST /unread HTTP/1.1\r\nHost: here\r\nContent-Length: 500000\r\n\r\n")
+    time.sleep(0.1)
+    connection.sendall(bytes(500_000) + GET + b"\r\n")
+    answer = all_read(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"not looked at")
+
+
+def test_requests_sent_without_waiting_for_answers_are_answered_in_their_order(port: int) -> None:
+    several = b"".join(
+        POST + b"Content-Length: %d\r\n\r\n" % length + bytes(length) for length in range(MOST_PIPELINED)
+    )
+    answers = all_read(connect(port, several, GET + CLOSE + b"\r\n"))
+    assert re.findall(rb"read \d+", answers) == [b"read %d" % length for length in [*range(MOST_PIPELINED), 0]]
+
+
+def test_ten_thousand_requests_at_once_on_one_connection_are_not_queued(port: int) -> None:
+    connection = connect(port)
+    before = len(asked)
+    drip(connection, (GET + b"\r\n") * 10_000)
+    all_read(connection)
+    assert len(asked) - before < 2 * MOST_PIPELINED
+
+
+def test_requests_in_line_whose_client_goes_away_are_no_fault_of_the_application(
+    server: uvicorn.Server, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = connect(port, ASK_SLOW * 3)
+    overdone = connect(port, ASK_SLOW * 2 * MOST_PIPELINED)
+    time.sleep(0.1)
+    for connection in (gone, overdone):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    until(lambda: not server.server_state.tasks)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_what_follows_a_request_to_upgrade_is_not_read_for_long(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    connection = connect(port, GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    with caplog.at_level(logging.WARNING, "uvicorn.error"):
+        drip(connection, b"frame")
+    assert b"read 0" in all_read(connection)
+    assert len(caplog.records) < 5
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"CONNECT [::1 HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET http://here:port/ HTTP/1.1\r\nHost: here\r\n\r\n",
+        GET + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["TLS", "CONNECT", "a broken address", "a broken port", "two lengths"],
+)
+def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int, sent: bytes) -> None:
+    answer = all_read(connect(port, sent))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"not_http"' in answer
+
+
+def test_a_refusal_can_be_read_by_any_page_and_has_the_headers_of_every_answer(port: int) -> None:
+    head = all_read(connect(port, b"?\r\n\r\n")).partition(b"\r\n\r\n")[0].lower()
+    assert b"\r\naccess-control-allow-origin: *" in head
+    assert b"\r\nx-content-type-options: nosniff" in head
+    assert re.search(rb"\r\nx-request-id: [0-9a-f-]{36}", head)
+
+
+PARTS = [
+    *(
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b"CONNECT ",
+        b"PRI * HTTP/2.0",
+        b"/",
+        b"*",
+        b"http://[",
+        b"here:99999",
+        b"%ff",
+        b"?a#b",
+    ),
+    *(
+        b" HTTP/1.1\r\n",
+        b" HTTP/1.0\r\n",
+        b" HTTP/9.9\r\n",
+        b"Host: here\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b": ",
+    ),
+    *(
+        b"Content-Length: 3\r\n",
+        b"Content-Length: 99999\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+    ),
+    *(
+        b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+        b"Expect: 100-continue\r\n",
+        b"abc",
+        b"3\r\n",
+        b"0\r\n",
+        b"ffff\r\n",
+        b"-1",
+    ),
+    *(GET + b"\r\n", POST + b"Content-Length: 3\r\n\r\n", POST + b"Transfer-Encoding: chunked\r\n\r\n", bytes(17_000)),
+]
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PARTS) | st.binary(max_size=20), max_size=12))
+@example([b"CONNECT ", b"/", b" HTTP/1.1\r\n", b"\r\n", b"abc"])
+def test_whatever_bytes_come_no_error_is_ours(
+    server: uvicorn.Server, port: int, caplog: pytest.LogCaptureFixture, parts: list[bytes]
+) -> None:
+    connection = connect(port, b"".join(parts))
+    with contextlib.suppress(OSError):  # it may be closed by now
+        connection.shutdown(socket.SHUT_WR)
+    all_read(connection)
+    until(lambda: not server.server_state.tasks)
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record for record in errors if not disconnected(record)] == []
+
+
+def disconnected(record: logging.LogRecord) -> bool:
+    """Tell whether the application of this test was told that its client has gone, which it leaves to the server."""
+    return record.exc_info is not None and isinstance(record.exc_info[1], ClientDisconnect)
