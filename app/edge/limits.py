@@ -20,10 +20,16 @@ from app.edge.counters import Counters
 from app.errors import TooMany, refused_response
 
 _COUNTED = "/v1/"
+_READ = ("GET", "HEAD")
+_READS = 10  # what one visitor's page reads for one request that it sends, and some page views without one
 
 
 class FloodLimit:
-    """Refuses with 429 what goes over the limit under ``/v1/``. Reading and writing are counted apart."""
+    """Refuses with 429 what goes over the limit under ``/v1/``.
+
+    Reading is counted apart, and may be done ten times as often: every page view of every visitor behind one address
+    reads the site's settings.
+    """
 
     def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...]) -> None:
         self._app = app
@@ -32,19 +38,25 @@ class FloodLimit:
         # slowapi reads a .env in the working directory by itself, and a line there could switch it off.
         self._limiter.enabled = True
         # An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.
-        self._checks = {client.version: self._check(client, limit) for client in (NO_ADDRESS, IPv6Address("::"))}
+        self._checks = {
+            (client.version, reads): self._check(client, limit, _READS if reads else 1)
+            for client in (NO_ADDRESS, IPv6Address("::"))
+            for reads in (True, False)
+        }
 
-    def _check(self, client: Address, limit: tuple[RateLimitItem, ...]) -> Callable[[Request], Awaitable[None]]:
+    def _check(
+        self, client: Address, limit: tuple[RateLimitItem, ...], times: int
+    ) -> Callable[[Request], Awaitable[None]]:
         async def flood(request: Request) -> None:
             """Be counted: the decorators do the work."""
 
-        flood.__name__ = f"flood_ipv{client.version}"
+        flood.__name__ = f"flood_ipv{client.version}_{times}"
         # All decorators on one function: slowapi checks a request once, whatever it is shown to afterwards.
         counted: Callable[[Request], Awaitable[None]] = flood
         for depth, bucket in enumerate(buckets(client)):
             # A wider bucket holds several subscribers, so it may send that many times more.
             value = ";".join(
-                f"{item.amount * bucket.weight}/{item.multiples} {item.GRANULARITY.name}" for item in limit
+                f"{item.amount * bucket.weight * times}/{item.multiples} {item.GRANULARITY.name}" for item in limit
             )
             counted = self._limiter.limit(value, key_func=_bucket(depth))(counted)
         return counted
@@ -56,7 +68,7 @@ class FloodLimit:
             return
         request = Request(scope)
         try:
-            await self._checks[request.state.client_address.version](request)
+            await self._checks[request.state.client_address.version, request.method in _READ](request)
         except RateLimitExceeded:
             refused = TooMany("flood", "Too many requests. Please slow down.", retry_after=self._wait(request))
             await refused_response(refused, request.state.request_id)(scope, receive, send)
@@ -70,7 +82,7 @@ class FloodLimit:
 
 def _bucket(depth: int) -> Callable[[Request], str]:
     def key(request: Request) -> str:
-        side = "read" if request.method in ("GET", "HEAD") else "write"
-        return f"{side} {request.state.client_buckets[depth].key}"
+        bucket: str = request.state.client_buckets[depth].key
+        return bucket
 
     return key

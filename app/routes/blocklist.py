@@ -75,7 +75,7 @@ async def show_blocklist(services: Given, authorization: Authorization = None) -
     summary="Block a phone or a network",
 )
 async def block(body: ToBlock, services: Given, authorization: Authorization = None) -> BlocklistEntry:
-    """Refuse from now on what is for that phone or comes from there. What waits for the phone already still goes out.
+    """Refuse from now on what is for that phone or comes from there. 
 
     Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
     """

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 
 from tests.abuse import corpus
 from tests.abuse.corpus import CANARY_SLOT, FIELDS, GOOD, KEY, PAGE
-from tests.abuse.serving import process
 from tests.abuse.wire import Headers, Hostile, Wire, assert_harmless, resident_memory
 from tests.abuse.written import NAMES, VALUES
 from tests.databases import PostgreSQL
 from tests.faults.doses import LONG, dose, note
-from tests.running import API_KEY, Chaser, Process, chaser, values
+from tests.running import API_KEY, Chaser, Process, chaser, process, values
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 300)
 
