@@ -8,17 +8,22 @@ import phonenumbers
 from app.errors import FieldError, Invalid
 
 _BETWEEN = re.compile(r"[\s().\-–]")
-_PHONE = re.compile(r"\+?[1-9][0-9]{6,14}", re.ASCII)
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+_CURE = "Write a phone with + and its country code (+79161234567), an address, or a network (203.0.113.0/24)."
 _WIDEST = {4: 8, 6: 16}  # of a network: what is wider would block a large part of the world by a slip
 
 
-def read_entry(text: str) -> str:
+def read_entry(text: str, *, listed: bool = False) -> str:
     """Give an entry of the blocklist: a phone in digits, or a network in CIDR notation, also for a single address.
 
-    A phone is written with its country code. Raises Invalid, naming the cure.
+    A phone is written with + and its country code: 9161234567 could be of Russia or India. ``listed``: the text may be
+    an entry as it is listed, where a phone has no plus. Raises Invalid, naming the cure.
     """
+    if listed and text.strip().isdecimal():
+        return text.strip()
     try:
-        network = ip_network(text.strip(), strict=False)
+        # A zone means something on the machine that wrote it only.
+        network = ip_network("" if "%" in text else text.strip(), strict=False)
     except ValueError:
         return _phone(text)
     if network.prefixlen < _WIDEST[network.version]:
@@ -31,12 +36,17 @@ def read_entry(text: str) -> str:
 
 def _phone(text: str) -> str:
     bare = _BETWEEN.sub("", text)
-    if not _PHONE.fullmatch(bare) or not phonenumbers.is_possible_number_string(f"+{bare.removeprefix('+')}", "ZZ"):
-        raise _refused(
-            "wrong_form",
-            "Write a phone with its country code (+79161234567), an address, or a network (203.0.113.0/24).",
-        )
-    return bare.removeprefix("+")
+    if not _PHONE.fullmatch(bare):
+        raise _refused("wrong_form", _CURE)
+    try:
+        number = phonenumbers.parse(bare)
+    except phonenumbers.NumberParseException:
+        raise _refused("wrong_form", _CURE) from None
+    # As visitors' numbers are read: without the trunk prefix that people write behind the country code.
+    digits = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
+    if not phonenumbers.is_possible_number(number) or digits != bare.removeprefix("+"):
+        raise _refused("wrong_form", _CURE)
+    return digits
 
 
 def _refused(code: str, detail: str) -> Invalid:

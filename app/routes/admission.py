@@ -73,18 +73,18 @@ async def _judge(
     body: CallbackRequest, sender: Sender, buckets: Sequence[Bucket], services: Services
 ) -> tuple[Callback, Challenge | None]:
     """Make the callback a request asks for. Raises Invalid and Forbidden."""
-    callback = accept(
-        body, sender, services.settings, services.clock(), origin_allowed=services.origins[body.site].allows
-    )
+    now = services.clock()
+    solved = None
+    # First, so that nobody learns anything of a number without having done the work.
+    if sender.api_key is None and services.settings.sites[body.site].asks_for_challenge:
+        solved = services.challenges.read(body.challenge, body.site)
+    callback = accept(body, sender, services.settings, now, origin_allowed=services.origins[body.site].allows)
     blocked = await services.outbox.blocked()
     if blocked.phone(callback.client_phone) or (callback.client_ip and blocked.address(callback.client_ip)):
         # One answer for both, so that nobody learns which of them it is.
         raise Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
     if sender.api_key is not None:
         return callback, None
-    solved = None
-    if services.settings.sites[body.site].asks_for_challenge:
-        solved = services.challenges.read(body.challenge, body.site)
     hold = suspicion(
         trap=body.website,
         age=solved.age if solved else None,

@@ -23,7 +23,7 @@ router = APIRouter(route_class=JsonRoute, tags=["blocklist"])
 Authorization = Annotated[str | None, Header(include_in_schema=False)]
 EntryText = Annotated[
     str,
-    Field(max_length=64, description="A phone with its country code, an address, or a network in CIDR notation"),
+    Field(max_length=64, description="A phone with + and its country code, an address, or a network in CIDR notation"),
 ]
 
 
@@ -75,7 +75,7 @@ async def show_blocklist(services: Given, authorization: Authorization = None) -
     summary="Block a phone or a network",
 )
 async def block(body: ToBlock, services: Given, authorization: Authorization = None) -> BlocklistEntry:
-    """Refuse from now on what is for that phone or comes from there. 
+    """Refuse from now on what is for that phone or comes from there, and cancel what waits for the phone.
 
     Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
     """
@@ -96,7 +96,7 @@ async def block(body: ToBlock, services: Given, authorization: Authorization = N
 async def unblock(services: Given, entry: Annotated[EntryText, Query()], authorization: Authorization = None) -> None:
     """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
     key = required_key(authorization, services.api_keys, "callbacks:write")
-    read = read_entry(entry)
+    read = read_entry(entry, listed=True)
     if not await services.outbox.unblock(read):
         raise NotFound("not_found", "The blocklist has no such entry.")
     event(log, "blocklist.removed", entry=_told(read), api_key=key)

@@ -10,7 +10,7 @@ blocklist = typer.Typer(
     help="Phones that are never called, and networks that are not listened to.", no_args_is_help=True
 )
 
-Entry = Annotated[str, typer.Argument(help="A phone with its country code, an address, or a network (203.0.113.0/24).")]
+Entry = Annotated[str, typer.Argument(help="A phone (+79161234567), an address, or a network (203.0.113.0/24).")]
 
 
 @blocklist.command("list")

@@ -133,7 +133,7 @@ async def test_solving_takes_an_ordinary_visitor_no_time_to_speak_of(browser: Br
     await session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
     measured = await page.evaluate(
         """async base => {
-            const { solve } = await import(base + "/widget/any/challenge.js");
+            const { solve } = await import(base + "/widget/any/callbacks.js");
             const times = [];
             for (let n = 0; n < 21; n++) {
                 const challenge = await (await fetch(base + "/v1/challenge?site=shop")).json();

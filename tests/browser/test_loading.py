@@ -2,22 +2,19 @@
 
 import base64
 import hashlib
-import json
 import re
-import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import httpx2
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from tests.browser.hostile.owners import put
-from tests.browser.hostile.watching import NOTHING_KEPT, Watch
+from tests.browser.hostile.watching import NOTHING_KEPT, Watch, watched
 from tests.browser.visitor import Visitor
 from tests.browser.world import World
 from tests.running import phone
 
-TEL = "tel:+74951234567"
 HINT = "Chaser Callback: "
 FAILED_REQUEST = "Failed to load resource"
 SECONDS = re.compile(r"max-age=(\d+)")
@@ -26,12 +23,7 @@ SECONDS = re.compile(r"max-age=(\d+)")
 @pytest.fixture
 async def watch(visitor: Visitor) -> Watch:
     """The visitor's page, watched."""
-    watching = Watch(visitor.page)
-    await watching.begin()
-    return watching
-
-
-# ---------- before the first press ----------
+    return await watched(visitor.page)
 
 
 async def test_before_the_first_press_the_service_gets_two_requests_and_nobody_else_any(
@@ -113,9 +105,6 @@ async def test_the_button_does_not_move_what_is_on_the_page(visitor: Visitor, la
     await visitor.page.evaluate("inject()")
     await visitor.ready()
     assert await body.bounding_box() == before
-
-
-# ---------- how the parts come ----------
 
 
 async def hover(visitor: Visitor) -> None:
@@ -221,9 +210,6 @@ async def test_a_tag_with_the_loaders_checksum_works_and_with_another_does_not(v
     await expect(visitor.button).to_have_count(0)
 
 
-# ---------- what the owner is told ----------
-
-
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
@@ -248,9 +234,6 @@ async def test_a_misspelt_name_is_told_once_with_the_right_spelling_and_disturbs
 async def test_the_right_names_are_not_complained_about(visitor: Visitor) -> None:
     await visitor.visit(visitor.shops.tag('DATA-SITE="shop" data-Lang="en" data-no-optimize="1" data-cfasync="false"'))
     assert visitor.hints() == []
-
-
-# ---------- the stub ----------
 
 
 async def test_everything_asked_of_the_stub_happens_once_the_loader_has_come(visitor: Visitor) -> None:
@@ -283,105 +266,6 @@ async def test_a_stub_that_is_closed_again_opens_nothing(visitor: Visitor) -> No
     await visitor.page.wait_for_load_state("networkidle")
     await expect(visitor.dialog).to_have_count(0)
     assert await visitor.page.evaluate("heard") == ["ready"]
-
-
-# ---------- a service that is down ----------
-
-
-@pytest.fixture(params=["refusing", "silent"])
-def dead_service(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a service that is not there: its port is closed, or takes connections and says nothing."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        if request.param == "silent":
-            listening.listen(16)
-        yield f"http://callback.test:{listening.getsockname()[1]}"
-
-
-async def test_a_loader_that_does_not_come_leaves_the_page_as_it_is(
-    visitor: Visitor, watch: Watch, dead_service: str
-) -> None:
-    visitor.expects = (FAILED_REQUEST,)
-    address = put(visitor.shops, "down", service=dead_service)
-    await visitor.page.goto(address, wait_until="domcontentloaded")
-    await visitor.page.evaluate("void chaserCallback.submit({ client_phone: '1' })")
-    await the_page_works(visitor)
-    assert await watch.shifts() == []
-
-
-Answer = Callable[[Route], Awaitable[None]]
-
-
-def answering(status: int, text: str) -> Answer:
-    """Make a handler that answers as something that stands before the service may."""
-
-    async def answer(route: Route) -> None:
-        headers = {"access-control-allow-origin": "*", "content-type": "text/html"}
-        await route.fulfill(status=status, headers=headers, body=text)
-
-    return answer
-
-
-async def refuse(route: Route) -> None:
-    """No connection."""
-    await route.abort("connectionrefused")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        refuse,
-        answering(502, "<h1>Bad gateway</h1>"),
-        answering(503, json.dumps({"code": "starting"})),
-        answering(200, "<h1>Log in to the hotel’s network</h1>"),
-    ],
-    ids=["no-connection", "bad-gateway", "starting", "somebody-elses-page"],
-)
-async def test_settings_that_do_not_come_are_explained_and_leave_the_page_as_it_is(
-    visitor: Visitor, watch: Watch, answer: Answer
-) -> None:
-    visitor.expects = (FAILED_REQUEST, HINT)
-    await visitor.page.route("**/v1/sites/*", answer)
-    async with visitor.page.expect_console_message(lambda message: message.text.startswith(HINT)):
-        await visitor.page.goto(put(visitor.shops, "down"))
-    await the_page_works(visitor)
-    assert await watch.shifts() == []
-    await expect(visitor.button).to_have_count(0)
-
-
-async def test_while_the_settings_are_awaited_a_link_stays_a_link(visitor: Visitor) -> None:
-    await visitor.page.route("**/v1/sites/*", lambda route: visitor.held.append(route))  # noqa: PLW0108
-    async with visitor.page.expect_request("**/v1/sites/*"):
-        await visitor.page.goto(put(visitor.shops, "down"))
-    await the_page_works(visitor)
-
-
-async def test_a_link_is_followed_when_the_dialog_does_not_come(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST, HINT, "Failed to launch 'tel:")
-    await visitor.page.route("**/widget/*/*.js", refuse)
-    await visitor.page.goto(put(visitor.shops, "down"))
-    await visitor.ready()
-    await visitor.page.get_by_role("link").click()
-    await visitor.page.wait_for_function(f"followed.includes('{TEL}')")
-
-
-async def test_a_service_that_has_come_back_is_found_at_the_next_press(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST, HINT)
-    await visitor.page.route("**/v1/sites/*", refuse, times=1)
-    async with visitor.page.expect_console_message(lambda message: message.text.startswith(HINT)):
-        await visitor.page.goto(put(visitor.shops, "down"))
-    await call_open(visitor)
-    await visitor.dialog.wait_for()
-    await expect(visitor.button).to_have_count(1)
-
-
-async def the_page_works(visitor: Visitor) -> None:
-    """A button of the page does what it should, and a link goes where it says."""
-    button = visitor.page.get_by_role("button", name="Buy")
-    await button.click()
-    await expect(visitor.page.get_by_role("button", name="In the basket")).to_be_visible()
-    await visitor.page.get_by_role("link").click()
-    assert await visitor.page.evaluate("followed") == [TEL]
 
 
 async def wander_about(visitor: Visitor) -> None:

@@ -3,9 +3,12 @@
 import gzip
 from pathlib import Path
 
+import pytest
+
 from tests.browser.world import World
 
 WIDGET = Path(__file__).parents[2] / "widget"
+LANGUAGES = ("ru", "en")
 LOADER, EVERYTHING = 3_072, 10_240
 
 
@@ -13,9 +16,18 @@ def test_the_loader_is_small(shops: World) -> None:
     assert size(shops, "/widget.js") <= LOADER
 
 
-def test_all_files_together_are_small(shops: World) -> None:
-    others = [f"/widget/any/{path.name}" for path in WIDGET.glob("*.js") if path.name != "widget.js"]
-    assert size(shops, "/widget.js") + sum(size(shops, path) for path in others) <= EVERYTHING
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_most_that_one_visitor_can_load_is_small(shops: World, language: str) -> None:
+    """All files but the words of the other languages."""
+    foreign = {f"messages.{other}.js" for other in LANGUAGES if other != language}
+    modules = {path.name for path in WIDGET.glob("*.js")} - {"widget.js"} - foreign
+    assert f"messages.{language}.js" in modules
+    total = size(shops, "/widget.js") + sum(size(shops, f"/widget/any/{name}") for name in modules)
+    assert total <= EVERYTHING
+
+
+def test_there_are_no_other_languages() -> None:
+    assert {path.name for path in WIDGET.glob("messages.*.js")} == {f"messages.{name}.js" for name in LANGUAGES}
 
 
 def size(shops: World, path: str) -> int:

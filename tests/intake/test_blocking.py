@@ -10,7 +10,8 @@ from app.intake.blocking import read_entry
     ("text", "entry"),
     [
         ("+7 (916) 123-45-67", "79161234567"),
-        ("79161234567", "79161234567"),
+        ("+79161234567", "79161234567"),
+        ("+44 7911 123456", "447911123456"),
         ("203.0.113.7", "203.0.113.7/32"),
         (" 203.0.113.77/24 ", "203.0.113.0/24"),
         ("2001:DB8::1", "2001:db8::1/128"),
@@ -26,6 +27,11 @@ def test_phones_addresses_and_networks_are_read(text: str, entry: str) -> None:
     [
         ("", "wrong_form"),
         ("shop.example", "wrong_form"),
+        ("79161234567", "wrong_form"),
+        ("9161234567", "wrong_form"),
+        ("+7 (8) 916 123-45-67", "wrong_form"),
+        ("+44 (0) 7911 123456", "wrong_form"),
+        ("fe80::1%eth0", "wrong_form"),
         ("9161", "wrong_form"),
         ("8 916 123-45-67-89-00-11", "wrong_form"),
         ("0161234567", "wrong_form"),
@@ -40,3 +46,9 @@ def test_anything_else_is_refused_with_the_cure(text: str, code: str) -> None:
     with pytest.raises(Invalid) as refused:
         read_entry(text)
     assert [error.code for error in refused.value.errors] == [code]
+
+
+def test_an_entry_may_be_taken_out_as_it_is_listed() -> None:
+    assert read_entry("79161234567", listed=True) == "79161234567"
+    assert read_entry("+79161234567", listed=True) == "79161234567"
+    assert read_entry("203.0.113.0/24", listed=True) == "203.0.113.0/24"

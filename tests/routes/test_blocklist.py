@@ -74,7 +74,7 @@ def test_a_service_that_names_a_blocked_address_as_its_visitors_is_refused(here:
 def test_what_waits_for_a_phone_that_gets_blocked_is_cancelled(here: Service) -> None:
     number = phone()
     callback_id = here.accepted(client_phone=number)
-    block(here, number)
+    block(here, f"+{number}")
     here.wait_for(callback_id, "cancelled")  # a try that is under way ends first
 
 

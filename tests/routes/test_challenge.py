@@ -133,7 +133,7 @@ def test_a_filled_trap_holds_the_callback_and_the_visitor_is_answered_as_usual(h
 
 def test_a_request_sent_faster_than_a_person_can_is_held(here: Service, clock: Clock) -> None:
     work = solve(here.http)
-    clock.advance(seconds=1.5)
+    clock.advance(seconds=1.2)
     callback_id = here.ask(client_phone=phone(), challenge=work).json()["id"]
     assert true_state(here, callback_id) == "held"
 

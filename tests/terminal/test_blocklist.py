@@ -57,7 +57,7 @@ def test_what_is_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocke
     assert_refused(here.ask(client_phone=number), 403, "blocked")
     (line,) = [line for line in terminal.run("list").stdout.splitlines() if line.startswith(number)]
     assert line.split("\t")[2] == "asked never to be phoned"
-    removed = terminal.run("remove", number)
+    removed = terminal.run("remove", f"+{number}")
     assert (removed.returncode, removed.stdout) == (0, "unblocked\n")
     assert here.ask(client_phone=number).status_code == 202
 
@@ -65,7 +65,7 @@ def test_what_is_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocke
 def test_a_wrong_entry_is_told_in_one_line_with_the_cure(terminal: Terminal) -> None:
     ended = terminal.run("add", "shop.example")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("entry: Write a phone with its country code")
+    assert ended.stderr.startswith("entry: Write a phone with + and its country code")
     assert ended.stderr.count("\n") == 1
 
 

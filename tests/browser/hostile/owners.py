@@ -25,7 +25,7 @@ Looks = dict[str, list[Any]]
 """Width, height, colour and background colour of each part."""
 
 _FOLDER = Path(__file__).parent
-_HEADER = re.compile(r"<!-- ([A-Za-z-]+): (.*) -->\n")
+_HEADER = re.compile(r"<!-- ([A-Za-z-]+): (.*?) -->\n", re.DOTALL)
 _PAGE = re.compile(r"https://(shop|partner)\.example/([a-z-]+)(?=\")")
 _COLOURS = (
     "element => { const { color, backgroundColor } = getComputedStyle(element); return [color, backgroundColor] }"
@@ -50,7 +50,7 @@ def put(
     served = dict(headers or {})
     while found := _HEADER.match(text):
         # Two policies in one header are both in force, as in two headers.
-        served[found[1]] = ", ".join(filter(None, (served.get(found[1]), found[2])))
+        served[found[1]] = ", ".join(filter(None, (served.get(found[1]), " ".join(found[2].split()))))
         text = text[found.end() :]
     return shops.pages.add(text, served, host)
 

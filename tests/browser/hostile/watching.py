@@ -30,23 +30,14 @@ _KEPT = """async () => ({
 
 @dataclass
 class Watch:
-    """Watches a page from before its first byte. The lists grow while it goes on."""
+    """What was seen of a page from before its first byte; see `watched`. The lists grow while it goes on."""
 
     page: Page
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Method and address of each request, preflights included."""
     from_cache: list[str] = field(default_factory=list)
     """The addresses that were answered by the browser's own cache."""
-
-    async def begin(self) -> None:
-        """Set everything up; call it before the page is loaded."""
-        await self.page.add_init_script(_OBSERVERS)
-        session: CDPSession = await self.page.context.new_cdp_session(self.page)
-        session.on("Network.requestWillBeSent", self._asked)
-        session.on("Network.responseReceived", self._answered)
-        session.on("Network.requestServedFromCache", self._served)
-        await session.send("Network.enable")
-        self._names: dict[str, str] = {}
+    _names: dict[str, str] = field(default_factory=dict)
 
     def asked_of(self, base: str) -> list[tuple[str, str]]:
         """List the requests to one origin: method and path with query."""
@@ -70,6 +61,14 @@ class Watch:
         found["cookies"] = await self.page.context.cookies()
         return found
 
+    async def _begin(self) -> None:
+        await self.page.add_init_script(_OBSERVERS)
+        session: CDPSession = await self.page.context.new_cdp_session(self.page)
+        session.on("Network.requestWillBeSent", self._asked)
+        session.on("Network.responseReceived", self._answered)
+        session.on("Network.requestServedFromCache", self._served)
+        await session.send("Network.enable")
+
     def _asked(self, event: dict[str, Any]) -> None:
         request = event["request"]
         self._names[event["requestId"]] = request["url"]
@@ -82,6 +81,13 @@ class Watch:
 
     def _served(self, event: dict[str, Any]) -> None:
         self.from_cache.append(self._names[event["requestId"]])
+
+
+async def watched(page: Page) -> Watch:
+    """Begin to watch a page, which has loaded nothing yet."""
+    watch = Watch(page)
+    await watch._begin()
+    return watch
 
 
 NOTHING_KEPT: dict[str, Any] = {"cookies": [], "local": {}, "session": {}, "databases": []}
