@@ -18,6 +18,7 @@ from app.settings import SettingsFaults, load_settings
 from app.settings.part import proper_name
 from app.simulator.command import run_simulator
 from app.terminal.blocklist import blocklist
+from app.terminal.callbacks import callbacks
 from app.terminal.service import stop
 from app.version import VERSION
 
@@ -33,6 +34,7 @@ cli = typer.Typer(
 keys = typer.Typer(help="Keys for other services.", no_args_is_help=True)
 cli.add_typer(keys, name="api-key")
 cli.add_typer(blocklist, name="blocklist")
+cli.add_typer(callbacks, name="callbacks")
 
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]

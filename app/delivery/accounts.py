@@ -110,7 +110,9 @@ class Accounts:
         finally:
             del self._probes[account]
         suspects = self._suspects.pop(account, {})
-        if told is None or (suspects and not isinstance(told, Unauthorized | Forbidden)):
+        # A 200 says that Chaser takes the account, whatever its body looks like.
+        well = told is None or told.status == 200
+        if well or (suspects and not isinstance(told, Unauthorized | Forbidden)):
             del self._probe_at[account]
             for name, site_id in suspects.items():
                 self._pause_site((account, name), site_id, now)

@@ -43,6 +43,7 @@ class Care:
         self._rules = rules
         self._clock = clock
         self._ours = ours
+        self._strangers: set[tuple[str, str]] = set()  # claims that were nobody's at the last look
         self._grace_until = 0.0
         self._erase_at = clock()
 
@@ -75,11 +76,21 @@ class Care:
     async def _settle_abandoned(self, *, at_start: bool) -> None:
         if time.monotonic() < self._grace_until:
             return
-        for claim in await self._outbox.abandoned(self._clock(), at_start=at_start):
-            # A lease of our own can run out while the database is away: what is known of it is still to be written.
-            if not self._ours(claim):
+        # Where only one process can be, these are all that stand; what is not ours then was lost by us.
+        found = await self._outbox.abandoned(self._clock(), at_start=True)
+        # A lease of our own can run out while the database is away: what is known of it is still to be written.
+        strangers = [claim for claim in found if not self._ours(claim)]
+        # One that was ours a moment ago may be settled by now: it has to be found twice.
+        before, self._strangers = self._strangers, {(claim.callback_id, claim.token) for claim in strangers}
+        for claim in strangers:
+            if at_start or (claim.callback_id, claim.token) in before:
                 died = Happened(Outcome.UNKNOWN, None, 0.0, "process_died", "")
-                await self._recorder.settle(claim, died, patient=False)
+                try:
+                    await self._recorder.settle(claim, died, patient=False)
+                except Unavailable:
+                    raise
+                except Exception:
+                    log.exception("delivery.unexpected_error")  # the others are still to be settled
 
     async def _hold(self) -> None:
         """Let no resend go out that was decided before the settings said `hold`."""

@@ -1,7 +1,7 @@
 """One attempt: the call to Chaser, and what its result means in the words of the policy."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.chaser import (
@@ -16,6 +16,9 @@ from app.chaser import (
     Unavailable,
 )
 from app.delivery.policy import Outcome
+
+_PLAN_MARGIN = timedelta(seconds=30)
+"""How far ahead a planned time has to be to be sent: Chaser goes by its own clock, and the way there takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class Happened:
 async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: datetime) -> Happened:
     """Ask Chaser to phone. Raises nothing but a cancellation."""
     planned_time = parameters["planned_time"]
-    if planned_time is not None and planned_time <= now:
-        # Delivered late: what was planned is due now, and Chaser takes only times in the future.
+    if planned_time is not None and planned_time <= now + _PLAN_MARGIN:
+        # What was planned is due now or in a moment, and Chaser takes only times in its future.
         parameters = parameters | {"planned_time": None}
     try:
         done = await client.call(Call(**parameters))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,13 +28,18 @@ _DRAIN = 7.0  # seconds from the beginning of the end that calls under way may t
 _BREAK_OFF = 0.3  # seconds that broken off calls may take to end
 _LAST_WRITE = 1.0  # seconds for the outcomes that are not written yet
 _LEASE_MARGIN = timedelta(seconds=30)
+"""How long after its claiming a call may still begin: it then ends within the lease."""
+_TRIES = (
+    10  # to write an outcome that the database takes, but we can't: then the lease runs out, and the care settles it
+)
 
 
 @dataclass(slots=True)
 class _Call:
-    """A claim in our hands, and what came of it once that is known."""
+    """A claim in our hands, and what came of it once that is known. ``claimed_at`` by the clock that never goes back."""
 
     claim: Claim
+    claimed_at: float
     happened: Happened | None = None
 
 
@@ -60,6 +66,9 @@ class Worker:
         self._loops: list[asyncio.Task[None]] = []
         self._apart: list[asyncio.Task[None]] = []
         self._pace = Pace(rules.calls_per_second)
+        # Of the claiming under way, and of the next one when that does not come back.
+        self._token: str | None = None
+        self._claimed_at = 0.0
 
     @property
     def running(self) -> bool:
@@ -97,7 +106,7 @@ class Worker:
         # With the database away the next start, or the lease, settles them.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITE):
-                await asyncio.gather(*(self._settle_at_last(call) for call in unfinished.values()))
+                await asyncio.gather(*map(self._settle_at_last, unfinished.values()), return_exceptions=True)
 
     async def _settle_at_last(self, call: _Call) -> None:
         shutdown = Happened(Outcome.UNKNOWN, None, 0.0, "shutdown", "")
@@ -123,9 +132,10 @@ class Worker:
         if not allowed:
             await self._ending.within(self._pace.wait)
             return
-        for site in self._accounts.to_try(self._clock())[:allowed]:
-            if await self._claim(1, only=site):
-                self._accounts.tried(site, self._clock())
+        for site in self._accounts.to_try(self._clock()):
+            found = await self._claim(1, only=site)
+            self._accounts.tried(site, self._clock())  # also when nothing was due: the others come next
+            if found:
                 return
         if await self._claim(allowed) < allowed:
             await self._outbox.wait_for_work(_CLOCK_STEP)
@@ -139,6 +149,9 @@ class Worker:
         await self._ending.within(_CLOCK_STEP)
 
     async def _claim(self, limit: int, only: SiteOfAccount | None = None) -> int:
+        if self._token is None:
+            self._token = str(uuid.uuid4())
+            self._claimed_at = time.monotonic()
         claims = await self._outbox.claim_due(
             self._clock(),
             furthest=self._rules.general.furthest,
@@ -147,24 +160,35 @@ class Worker:
             paused=self._accounts.paused,
             paused_sites=self._accounts.paused_sites,
             only=only,
+            token=self._token,
         )
         # What was claimed while the end began is handed back: who comes next has more time for it.
         handed_back = Happened(Outcome.NOT_BEGUN, None, 0.0, "shutdown", "") if self._ending.told else None
         if handed_back is None:
             self._pace.spend(len(claims))
         for claim in claims:
-            call = _Call(claim, handed_back)
+            call = _Call(claim, self._claimed_at, handed_back)
             task = asyncio.create_task(self._work_on(call))
             self._calls[task] = call
             task.add_done_callback(self._calls.pop)
+        self._token = None
         return len(claims)
 
     async def _work_on(self, call: _Call) -> None:
         if call.happened is None:
-            call.happened = await self._attempt(call.claim)
-        await self._recorder.settle(call.claim, call.happened, patient=True)
+            call.happened = await self._attempt(call)
+        for _ in range(_TRIES):
+            try:
+                return await self._recorder.settle(call.claim, call.happened, patient=True)
+            except Exception:
+                log.exception("delivery.unexpected_error")
+                await asyncio.sleep(_CLOCK_STEP)
 
-    async def _attempt(self, claim: Claim) -> Happened:
+    async def _attempt(self, call: _Call) -> Happened:
+        claim = call.claim
+        if time.monotonic() > call.claimed_at + _LEASE_MARGIN.total_seconds():
+            # We stood still. Others may have called it lost, and a person may have cancelled it since.
+            return Happened(Outcome.NOT_BEGUN, None, 0.0, "overslept", "")
         client = self._accounts.client(claim.account)
         if client is None:
             return Happened(Outcome.ACCOUNT, None, 0.0, "account_not_in_settings", "")
@@ -175,5 +199,7 @@ class Worker:
             return Happened(Outcome.UNKNOWN, None, 0.0, "internal", "")
 
     def _works_on(self, claim: Claim) -> bool:
+        if claim.token == self._token:
+            return True  # written, and on its way to us
         held = (claim.callback_id, claim.token)
         return any((call.claim.callback_id, call.claim.token) == held for call in self._calls.values())

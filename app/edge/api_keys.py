@@ -32,15 +32,16 @@ def require_scope(name: str, keys: Mapping[str, ApiKey], scope: Scope, site: str
         raise Forbidden("site_not_allowed", "This API key is bound to other sites.")
 
 
-def required_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope) -> str:
-    """Give the name of the key an endpoint for all sites can't do without.
+def required_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope, site: str | None = None) -> str:
+    """Give the name of the key an endpoint can't do without.
 
-    Raises Unauthenticated; Forbidden when the key lacks the scope or is bound to some sites.
+    ``site``: what it is about; None for something that concerns all sites. Raises Unauthenticated; Forbidden when the
+    key lacks the scope or is bound to other sites.
     """
     name = key_of(authorization, keys)
     if name is None:
         raise Unauthenticated("key_missing", "This needs an API key. Send: Authorization: Bearer <key>.")
-    require_scope(name, keys, scope)
-    if keys[name].sites:
+    require_scope(name, keys, scope, site)
+    if site is None and keys[name].sites:
         raise Forbidden("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
     return name

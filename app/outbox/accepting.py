@@ -3,34 +3,38 @@
 Everything here may run again after a connection was lost during its commit, when nobody knows whether it was executed.
 """
 
-from dataclasses import asdict, dataclass, replace
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, or_, select
+from sqlalchemy import Connection, Row, func, insert, not_, or_, select
 
-from app.errors import Invalid
+from app.errors import Invalid, TooMany
 from app.outbox import upsert
-from app.outbox.callback import Accepted, Callback, RequestKey, Status, shown
-from app.outbox.challenges import Challenge, use
+from app.outbox.callback import STANDING, Accepted, Callback, Glimpse, RequestKey, Status, shown
+from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
-from app.outbox.quotas import Quotas, check_quotas, warn_of_budget
+from app.outbox.quotas import Quotas, Told, check_quotas, warn_of_budget
 from app.outbox.schema import callbacks, request_keys
 
 ALIAS: Final = "alias"
 """The scope of request keys that are ids given to somebody whose request found another one's callback."""
 
-# A visitor who asks again after one of these is answered with the same callback. After a failed or cancelled one
-# the second request is a new wish.
-_STANDING = (Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
+REPEATS: Final = 20
+"""How many request keys, aliases among them, visitors may add to one callback."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptRules:
-    """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas."""
+    """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas.
+
+    ``told`` keeps what the log was told of the budget: see warn_of_budget.
+    """
 
     duplicate_window: timedelta
     quotas: Quotas
+    told: Told = field(default_factory=dict, compare=False, repr=False)
 
 
 def accept(
@@ -48,24 +52,37 @@ def accept(
     if request_key is not None and (kept := answered(connection, request_key)) is not None:
         # The id is ours when this work runs again.
         return replace(kept, replayed=False) if kept.id == callback.id else kept
+    user = _challenge_user(callback, request_key)
+    if challenge is not None:
+        # Before the quotas: with a challenge that was used, nobody gets to ask them about any number.
+        check_unused(connection, challenge, user)
     standing = _standing(connection, callback, rules.duplicate_window)
     if standing is not None and standing.id == callback.id:
         callback = replace(callback, call_expected_at=standing.call_expected_at)
     else:
         callback = in_line(connection, callback)
-    if standing is None:
-        check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
+    try:
+        if standing is None:
+            check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
+        elif standing.id != callback.id and callback.client_bucket is not None:
+            _check_repeat(connection, callback, standing, rules, solved=challenge is not None)
+    except TooMany:
+        # Its challenge is used up too, or one solution would do to ask about any number of phones. That stands though
+        # the request is refused, and although a refusal takes back nothing: it is the whole of what is to be written.
+        if challenge is not None:
+            use(connection, challenge, user)
+        raise
     # From here on it is written: a refusal takes back nothing, for many requests share one transaction.
     if challenge is not None:
-        use(connection, challenge, callback.id)
+        use(connection, challenge, user)
     if standing is None:
         _insert(connection, callback)
-        warn_of_budget(connection, callback, rules.quotas)
+        warn_of_budget(connection, callback, rules.quotas, rules.told)
     answer = Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:
         callback_id = standing.id
-        if callback.client_bucket in (None, standing.client_bucket):
+        if not _is_stranger(callback, standing):
             # A service of the owner's may know that it is held.
             status = standing.status if callback.api_key else shown(standing.status)
             answer = Accepted(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
@@ -104,6 +121,54 @@ def answered(connection: Connection, request_key: RequestKey) -> Accepted | None
     )
 
 
+def glimpse(connection: Connection, callback_id: str) -> Glimpse | None:
+    """Give where a callback is in its life; also by an id that a stranger was given for it. None when there is none."""
+    seen = select(callbacks.c.site, callbacks.c.status, callbacks.c.call_expected_at)
+    row = connection.execute(seen.where(callbacks.c.id == callback_id)).one_or_none()
+    if row is not None:
+        return Glimpse(callback_id, row.site, row.status, row.call_expected_at)
+    alias = (request_keys.c.scope == ALIAS) & (request_keys.c.key == callback_id)
+    row = connection.execute(seen.add_columns(request_keys.c.answer).join(request_keys).where(alias)).one_or_none()
+    if row is None:
+        return None
+    # The time that was told with this id: another one would tell that the number was asked for before.
+    told = row.answer["call_expected_at"]
+    return Glimpse(callback_id, row.site, row.status, told and datetime.fromisoformat(told))
+
+
+def _challenge_user(callback: Callback, request_key: RequestKey | None) -> str:
+    """Give the name under which a request uses its challenge, the same when it comes again with its key.
+
+    Without a key only work that runs again is the same. The fingerprint is in it: one key for many phones is many.
+    """
+    if request_key is None:
+        return callback.id
+    named = "\0".join((request_key.scope, request_key.key, request_key.fingerprint))
+    return hashlib.sha256(named.encode()).hexdigest()[: len(callback.id)]
+
+
+def _is_stranger(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
+    return callback.client_bucket not in (None, standing.client_bucket)
+
+
+def _check_repeat(
+    connection: Connection, callback: Callback, standing: Row[*tuple[Any, ...]], rules: AcceptRules, *, solved: bool
+) -> None:
+    """Raise TooMany for a visitor's duplicate when too many came, or when a stranger may ask for nothing anyway.
+
+    It rings nobody, but it is kept, and a stranger who has used up his quotas must not see which numbers still pass.
+    """
+    if _is_stranger(callback, standing):
+        check_quotas(connection, callback, rules.quotas, solved=solved, rings=False)
+    keys = request_keys.c
+    # Its own alias is there already when this work runs again.
+    own = (keys.scope == ALIAS) & (keys.key == callback.id)
+    repeats = select(func.count()).where(keys.callback_id == standing.id, not_(own))
+    if connection.execute(repeats).scalar_one() >= REPEATS:
+        wait = rules.duplicate_window.total_seconds()
+        raise TooMany("quota_client", "Too many requests for this number. Please try again later.", retry_after=wait)
+
+
 def _insert(connection: Connection, callback: Callback) -> None:
     values = asdict(callback)
     hold = values.pop("hold")
@@ -139,7 +204,7 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
     table = callbacks.c
     mine = table.id == callback.id
     # What is held may never be sent: it stands only for what would be held as well.
-    states = _STANDING if callback.hold is None else (*_STANDING, Status.HELD)
+    states = STANDING if callback.hold is None else (*STANDING, Status.HELD)
     recent = (table.client_phone == callback.client_phone) & (table.created_at > callback.created_at - window)
     found = connection.execute(
         select(table.id, table.site, table.status, table.created_at, table.call_expected_at, table.client_bucket)

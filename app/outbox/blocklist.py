@@ -1,7 +1,7 @@
 """The blocklist: phones that are never called, and addresses and networks that are not listened to.
 
 It is stored, so it holds over replicas and restarts, and looked at in memory: what another process changes is seen
-within FRESH seconds.
+within FRESH seconds, and what it takes to read them.
 """
 
 from collections.abc import Iterable
@@ -86,6 +86,11 @@ def _cancelled(now: datetime) -> dict[str, Any]:
 def remove(connection: Connection, entry: str) -> bool:
     """Take an entry out; False when there is none."""
     return connection.execute(delete(blocklist).where(blocklist.c.entry == entry)).rowcount == 1
+
+
+def blocked(connection: Connection) -> Blocked:
+    """Read all of them, ready to be asked. Long lists take a while to prepare: not for the event loop."""
+    return Blocked(connection.scalars(select(blocklist.c.entry)))
 
 
 def entries(connection: Connection) -> list[Entry]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Status(StrEnum):
@@ -16,6 +16,13 @@ class Status(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
+
+
+STANDING: Final = (Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
+"""Whoever asks again after one of these is answered with the same callback: the phone rings, has rung, or may have.
+
+After a failed or cancelled one the second request is a new wish.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from app.errors import Conflict
 from app.outbox import upsert
+from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.schema import used_challenges
 
 
@@ -18,19 +19,24 @@ class Challenge:
     expires_at: datetime
 
 
-def use(connection: Connection, challenge: Challenge, callback_id: str) -> None:
-    """Let a request use a challenge. Raises Conflict when another one did."""
-    used = upsert.insert(connection, used_challenges).values(
-        nonce=challenge.nonce, callback_id=callback_id, expires_at=challenge.expires_at
-    )
-    if connection.execute(used.on_conflict_do_nothing()).rowcount == 1:
-        return
+def check_unused(connection: Connection, challenge: Challenge, user: str) -> None:
+    """Raise Conflict when another request than ``user`` used a challenge. Writes nothing."""
     by = select(used_challenges.c.callback_id).where(used_challenges.c.nonce == challenge.nonce)
-    # It is this very request when its work runs again, after a connection was lost during the commit.
-    if connection.execute(by).scalar_one() != callback_id:
+    # It is this very request when its work runs again, after a connection was lost during the commit, and when it was
+    # refused for a quota and is sent again with its key.
+    if connection.execute(by).scalar_one_or_none() not in (None, user):
         raise Conflict("challenge_used", "This challenge was used by another request: solve a new one.")
 
 
+def use(connection: Connection, challenge: Challenge, user: str) -> None:
+    """Let a request use a challenge, ``user`` being its name of at most 36 characters. Raises Conflict: see above."""
+    used = upsert.insert(connection, used_challenges).values(
+        nonce=challenge.nonce, callback_id=user, expires_at=challenge.expires_at
+    )
+    if connection.execute(used.on_conflict_do_nothing()).rowcount != 1:
+        check_unused(connection, challenge, user)
+
+
 def forget(connection: Connection, now: datetime) -> None:
-    """Drop those that have expired."""
-    connection.execute(delete(used_challenges).where(used_challenges.c.expires_at < now))
+    """Drop those that have expired by the clock of every replica: one that is behind takes them for longer."""
+    connection.execute(delete(used_challenges).where(used_challenges.c.expires_at < now - CLOCKS_DIFFER))

@@ -23,10 +23,14 @@ _POSTGRES_ACCEPT_LOCK = 0x43484153
 READ_ONLY: Final = "25006"
 """PostgreSQL's SQLSTATE for a write in a transaction that may only read."""
 # A replica that is stopped in the middle of a transaction must not keep the others waiting: the server ends it. And a
-# server that hangs, or a network that swallows packets, becomes an error that can be told.
+# server that is slow, or a network that swallows packets, becomes an error that can be told: tcp_user_timeout looks
+# after what was sent and not acknowledged, keepalives after a connection that waits for an answer and is gone.
 _POSTGRES = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
     "options": "-c idle_in_transaction_session_timeout=5000 -c statement_timeout=10000",
 }
 
@@ -65,10 +69,11 @@ def open_database(url: str) -> Database:
     """Open the database at a URL as settings give it. Raises DatabaseUnusable."""
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url)
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=5, connect_args=_POSTGRES)
-    event.listen(engine, "handle_error", _leave_read_only)
-    event.listen(engine, "checkin", _go_by_default)
-    return Database(engine, engine.execution_options(postgresql_readonly=True), None)
+    # One connection of the writer's own: however many read, and whatever holds them up, it need not wait for one.
+    writing = _connect_postgresql(url, pool_size=1, max_overflow=0)
+    # Who waits for a connection gives up before its caller does (see Outbox): no thread is left behind for that.
+    reading = _connect_postgresql(url, pool_size=5, pool_timeout=8)
+    return Database(writing, reading.execution_options(postgresql_readonly=True), None)
 
 
 def driver_words(error: DBAPIError) -> str:
@@ -78,6 +83,13 @@ def driver_words(error: DBAPIError) -> str:
     """
     told = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
     return " ".join(told.split())[:200]
+
+
+def _connect_postgresql(url: str, **pool: int) -> Engine:
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=_POSTGRES, **pool)
+    event.listen(engine, "handle_error", _leave_read_only)
+    event.listen(engine, "checkin", _go_by_default)
+    return engine
 
 
 def _go_by_default(connection: Any, _record: Any) -> None:

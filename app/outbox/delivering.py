@@ -82,11 +82,13 @@ def claim_due(
     """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts and sites.
 
     ``only``: those of this site and no other. What is paused doesn't count then.
-    ``token`` is new for every claiming: it names the claims made by it. ``lease``: how long they are held. Nothing can
+    ``token`` names the claims made by it. Until a claiming has come back the next one has the same token, and gives
+    what that one may have taken, all of it: its commit may have been executed and only the answer lost.
+    ``lease``: how long they are held. Nothing can
     be due further ahead than ``furthest``: what seems to be was written before the clock was set back, and is due. What
     lies less far ahead is put right by clock_set_back.redate_waits.
     """
-    mine = _leased(connection, callbacks.c.lease_token == token, limit)
+    mine = _leased(connection, callbacks.c.lease_token == token, None)
     if mine:
         return mine
     due = (

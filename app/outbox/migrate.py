@@ -1,31 +1,79 @@
-"""Bringing the tables up to date, at start and by one process at a time."""
+"""Bringing the tables up to date, at start and by one process at a time, while other replicas may be at work."""
 
+import logging
+import time
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from app.logs import event
 from app.outbox.database import DatabaseUnusable, driver_words
+from app.outbox.schema import metadata
+
+log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x4D494752
+_TRIES = 6
+_PAUSE = 0.5  # seconds
+# SQLSTATEs of what passes: the transaction met another one (a deadlock), or waited for a lock for too long.
+_PASSES = ("40", "55P03")
+# Whoever comes after us for a table waits behind us, so we must not wait for long: better once more from the start.
+_WAIT_FOR_TABLES = "SET LOCAL lock_timeout = '4s'"
 
 
 def migrate(engine: Engine) -> None:
     """Run the migrations the database doesn't have yet, all in one transaction. Raises DatabaseUnusable."""
+    for left in reversed(range(_TRIES)):
+        try:
+            with engine.begin() as connection:
+                _upgrade(connection)
+        except DBAPIError as error:
+            if not left or not (getattr(error.orig, "sqlstate", None) or "").startswith(_PASSES):
+                raise DatabaseUnusable(
+                    f"DATABASE_URL: the database refused ({driver_words(error)}): check that it runs, "
+                    "that the address is right and that this user may change tables"
+                ) from None
+            event(log, "outbox.migration_retried", logging.WARNING, cause=driver_words(error))
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
-    try:
-        with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except DBAPIError as error:
+    scripts = ScriptDirectory.from_config(config)
+    on_postgresql = connection.dialect.name == "postgresql"
+    if on_postgresql:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    there = MigrationContext.configure(connection).get_current_revision()
+    if there == scripts.get_current_head():
+        return
+    if there is not None and there not in {script.revision for script in scripts.walk_revisions()}:
         raise DatabaseUnusable(
-            f"DATABASE_URL: the database refused ({driver_words(error)}): check that it runs, "
-            "that the address is right and that this user may change tables"
-        ) from None
+            "DATABASE_URL: the database was made by a newer version of this service: update the service"
+        )
+    if on_postgresql:
+        connection.execute(text(_WAIT_FOR_TABLES))
+        _keep_others_out(connection)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _keep_others_out(connection: Connection) -> None:
+    """Take all tables before anything is changed: taken one by one, they would meet what replicas hold crosswise.
+
+    First the one that replicas prove their health by: up to this version they did so before other work.
+    """
+    there = set(inspect(connection).get_table_names())
+    for name in ("alembic_version", *metadata.tables):
+        if name in there:
+            connection.execute(text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"))

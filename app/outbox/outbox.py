@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
@@ -25,7 +24,8 @@ from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
-from app.outbox.schema import callbacks, request_keys
+from app.outbox.schema import callbacks
+from app.outbox.shared_look import SharedLook
 from app.outbox.writer import Work, Writer
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,18 @@ _ERASE_PAUSE = 0.05  # seconds
 class Outbox:
     """Everything that is written down. Methods raise Unavailable when the database can't take or tell it."""
 
-    def __init__(self, database: Database, *, patience: float = 5.0) -> None:
-        """Work on an open database with its tables. ``patience`` in seconds: see Writer."""
+    def __init__(self, database: Database, *, patience: float = 5.0, answer_within: float = 12.0) -> None:
+        """Work on an open database with its tables. ``patience`` in seconds: see Writer.
+
+        ``answer_within``: seconds after which whoever accepts or reads is told that the database doesn't answer. A
+        server that stands still breaks none of its connections, and so no timeout of theirs ends the waiting.
+        """
         self._database = database
         self._writer = Writer(database.writing, patience=patience)
         self._bell = asyncio.Event()
         self._clock_showed: datetime | None = None
-        self._blocked = Blocked()
-        self._blocked_until = 0.0  # when what we know of the blocklist gets old
+        self._answer_within = answer_within
+        self._blocked = SharedLook(partial(self._read, blocklist.blocked))
 
     @classmethod
     def open(cls, url: str) -> "Outbox":
@@ -66,9 +70,20 @@ class Outbox:
     async def accept(
         self, callback: Callback, key: RequestKey | None, rules: AcceptRules, challenge: Challenge | None = None
     ) -> Accepted:
-        """Store a callback, or find the one that stands for it; returns after the commit. See accepting.accept."""
+        """Store a callback, or find the one that stands for it; returns after the commit. See accepting.accept.
+
+        When the database is too slow to wait for, it may still be stored later; the request key then finds it.
+        """
         accept = partial(accepting.accept, callback=callback, request_key=key, rules=rules, challenge=challenge)
-        accepted = await self._write(accept, first=partial(self._begin_accepting, now=callback.created_at))
+        first = partial(self._begin_accepting, now=callback.created_at)
+        try:
+            async with asyncio.timeout(self._answer_within):
+                accepted = await self._write(accept, first=first)
+        except TimeoutError:
+            event(log, "outbox.write_unanswered", logging.ERROR, seconds=self._answer_within)
+            raise Unavailable(
+                "not_stored", "The request could not be stored. Please try again.", retry_after=5
+            ) from None
         if not accepted.replayed and not accepted.duplicate:
             self.ring()
         return accepted
@@ -79,15 +94,11 @@ class Outbox:
 
     async def glimpse(self, callback_id: str) -> Glimpse | None:
         """Give where a callback is in its life, or None; strangers may see it as `shown` gives it."""
-        return await self._read(partial(_glimpse, callback_id=callback_id))
+        return await self._read(partial(accepting.glimpse, callback_id=callback_id))
 
     async def blocked(self) -> Blocked:
-        """Give what is blocked, as it was blocklist.FRESH seconds ago at the most, or later."""
-        if time.monotonic() >= self._blocked_until:
-            until = time.monotonic() + blocklist.FRESH
-            self._blocked = Blocked(entry.entry for entry in await self.blocklist())
-            self._blocked_until = until
-        return self._blocked
+        """Give what is blocked, by a reading that ended blocklist.FRESH seconds ago at the most."""
+        return await self._blocked.answer(blocklist.FRESH)
 
     async def blocklist(self) -> list[Entry]:
         """Give the entries of the blocklist, newest first."""
@@ -95,14 +106,25 @@ class Outbox:
 
     async def block(self, entry: str, note: str | None, now: datetime) -> None:
         """Block a phone or a network. See blocklist.add."""
-        await self._write(partial(blocklist.add, entry=entry, note=note, now=now))
-        self._blocked_until = 0.0
+        try:
+            await self._write(partial(blocklist.add, entry=entry, note=note, now=now))
+        finally:
+            self._blocked.forget()
 
     async def unblock(self, entry: str) -> bool:
         """Take an entry out of the blocklist; False when it has no such one."""
-        removed = await self._write(partial(blocklist.remove, entry=entry))
-        self._blocked_until = 0.0
-        return removed
+        removed = False
+
+        def remove(connection: Connection) -> bool:
+            # Once it was there, it stays so when this runs again: perhaps the first time was committed after all.
+            nonlocal removed
+            removed = blocklist.remove(connection, entry) or removed
+            return removed
+
+        try:
+            return await self._write(remove)
+        finally:
+            self._blocked.forget()
 
     async def claim_due(
         self,
@@ -114,10 +136,14 @@ class Outbox:
         paused: Collection[str] = (),
         paused_sites: Collection[SiteOfAccount] = (),
         only: SiteOfAccount | None = None,
+        token: str | None = None,
     ) -> list[Claim]:
-        """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See delivering.claim_due."""
+        """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See delivering.claim_due.
+
+        ``token``: to be used again until a claiming comes back; None: a new one.
+        """
         claim = partial(delivering.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
-        return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=str(uuid.uuid4())))
+        return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=token or str(uuid.uuid4())))
 
     async def record(self, claim: Claim, result: Record, now: datetime) -> bool:
         """Write down what became of a claim; False when it is no longer held."""
@@ -125,7 +151,8 @@ class Outbox:
 
     async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
         """Let a held callback be sent. See steering.release."""
-        await self._write(partial(steering.release, callback_id=callback_id, now=now, give_up_after=give_up_after))
+        release = partial(steering.release, callback_id=callback_id, now=now, give_up_after=give_up_after)
+        await self._write(release, first=partial(self._begin_accepting, now=now))
         self.ring()
 
     async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
@@ -192,8 +219,11 @@ class Outbox:
         return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
 
     async def check(self) -> None:
-        """Prove that the database takes a transaction that writes: a full or read-only one still answers questions."""
-        await self._write(lambda connection: connection.execute(_REWRITE))
+        """Prove that the database takes a transaction that writes: a full or read-only one still answers questions.
+
+        Alone, for all replicas write the same row: none may hold it while it waits for something else.
+        """
+        await self._writer.run(lambda connection: connection.execute(_REWRITE), alone=True)
 
     def ring(self) -> None:
         """Wake whoever waits for work."""
@@ -231,9 +261,15 @@ class Outbox:
             except (DBAPIError, PoolTimeout) as error:
                 cause = driver_words(error) if isinstance(error, DBAPIError) else None
                 event(log, "outbox.read_failed", logging.ERROR, error=type(error).__name__, cause=cause)
-                raise Unavailable("not_readable", "The request could not be answered.", retry_after=5) from None
+                raise _not_readable() from None
 
-        return await run_in_threadpool(read)
+        try:
+            async with asyncio.timeout(self._answer_within):
+                # A thread that is given up holds its connection until it ends, so the pool bounds how many there are.
+                return await run_in_threadpool(read)
+        except TimeoutError:
+            event(log, "outbox.read_unanswered", logging.ERROR, seconds=self._answer_within)
+            raise _not_readable() from None
 
 
 # The one row that is always there; it is written anew with what it holds.
@@ -241,13 +277,8 @@ _REWRITE = text("UPDATE alembic_version SET version_num = version_num")
 _WAITING = select(func.count()).where(callbacks.c.due_at.is_not(None))
 
 
-def _glimpse(connection: Connection, callback_id: str) -> Glimpse | None:
-    seen = select(callbacks.c.site, callbacks.c.status, callbacks.c.call_expected_at)
-    row = connection.execute(seen.where(callbacks.c.id == callback_id)).one_or_none()
-    if row is None:
-        alias = (request_keys.c.scope == accepting.ALIAS) & (request_keys.c.key == callback_id)
-        row = connection.execute(seen.join(request_keys).where(alias)).one_or_none()
-    return None if row is None else Glimpse(callback_id, row.site, row.status, row.call_expected_at)
+def _not_readable() -> Unavailable:
+    return Unavailable("not_readable", "The request could not be answered.", retry_after=5)
 
 
 def _expire(connection: Connection, now: datetime, seen: datetime | None) -> list[str]:

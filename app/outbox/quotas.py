@@ -5,11 +5,14 @@ questions, whether to refuse and for how long, by one step into an index.
 
 An IPv6 visitor is counted in his /64, and with more room in the /56 and the /48 around it: whoever is given one of
 those would otherwise have a fresh quota for each network in it.
+
+A phone's limits hold twice: for when it was asked for, and for when it rings. Calls may be planned for days ahead, and
+what was asked for within all limits must not ring in one hour.
 """
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,27 +22,37 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from app.errors import TooMany
 from app.logs import event
-from app.outbox.callback import Callback
+from app.outbox.callback import Callback, Status
 from app.outbox.clock_set_back import CLOCKS_DIFFER
-from app.outbox.schema import callbacks
+from app.outbox.schema import Instant, callbacks
 
 log = logging.getLogger(__name__)
 
 _INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what was exactly an hour ago
 
-BUCKETS: Final = (("client_bucket", 1), ("client_bucket_56", 4), ("client_bucket_48", 16))
-"""The columns a visitor is counted by, and how many times the limit may be used in each: as the flood limit has it."""
+BUCKETS: Final = (("client_bucket", 1), ("client_bucket_56", 2), ("client_bucket_48", 4))
+"""The columns a visitor is counted by, and how many times the limit may be used in each.
+
+Less than the flood limit gives, which must let every page of a whole company through: of all the people in a /48, few
+want to be phoned by one site within the hour.
+"""
 
 ROOM: Final = 5
-"""How many times the limits of a visitor's network may be used by those who solved a challenge.
+"""How many times, at least, the limits of a visitor's network may be used by those who solved a challenge.
 
-A mobile carrier puts fifty honest people behind one address; the challenge makes it dear to be fifty people alone.
+A mobile carrier puts fifty honest people behind one IPv4 address; the challenge makes it dear to be fifty people alone.
+It is no factor of BUCKETS: a /48, which anybody can rent, has as much room as one such address, not sixteen times that.
 """
 
 _ALL: Final = 100
 _WARN_AT: Final = (80, _ALL)
 
+_COARSE: Final = timedelta(minutes=15)
+_NO_RINGING: Final = (Status.CANCELLED, Status.FAILED)
+
 Limits = tuple[RateLimitItem, ...]
+Told = MutableMapping[tuple[str, str, int], datetime]
+"""When the log was told that a site (first) has spent so many percent (last) of a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,49 +73,107 @@ _DETAILS = {
 }
 
 
-def check_quotas(connection: Connection, callback: Callback, quotas: Quotas, *, solved: bool = False) -> None:
+def check_quotas(
+    connection: Connection, callback: Callback, quotas: Quotas, *, solved: bool = False, rings: bool = True
+) -> None:
     """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing.
 
-    ``solved``: did its visitor solve a challenge.
+    ``solved``: did its visitor solve a challenge. ``rings``: False for one that another callback stands for, so that
+    the limits of its phone are not asked.
     """
     for code, limits, weight, newest in _queries(callback, quotas, ROOM if solved else 1):
         for limit in limits:
-            window = timedelta(seconds=limit.get_expiry())
-            # The clocks of replicas may differ by a little; what lies further ahead was redated before.
-            within = (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
-            last = newest(within).offset(limit.amount * weight - 1).limit(1)
-            reached = connection.execute(last).scalar_one_or_none()
-            if reached is not None:
-                wait = min(reached + window - callback.created_at, window)
+            wait = _wait(connection, callback, limit, limit.amount * weight, newest)
+            if wait is not None:
                 raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
+    # The phone comes last: whoever has used up his own quotas is told so, and learns nothing of anybody's number.
+    if rings:
+        _check_phone(connection, callback, quotas.per_phone)
 
 
-def warn_of_budget(connection: Connection, callback: Callback, quotas: Quotas) -> None:
-    """Tell the log when a callback that was just written brings its site to 80 or 100 % of what it may spend."""
+def warn_of_budget(connection: Connection, callback: Callback, quotas: Quotas, told: Told) -> None:
+    """Tell the log, after a callback was written, when its site has spent 80 or 100 % of what it may.
+
+    Once in the limit's window: ``told`` keeps when, as the window moves on and a busy site is at its limit again with
+    nearly every callback. Every process keeps its own.
+    """
     newest = _Newest(callbacks.c.site == callback.site)
     for limit in quotas.per_site:
         window = timedelta(seconds=limit.get_expiry())
-        within = (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
         for percent in _WARN_AT:
-            number = math.ceil(limit.amount * percent / 100)
-            reached = connection.execute(newest(within).offset(number - 1).limit(2)).all()
-            if len(reached) == 1:  # this many, and not one more
+            this = (callback.site, str(limit), percent)
+            before = told.get(this)
+            if before is not None and before <= callback.created_at < before + window:
+                continue
+            if _wait(connection, callback, limit, math.ceil(limit.amount * percent / 100), newest) is not None:
+                told[this] = callback.created_at
                 level = logging.ERROR if percent == _ALL else logging.WARNING
                 event(log, "quota.site_budget", level, site=callback.site, percent=percent, limit=str(limit))
 
 
 def _queries(callback: Callback, quotas: Quotas, room: int) -> Iterator[tuple[str, Limits, int, "_Newest"]]:
     table = callbacks.c
-    yield "quota_phone", quotas.per_phone, 1, _Newest(table.client_phone == callback.client_phone)
     for name, weight in BUCKETS:
         bucket = getattr(callback, name)
         if bucket is None:
             continue
         same_client = table[name] == bucket
-        yield "quota_client", quotas.per_client, room * weight, _Newest(same_client)
+        times = max(room, weight)
+        yield "quota_client", quotas.per_client, times, _Newest(same_client)
         others = same_client & (table.client_phone != callback.client_phone)
-        yield "quota_client_phones", quotas.per_client_phones, room * weight, _Newest(others, each_phone_once=True)
+        yield "quota_client_phones", quotas.per_client_phones, times, _Newest(others, each_phone_once=True)
     yield "quota_site", quotas.per_site, 1, _Newest(table.site == callback.site)
+
+
+def _wait(
+    connection: Connection, callback: Callback, limit: RateLimitItem, number: int, newest: "_Newest"
+) -> timedelta | None:
+    """Give how long there are ``number`` of them within the limit's window; None when there are fewer."""
+    window = timedelta(seconds=limit.get_expiry())
+    # The clocks of replicas may differ by a little; what lies further ahead was redated before.
+    within = (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
+    reached = connection.execute(newest(within).offset(number - 1).limit(1)).scalar_one_or_none()
+    return None if reached is None else min(reached + window - callback.created_at, window)
+
+
+def _check_phone(connection: Connection, callback: Callback, limits: Limits) -> None:
+    """Raise TooMany when the phone was asked for too often, or would ring too often."""
+    asked = _Newest(callbacks.c.client_phone == callback.client_phone)
+    for limit in limits:
+        window = timedelta(seconds=limit.get_expiry())
+        wait = _wait(connection, callback, limit, limit.amount, asked)
+        if wait is None and _rings_too_often(_ringing(connection, callback, window), _rings_at(callback), limit):
+            wait = window  # when the time asked for gets free, if ever, is the business of those who planned it
+        if wait is not None:
+            # Coarse: the exact time would tell a stranger when somebody asked to be phoned.
+            coarse = min(window, math.ceil(wait / _COARSE) * _COARSE)
+            raise TooMany("quota_phone", _DETAILS["quota_phone"], retry_after=coarse.total_seconds())
+
+
+def _rings_at(callback: Callback) -> datetime:
+    return callback.planned_time or callback.created_at
+
+
+def _ringing(connection: Connection, callback: Callback, window: timedelta) -> Sequence[datetime]:
+    """Give when the callback's phone rings, or did, less than a window before or after it. One phone has few rows."""
+    table = callbacks.c
+    rings_at = func.coalesce(table.planned_time, table.created_at, type_=Instant())
+    this = _rings_at(callback)
+    return connection.scalars(
+        select(rings_at).where(
+            table.client_phone == callback.client_phone,
+            table.status.not_in(_NO_RINGING),
+            rings_at.between(this - window + _INSTANT, this + window - _INSTANT),
+        )
+    ).all()
+
+
+def _rings_too_often(others: Sequence[datetime], this: datetime, limit: RateLimitItem) -> bool:
+    """Tell whether one more at ``this`` time makes a window, wherever it begins, that holds more than the limit."""
+    times = sorted((*others, this))
+    window = timedelta(seconds=limit.get_expiry())
+    spans = zip(times, times[limit.amount :], strict=False)  # from each one to the one that is one too many
+    return any(first <= this <= last and last - first < window for first, last in spans)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,29 @@
-"""SQL of what people decide: release what is held, cancel what is not wanted any more, retry what went wrong."""
+"""SQL of what people decide: release what is held, cancel what is not wanted any more, retry what went wrong.
+
+Everything here may run again after a connection was lost during its commit: it then finds what it did the first time.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, literal, select, true, update
+from sqlalchemy import Connection, case, exists, literal, select, true, update
 
 from app.errors import Conflict, NotFound
-from app.outbox.callback import Status
+from app.outbox.callback import STANDING, Status
 from app.outbox.schema import Instant, callbacks
 
 
 def release(connection: Connection, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
     """Let a held callback be sent, now. Its age counts from here, or from a planned time that is still to come.
 
-    Raises NotFound, or Conflict when it isn't held.
+    Raises NotFound, or Conflict when it isn't held, and when the same phone was asked for at the same site since and is
+    called for that, or was: nobody is phoned twice. Accepting must stand still meanwhile, see Database.accept_alone.
     """
+    if _called_since(connection, callback_id):
+        raise Conflict(
+            "already_called",
+            "The same number was asked for again since, and that callback stands for this one: cancel this one.",
+        )
     _move(connection, callback_id, (Status.HELD,), Status.QUEUED, now, give_up_after, "released")
 
 
@@ -33,6 +42,18 @@ def cancel(connection: Connection, callback_id: str, now: datetime) -> None:
     """
     waiting = (Status.QUEUED, Status.HELD, Status.UNKNOWN)
     _move(connection, callback_id, waiting, Status.CANCELLED, now, None, "cancelled")
+
+
+def _called_since(connection: Connection, callback_id: str) -> bool:
+    held, other = callbacks.alias("held"), callbacks
+    same_wish = (
+        (other.c.client_phone == held.c.client_phone)
+        & (other.c.site == held.c.site)
+        & (other.c.created_at >= held.c.created_at)
+        & other.c.status.in_(STANDING)
+    )
+    this = (held.c.id == callback_id) & (held.c.status == Status.HELD)
+    return connection.execute(select(exists().where(this, same_wish))).scalar_one()
 
 
 def _move(
@@ -56,9 +77,13 @@ def _move(
     allows = this & callbacks.c.status.in_(allowed) & callable_still
     if connection.execute(update(callbacks).where(allows).values(values)).rowcount == 1:
         return
-    row = connection.execute(select(callbacks.c.status, callbacks.c.client_phone).where(this)).one_or_none()
+    row = connection.execute(
+        select(callbacks.c.status, callbacks.c.client_phone, callbacks.c.reason, callbacks.c.updated_at).where(this)
+    ).one_or_none()
     if row is None:
         raise NotFound("not_found", "There is no callback with this id.")
+    if (row.status, row.reason, row.updated_at) == (to, reason, now):
+        return  # this very decision, whose commit was executed and its answer lost
     if row.status in allowed and row.client_phone is None:
         raise Conflict("personal_data_erased", "The number of this callback was erased: it can't be called any more.")
     raise Conflict("state_forbids", f"This callback is {row.status}, which forbids it.")

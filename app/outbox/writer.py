@@ -39,11 +39,12 @@ _PASSES = ("08", "40", "57P", "25P03", READ_ONLY, "53300")
 
 
 class _Job:
-    __slots__ = ("first", "future", "loop", "result", "work")
+    __slots__ = ("alone", "first", "future", "loop", "result", "work")
 
-    def __init__(self, work: Work, first: Work | None, future: "asyncio.Future[Any]") -> None:
+    def __init__(self, work: Work, first: Work | None, alone: bool, future: "asyncio.Future[Any]") -> None:
         self.work = work
         self.first = first
+        self.alone = alone
         self.future = future
         self.loop = future.get_loop()
         self.result: Any = None
@@ -64,16 +65,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Connection], T], *, first: Work | None = None) -> T:
+    async def run(self, work: Callable[[Connection], T], *, first: Work | None = None, alone: bool = False) -> T:
         """Run work in a transaction and return its result once the commit is on disk.
 
         ``first`` runs at the beginning of the transaction, before any other work in it, such as to take a lock. Works
         of one kind give the same one: of several in a transaction only the last runs.
+        ``alone`` work has a transaction of its own, after what has gathered: what it locks is held no longer than that.
 
         Raises what work raised (its transaction then wrote nothing of it), or Unavailable when the database could
         not take it.
         """
-        job = _Job(work, first, asyncio.get_running_loop().create_future())
+        job = _Job(work, first, alone, asyncio.get_running_loop().create_future())
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -89,12 +91,12 @@ class Writer:
     def _run(self) -> None:
         while True:
             batch, ending = self._gather()
-            if batch:
-                error = self._attempt(batch)
-                if len(batch) > 1 and error is not None and not _concerns_all(error):
-                    for job in batch:
+            for together in _transactions(batch):
+                error = self._attempt(together)
+                if len(together) > 1 and error is not None and not _concerns_all(error):
+                    for job in together:
                         self._attempt([job])
-                _resolve(batch)
+                _resolve(together)
             if ending:
                 return
 
@@ -138,6 +140,11 @@ class Writer:
                     job.result = job.work(connection)
                 except Refused as refused:  # raised before anything was written, so the batch may stand
                     job.result = refused
+
+
+def _transactions(batch: list[_Job]) -> list[list[_Job]]:
+    shared = [job for job in batch if not job.alone]
+    return ([shared] if shared else []) + [[job] for job in batch if job.alone]
 
 
 def _passes(error: Exception) -> bool:

@@ -1,7 +1,6 @@
 """POST /v1/callbacks and GET /v1/callbacks/{id}."""
 
 import logging
-import re
 from datetime import datetime
 from typing import Annotated
 
@@ -18,10 +17,10 @@ from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
 from app.routes.services import Given
+from app.routes.steering import UUID
 
 log = logging.getLogger(__name__)
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # draft-ietf-httpapi-idempotency-key-header has a string in quotes; most programs send it without.
 _KEY = r'^("[!#-~]{1,128}"|[!#-~]{1,128})$'
 
@@ -109,7 +108,7 @@ async def show_callback(
     """Tell the status to anybody who knows the id: it can't be guessed."""
     api_keys = services.api_keys
     api_key = key_of(authorization, api_keys)
-    glimpse = await services.outbox.glimpse(callback_id) if _UUID.fullmatch(callback_id) else None
+    glimpse = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
     if glimpse is None:
         raise NotFound("not_found", "There is no callback with this id.")
     if api_key is not None:

@@ -1,6 +1,7 @@
 """GET /livez and /readyz."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from app.errors import Unavailable
 from app.outbox.outbox import Outbox
+from app.outbox.shared_look import SharedLook
 from app.routes.services import Given, Services
 
 _FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
@@ -19,25 +21,24 @@ class _DatabaseCheck:
     """One look at the database at a time, shared by all who ask."""
 
     def __init__(self) -> None:
-        self._look: asyncio.Task[dict[str, Any]] | None = None
-        self._fresh_until = 0.0
+        self._look: SharedLook[dict[str, Any]] | None = None
 
     async def result(self, outbox: Outbox) -> dict[str, Any]:
         """Tell whether it takes a transaction, and how many callbacks wait."""
-        look = self._look
-        if look is None or (look.done() and asyncio.get_running_loop().time() >= self._fresh_until):
-            look = self._look = asyncio.create_task(self._ask(outbox))
-        done, _ = await asyncio.wait([look], timeout=_PATIENCE)
-        return look.result() if done else _UNAVAILABLE
-
-    async def _ask(self, outbox: Outbox) -> dict[str, Any]:
+        self._look = self._look or SharedLook(partial(_ask, outbox))
         try:
-            await outbox.check()
-            return {"database": "ok", "waiting": await outbox.waiting()}
-        except Unavailable:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._look.answer(_FRESH)
+        except TimeoutError:
             return _UNAVAILABLE
-        finally:
-            self._fresh_until = asyncio.get_running_loop().time() + _FRESH
+
+
+async def _ask(outbox: Outbox) -> dict[str, Any]:
+    try:
+        await outbox.check()
+        return {"database": "ok", "waiting": await outbox.waiting()}
+    except Unavailable:
+        return _UNAVAILABLE
 
 
 def health_router() -> APIRouter:

@@ -182,3 +182,14 @@ async def test_a_site_of_a_paused_account_is_not_tried(accounts: Accounts, far_s
     accounts.refused(FIRST, clock())
     clock.advance(seconds=60)
     assert accounts.to_try(clock()) == ()
+
+
+@pytest.mark.parametrize("fault", [{"kind": "cut_body"}, {"kind": "status", "status": 200, "body": "<p>soon</p>"}])
+async def test_a_200_that_can_not_be_read_resumes_an_account_as_well(
+    accounts: Accounts, far_side: Chaser, clock: Clock, fault: dict[str, object]
+) -> None:
+    far_side.fault(**fault, times=1)
+    accounts.refused(FIRST, clock())
+    clock.advance(seconds=60)
+    await probed(accounts, far_side, clock)
+    assert accounts.paused == ()

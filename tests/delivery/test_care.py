@@ -88,7 +88,25 @@ async def test_for_a_while_after_the_database_was_away_other_processes_may_write
             await looking.look_round()
         database.execute("ALTER TABLE gone RENAME TO callbacks")
     assert await status_after(looking) == "sending", "whoever holds it may have been cut off as well"
-    assert await status_after(newly_started()) == "unknown"
+    newly = newly_started()
+    assert await status_after(newly) == "sending", "found once: it may have been settled a moment ago"
+    assert await status_after(newly) == "unknown"
+    outbox.close()
+
+
+async def test_what_this_process_lost_is_settled_without_a_restart(database_url: str) -> None:
+    (left,) = await leave_claimed(database_url, 1)
+    outbox = Outbox.open(database_url)
+    accounts = Accounts({})
+    ours = True
+    recorder = Recorder(outbox, accounts, RULES, utc_now)
+    looking = care.Care(outbox, accounts, recorder, RULES, utc_now, ours=lambda _: ours)
+    for is_ours, expected in ((True, "sending"), (True, "sending"), (False, "sending"), (False, "unknown")):
+        ours = is_ours
+        await looking.look_round()
+        glimpse = await outbox.glimpse(left)
+        assert glimpse is not None
+        assert glimpse.status == expected
     outbox.close()
 
 

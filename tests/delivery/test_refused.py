@@ -1,12 +1,14 @@
 """Chaser refuses the account, or one site of it: nothing is burned, all others go on, delivery resumes by itself."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.simulator.options import DEMO_ACCOUNT, Account, Options, Site
+from app.simulator.options import DEMO_ACCOUNT, DEMO_SITE_ID, Account, Options, Site
 from tests.delivery.conftest import Attempts
 from tests.running import ORIGIN, Chaser, Clock, Service, chaser, service, settings, until
 
@@ -68,6 +70,32 @@ def test_a_site_that_chaser_forbids_stops_no_other(
     assert {outcome for wish in forbidden for outcome in attempts(wish)} == {("account", 403)}
     assert len(two_accounts.requests(path="/v1/call", status="403")) == first_calls + 3, "one a minute"
     assert len(two_accounts.requests(path="/v1/websites")) == 1, "asked once whether it is the account"
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_paused_site_without_callbacks_does_not_keep_the_next_one_paused(
+    far_side: Chaser, tmp_path: Path, clock: Clock, others: int
+) -> None:
+    paused = [f"paused{number}" for number in range(others)]
+    more = {name: {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for name in paused}
+    # One call a second: no more than one site can be tried at a time.
+    slow = settings(tmp_path, far_side.api_url, sites=more, calls_per_second=1)
+    with service(slow, clock=clock) as here:
+        for name in (*paused, "shop"):
+            far_side.fault("status", status=403, times=1, path="/v1/call")
+            wish = here.accepted(site=name)
+            until(lambda name=name: sites(here)[name] == "paused")
+            until(lambda wish=wish: here.status(wish) == "queued")
+            if name != "shop":
+                assert withdrawn(tmp_path, wish), "so that nothing is due there"
+        clock.advance(seconds=61)
+        here.wait_for(wish, "delivered")
+
+
+def withdrawn(folder: Path, callback_id: str) -> bool:
+    with closing(sqlite3.connect(folder / "callbacks.db", timeout=10, isolation_level=None)) as database:
+        change = "UPDATE callbacks SET status = 'cancelled', due_at = NULL WHERE id = ?"
+        return database.execute(change, [callback_id]).rowcount == 1
 
 
 def test_a_site_that_chaser_takes_again_resumes_with_all_that_waited(

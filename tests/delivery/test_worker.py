@@ -111,6 +111,20 @@ def test_a_planned_time_goes_to_chaser_unless_it_has_passed(
     assert "planned_time" not in too_late["params"]
 
 
+def test_a_planned_time_that_passes_on_the_way_to_chaser_is_not_sent(
+    here: Service, far_side: Chaser, clock: Clock, attempts: Attempts
+) -> None:
+    planned = clock() + timedelta(minutes=5)
+    far_side.fault("refuse", times=None)
+    wish = here.accepted(planned_time=planned.isoformat())
+    until(lambda: attempts(wish) == [("not_sent", None)])
+    clock.advance(minutes=4, seconds=50)
+    far_side.well_again()
+    here.wait_for(wish, "delivered")
+    (call,) = far_side.calls()
+    assert "planned_time" not in call["params"]
+
+
 def test_many_at_once_are_each_called_once(here: Service, far_side: Chaser) -> None:
     numbers = [phone() for _ in range(60)]
     wishes = [here.accepted(client_phone=number) for number in numbers]

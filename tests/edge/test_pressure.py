@@ -3,6 +3,8 @@
 import tracemalloc
 from ipaddress import ip_address
 
+import pytest
+
 from app.edge.client_address import buckets
 from app.edge.pressure import HALF_LIFE, MOST, Pressure
 
@@ -33,7 +35,7 @@ def test_fifty_visitors_behind_one_carrier_pay_less_than_double() -> None:
 
 
 def test_a_flood_from_one_bucket_pays_more_and_more_up_to_the_ceiling() -> None:
-    pressure = Pressure()
+    pressure = Pressure(Seconds())
     paid = [pressure.add("shop", HOME) for _ in range(6000)]
     assert paid == sorted(paid)
     assert paid[-1] == MOST
@@ -45,6 +47,25 @@ def test_a_flood_from_ever_new_addresses_is_seen_by_its_site_but_not_by_another(
         paid = pressure.add("shop", buckets(ip_address(from_somewhere(number))))
     assert paid == 10
     assert pressure.add("other", HOME) == 1
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        [f"198.51.100.{host}" for host in range(45)],
+        [f"2001:db8:{site:x}:{{:x}}::1" for site in range(3)],  # a new /64 each time, in three /48
+    ],
+    ids=["45 IPv4 addresses", "three /48"],
+)
+def test_a_flood_from_few_networks_costs_newcomers_next_to_nothing(networks: list[str]) -> None:
+    seconds = Seconds()
+    pressure = Pressure(seconds)
+    for second in range(600):
+        seconds.now += 1
+        for again in range(45 // len(networks)):
+            for network in networks:
+                pressure.add("shop", buckets(ip_address(network.format(15 * second + again))))
+    assert pressure.add("shop", HOME) < 2
 
 
 def test_a_wide_ipv6_bucket_may_hold_more_visitors_than_a_narrow_one() -> None:

@@ -8,13 +8,14 @@ import pytest
 from limits import parse_many
 from sqlalchemy import update
 
-from app.errors import Invalid, TooMany
-from app.outbox.accepting import AcceptRules
+from app.errors import Conflict, Invalid, TooMany
+from app.outbox.accepting import REPEATS, AcceptRules
 from app.outbox.callback import Callback, RequestKey
+from app.outbox.challenges import Challenge
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.making import NOW, callback, from_address, rules
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
@@ -210,6 +211,7 @@ async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_i
     glimpse = await outbox.glimpse(answer.id)
     assert glimpse is not None
     assert (glimpse.id, glimpse.status) == (stranger.id, "queued")
+    assert glimpse.call_expected_at == asked_at, "the time of the one that stands would tell of it"
     again = await outbox.accept(callback(created_at=NOW + HOUR, client_bucket="198.51.100.1"), KEY, rules())
     assert again == replace(answer, replayed=True)
     assert first.id != answer.id
@@ -219,3 +221,84 @@ async def test_a_service_with_a_key_is_told_of_the_duplicate_it_made(outbox: Out
     first = await outbox.accept(callback(), None, rules())
     again = await outbox.accept(callback(client_bucket=None, created_at=NOW + timedelta(seconds=1)), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)
+
+
+WORK = Challenge("0" * 32, NOW + timedelta(hours=9))
+OTHER_WORK = Challenge("1" * 32, NOW + timedelta(hours=9))
+FULL, FREE = "79161234567", "79160000009"
+
+
+async def full(outbox: Outbox) -> AcceptRules:
+    """Rules under which the phone FULL, and no other, may not be phoned now."""
+    one = small("per_phone", "1/hour")
+    await outbox.accept(callback(created_at=NOW - timedelta(minutes=10)), None, one)
+    return one
+
+
+async def refusal(outbox: Outbox, phone: str, key: RequestKey | None, terms: AcceptRules, work: Challenge) -> str:
+    stranger = from_address("198.51.100.1", client_phone=phone)
+    with pytest.raises((TooMany, Conflict)) as refused:
+        await outbox.accept(stranger, key, terms, work)
+    return str(refused.value.code)
+
+
+async def test_a_used_challenge_tells_nothing_about_any_number(outbox: Outbox) -> None:
+    one = await full(outbox)
+    await outbox.accept(callback(client_phone="79160000001"), None, one, WORK)
+    assert [await refusal(outbox, phone, None, one, WORK) for phone in (FULL, FREE)] == ["challenge_used"] * 2
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+async def test_a_refusal_for_a_quota_uses_up_its_challenge(outbox: Outbox, key: RequestKey | None) -> None:
+    one = await full(outbox)
+    assert await refusal(outbox, FULL, key, one, WORK) == "quota_phone"
+    other = key and replace(key, fingerprint="b" * 64)  # the same key for another phone is another request
+    assert await refusal(outbox, FREE, other, one, WORK) == "challenge_used"
+    await outbox.accept(callback(client_phone=FREE), other, one, OTHER_WORK)
+
+
+async def test_the_same_request_again_after_a_refusal_may_use_its_challenge_again(outbox: Outbox) -> None:
+    one = await full(outbox)
+    assert await refusal(outbox, FULL, KEY, one, WORK) == "quota_phone"
+    assert await refusal(outbox, FULL, KEY, one, WORK) == "quota_phone"
+    later = callback(created_at=NOW + HOUR)
+    assert (await outbox.accept(later, KEY, one, WORK)).id == later.id
+
+
+async def test_what_others_wrote_stands_beside_a_refusal_that_uses_up_its_challenge(outbox: Outbox) -> None:
+    one = await full(outbox)
+    phones = [f"7916000{number:04}" for number in range(20)]
+    wishes = [outbox.accept(callback(client_phone=phone), None, one) for phone in phones]
+    refused = outbox.accept(from_address("198.51.100.1"), None, one, WORK)
+    *accepted, last = await asyncio.gather(*wishes[:10], *wishes[10:], refused, return_exceptions=True)
+    assert isinstance(last, TooMany)
+    assert not [answer for answer in accepted if isinstance(answer, BaseException)]
+    assert await outbox.waiting() == 21
+    assert await refusal(outbox, FREE, None, one, WORK) == "challenge_used"
+
+
+async def test_who_has_used_up_his_own_quota_learns_nothing_of_a_phones(outbox: Outbox) -> None:
+    one = rules(Quotas(*(tuple(parse_many(limit)) for limit in ("1/hour", "1/hour", "999/hour", "999/hour"))))
+    await outbox.accept(callback(created_at=NOW - timedelta(minutes=10)), None, one)  # FULL is at its limit
+    await outbox.accept(from_address("203.0.113.9", client_phone="79160000003"), None, one)  # and this one stands
+    await outbox.accept(from_address("198.51.100.1", client_phone="79160000002"), None, one)
+    for phone in (FULL, "79160000003", FREE):
+        with pytest.raises(TooMany) as refused:
+            await outbox.accept(from_address("198.51.100.1", client_phone=phone), None, one)
+        assert refused.value.code == "quota_client"
+
+
+@pytest.mark.parametrize("bucket", ["203.0.113.7", "198.51.100.1"])
+async def test_repeats_of_one_callback_have_an_end(outbox: Outbox, bucket: str) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    keys = [replace(KEY, key=f"wish-{number}") for number in range(3 * REPEATS)]
+    repeats = [callback(client_bucket=bucket) for _ in keys]
+    answers = await asyncio.gather(
+        *(outbox.accept(again, key, rules()) for again, key in zip(repeats, keys, strict=True)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, TooMany)]
+    assert len(keys) - len(refused) == (REPEATS if bucket == "203.0.113.7" else REPEATS / 2), "alias and key are two"
+    assert {(each.code, each.retry_after) for each in refused} == {("quota_client", 120)}
+    assert (await outbox.accept(callback(), keys[0], rules())).replayed, "what was answered is answered again"
+    services = callback(client_bucket=None, api_key="crm")
+    assert (await outbox.accept(services, None, rules())).id == first.id, "a key is no visitor"

@@ -1,9 +1,15 @@
 """Opening, migrating, locking; and what the writer does when the database can't take a write."""
 
 import asyncio
+import contextlib
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +17,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import make_url
 
 from app.errors import Unavailable
+from app.outbox.callback import RequestKey
 from app.outbox.database import Database, DatabaseUnusable, open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
@@ -203,3 +211,67 @@ async def test_everything_that_waits_is_written_before_closing(database_url: str
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM callbacks")).scalar() == 50
     engine.dispose()
+
+
+async def test_who_waits_for_a_database_that_does_not_answer_is_told(database_url: str) -> None:
+    database = open_database(database_url)
+    migrate(database.writing)
+    outbox = Outbox(database, answer_within=0.3)
+    go_on = threading.Event()
+    held_up = asyncio.ensure_future(outbox._write(lambda _: go_on.wait(30)))
+    await asyncio.sleep(0)
+    wish, key = callback(), RequestKey("site:shop", "one", "a" * 64)
+    with pytest.raises(Unavailable) as refused:
+        await outbox.accept(wish, key, rules())
+    assert (refused.value.code, refused.value.retry_after) == ("not_stored", 5)
+    with pytest.raises(Unavailable) as refused:
+        await outbox._read(lambda _: go_on.wait(30))
+    assert (refused.value.code, refused.value.retry_after) == ("not_readable", 5)
+    go_on.set()
+    await held_up
+    patient = Outbox(database)
+    assert (await patient.accept(callback(), key, rules())).id == wish.id, "it was stored meanwhile"
+    patient._writer.close()
+    outbox.close()
+
+
+def test_a_connection_that_waits_for_an_answer_notices_that_the_server_is_gone(postgresql: PostgreSQL) -> None:
+    with relay_to(postgresql.new_database()) as url:
+        database = open_database(url)
+        for engine in (database.writing, database.reading):
+            with engine.connect() as connection:
+                number = connection.connection.dbapi_connection.fileno()  # type: ignore[union-attr]
+                with socket.socket(fileno=os.dup(number)) as wire:
+                    assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                    assert [wire.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [5, 2, 3]
+        database.close()
+
+
+@contextmanager
+def relay_to(url: str) -> Iterator[str]:
+    """Lead a TCP port to the Unix socket of a server, whose address is given and comes back changed."""
+    address = make_url(url)
+    path = f"{address.query['host']}/.s.PGSQL.{address.port or 5432}"
+
+    def pump(source: socket.socket, to: socket.socket) -> None:
+        with source, to:
+            while said := source.recv(65536):
+                to.sendall(said)
+            to.shutdown(socket.SHUT_WR)
+            source.close()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the listener was closed: the test is over
+            while True:
+                near = listening.accept()[0]
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(path)
+                for pair in ((near.dup(), far.dup()), (far, near)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        plain = address.set(host="127.0.0.1", port=listening.getsockname()[1], query={})
+        yield plain.render_as_string(hide_password=False)
+        listening.shutdown(socket.SHUT_RDWR)

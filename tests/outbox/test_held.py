@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 
+from app.errors import Conflict
 from app.outbox.callback import RequestKey, shown
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
@@ -60,3 +62,32 @@ async def test_a_service_of_the_owners_is_told_that_its_request_met_a_held_one(o
     first = await outbox.accept(callback(hold="honeypot"), None, rules())
     again = await outbox.accept(callback(created_at=SOON, **by_key), None, rules())
     assert (again.id, again.duplicate, again.status) == (first.id, True, "held")
+
+
+@pytest.mark.parametrize("status", ["queued", "sending", "delivered", "unknown"])
+async def test_what_is_held_is_not_released_when_its_number_is_called_for_a_later_wish(
+    outbox: Outbox, status: str
+) -> None:
+    held = await outbox.accept(callback(hold="honeypot"), None, rules())
+    honest = await outbox.accept(callback(created_at=SOON), None, rules())
+    becomes = update(callbacks).where(callbacks.c.id == honest.id).values(status=status)
+    await outbox._write(lambda connection: connection.execute(becomes))
+    with pytest.raises(Conflict) as refused:
+        await outbox.release(held.id, NOW + HOUR, HOUR)
+    assert refused.value.code == "already_called"
+    await outbox.cancel(held.id, NOW + HOUR)
+
+
+@pytest.mark.parametrize("other", [{"site": "other"}, {"client_phone": "79160000002"}, {"hold": "honeypot"}])
+async def test_what_is_held_is_released_whatever_becomes_of_other_wishes(outbox: Outbox, other: dict[str, str]) -> None:
+    held = await outbox.accept(callback(hold="honeypot"), None, rules())
+    await outbox.accept(callback(created_at=NOW + HOUR, **other), None, rules())
+    await outbox.release(held.id, NOW + HOUR, HOUR)
+
+
+async def test_what_is_held_is_released_when_the_later_wish_was_cancelled(outbox: Outbox) -> None:
+    held = await outbox.accept(callback(hold="honeypot"), None, rules())
+    honest = await outbox.accept(callback(created_at=SOON), None, rules())
+    await outbox.cancel(honest.id, NOW + HOUR)
+    await outbox.release(held.id, NOW + HOUR, HOUR)
+    assert await due(outbox) == [held.id]

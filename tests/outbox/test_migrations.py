@@ -1,24 +1,31 @@
 """Upgrading a database that holds a full queue loses nothing."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
 from limits import parse_many
-from sqlalchemy import Engine, MetaData, Table, insert, inspect
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, insert, inspect, text
+from sqlalchemy.exc import OperationalError
 
 import app.outbox.migrations
 from app.errors import TooMany
 from app.outbox.callback import Callback, RequestKey
-from app.outbox.database import open_database
+from app.outbox.database import DatabaseUnusable, open_database
+from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks, request_keys
+from tests.databases import PostgreSQL
 from tests.outbox.making import NOW, callback, from_address, rules
 
 WIDE = tuple(parse_many("9999/hour"))
@@ -96,3 +103,96 @@ async def test_an_erased_number_that_was_queued_again_is_not_called(database_url
     (claim,) = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=9)
     assert claim.callback_id == waiting.id
     outbox.close()
+
+
+def test_a_database_of_a_newer_version_is_told_as_that(database_url: str) -> None:
+    Outbox.open(database_url).close()
+    database = open_database(database_url)
+    with database.writing.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseUnusable, match="made by a newer version of this service: update the service"):
+        migrate(database.writing)
+    database.close()
+
+
+def test_tables_are_upgraded_while_replicas_of_the_old_version_work_on_them(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    database = open_database(url)
+    upgrade(database.writing, "0002")
+    queue(
+        database.writing,
+        [callback(client_phone=f"7916{n:07}", client_bucket=f"2001:db8:0:{n:x}::/64") for n in range(1, 301)],
+    )
+    ending = threading.Event()
+    broken: list[Exception] = []
+    with ThreadPoolExecutor(3) as replicas:
+        working = [replicas.submit(work_as_the_old_version, url, ending, broken) for _ in range(3)]
+        try:
+            migrate(database.writing)
+        finally:
+            ending.set()
+        assert sum(each.result() for each in working) > 0
+    assert not broken
+    with database.reading.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM callbacks WHERE client_bucket_48 IS NOT NULL")) == 300
+    database.close()
+
+
+def work_as_the_old_version(url: str, ending: threading.Event, broken: list[Exception]) -> int:
+    """Run transactions that lock crosswise, as the works of a batch may, until the end; gives how many were committed.
+
+    What meets a deadlock is run again, as the writer of that version did.
+    """
+    engine = create_engine(url)
+    proof = "UPDATE alembic_version SET version_num = version_num"
+    claim = "UPDATE callbacks SET updated_at = updated_at WHERE id = (SELECT min(id) FROM callbacks)"
+    done = 0
+    while not ending.is_set():
+        order = (proof, claim) if done % 2 else (claim, proof)
+        try:
+            with engine.begin() as connection:
+                for statement in order:
+                    connection.execute(text(statement))
+                    time.sleep(0.05)
+            done += 1
+        except OperationalError as error:
+            if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
+                broken.append(error)
+                break
+    engine.dispose()
+    return done
+
+
+def test_a_migration_that_meets_a_deadlock_is_run_again(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    database = open_database(url)
+    upgrade(database.writing, "0002")
+    deadlocks: list[str] = []
+    other = create_engine(url)
+    thrown = threading.Event()
+
+    def meet(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        # Somebody who holds the second table and then wants the first.
+        if statement.startswith("LOCK TABLE callbacks") and not thrown.is_set():
+            thrown.set()
+            connection.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
+            holds = other.connect()
+            holds.execute(text("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE"))
+            crossing = threading.Thread(target=cross, args=(holds,))
+            crossing.start()
+            crossings.append(crossing)
+
+    def cross(holds: Connection) -> None:
+        with holds:
+            holds.execute(text("SET LOCAL deadlock_timeout = '60s'"))
+            holds.execute(text("LOCK TABLE alembic_version IN ROW EXCLUSIVE MODE"))
+            deadlocks.append("won")
+
+    crossings: list[threading.Thread] = []
+    event.listen(database.writing, "before_cursor_execute", meet)
+    migrate(database.writing)
+    for crossing in crossings:
+        crossing.join(20)
+    assert deadlocks == ["won"]
+    other.dispose()
+    database.close()

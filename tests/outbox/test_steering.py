@@ -91,3 +91,18 @@ async def test_a_cancelled_callback_is_never_sent_and_the_next_wish_is_a_new_one
     assert await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9) == []
     again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=5)), None, rules())
     assert (again.id != first.id, again.duplicate) == (True, False)
+
+
+@pytest.mark.parametrize(("decision", "status"), list(MOVES))
+async def test_a_decision_whose_commit_got_lost_is_recognised_as_our_own(
+    outbox: Outbox, decision: str, status: str
+) -> None:
+    wish = callback(due_at=None)
+    await outbox.accept(wish, None, rules())
+    here = callbacks.c.id == wish.id
+    await outbox._write(lambda connection: connection.execute(update(callbacks).where(here).values(status=status)))
+    await decide(outbox, decision, wish.id)
+    await decide(outbox, decision, wish.id)
+    glimpse = await outbox.glimpse(wish.id)
+    assert glimpse is not None
+    assert glimpse.status == MOVES[decision, status]

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 
 from app.outbox.callback import Status
 from app.outbox.database import Database, open_database
@@ -100,3 +100,47 @@ async def test_two_processes_that_claim_at_once_get_each_callback_once(postgresq
     assert all(recorded)
     for outbox in both:
         outbox.close()
+
+
+async def test_what_proves_that_the_database_can_be_written_shares_its_transaction_with_nothing(
+    database: Database,
+) -> None:
+    writer = Writer(database.writing)
+    ran: list[tuple[str, int]] = []
+    transactions: list[Connection] = []
+    event.listen(database.writing, "begin", transactions.append)
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def block(_: Connection) -> None:
+        arrived.set()
+        go_on.wait(10)
+
+    blocked = asyncio.ensure_future(writer.run(block))
+    await asyncio.to_thread(arrived.wait, 10)
+
+    def work(name: str) -> Callable[[Connection], None]:
+        return lambda _: ran.append((name, len(transactions)))
+
+    gathered = [
+        asyncio.ensure_future(writer.run(work(name), alone=name == "alone")) for name in ("a", "alone", "b", "alone")
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(blocked, *gathered)
+    writer.close()
+    assert ran == [("a", 2), ("b", 2), ("alone", 3), ("alone", 4)]
+
+
+async def test_however_many_read_the_writer_waits_for_none_of_them(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    outbox = Outbox.open(url)
+    go_on = threading.Event()
+    readers = [asyncio.ensure_future(outbox._read(lambda _: go_on.wait(30))) for _ in range(20)]
+    await asyncio.sleep(0.2)
+    try:
+        async with asyncio.timeout(5):
+            await outbox.accept(callback(), None, rules())
+    finally:
+        go_on.set()
+    await asyncio.gather(*readers)
+    outbox.close()

@@ -54,7 +54,7 @@ def test_a_number_is_phoned_so_often_and_not_more(here: Service, clock: Clock) -
     assert ask(here, clock, "192.0.2.1", client_phone=number).status_code == 202
     assert ask(here, clock, "192.0.2.2", client_phone=number, site="client").status_code == 202
     over = ask(here, clock, "192.0.2.3", client_phone=number)
-    assert_over(over, "quota_phone", HOUR - 6 * 60)
+    assert_over(over, "quota_phone", HOUR)
 
 
 def test_a_number_is_protected_from_a_service_with_a_key_too(here: Service, clock: Clock) -> None:
@@ -63,7 +63,7 @@ def test_a_number_is_protected_from_a_service_with_a_key_too(here: Service, cloc
         clock.advance(minutes=3)
         assert here.ask(AUTHORIZED, client_phone=number).status_code == 202
     clock.advance(minutes=3)
-    assert_over(here.ask(AUTHORIZED, client_phone=number), "quota_phone", HOUR - 6 * 60)
+    assert_over(here.ask(AUTHORIZED, client_phone=number), "quota_phone", HOUR)
 
 
 def test_a_visitor_asks_so_often_and_not_more(here: Service, clock: Clock) -> None:

@@ -1,0 +1,62 @@
+"""POST /v1/callbacks/{id}/release, retry and cancel: what people decide."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header
+from pydantic import BaseModel
+
+from app.edge.api_keys import required_key
+from app.errors import NotFound
+from app.logs import event
+from app.routes.problems import responses
+from app.routes.services import Given, Services
+
+log = logging.getLogger(__name__)
+
+router = APIRouter()
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Decision = Literal["release", "retry", "cancel"]
+
+
+class CallbackSteered(BaseModel):
+    """The callback as it stands now."""
+
+    id: str
+    status: str
+
+
+@router.post(
+    "/v1/callbacks/{callback_id}/{decision}",
+    responses=responses(401, 403, 404, 409, 422, 429, 503),
+    summary="Release, retry or cancel a callback",
+)
+async def steer(
+    callback_id: str,
+    decision: Decision,
+    services: Given,
+    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> CallbackSteered:
+    """Send a held callback (release) or a failed or unknown one (retry), or end one that waits (cancel).
+
+    409 when its state forbids it. Retrying an unknown one may phone a person twice. Needs the scope callbacks:write.
+    """
+    found = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
+    key = required_key(authorization, services.api_keys, "callbacks:write", found.site if found else None)
+    if found is None:
+        raise NotFound("not_found", "There is no callback with this id.")
+    await _deciding(services, decision)(callback_id)
+    event(log, "callback.steered", callback=callback_id, decision=decision, api_key=key)
+    now = await services.outbox.glimpse(callback_id)
+    return CallbackSteered(id=callback_id, status=now.status if now else found.status)
+
+
+def _deciding(services: Services, decision: Decision) -> Callable[[str], Awaitable[None]]:
+    now, give_up_after = services.clock(), services.settings.give_up_after
+    if decision == "cancel":
+        return lambda callback_id: services.outbox.cancel(callback_id, now)
+    deciding = services.outbox.release if decision == "release" else services.outbox.retry
+    return lambda callback_id: deciding(callback_id, now, give_up_after)

@@ -1,0 +1,83 @@
+"""Release, retry and cancel over HTTP."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.routes.conftest import BOUND_KEY, READER_KEY, digest
+from tests.routes.refusal import OTHER_ORIGIN, assert_refused
+from tests.running import AUTHORIZED, Chaser, Service, chaser, phone, service, settings
+
+KEYS = {
+    "reader": {"sha256": digest(READER_KEY), "scopes": ["callbacks:read"]},
+    "bound": {"sha256": digest(BOUND_KEY), "scopes": ["callbacks:write"], "sites": ["other"]},
+}
+
+
+@pytest.fixture(scope="module")
+def far_side() -> Iterator[Chaser]:
+    with chaser() as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Service]:
+    folder: Path = tmp_path_factory.mktemp("steering")
+    sites = {"other": {"site_id": 1, "origins": [OTHER_ORIGIN]}}
+    with service(settings(folder, far_side.api_url, sites=sites, api_keys=KEYS)) as running:
+        yield running
+
+
+def steer(here: Service, callback_id: str, decision: str, key: str | None = None) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {key}"} if key else AUTHORIZED
+    return here.http.post(f"/v1/callbacks/{callback_id}/{decision}", headers=headers)
+
+
+def held(here: Service, number: str) -> str:
+    return str(here.ask(client_phone=number, website="https://spam.example").json()["id"])
+
+
+def test_a_held_callback_rings_once_it_is_released_and_not_before(here: Service, far_side: Chaser) -> None:
+    number, other = phone(), phone()
+    callback_id = held(here, number)
+    here.wait_for(here.accepted(client_phone=other), "delivered")
+    assert far_side.calls(client_phone=number) == []
+    assert steer(here, callback_id, "release").status_code == 200
+    here.wait_for(callback_id, "delivered")
+    assert len(far_side.calls(client_phone=number)) == 1
+    assert_refused(steer(here, callback_id, "release"), 409, "state_forbids")
+
+
+def test_a_failed_callback_is_sent_again(here: Service, far_side: Chaser) -> None:
+    number = phone()
+    far_side.fault("status", status=404, times=1)
+    callback_id = here.accepted(client_phone=number)
+    here.wait_for(callback_id, "failed")
+    assert steer(here, callback_id, "retry").status_code == 200
+    here.wait_for(callback_id, "delivered")
+    assert len(far_side.calls(client_phone=number)) == 1
+
+
+def test_a_held_callback_that_is_cancelled_never_rings(here: Service, far_side: Chaser) -> None:
+    number = phone()
+    callback_id = held(here, number)
+    assert steer(here, callback_id, "cancel").json() == {"id": callback_id, "status": "cancelled"}
+    assert_refused(steer(here, callback_id, "release"), 409, "state_forbids")
+    assert far_side.calls(client_phone=number) == []
+
+
+@pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
+def test_only_a_key_that_may_write_for_that_site_decides(here: Service, decision: str) -> None:
+    callback_id = held(here, phone())
+    assert_refused(here.http.post(f"/v1/callbacks/{callback_id}/{decision}"), 401, "key_missing")
+    assert_refused(steer(here, callback_id, decision, "ccb_unknown"), 401, "key_unknown")
+    assert_refused(steer(here, callback_id, decision, READER_KEY), 403, "scope_missing")
+    assert_refused(steer(here, callback_id, decision, BOUND_KEY), 403, "site_not_allowed")
+    assert_refused(steer(here, "01a2079c-bf03-7387-8e96-29518fb19998", decision), 404, "not_found")
+    assert_refused(steer(here, "nonsense", decision), 404, "not_found")
+
+
+def test_another_decision_is_refused(here: Service) -> None:
+    assert steer(here, held(here, phone()), "delete").status_code == 422
