@@ -1,7 +1,54 @@
-// Sends a request and follows it.
-import { take } from "./challenge.js";
+// Solves the challenge that the service sets while the visitor types, sends a request, and follows it.
 
-const sleep = (ms = 0) => new Promise(done => setTimeout(done, ms));
+/** @param {number} ms */
+const sleep = ms => new Promise(done => setTimeout(done, ms));
+
+/** @type {Hex} */
+const hex = bytes => bytes.reduce((text, byte) => text + byte.toString(16).padStart(2, "0"), "");
+
+/** @param {string} text */
+const unhex = text => Uint8Array.from(text.match(/../g) || [], byte => parseInt(byte, 16));
+
+/** @type {Solve} */
+export const solve = async challenge => {
+  const { nonce, salt, cost, keyLength, keyPrefix } = challenge.parameters;
+  const password = unhex(nonce + "00000000");
+  const how = { name: "PBKDF2", hash: "SHA-256", salt: unhex(salt), iterations: cost };
+  for (let counter = 0; ; counter++) {
+    new DataView(password.buffer).setUint32(password.length - 4, counter);
+    // The browser derives off the page's own thread, so nothing here blocks the page.
+    const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
+    const derivedKey = hex(new Uint8Array(await crypto.subtle.deriveBits(how, key, keyLength * 8)));
+    if (derivedKey.startsWith(keyPrefix)) return btoa(JSON.stringify({ challenge, solution: { counter, derivedKey } }));
+  }
+};
+
+/** @type {Promise<string> | undefined} */
+let work;
+let since = 0;
+
+/** @type {Prepare} */
+export const prepare = ({ get, name }) => {
+  if (!work || Date.now() - since > 540_000) {
+    since = Infinity;
+    work = get("challenge?site=" + name).then(challenge => {
+      since = Date.now();
+      return solve(challenge);
+    });
+    // Tried again when it is needed.
+    work.catch(() => { work = undefined; });
+  }
+  return work;
+};
+
+/** @type {Take} */
+const take = async service => {
+  const solution = await prepare(service);
+  work = undefined; // it is good for one request
+  // Who sends faster than a person can type is suspected.
+  await sleep(since + 2100 - Date.now());
+  return solution;
+};
 
 /** @type {Complete} */
 export const complete = (landing, fields) => {
@@ -13,7 +60,7 @@ export const complete = (landing, fields) => {
     active_page: page.href,
     referrer: document.referrer,
     // crypto.randomUUID needs HTTPS.
-    request_id: crypto.getRandomValues(new Uint32Array(4)).join("-"),
+    request_id: hex(crypto.getRandomValues(new Uint8Array(16))),
     ...fields,
   };
 };
@@ -45,7 +92,7 @@ const post = async ({ base, fetch }, body) => {
 
 /** @type {IsNow} */
 export const isNow = ({ created_at, call_expected_at }) =>
-  Date.parse(call_expected_at || "") - Date.parse(created_at) < 90_000;
+  Date.parse(/** @type {string} */ (call_expected_at)) - Date.parse(created_at) < 90_000;
 
 /** @type {(service: Service, callback: Callback) => Promise<void>} */
 const follow = async ({ get, emit }, callback) => {

@@ -1,6 +1,5 @@
 // The dialog: number, time, department, consent; then what becomes of the request.
-import { complete, isNow } from "./callbacks.js";
-import { prepare } from "./challenge.js";
+import { complete, isNow, prepare } from "./callbacks.js";
 import { css } from "./styles.js";
 
 // How long it usually takes until a phone rings.
@@ -8,8 +7,10 @@ const COUNTDOWN = 30_000;
 
 // Groups the digits of a number while it is typed, and changes none: the service decides how to read it.
 // What people put between digits, and what copying brings along unseen. A text with anything else is left alone.
-const isPlain = (text = "") => /^[\s(\p{Cf}]*\+?[\d\s().\p{Pd}−\p{Cf}]*$/u.test(text);
-const digits = (text = "") => text.replace(/\D/g, "");
+/** @param {string} text */
+const isPlain = text => /^[\s(\p{Cf}]*\+?[\d\s().\p{Pd}−\p{Cf}]*$/u.test(text);
+/** @param {string} text */
+const digits = text => text.replace(/\D/g, "");
 
 /** @type {Format} */
 export const format = (text, regions) => {
@@ -31,9 +32,9 @@ export const formatAt = (text, caret, regions) => {
 /** @type {Explain} */
 const explain = (lang, words, { code, status, retry_after = 0 }) => {
   const minutes = Math.ceil(retry_after / 60) || 1;
-  const wait = new Intl.RelativeTimeFormat(lang);
-  return /429|503/.test(`${status}`)
-    ? `${words.too_many} ${minutes > 90 ? wait.format(Math.ceil(minutes / 60), "hour") : wait.format(minutes, "minute")}.`
+  const relative = new Intl.RelativeTimeFormat(lang);
+  const wait = minutes > 90 ? relative.format(Math.ceil(minutes / 60), "hour") : relative.format(minutes, "minute");
+  return /429|503/.test(`${status}`) ? `${words.too_many} ${wait}.`
     : words[code] || words[/^phone/.test(code) ? "phone_refused" : "error"];
 };
 
@@ -44,7 +45,7 @@ const when = (lang, moment) => {
   const date = new Date(moment);
   const days = Math.round((new Date(date).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 864e5);
   const text = date.toLocaleString(lang, { ...DAY, hour: "numeric", minute: "2-digit" });
-  return days > 1 ? text : text.replace(date.toLocaleDateString(lang, DAY),
+  return days > 1 ? text : text.replace(date.toLocaleDateString(lang, DAY), 
     new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(days, "day"));
 };
 
@@ -77,32 +78,29 @@ const watch = async ({ exit_intent, seconds, scroll }, on, open) => {
 export const create = ({ make, adopt, root, site, lang, words, api, name, landing, emit, get }) => {
   const { consent, phone, regions, departments } = site;
   const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone === site.timezone ? "" : ` (${words.your_time})`;
-  const names = new Intl.DisplayNames(lang, { type: "region" });
-  const countries = regions.join() === "RU" || regions[5] ? "" : ` (${regions.map(region => names.of(region)).join(", ")})`;
+  const countries = regions.map(region => new Intl.DisplayNames(lang, { type: "region" }).of(region)).join(", ");
   const sentence = consent?.text?.[lang] || words.consent;
 
-  /** @type {[name: string, say: (code?: unknown) => void][]} */
+  /** @type {[name: string, say: (code: unknown) => unknown][]} */
   const complaints = [];
   /** @type {Field} */
   const field = (name, label, control) => {
     const wrong = make("p", { className: "wrong", role: "alert", id: "wrong-" + name });
-    const say = (code = /** @type {unknown} */ ("")) => {
+    const say = (/** @type {unknown} */ code) => {
       wrong.textContent = code ? explain(lang, words, { code }) : "";
       control.ariaInvalid = `${!!code}`;
       if (code) control.focus();
+      return code;
     };
     complaints.unshift([name, say]);
     control.id = name;
     control.setAttribute("aria-describedby", wrong.id);
-    control.oninput = () => say();
+    control.oninput = () => say("");
     return make("div", {}, control, make("label", { htmlFor: name }, ...label), wrong);
   };
   // Says what is wrong with each field, by the service's codes; the first one gets the focus. Was there anything?
   const complain = (/** @type {Record<string, unknown>} */ codes) =>
-    complaints.filter(([name, say]) => {
-      say(codes[name]);
-      return codes[name];
-    })[0];
+    complaints.filter(([name, say]) => say(codes[name]))[0];
 
   const ring = make("div", { className: "ring icon", ariaHidden: "true" });
   const title = make("h2");
@@ -118,15 +116,17 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   const send = make("button");
   const wrong = make("p", { className: "wrong", role: "alert" });
   const form = make("form", { noValidate: true },
-    field("client_phone", [words.phone + countries], input),
+    field("client_phone", [words.phone, regions.join() === "RU" || regions[5] ? "" : ` (${countries})`], input),
     field("planned_time", [words.time + zone], time),
     departments[0] ? field("department", [words.department], department) : "",
-    consent ? field("consent", [sentence, " ", make("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
+    consent ? field("consent",
+      [sentence, " ", make("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
     wrong, send);
   const next = make("button");
   const call = make("a", { href: "tel:" + phone }, words.call + " ", make("b", {}, format(phone || "", regions)));
   // Closed by the browser: the page may keep clicks from us.
-  const done = make("form", { method: "dialog" }, next, call, make("button", { className: "close", ariaLabel: words.close }, "×"));
+  const done = make("form", { method: "dialog" }, next, call,
+    make("button", { className: "close", ariaLabel: words.close }, "×"));
   const dialog = make("dialog", { lang, closedBy: "any" },
     ring, make("div", { role: "status" }, title, lead, number), form, done);
   // The page's shortcuts and focus traps have no business in here.
@@ -158,7 +158,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   };
   // The form, or what becomes of a request. A text: of one that is for later.
   const show = (state = "form", text = "") => {
-    const [kind] = /form|delivered|late|failed|unknown/.exec(state) || ["done"];
+    const [kind = "done"] = /form|delivered|late|failed|unknown/.exec(state) || [];
     const isForm = kind === "form";
     const isBad = /late|failed|unknown/.test(kind);
     dialog.className = kind;

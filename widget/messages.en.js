@@ -14,7 +14,7 @@ export const words = {
   consent: "I consent to the processing of my personal data.",
   consent_link: "Read the consent",
   done_title: "Request accepted",
-  done_text: "A phone usually rings within half a minute.",
+  done_text: "It usually takes half a minute.",
   closed: "We’re closed now.",
   later: "We’ll call you",
   sending: "Sending…",

@@ -239,7 +239,7 @@ type When = (lang: Language, moment: string) => string;
  * nothing can be stored. */
 type Watch = (triggers: Triggers, on: Api["on"], open: () => void) => Promise<void>;
 
-/** challenge.js: bytes in hexadecimal digits. */
+/** callbacks.js: bytes in hexadecimal digits. */
 type Hex = (bytes: Uint8Array) => string;
 
 /** An ALTCHA challenge of the second version, as GET /v1/challenge gives it: find the counter whose derived key begins
@@ -249,12 +249,12 @@ interface Challenge {
   signature: string;
 }
 
-/** challenge.js: find the counter; gives what the request carries as its challenge. Needs a page on HTTPS or localhost,
+/** callbacks.js: find the counter; gives what the request carries as its challenge. Needs a page on HTTPS or localhost,
  * since browsers have crypto.subtle only there. */
 type Solve = (challenge: Challenge) => Promise<string>;
 
-/** challenge.js: fetch a challenge and begin to solve it, unless that is under way or done and not too old. */
+/** callbacks.js: fetch a challenge and begin to solve it, unless that is under way or done and not too old. */
 type Prepare = (service: Pick<Service, "get" | "name">) => Promise<string>;
 
-/** challenge.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get() does. */
+/** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get() does. */
 type Take = (service: Service) => Promise<string>;

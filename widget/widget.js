@@ -1,11 +1,14 @@
-// Chaser Callback: shows the button, offers window.chaserCallback, loads the dialog on first intent. See README.md.
+// Chaser Callback: shows the button, offers window.chaserCallback, loads the dialog on first intent.
+// For owners: docs/site-owners.md.
 (() => {
   // A module has no currentScript.
-  const script = /** @type {HTMLScriptElement} */ (document.currentScript || document.querySelector("[src*='/widget.js']"));
+  const script = /** @type {HTMLScriptElement} */ (
+    document.currentScript || document.querySelector("[src*='/widget']"));
   const { site: name = "", lang: wish = "" } = script.dataset;
   const base = new URL(".", script.src).href;
   const landing = location.search;
-  const warn = (text = "") => console.warn("Chaser Callback: " + text);
+  /** @param {string} text */
+  const warn = text => console.warn("Chaser Callback: " + text);
 
   // Names unlike ours belong to other tools.
   for (const given of script.getAttributeNames()) {
@@ -46,7 +49,8 @@
   const fetch = (address, options) =>
     /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(address, options);
 
-  const adopt = (css = "") => {
+  /** @param {string} css */
+  const adopt = css => {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     root.adoptedStyleSheets.push(sheet);
@@ -58,29 +62,30 @@
   const explain = (status = 0) => {
     const setting = `${base} needs the setting SITES__${name.toUpperCase()}__`;
     if (status === 404) warn(`data-site is wrong, or ${setting}SITE_ID`);
-    if (!status || status === 403 || status > 499) warn(`no answer for this page. If it is up, ${setting}ORIGINS=["${origin}"]`);
+    if (!status || status === 403 || status > 499)
+      warn(`no answer for this page. If it is up, ${setting}ORIGINS=["${origin}"]`);
   };
 
   // For a contrast of 4.5:1 (WCAG 1.4.3) a colour is darkened to a lightness of .53 under white text; a light one, from
   // .72 on, stays under black text.
   /** @param {Site} site */
   const show = ({ theme: { color, scheme, button, icon, position, offset_x, offset_y, corner }, texts }) => {
-    adopt(`:host { all: initial !important; display: contents !important; direction: ltr !important; --chaser-color: ${color};
---chaser-corner: ${corner}px; --chaser-x: ${offset_x}px; --chaser-y: ${offset_y}px; --chaser-font: system-ui, sans-serif }
-:host > * { --fill: var(--chaser-color); --on: #fff; color-scheme: ${scheme === "auto" ? "light dark" : scheme};
-font: medium/1.45 var(--chaser-font) }
-@supports (color: oklch(from red l c h)) {
-:host > * { --fill: oklch(from var(--chaser-color) min(l, .53 + max(0, (l - .72) * 999)) c h);
---on: oklch(from var(--chaser-color) calc((.72 - l) * 999) 0 0) }
+    adopt(`:host{all:initial!important;display:contents!important;direction:ltr!important;--chaser-color:${color};
+--chaser-corner:${corner}px;--chaser-x:${offset_x}px;--chaser-y:${offset_y}px;--chaser-font:system-ui,sans-serif}
+:host>*{--fill:var(--chaser-color);--on:#fff;color-scheme:${scheme === "auto" ? "light dark" : scheme};
+font:medium/1.45 var(--chaser-font)}
+@supports (color:oklch(from red l c h)){
+:host>*{--fill:oklch(from var(--chaser-color) min(l,.53 + max(0,(l - .72) * 999)) c h);
+--on:oklch(from var(--chaser-color) calc((.72 - l) * 999) 0 0)}
 }
-.fab { position: fixed; z-index: 2147483000; inset: auto; ${position}: calc(var(--chaser-x) + env(safe-area-inset-${position}));
-bottom: calc(var(--chaser-y) + env(safe-area-inset-bottom)); display: flex; align-items: center; gap: 10px;
-height: 56px; margin: 0; padding: 0 22px 0 16px; border: 2px solid #0000; border-radius: var(--chaser-corner);
-background: var(--fill) border-box; color: var(--on); font-weight: 600; cursor: pointer; box-shadow: 0 8px 24px #0004 }
-.icon:before { content: ""; width: 24px; height: 24px; background: currentColor; forced-color-adjust: none;
-clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z"}") }
-@media (max-width: 599px) { .fab { padding: 0 14px } .fab span { display: none } }
-@media print { .fab { display: none } }`);
+.fab{position:fixed;z-index:2147483000;inset:auto;${position}:calc(var(--chaser-x) + env(safe-area-inset-${position}));
+bottom:calc(var(--chaser-y) + env(safe-area-inset-bottom));display:flex;align-items:center;gap:10px;height:56px;
+margin:0;padding:0 22px 0 16px;border:2px solid #0000;border-radius:var(--chaser-corner);
+background:var(--fill) border-box;color:var(--on);font-weight:600;cursor:pointer;box-shadow:0 8px 24px #0004}
+.icon:before{content:"";width:24px;height:24px;background:currentColor;forced-color-adjust:none;
+clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z"}")}
+@media (max-width:599px){.fab{padding:0 14px}.fab span{display:none}}
+@media print{.fab{display:none}}`);
     if (!button) return;
     const label = texts[lang]?.button || { ru: "Заказать звонок", en: "Request a call" }[lang];
     const fab = make("button", {
@@ -92,7 +97,8 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
     fab.showPopover?.();
   };
 
-  const use = (file = "") => import(`${base}widget/__VERSION__/${file}.js`);
+  /** @param {string} file */
+  const use = file => import(`${base}widget/__VERSION__/${file}.js`);
   /** @type {Promise<Site> | undefined} */
   let site;
   /** @type {Promise<Dialog | void> | undefined} */
@@ -147,7 +153,7 @@ clip-path: path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 
     // Sent also where the settings did not come: the service says best what is wrong.
     submit: fields => Promise.all([use("callbacks"), site?.catch(() => {})]).then(([{ submit }, facts]) =>
       submit({ ...service, challenge: facts?.challenge }, fields)).catch(cause => {
-      explain(cause.status);
+      if (cause.status < 500) explain(cause.status);
       throw Object.assign(cause, { code: cause.code || "network" });
     }),
     on(event, fn) {

@@ -111,8 +111,9 @@ class Accounts:
             del self._probes[account]
         suspects = self._suspects.pop(account, {})
         # A 200 says that Chaser takes the account, whatever its body looks like.
-        well = told is None or told.status == 200
-        if well or (suspects and not isinstance(told, Unauthorized | Forbidden)):
+        if told is not None and told.status == 200:
+            told = None
+        if told is None or (suspects and not isinstance(told, Unauthorized | Forbidden)):
             del self._probe_at[account]
             for name, site_id in suspects.items():
                 self._pause_site((account, name), site_id, now)

@@ -36,7 +36,7 @@ _TRIES = (
 
 @dataclass(slots=True)
 class _Call:
-    """A claim in our hands, and what came of it once that is known. ``claimed_at`` by the clock that never goes back."""
+    """A claim in our hands, and what came of it once that is known. ``claimed_at``: monotonic seconds."""
 
     claim: Claim
     claimed_at: float
@@ -179,7 +179,8 @@ class Worker:
             call.happened = await self._attempt(call)
         for _ in range(_TRIES):
             try:
-                return await self._recorder.settle(call.claim, call.happened, patient=True)
+                await self._recorder.settle(call.claim, call.happened, patient=True)
+                break
             except Exception:
                 log.exception("delivery.unexpected_error")
                 await asyncio.sleep(_CLOCK_STEP)

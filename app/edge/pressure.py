@@ -12,6 +12,8 @@ HALF_LIFE: Final = 120.0
 # What may be seen at one time without any effect. A carrier puts fifty honest people behind one address.
 _FREE_PER_BUCKET = 30
 _FREE_PER_SITE = 300
+# How much of what a bucket did lately counts for its site, so that a flood is one only if it comes from many networks.
+_OF_BUCKET = 10
 # What a stranger does to a site makes every visitor of it pay, so that price has a lower ceiling.
 _MOST_BY_SITE = 25.0
 MOST: Final = 200.0
@@ -22,6 +24,7 @@ _MOST_KEYS = 50_000
 class Pressure:
     """Counts the challenges given, by site and by client bucket, in memory, each counting half after HALF_LIFE.
 
+    For its site a bucket counts ten at the most at one time, times its weight, whatever it was given beyond.
     Every process counts for itself: what a flood pays on three replicas is a third, the caps of the outbox are exact.
     ``clock`` gives seconds that never go back.
     """
@@ -33,8 +36,11 @@ class Pressure:
     def add(self, site: str, buckets: Sequence[Bucket]) -> float:
         """Count one challenge and give its difficulty, a multiple of the ordinary one from 1 to MOST."""
         now = self._clock()
-        by_site = self._count(f"site {site}", now) / _FREE_PER_SITE
-        by_bucket = max(self._count(bucket.key, now) / (_FREE_PER_BUCKET * bucket.weight) for bucket in buckets)
+        counts = [(self._count(bucket.key, now), bucket.weight) for bucket in buckets]
+        by_bucket = max(count / (_FREE_PER_BUCKET * weight) for count, weight in counts)
+        # Else few networks, each within its flood limit, would raise the price for every newcomer.
+        is_new = all(count <= _OF_BUCKET * weight for count, weight in counts)
+        by_site = self._count(f"site {site}", now, 1 if is_new else 0) / _FREE_PER_SITE
         return min(MOST, max(1.0, min(by_site, _MOST_BY_SITE)) * max(1.0, by_bucket))
 
     def is_crowded(self, buckets: Sequence[Bucket]) -> bool:
@@ -46,8 +52,8 @@ class Pressure:
         count, then = self._seen.get(key, (0.0, now))
         return count * math.exp2((then - now) / HALF_LIFE)
 
-    def _count(self, key: str, now: float) -> float:
-        count = 1 + self._now(key, now)
+    def _count(self, key: str, now: float, one: int = 1) -> float:
+        count = one + self._now(key, now)
         # Taken out and put in again: the dictionary stays in the order of the last use.
         self._seen.pop(key, None)
         self._seen[key] = (count, now)

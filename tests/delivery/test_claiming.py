@@ -92,14 +92,14 @@ async def test_a_worker_that_stood_still_hands_back_what_it_still_holds(
 
 
 async def test_what_a_claiming_took_whose_answer_was_lost_for_long_is_delivered(
-    postgresql: PostgreSQL, far_side: Chaser
+    postgresql: PostgreSQL, far_side: Chaser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = postgresql.new_database()
     database = open_database(url)
     migrate(database.writing)
     outbox = Outbox(database, patience=0)
     wishes = [await accepted(outbox) for _ in range(3)]
-    lost = []
+    lost: list[object] = []
 
     def lose_the_answer(connection: object) -> None:
         """End the connection right after the server has committed the claim."""
@@ -107,7 +107,7 @@ async def test_what_a_claiming_took_whose_answer_was_lost_for_long_is_delivered(
             lost.append(connection)
             raise psycopg.OperationalError("the answer to the commit is lost")
 
-    event.listen(database.writing.dialect, "do_commit", commit_and(lose_the_answer), propagate=True)
+    monkeypatch.setattr(database.writing.dialect, "do_commit", commit_and(lose_the_answer))
     async with worker_of(outbox, far_side) as worker:
         await worker.start()
         await eventually(lambda: len(far_side.calls()) == 3)
@@ -128,6 +128,29 @@ def commit_and(then: Callable[[object], None]) -> Callable[[psycopg.Connection],
 
 def count_of(url: str, table: str) -> int:
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]  # noqa: S608
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
         assert row is not None
         return int(row[0])
+
+
+async def test_an_outcome_that_could_not_be_written_for_an_unforeseen_reason_is_written_later(
+    postgresql: PostgreSQL, far_side: Chaser
+) -> None:
+    database = open_database(postgresql.new_database())
+    migrate(database.writing)
+    outbox = Outbox(database)
+    broken: list[str] = []
+
+    def break_once(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not broken and statement.startswith("UPDATE attempts"):
+            broken.append(statement)
+            raise ValueError("nobody has thought of this")
+
+    event.listen(database.writing, "before_cursor_execute", break_once)
+    async with worker_of(outbox, far_side) as worker:
+        wish = await accepted(outbox)
+        await worker._work_on(await claimed(outbox, seconds_ago=0))
+    assert len(broken) == 1
+    assert await status(outbox, wish) == "delivered"
+    assert len(far_side.calls()) == 1
+    outbox.close()

@@ -77,14 +77,14 @@ def test_a_paused_site_without_callbacks_does_not_keep_the_next_one_paused(
     far_side: Chaser, tmp_path: Path, clock: Clock, others: int
 ) -> None:
     paused = [f"paused{number}" for number in range(others)]
-    more = {name: {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for name in paused}
+    more = {name: {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for name in (*paused, "well")}
     # One call a second: no more than one site can be tried at a time.
     slow = settings(tmp_path, far_side.api_url, sites=more, calls_per_second=1)
     with service(slow, clock=clock) as here:
         for name in (*paused, "shop"):
             far_side.fault("status", status=403, times=1, path="/v1/call")
             wish = here.accepted(site=name)
-            until(lambda name=name: sites(here)[name] == "paused")
+            until(lambda name=name: (sites(here)[name], sites(here)["well"]) == ("paused", "ok"))
             until(lambda wish=wish: here.status(wish) == "queued")
             if name != "shop":
                 assert withdrawn(tmp_path, wish), "so that nothing is due there"

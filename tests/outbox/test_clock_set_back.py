@@ -20,7 +20,8 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 FURTHEST = timedelta(minutes=30)
 WIDE = tuple(parse_many("999/hour"))
-TWICE = rules(Quotas(tuple(parse_many("2/hour")), WIDE, WIDE, WIDE))
+# By the client: the wait for a phone is told coarsely.
+TWICE = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
 
 
 async def ask(outbox: Outbox, now: datetime, terms: AcceptRules = TWICE, **changes: Any) -> float:
