@@ -166,6 +166,9 @@ async def test_a_number_filled_in_by_the_browser_while_another_field_has_the_foc
 
 async def formatted(visitor: Visitor, phone_js: str, texts: list[str], regions: list[str]) -> dict[str, str]:
     """Call the module's format for each text."""
-    code = "async ([address, texts, regions]) => import(address).then(({ format }) => texts.map(text => format(text, regions)))"
+    code = """async ([address, texts, regions]) => {
+        const { format } = await import(address);
+        return texts.map(text => format(text, regions));
+    }"""
     got = await visitor.page.evaluate(code, [phone_js, texts, regions])
     return dict(zip(texts, got, strict=True))
