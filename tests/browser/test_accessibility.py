@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
+from tests.running import phone
 
 # Paints two colours as the browser shows them and gives their contrast (WCAG 2.2, relative luminance).
 CONTRAST = """([front, back]) => {
@@ -119,6 +120,42 @@ async def test_nothing_is_cut_off_at_any_width(visitor: Visitor, width: int) -> 
     assert box["x"] + box["width"] <= width
     assert box["y"] + box["height"] <= 568
     assert await visitor.dialog.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
+async def test_the_whole_job_works_by_keyboard_alone_at_200_percent_on_a_screen_of_320_pixels(visitor: Visitor) -> None:
+    """Zoomed to 200 %, such a screen is 160 CSS pixels wide."""
+    await visitor.page.set_viewport_size({"width": 160, "height": 284})
+    await visitor.visit_site("departments")
+    keyboard = visitor.page.keyboard
+    await keyboard.press("Tab")
+    await keyboard.press("Enter")
+    await expect(visitor.number).to_be_focused()
+    number = phone()
+    await keyboard.type("+" + number)
+    box = visitor.dialog.get_by_role("checkbox")
+    controls = [*await visitor.dialog.get_by_role("combobox").all(), box, visitor.dialog.get_by_role("link").first]
+    controls.append(visitor.dialog.get_by_role("button", name="Call me"))
+    for control in controls:
+        await keyboard.press("Tab")
+        await expect(control).to_be_focused()
+        await expect(control).to_be_in_viewport(ratio=0.9)
+        if control is box:
+            await keyboard.press("Space")
+    assert await visitor.dialog.evaluate("element => element.scrollWidth <= element.clientWidth")
+    await keyboard.press("Enter")
+    await expect(visitor.title).to_have_text("We’re calling you")
+    await expect(visitor.dialog.get_by_role("button", name="Close").first).to_be_in_viewport(ratio=1)
+    assert await visitor.dialog.evaluate("element => element.scrollWidth <= element.clientWidth")
+    assert len(visitor.shops.chaser.calls(client_phone=number)) == 1
+
+
+async def test_the_field_is_in_the_upper_half_of_a_phones_screen_which_no_keyboard_covers(visitor: Visitor) -> None:
+    await visitor.page.set_viewport_size({"width": 360, "height": 640})
+    await visitor.visit_site("departments", 'data-lang="ru"')
+    await visitor.open()
+    box = await visitor.number.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 320
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,6 +1,7 @@
 """axe-core finds nothing, in any state, language and colour scheme."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -8,21 +9,22 @@ from tests.browser.screenshots import STATES, State
 from tests.browser.visitor import Visitor
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FINDINGS = """() => axe.run("chaser-callback").then(({violations}) =>
     violations.map(({id, nodes}) => [id, ...nodes.map(node => node.failureSummary)]))"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("lang", ["ru", "en"])
 @pytest.mark.parametrize("state", STATES, ids=[state.name for state in STATES])
-async def test_axe_finds_nothing(visitor: Visitor, state: State, lang: str, scheme: str) -> None:
+async def test_axe_finds_nothing(visitor: Visitor, state: State, lang: str) -> None:
     visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
-    await visitor.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     await visitor.visit_site(state.site, f'data-lang="{lang}"')
     await state.reach(visitor)
     # By the debugger, which works offline as well.
     await visitor.page.evaluate(AXE.read_text(encoding="utf-8"))
-    assert await visitor.page.evaluate(FINDINGS) == []
+    for scheme in SCHEMES:
+        await visitor.page.emulate_media(color_scheme=scheme)
+        assert (scheme, await visitor.page.evaluate(FINDINGS)) == (scheme, [])
     for held in visitor.held:
         await held.abort()
 
@@ -34,4 +36,4 @@ async def test_axe_finds_what_is_wrong(visitor: Visitor) -> None:
     await visitor.number.evaluate("field => field.getRootNode().querySelector('label').remove()")
     await visitor.number.evaluate("field => field.removeAttribute('placeholder')")
     await visitor.page.evaluate(AXE.read_text(encoding="utf-8"))
-    assert [rule for rule, *_ in await visitor.page.evaluate(FINDINGS)] == ["label"]
+    assert "label" in [rule for rule, *_ in await visitor.page.evaluate(FINDINGS)]
