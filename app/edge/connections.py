@@ -216,11 +216,18 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, answer: bytes) -> None:
         """Say the last word, and go a second later: closing at once would take the answer from one who still sends.
 
-        Where answers are under way it would be taken for one of them, so nothing is said there.
+        Where answers are under way it would be taken for one of them: the first of them is given, and nothing more.
         """
         begun = not self._in_head and self.cycle.response_started
-        if self._ended or self._received != self._answered or begun or self.transport.is_closing():
+        if self._ended or self.transport.is_closing():
             self.drop()
+            return
+        if (self._received != self._answered or begun) and self._running is not None:
+            self._running.keep_alive = False  # it closes the connection
+            self.pipeline.clear()
+            self._end_reading()
+            self.waiting.remove(self)
+            self.waiting.add(self)
             return
         self._tell_of_the_end()  # so that it doesn't answer too
         self._end_reading()

@@ -107,6 +107,7 @@ def raw(url: str, sent: bytes, timeout: float = 10.0) -> httpx2.Response:
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         body = answer.read()
+        answer.close()
     return httpx2.Response(answer.status, headers=answer.getheaders(), content=body, request=_request_of(sent))
 
 
