@@ -242,7 +242,7 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
     url = f"http://127.0.0.1:{port}"
     try:
         with client(url) as http:
-            until(lambda: started.poll() is not None or _answers(http))
+            until(lambda: started.poll() is not None or _answers(http), within=60)
             assert started.poll() is None, log.read_text(encoding="utf-8")
             yield Process(url, http, started, log)
     finally:

@@ -77,7 +77,7 @@ class Care:
         if time.monotonic() < self._grace_until:
             return
         # Where only one process can be, these are all that stand; what is not ours then was lost by us.
-        found = await self._outbox.abandoned(self._clock(), at_start=True)
+        found = await self._outbox.abandoned(self._clock())
         # A lease of our own can run out while the database is away: what is known of it is still to be written.
         strangers = [claim for claim in found if not self._ours(claim)]
         # One that was ours a moment ago may be settled by now: it has to be found twice.

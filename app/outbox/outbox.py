@@ -164,14 +164,12 @@ class Outbox:
         """End a callback that is not being sent this moment. See steering.cancel."""
         await self._write(partial(steering.cancel, callback_id=callback_id, now=now))
 
-    async def abandoned(self, now: datetime, *, at_start: bool) -> list[Claim]:
-        """Give claims that a dead process left.
+    async def abandoned(self, now: datetime) -> list[Claim]:
+        """Give claims that may have been left behind.
 
-        Where only one process can be, those are all that stand at its start, and none later: no clock is asked.
-        Elsewhere those whose lease has run out.
+        Where only one process can be, those are all that stand: what it does not work on was lost. Elsewhere those
+        whose lease has run out.
         """
-        if self._database.one_process and not at_start:
-            return []
         return await self._read(partial(delivering.abandoned, now=None if self._database.one_process else now))
 
     async def expire(self, now: datetime) -> list[str]:

@@ -188,7 +188,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.outbox = self.open()
         if not workers_live:
             self.hands.clear()
-        for claim in self.runner.run(self.outbox.abandoned(self.now, at_start=True)):
+        for claim in self.runner.run(self.outbox.abandoned(self.now)):
             self.settle(claim, Outcome.UNKNOWN)
         self.runner.run(self.outbox.hold_unknown(self.now, lambda _: self.holding))
 
