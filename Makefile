@@ -14,7 +14,7 @@ demo: .make/run  ## the service, the simulator, and a shop with the widget: prin
 	@$(BIN)/chaser-callback demo
 
 test: .make/dev .make/chromium .make/nginx  ## every test, with a browser, PostgreSQL and nginx
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 torture: .make/dev .make/nginx  ## faults and hostile input in long doses: about an hour, with a line of figures for each
 	DOSE=long $(BIN)/python -m pytest tests/faults tests/abuse

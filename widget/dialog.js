@@ -5,7 +5,8 @@ import { css } from "./styles.js";
 // How long it usually takes until a phone rings.
 const COUNTDOWN = 30_000;
 
-// Groups the digits of a number while it is typed, and changes none: the service decides how to read it.
+// A number's digits are grouped while it is typed, and none is changed: the service decides how to read it.
+
 // What people put between digits, and what copying brings along unseen. A text with anything else is left alone.
 /** @param {string} text */
 const isPlain = text => /^[\s(\p{Cf}]*\+?[\d\s().\p{Pd}−\p{Cf}]*$/u.test(text);
@@ -45,7 +46,7 @@ const when = (lang, moment) => {
   const date = new Date(moment);
   const days = Math.round((new Date(date).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 864e5);
   const text = date.toLocaleString(lang, { ...DAY, hour: "numeric", minute: "2-digit" });
-  return days > 1 ? text : text.replace(date.toLocaleDateString(lang, DAY), 
+  return days > 1 ? text : text.replace(date.toLocaleDateString(lang, DAY),
     new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(days, "day"));
 };
 

@@ -14,7 +14,7 @@ h2,p{margin:0 0 8px;text-wrap:balance}
 h2{font-size:1.5em;line-height:1.25}
 .form h2{padding-right:40px}
 p,::placeholder{color:var(--soft)}
-b{font-size:1.25em;white-space:nowrap}
+b{display:inline-block;font-size:1.25em}
 form>*{margin-top:18px}
 form>div{display:grid;gap:6px}
 label,.wrong{font-size:.875em}
@@ -29,7 +29,7 @@ select{appearance:base-select;align-items:center}
 dialog [type=checkbox]{order:-2;width:20px;height:20px;accent-color:var(--mark)}
 div:has(> [type=checkbox]){grid:auto-flow / 26px 1fr}
 a{color:var(--mark)}
-[href^=tel]{display:block;margin-top:14px;text-align:center}
+[href^=tel]{display:block;margin-top:14px;text-align:center;text-decoration:none}
 dialog button{margin-top:24px;border-color:#0000;background:var(--fill) border-box;color:var(--on);font-weight:600;
 cursor:pointer}
 [aria-disabled=true]{opacity:.6}

@@ -52,8 +52,8 @@ interface Site {
   challenge: boolean;
 }
 
-/** When the dialog opens by itself: as the pointer leaves through the top, after so many seconds, from so many percent of
- * the page's height on. */
+/** When the dialog opens by itself: as the pointer leaves through the top, after so many seconds, from so many percent
+ * of the page's height on. */
 interface Triggers {
   exit_intent: boolean;
   seconds: number | null;
@@ -74,11 +74,13 @@ interface Callback extends CallbackStatus {
   duplicate: boolean;
 }
 
-/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code. The
- * list may grow. */
+/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code.
+ * With "invalid" the codes of the fields are in errors. The list may grow. */
 type RefusalCode =
-  | "network" | "error" | "invalid" | "malformed" | "origin_not_allowed" | "origin_missing" | "too_many_requests"
-  | "quota_phone" | "quota_client" | "quota_client_phones" | "quota_site" | "overloaded" | (string & {});
+  | "network" | "error" | "invalid" | "request_id_reused" | "origin_not_allowed" | "flood" | "overloaded"
+  | "quota_phone" | "quota_client" | "quota_client_phones" | "quota_site"
+  | "challenge_missing" | "challenge_wrong" | "challenge_expired" | "challenge_too_fast" | "challenge_used"
+  | (string & {});
 
 /** Why a request was not accepted. */
 interface Refusal {
@@ -200,8 +202,8 @@ interface Dialog {
  * request. */
 type Field = (name: string, label: (Node | string)[], control: HTMLElement) => HTMLElement;
 
-/** callbacks.js: add to the fields what every request has. The marks of a campaign (utm_…) the visitor came with go into
- * active_page, unless the present address has some. They are remembered as long as the page isn't left, and stored
+/** callbacks.js: add to the fields what every request has. The marks of a campaign (utm_…) the visitor came with go
+ * into active_page, unless the present address has some. They are remembered as long as the page isn't left, and stored
  * nowhere. landing: see Service. */
 type Complete = (landing: string, fields: Fields) => Fields;
 
@@ -256,5 +258,6 @@ type Solve = (challenge: Challenge) => Promise<string>;
 /** callbacks.js: fetch a challenge and begin to solve it, unless that is under way or done and not too old. */
 type Prepare = (service: Pick<Service, "get" | "name">) => Promise<string>;
 
-/** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get() does. */
+/** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get()
+ * does. */
 type Take = (service: Service) => Promise<string>;

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from playwright.async_api import Browser, Route, expect
 
@@ -18,7 +19,7 @@ from tests.browser.visitor import Visitor
 from tests.browser.world import World, chromium, world
 
 LANGUAGES = {"ru": "ru-RU", "en": "en-US"}
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = {"phone": (320, 568), "desktop": (1280, 720)}
 
 _SHOP = (

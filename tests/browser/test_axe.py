@@ -1,15 +1,13 @@
 """axe-core finds nothing, in any state, language and colour scheme."""
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
-from tests.browser.screenshots import STATES, State
+from tests.browser.screenshots import SCHEMES, STATES, State
 from tests.browser.visitor import Visitor
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FINDINGS = """() => axe.run("chaser-callback").then(({violations}) =>
     violations.map(({id, nodes}) => [id, ...nodes.map(node => node.failureSummary)]))"""
 

@@ -20,7 +20,7 @@ async def test_the_settings_decide_colour_corner_place_icon_and_scheme(visitor: 
     assert box is not None
     assert (box["x"], box["y"] + box["height"]) == (40, 720 - 60)
     icon = await visitor.button.evaluate("element => getComputedStyle(element, ':before').clipPath")
-    assert icon == 'path("M 4 4 h 16 v 16 H 4 Z")'
+    assert icon == 'path("M 4 4 H 20 V 20 H 4 Z")'
     await visitor.open()
     paper, corner = await visitor.dialog.evaluate(STYLE)
     assert (paper, corner) == ("rgb(28, 31, 38)", "4px")
