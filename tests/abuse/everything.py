@@ -136,7 +136,10 @@ class Everything:
         """Block the number, ask for it, and unblock it; whoever has the key is told what he blocked."""
         with client(self.here.url) as operator:
             operator.headers.update(KEYED)
-            assert operator.post("/v1/blocklist", json={"entry": f"+{PHONE}", "note": f"asked by {PHONE}"}).status_code == 201
+            assert (
+                operator.post("/v1/blocklist", json={"entry": f"+{PHONE}", "note": f"asked by {PHONE}"}).status_code
+                == 201
+            )
             assert self.here.ask(KEYED, client_phone=PHONE).is_client_error
             assert operator.delete("/v1/blocklist", params={"entry": PHONE}).status_code == 204
 
