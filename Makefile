@@ -13,7 +13,7 @@ unexport VIRTUAL_ENV
 demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
 	@$(BIN)/chaser-callback demo
 
-test: .make/dev .make/chromium .make/nginx  ## every test, with a browser, PostgreSQL and nginx
+test: .make/dev .make/chromium .make/nginx node_modules/.package-lock.json  ## every test, with a browser, PostgreSQL and nginx
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 torture: .make/dev .make/nginx  ## faults and hostile input in long doses: about an hour, with a line of figures for each
