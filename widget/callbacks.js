@@ -23,30 +23,30 @@ export const solve = async challenge => {
   }
 };
 
-/** @type {ReturnType<Prepare> | undefined} */
+/** @type {Promise<string> | undefined} */
 let work;
 let since = 0;
 
 /** @type {Prepare} */
 export const prepare = ({ get, name }) => {
-  if (work && Date.now() - since < 540_000) return work;
-  since = Infinity;
-  const mine = work = get("challenge?site=" + name).then(async challenge => {
-    const came = since = Date.now();
-    return [await solve(challenge), came];
-  });
-  // Tried again when it is needed.
-  mine.catch(() => { since = 0; });
-  return mine;
+  if (!work || Date.now() - since > 540_000) {
+    since = Infinity;
+    work = get("challenge?site=" + name).then(challenge => {
+      since = Date.now();
+      return solve(challenge);
+    });
+    // Tried again when it is needed.
+    work.catch(() => { work = undefined; });
+  }
+  return work;
 };
 
 /** @type {Take} */
 const take = async service => {
-  const mine = prepare(service);
+  const solution = await prepare(service);
   work = undefined; // it is good for one request
-  const [solution, came] = await mine;
   // Who sends faster than a person can type is suspected.
-  await sleep(came + 2100 - Date.now());
+  await sleep(since + 2100 - Date.now());
   return solution;
 };
 
@@ -72,8 +72,10 @@ const post = async ({ base, fetch }, body) => {
   try {
     const answer = await fetch(base + "v1/callbacks", {
       method: "POST",
+      credentials: "omit",
       keepalive: true, // the visitor may be leaving the page
       headers: { "content-type": "application/json" },
+      signal: AbortSignal.timeout(10_000),
       body,
     });
     const { ok, status, headers } = answer;
@@ -120,7 +122,7 @@ export const submit = async (service, fields) => {
   try {
     const callback = await send().catch(refusal => {
       // The computer may have slept, or its clock was set.
-      if (/^challenge_/.test(refusal.code)) return send();
+      if (/challenge_(expired|too_fast)/.test(refusal.code)) return send();
       throw refusal;
     });
     emit("accepted", callback);

@@ -213,7 +213,7 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
       asked = "";
       id = callback.id;
       if (isNow(callback)) show(callback.status);
-      else show("done", promise(callback.call_expected_at) || words.closed);
+      else show("done", promise(callback.call_expected_at));
     } catch (error) {
       const refusal = /** @type {Refusal} */ (error);
       if (complain(Object.fromEntries(refusal.errors?.map(({ field, code }) => [field, code]) || []))) return;

@@ -256,7 +256,7 @@ interface Challenge {
 type Solve = (challenge: Challenge) => Promise<string>;
 
 /** callbacks.js: fetch a challenge and begin to solve it, unless that is under way or done and not too old. */
-type Prepare = (service: Pick<Service, "get" | "name">) => Promise<[solution: string, came: number]>;
+type Prepare = (service: Pick<Service, "get" | "name">) => Promise<string>;
 
 /** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get()
  * does. */

@@ -40,16 +40,14 @@
     // Above every z-index of the page.
     root.querySelector("button")?.showPopover?.();
   };
-  // In a turn of its own: a page that takes it away each time must not stand still.
-  const watcher = new MutationObserver(() => setTimeout(attach));
+  const watcher = new MutationObserver(attach);
   watcher.observe(document, { childList: true });
   attach();
   // Where the page has a fetch of its own, the browser's is in an empty frame.
   const frame = !/\[native code]/.test(`${window.fetch}`) && root.appendChild(make("iframe", { hidden: true }));
   /** @type {typeof window.fetch} */
   const fetch = (address, options) =>
-    /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(address,
-      { credentials: "omit", signal: AbortSignal.timeout(10_000), ...options });
+    /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(address, options);
 
   /** @param {string} css */
   const adopt = css => {
@@ -136,7 +134,7 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
   /** @type {Service} */
   const service = {
     base, name, landing, fetch, emit,
-    get: path => fetch(base + "v1/" + path)
+    get: path => fetch(base + "v1/" + path, { credentials: "omit" })
       .then(answer => answer.ok ? answer.json() : Promise.reject(answer)),
   };
   const api = Object.assign(queue ? stub : {}, /** @type {Api} */ ({
@@ -153,7 +151,7 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
       dialog?.then(made => made?.close());
     },
     // Sent also where the settings did not come: the service says best what is wrong.
-    submit: fields => Promise.all([use("callbacks"), start().catch(() => {})]).then(([{ submit }, facts]) =>
+    submit: fields => Promise.all([use("callbacks"), site?.catch(() => {})]).then(([{ submit }, facts]) =>
       submit({ ...service, challenge: facts?.challenge }, fields)).catch(cause => {
       if (cause.status < 500) explain(cause.status);
       throw Object.assign(cause, { code: cause.code || "network" });
