@@ -233,8 +233,8 @@ HOSTILE: dict[str, tuple[int | None, bytes, bytes, int]] = {
     "a zero byte in a header": (400, GET + b"X-A: \0\r\n\r\n", b"", 0),
     "a header without a name": (400, GET + b": b\r\n\r\n", b"", 0),
     "no HTTP": (400, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", ZEROS, 1),
-    "ten thousand requests at once": (None, (GET + b"\r\n") * 10_000, b"", 0),
-    "ten thousand bodies at once": (None, (HEAD + b"Content-Length: 2\r\n\r\n{}") * 10_000, b"", 0),
+    "ten thousand requests at once": (200, (GET + b"\r\n") * 10_000, b"", 0),
+    "ten thousand bodies at once": (422, (HEAD + b"Content-Length: 2\r\n\r\n{}") * 10_000, b"", 0),
     "an answer that nobody takes": (200, GET + b"\r\n", b"", 0),
 }
 OF_EACH = 10

@@ -85,7 +85,7 @@ async def test_visitors_of_the_second_version_count_in_their_wider_networks(data
     twice = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
     with pytest.raises(TooMany):
         await outbox.accept(from_address("2001:db8:0:ff::1", client_phone="79168888888"), None, twice)
-    await outbox.accept(from_address("2001:db8:0:100::1", client_phone="79168888888"), None, twice)
+    await outbox.accept(from_address("2001:db8:1::1", client_phone="79168888888"), None, twice)
     outbox.close()
 
 

@@ -64,6 +64,7 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
         ("/v1/callbacks/{callback_id}", "get"),
         ("/v1/sites/{site}", "get"),
         ("/v1/challenge", "get"),
+        ("/v1/callbacks/{callback_id}/{decision}", "post"),
         ("/v1/blocklist", "get"),
         ("/v1/blocklist", "post"),
         ("/v1/blocklist", "delete"),
