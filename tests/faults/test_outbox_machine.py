@@ -151,6 +151,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(data=st.data(), decision=st.sampled_from(sorted(MAY)))
     def decide(self, data: st.DataObject, decision: str) -> None:
         """A person releases, retries or cancels; what the state forbids changes nothing."""
+        self.now += timedelta(microseconds=1)  # the same decision at the same instant is one, asked for again
         before = self.rows()
         name, status, *_, number = data.draw(st.sampled_from(before))
         deciding = getattr(self.outbox, decision)
