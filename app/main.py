@@ -32,7 +32,7 @@ from app.outbox.accepting import AcceptRules
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from app.routes import blocklist, callbacks, challenge, health, sites, steering, widget
+from app.routes import blocklist, callbacks, challenge, health, reading, sites, steering, widget
 from app.routes.documentation import documentation_router
 from app.routes.problems import answer_errors
 from app.routes.services import Services
@@ -134,6 +134,7 @@ def create_app(
     answer_errors(app)
     for router in (
         callbacks.router,
+        reading.router,
         steering.router,
         challenge.router,
         sites.router,

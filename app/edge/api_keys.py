@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.errors import Forbidden, Unauthenticated
 from app.settings import ApiKey, Scope
@@ -40,8 +40,28 @@ def required_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: S
     """
     name = key_of(authorization, keys)
     if name is None:
-        raise Unauthenticated("key_missing", "This needs an API key. Send: Authorization: Bearer <key>.")
+        raise _missing()
     require_scope(name, keys, scope, site)
     if site is None and keys[name].sites:
         raise Forbidden("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
     return name
+
+
+def permitted_sites(
+    authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope, asked: Sequence[str]
+) -> tuple[str, ...]:
+    """Give the sites that are to be read: those asked for, else those the key is bound to; none: all.
+
+    Raises Unauthenticated; Forbidden when the key lacks the scope, or is bound to sites without one of these.
+    """
+    name = key_of(authorization, keys)
+    if name is None:
+        raise _missing()
+    require_scope(name, keys, scope)
+    for site in asked:
+        require_scope(name, keys, scope, site)
+    return tuple(asked) or keys[name].sites
+
+
+def _missing() -> Unauthenticated:
+    return Unauthenticated("key_missing", "This needs an API key. Send: Authorization: Bearer <key>.")

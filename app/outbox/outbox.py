@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.errors import Unavailable
 from app.logs import event
-from app.outbox import accepting, blocklist, challenges, delivering, erasing, night_queue, releases, steering
+from app.outbox import accepting, blocklist, challenges, delivering, erasing, night_queue, reading, releases, steering
 from app.outbox.accepting import AcceptRules
 from app.outbox.blocklist import Blocked, Entry
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey
@@ -24,6 +24,7 @@ from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
+from app.outbox.reading import Stored, Wanted
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
 from app.outbox.writer import Work, Writer
@@ -95,6 +96,14 @@ class Outbox:
     async def glimpse(self, callback_id: str) -> Glimpse | None:
         """Give where a callback is in its life, or None; strangers may see it as `shown` gives it."""
         return await self._read(partial(accepting.glimpse, callback_id=callback_id))
+
+    async def stored(self, callback_id: str) -> Stored | None:
+        """Give a callback with its attempts, for those who may see all of it. See reading.stored."""
+        return await self._read(partial(reading.stored, callback_id=callback_id))
+
+    async def page(self, wanted: Wanted, below: str | None, limit: int) -> list[Stored]:
+        """Give up to ``limit`` callbacks with their attempts, newest first. See reading.page."""
+        return await self._read(partial(reading.page, wanted=wanted, below=below, limit=limit))
 
     async def blocked(self) -> Blocked:
         """Give what is blocked, by a reading that ended blocklist.FRESH seconds ago at the most."""

@@ -1,4 +1,4 @@
-"""POST /v1/callbacks and GET /v1/callbacks/{id}."""
+"""POST /v1/callbacks."""
 
 import logging
 from datetime import datetime
@@ -7,24 +7,21 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from app.edge.api_keys import key_of, require_scope
+from app.edge.api_keys import key_of
 from app.edge.body import JsonRoute
-from app.errors import NotFound
 from app.intake.request import CallbackRequest
 from app.logs import event, mask_phone
-from app.outbox.callback import shown
 from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
 from app.routes.services import Given
-from app.routes.steering import UUID
 
 log = logging.getLogger(__name__)
 
 # draft-ietf-httpapi-idempotency-key-header has a string in quotes; most programs send it without.
 _KEY = r'^("[!#-~]{1,128}"|[!#-~]{1,128})$'
 
-router = APIRouter(route_class=JsonRoute)
+router = APIRouter(route_class=JsonRoute, tags=["callbacks"])
 
 
 class CallbackAccepted(BaseModel):
@@ -35,14 +32,6 @@ class CallbackAccepted(BaseModel):
     created_at: datetime
     call_expected_at: Annotated[datetime | None, Field(description="UTC; null when nobody can tell")]
     duplicate: bool
-
-
-class CallbackGlimpse(BaseModel):
-    """What anybody who knows the id may see. A ``held`` one is ``queued`` to whoever has no API key."""
-
-    id: str
-    status: str
-    call_expected_at: datetime | None
 
 
 @router.post(
@@ -90,29 +79,3 @@ async def create_callback(
         call_expected_at=accepted.call_expected_at,
         duplicate=accepted.duplicate,
     )
-
-
-@router.get(
-    "/v1/callbacks/{callback_id}",
-    response_model=CallbackGlimpse,
-    responses=responses(401, 403, 404, 429, 503),
-    summary="See what became of a callback",
-    openapi_extra=KEY_OPTIONAL,
-)
-async def show_callback(
-    callback_id: str,
-    response: Response,
-    services: Given,
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> CallbackGlimpse:
-    """Tell the status to anybody who knows the id: it can't be guessed."""
-    api_keys = services.api_keys
-    api_key = key_of(authorization, api_keys)
-    glimpse = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
-    if glimpse is None:
-        raise NotFound("not_found", "There is no callback with this id.")
-    if api_key is not None:
-        require_scope(api_key, api_keys, "callbacks:read", glimpse.site)
-    status = glimpse.status if api_key is not None else shown(glimpse.status)
-    response.headers["Cache-Control"] = "no-store"
-    return CallbackGlimpse(id=glimpse.id, status=status, call_expected_at=glimpse.call_expected_at)

@@ -124,4 +124,4 @@ def _field(fault: Any) -> str:
     # The name of an unknown field is the caller's own text: its place is told by what it stands in.
     unknown = fault["type"] == "extra_forbidden"
     where = fault["loc"][:-1] if unknown else fault["loc"]
-    return str(where[1]) if len(where) > 1 else "body"
+    return str(where[1] if len(where) > 1 else where[0])

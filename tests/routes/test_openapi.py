@@ -61,6 +61,7 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
     addresses = {(path, method) for path, methods in document["paths"].items() for method in methods}
     assert addresses == {
         ("/v1/callbacks", "post"),
+        ("/v1/callbacks", "get"),
         ("/v1/callbacks/{callback_id}", "get"),
         ("/v1/sites/{site}", "get"),
         ("/v1/challenge", "get"),

@@ -1,0 +1,13 @@
+"""Find what is not delivered among all that is."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Apply."""
+    others = sa.text("status <> 'delivered'")
+    op.create_index("ix_callbacks_status", "callbacks", ["status"], sqlite_where=others, postgresql_where=others)
