@@ -1,7 +1,5 @@
 """The chaser-callback command."""
 
-import hashlib
-import secrets
 import sys
 from typing import Annotated
 
@@ -15,8 +13,8 @@ from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.serving import Server, allow_open_files
 from app.settings import SettingsFaults, load_settings
-from app.settings.part import proper_name
 from app.simulator.command import run_simulator
+from app.terminal.api_key import keys
 from app.terminal.blocklist import blocklist
 from app.terminal.callbacks import callbacks
 from app.terminal.service import stop
@@ -31,7 +29,6 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-keys = typer.Typer(help="Keys for other services.", no_args_is_help=True)
 cli.add_typer(keys, name="api-key")
 cli.add_typer(blocklist, name="blocklist")
 cli.add_typer(callbacks, name="callbacks")
@@ -81,22 +78,6 @@ def simulator(
 def demo(port: Port = 8000, simulator_port: Port = 8001) -> None:
     """Run the service and the simulator together, with everything in a temporary folder."""
     raise typer.Exit(run_demo(port, simulator_port))
-
-
-@keys.command("new")
-def new_key(
-    name: Annotated[str, typer.Argument(help="Which service it is for, such as crm.")],
-    scopes: Annotated[str, typer.Option(help="What it may do, joined by commas.")] = "callbacks:write,callbacks:read",
-) -> None:
-    """Make a key: shown once, with the lines for the settings, which hold only its SHA-256."""
-    try:
-        proper_name(name)
-    except ValueError as error:
-        stop(_WRONG_SETTINGS, f"NAME: {error}")
-    key = f"ccb_{secrets.token_urlsafe(32)}"
-    setting = f"API_KEYS__{name.upper()}"
-    typer.echo(f"{key}\n")
-    typer.echo(f"{setting}__SHA256={hashlib.sha256(key.encode()).hexdigest()}\n{setting}__SCOPES={scopes}")
 
 
 def main() -> None:

@@ -11,7 +11,9 @@
     ├── WrongMediaType   415
     ├── Invalid          422    readable, but a value is wrong: see errors
     ├── TooMany          429    a limit: see retry_after
-    └── Unavailable      503    not accepted, try again
+    ├── BadGateway       502    Chaser refuses us, or answers what can't be read
+    ├── Unavailable      503    not accepted, try again
+    └── GatewayTimeout   504    Chaser gives no answer
 
 The shape is ``application/problem+json`` of RFC 9457 with three members of our own: a stable ``code`` for programs,
 ``errors`` for the fields of a form, ``request_id`` to find the log line. Nothing the caller sent is ever repeated.
@@ -123,10 +125,22 @@ class TooMany(Refused):
     status = 429
 
 
+class BadGateway(Refused):
+    """Chaser refuses this service, or its answer can't be read."""
+
+    status = 502
+
+
 class Unavailable(Refused):
     """The request was not accepted through no fault of its own."""
 
     status = 503
+
+
+class GatewayTimeout(Refused):
+    """Chaser gave no answer."""
+
+    status = 504
 
 
 def problem_response(

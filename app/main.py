@@ -32,15 +32,17 @@ from app.outbox.accepting import AcceptRules
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from app.routes import blocklist, callbacks, challenge, health, reading, sites, steering, widget
-from app.routes.documentation import documentation_router
+from app.routes import blocklist, callbacks, challenge, chaser, health, reading, sites, steering, widget
+from app.routes.documentation import DESCRIPTION, documentation_router
 from app.routes.problems import answer_errors
 from app.routes.services import Services
+from app.routes.under_way import UnderWay
 from app.settings import Settings, Site
 from app.version import VERSION
 
 log = logging.getLogger(__name__)
 
+_QUESTIONS = 4  # asked of Chaser at once for other services
 _CLOSE = 0.5  # seconds for the database; one that hangs would keep us for ever
 
 
@@ -91,6 +93,7 @@ def create_app(
     opened = outbox
     ending = Ending()
     secret = settings.secret()
+    api_keys = with_operator(settings.api_keys, secret)
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
 
     @asynccontextmanager
@@ -105,15 +108,18 @@ def create_app(
             stack.push_async_callback(worker.stop)
             app.state.services = Services(
                 settings=settings,
-                api_keys=with_operator(settings.api_keys, secret),
+                api_keys=api_keys,
                 outbox=outbox,
                 delivery=worker,
+                chaser=accounts.client,
                 origins=origins,
                 rules={name: _accept_rules(settings, site) for name, site in settings.sites.items()},
                 secret=secret,
                 clock=clock,
                 challenges=Challenges(secret, clock),
                 pressure=Pressure(),
+                under_way=UnderWay(),
+                questions=asyncio.Semaphore(_QUESTIONS),
             )
             try:
                 await worker.start()
@@ -127,7 +133,7 @@ def create_app(
     app = FastAPI(
         title="Chaser Callback",
         version=VERSION,
-        description="A visitor types a phone number and is called back through Chaser.",
+        description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,
     )
@@ -139,13 +145,14 @@ def create_app(
         challenge.router,
         sites.router,
         blocklist.router,
+        chaser.router,
         health.health_router(),
         widget.widget_router(),
     ):
         app.include_router(router)
     if settings.docs:
         app.include_router(documentation_router(app))
-    limited = FloodLimit(BodyLimit(app), settings.limits.flood)
+    limited = FloodLimit(BodyLimit(app), settings.limits.flood, api_keys)
     return Application(Cors(Envelope(limited, settings.trusted_proxies), origins.values()), ending)
 
 

@@ -1,4 +1,4 @@
-"""The flood limit: how many requests one client bucket may send to this process. Costs no I/O.
+"""The flood limit: how many requests one client bucket, or one API key, may send to this process. Costs no I/O.
 
 slowapi counts, in memory, and in an ASGI layer around the whole application, so that refused requests, unreadable
 bodies and unknown paths count too (its decorator on a route counts only requests whose body validated). It protects
@@ -6,7 +6,7 @@ this process. People and money are protected by the quotas in the outbox, which 
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv6Address
 
 from limits import RateLimitItem
@@ -15,24 +15,31 @@ from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.edge.api_keys import key_of
 from app.edge.client_address import NO_ADDRESS, Address, buckets
 from app.edge.counters import Counters
-from app.errors import TooMany, refused_response
+from app.edge.operator import OPERATOR
+from app.errors import TooMany, Unauthenticated, refused_response
+from app.settings import ApiKey
 
 _COUNTED = "/v1/"
 _READ = ("GET", "HEAD")
 _READS = 10  # what one visitor's page reads for one request that it sends, and some page views without one
+
+_Check = Callable[[Request], Awaitable[None]]
 
 
 class FloodLimit:
     """Refuses with 429 what goes over the limit under ``/v1/``.
 
     Reading is counted apart, and may be done ten times as often: every page view of every visitor behind one address
-    reads the site's settings.
+    reads the site's settings. A request with a known API key is counted by that key, wherever it comes from; a guess
+    by its client. Whoever has the operator's key is not counted: the terminal reads a million callbacks in pages.
     """
 
-    def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...]) -> None:
+    def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...], api_keys: Mapping[str, ApiKey]) -> None:
         self._app = app
+        self._api_keys = api_keys
         storage = f"{Counters.STORAGE_SCHEME[0]}://"
         self._limiter = Limiter(key_func=_bucket(0), strategy="fixed-window", storage_uri=storage, key_style="endpoint")
         # slowapi reads a .env in the working directory by itself, and a line there could switch it off.
@@ -43,22 +50,24 @@ class FloodLimit:
             for client in (NO_ADDRESS, IPv6Address("::"))
             for reads in (True, False)
         }
+        self._keyed = {reads: self._check(None, limit, _READS if reads else 1) for reads in (True, False)}
 
-    def _check(
-        self, client: Address, limit: tuple[RateLimitItem, ...], times: int
-    ) -> Callable[[Request], Awaitable[None]]:
+    def _check(self, client: Address | None, limit: tuple[RateLimitItem, ...], times: int) -> _Check:
+        """Make what counts a request by its client's buckets, or by its key where ``client`` is None."""
+
         async def flood(request: Request) -> None:
             """Be counted: the decorators do the work."""
 
-        flood.__name__ = f"flood_ipv{client.version}_{times}"
+        flood.__name__ = f"flood_ipv{client.version}_{times}" if client else f"flood_key_{times}"
+        # A wider bucket holds several subscribers, so it may send that many times more.
+        by = [(_bucket(n), bucket.weight) for n, bucket in enumerate(buckets(client))] if client else [(_api_key, 1)]
         # All decorators on one function: slowapi checks a request once, whatever it is shown to afterwards.
-        counted: Callable[[Request], Awaitable[None]] = flood
-        for depth, bucket in enumerate(buckets(client)):
-            # A wider bucket holds several subscribers, so it may send that many times more.
+        counted: _Check = flood
+        for key, weight in by:
             value = ";".join(
-                f"{item.amount * bucket.weight * times}/{item.multiples} {item.GRANULARITY.name}" for item in limit
+                f"{item.amount * weight * times}/{item.multiples} {item.GRANULARITY.name}" for item in limit
             )
-            counted = self._limiter.limit(value, key_func=_bucket(depth))(counted)
+            counted = self._limiter.limit(value, key_func=key)(counted)
         return counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,13 +76,28 @@ class FloodLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        api_key = self._known(request)
+        if api_key == OPERATOR:
+            await self._app(scope, receive, send)
+            return
+        reads = request.method in _READ
         try:
-            await self._checks[request.state.client_address.version, request.method in _READ](request)
+            if api_key is None:
+                await self._checks[request.state.client_address.version, reads](request)
+            else:
+                request.state.counted_key = api_key
+                await self._keyed[reads](request)
         except RateLimitExceeded:
             refused = TooMany("flood", "Too many requests. Please slow down.", retry_after=self._wait(request))
             await refused_response(refused, request.state.request_id)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _known(self, request: Request) -> str | None:
+        try:
+            return key_of(request.headers.get("authorization"), self._api_keys)
+        except Unauthenticated:
+            return None
 
     def _wait(self, request: Request) -> float:
         limit, names = request.state.view_rate_limit
@@ -86,3 +110,8 @@ def _bucket(depth: int) -> Callable[[Request], str]:
         return bucket
 
     return key
+
+
+def _api_key(request: Request) -> str:
+    name: str = request.state.counted_key
+    return name

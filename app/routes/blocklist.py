@@ -2,7 +2,7 @@
 
 import logging
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,10 +25,17 @@ EntryText = Annotated[
     str,
     Field(max_length=64, description="A phone with + and its country code, an address, or a network in CIDR notation"),
 ]
+_EXAMPLE: dict[str, Any] = {
+    "entry": "79161234567",
+    "note": "asked never to be phoned",
+    "created_at": "2026-01-31T07:00:00.120000Z",
+}
 
 
 class BlocklistEntry(BaseModel):
     """``entry``: a phone in digits or a network, as it is compared."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     entry: str
     note: str | None
@@ -37,6 +44,8 @@ class BlocklistEntry(BaseModel):
 
 class Blocklist(BaseModel):
     """The newest entry first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"entries": [_EXAMPLE]}]})
 
     entries: list[BlocklistEntry]
 

@@ -2,10 +2,10 @@
 
 import logging
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from app.edge.api_keys import key_of
 from app.edge.body import JsonRoute
@@ -15,6 +15,7 @@ from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
 from app.routes.services import Given
+from app.routes.shown import EXAMPLE
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +23,34 @@ log = logging.getLogger(__name__)
 _KEY = r'^("[!#-~]{1,128}"|[!#-~]{1,128})$'
 
 router = APIRouter(route_class=JsonRoute, tags=["callbacks"])
+_REPLAYED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "headers": {
+            "Idempotency-Replayed": {
+                "description": "true: the same request came before, and this is what it was answered",
+                "schema": {"type": "string", "enum": ["true"]},
+            }
+        }
+    }
+}
 
 
 class CallbackAccepted(BaseModel):
     """The callback is written down. ``duplicate``: an earlier request for this phone stands for this one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": EXAMPLE["id"],
+                    "status": "queued",
+                    "created_at": EXAMPLE["created_at"],
+                    "call_expected_at": EXAMPLE["call_expected_at"],
+                    "duplicate": False,
+                }
+            ]
+        }
+    )
 
     id: str
     status: str
@@ -38,7 +63,7 @@ class CallbackAccepted(BaseModel):
     "/v1/callbacks",
     status_code=202,
     response_model=CallbackAccepted,
-    responses=responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    responses=_REPLAYED | responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
     summary="Ask to be called back",
     openapi_extra=KEY_OPTIONAL,
 )
@@ -54,10 +79,19 @@ async def create_callback(
     ],
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackAccepted:
-    """Store a request to be phoned; the 202 is sent once it is on disk."""
+    """Store a request to be phoned; the 202 is sent once it is on disk.
+
+    The same Idempotency-Key or request_id with the same body is the same request, however often it is sent: the first
+    answer is given again, with Idempotency-Replayed. With another body it is refused (422, request_id_reused). While
+    the first one is under way, a request with the header gets a 409 (request_in_flight); one with request_id waits.
+
+    A page needs no key but its Origin, and a challenge where the site asks for one. An API key of the scope
+    callbacks:write replaces both, and allows the fields from client_ip on.
+    """
     sender = sender_of(request, body.site, services, key_of(authorization, services.api_keys))
     key = request_key(body, sender, idempotency_key, services)
-    accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
+    with services.under_way.holding(key, refuse=bool(idempotency_key)):
+        accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
     if accepted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     response.headers["Cache-Control"] = "no-store"

@@ -1,15 +1,15 @@
 """GET /v1/challenge: the work that comes before a request."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import NotFound
 from app.routes.problems import responses
 from app.routes.services import Given
 
-router = APIRouter()
+router = APIRouter(tags=["visitors"])
 
 
 class ChallengeGiven(BaseModel):
@@ -41,7 +41,12 @@ class ChallengeGiven(BaseModel):
 
 
 @router.get("/v1/challenge", responses=responses(404, 422, 429), summary="The work that comes before a request")
-async def give_challenge(site: str, request: Request, response: Response, services: Given) -> ChallengeGiven:
+async def give_challenge(
+    site: Annotated[str, Query(description="The name of the site in the settings")],
+    request: Request,
+    response: Response,
+    services: Given,
+) -> ChallengeGiven:
     """Give a challenge for a site: good for one request, from one second to ten minutes old.
 
     It is harder for whoever asks for many, and for everybody while a site is flooded; it falls again by itself.

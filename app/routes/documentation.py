@@ -23,9 +23,12 @@ Endpoints that may answer 401 are otherwise taken to need one.
 _KEY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A key from `chaser-callback api-key new`, sent from server to server and never from a page.",
+    "description": (
+        "A key from `chaser-callback api-key new`, sent from server to server and never from a page. Its scopes say "
+        "what it may do: `callbacks:write`, `callbacks:read`, `chaser:read`; it may be bound to sites."
+    ),
 }
-Code = Literal[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503]
+Code = Literal[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 502, 503, 504]
 _EVERYWHERE: Final[tuple[Code, ...]] = (400, 405, 408, 413, 431, 500)
 _REFUSALS: Final[dict[int, tuple[str, str, str, str]]] = {
     400: ("Malformed", "The request can't be read.", "malformed", "The request can't be read: send one JSON object."),
@@ -41,8 +44,22 @@ _REFUSALS: Final[dict[int, tuple[str, str, str, str]]] = {
     429: ("TooMany", "A limit is reached.", "flood", "Too many requests: wait and send it again."),
     431: ("HeadersTooLarge", "The headers are too large, or too many.", "headers_too_large", "They are too large."),
     500: ("Unexpected", "A fault of the service.", "internal", "Something went wrong on our side."),
+    502: ("ChaserRefuses", "Chaser refuses this service, or fails.", "account_refused", "Chaser refuses the account."),
     503: ("Unavailable", "Not accepted through no fault of its own.", "not_stored", "It could not be stored."),
+    504: ("ChaserSilent", "Chaser gave no answer.", "chaser_silent", "Chaser gave no answer in time: ask again later."),
 }
+DESCRIPTION: Final = """
+A visitor types a phone number and is called back through Chaser.
+
+- **Keys.** `Authorization: Bearer ccb_…`. A refusal names the scope that is missing. Requests with a key are counted by
+  the key, those without by the address they come from.
+- **Again.** A request to be called carries an `Idempotency-Key` (or `request_id`): sent again it is the same request.
+- **Status.** `held` → `queued` → `sending` → `delivered`, `failed` or `unknown` (Chaser's answer was lost: the phone
+  may have rung); `cancelled`. `release`, `retry` and `cancel` move a callback where its status allows it.
+- **Times** are ISO 8601 in UTC; those you send need a zone. Phones come back in digits with the country code.
+- **Refusals** have one shape (RFC 9457): `code` is stable and for programs, `detail` says what to do, `errors` names
+  the fields. With 429, 503 and 504 wait as `Retry-After` says, then send the same again.
+"""
 _EXAMPLE_ID = "5f2b6c1e-8d0f-4a57-9a34-0d6a2f6f7c11"
 _CDN = "https://cdn.jsdelivr.net"
 
@@ -128,8 +145,11 @@ def _refusal(status: Code) -> dict[str, Any]:
     if status == 422:
         example["errors"] = [{"field": "client_phone", "code": "required", "detail": "This field is needed."}]
     headers = {"X-Request-Id": _header("The request_id of the body, and of the log lines", required=True)}
-    if status in (429, 503):
-        headers["Retry-After"] = _header("Seconds to wait, rounded up", required=True, schema={"type": "integer"})
+    if status in (409, 429, 503, 504):
+        # Of the conflicts only request_in_flight passes by itself.
+        headers["Retry-After"] = _header(
+            "Seconds to wait, rounded up", required=status != 409, schema={"type": "integer"}
+        )
     if status == 401:
         headers["WWW-Authenticate"] = _header("Bearer", required=True)
     if status == 405:

@@ -15,6 +15,7 @@ from app.routes.services import Given, Services
 _FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
 _PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
 _UNAVAILABLE = {"database": "unavailable"}
+_READY = {"status": "ok", "database": "ok", "waiting": 0, "delivery": "ok", "sites": {"shop": "ok"}}
 
 
 class _DatabaseCheck:
@@ -46,12 +47,16 @@ def health_router() -> APIRouter:
     router = APIRouter(tags=["health"])
     database = _DatabaseCheck()
 
-    @router.get("/livez", summary="Is the process alive")
+    @router.get("/livez", summary="Is the process alive", responses=_example({"status": "ok"}))
     async def live() -> dict[str, str]:
         """Answer: nothing else is asked of it, so that a slow database doesn't get the process killed."""
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Can requests be accepted", responses={503: {"description": "Not ready"}})
+    @router.get(
+        "/readyz",
+        summary="Can requests be accepted",
+        responses=_example(_READY) | {503: {"description": "Not ready: the same, with what is wrong"}},
+    )
     async def ready(services: Given) -> JSONResponse:
         """Tell whether the database takes a transaction, as of the last second, and whether the worker runs.
 
@@ -68,6 +73,10 @@ def health_router() -> APIRouter:
         return JSONResponse(body, 200 if fine else 503)
 
     return router
+
+
+def _example(body: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": body}}}}
 
 
 def _sites(services: Services) -> dict[str, str]:

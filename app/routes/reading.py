@@ -14,7 +14,7 @@ from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
 from app.routes.services import Given, Services
 from app.routes.shown import EXAMPLE, CallbackShown, shown_in_full
-from app.routes.steering import UUID
+from app.routes.steering import UUID, CallbackId
 from app.routes.wanted import CallbacksQuery, cursor_after, id_in, phone_to_find
 
 router = APIRouter(tags=["callbacks"])
@@ -76,7 +76,7 @@ async def list_callbacks(
     openapi_extra=KEY_OPTIONAL,
 )
 async def show_callback(
-    callback_id: str, response: Response, services: Given, authorization: Authorization = None
+    callback_id: CallbackId, response: Response, services: Given, authorization: Authorization = None
 ) -> CallbackShown | CallbackGlimpse:
     """Tell id, status and expected time to anybody who knows the id: it can't be guessed.
 

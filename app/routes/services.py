@@ -1,5 +1,6 @@
 """What the routes work with: made once by main.py and kept in the application's state."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,11 +8,13 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from app.chaser import ChaserClient
 from app.edge.challenge import Challenges
 from app.edge.origins import Origins
 from app.edge.pressure import Pressure
 from app.outbox.accepting import AcceptRules
 from app.outbox.outbox import Outbox
+from app.routes.under_way import UnderWay
 from app.settings import ApiKey, Settings
 
 
@@ -31,19 +34,24 @@ class Services:
     """``origins`` and ``rules`` by site; ``secret`` signs what is ours; ``clock`` gives the time in UTC.
 
     ``api_keys`` are those of the settings and the operator's. ``pressure`` knows how much the challenges have to ask
-    for, ``challenges`` gives and reads them.
+    for, ``challenges`` gives and reads them. ``chaser`` gives the client of an account by its client_id, None when the
+    settings don't have it, and ``questions`` bounds how many are asked for others at the same time: each answer may be
+    8 MiB large, and delivery goes on beside. ``under_way`` knows the keys of the requests that are being accepted.
     """
 
     settings: Settings
     api_keys: Mapping[str, ApiKey]
     outbox: Outbox
     delivery: Delivery
+    chaser: Callable[[str], ChaserClient | None]
     origins: dict[str, Origins]
     rules: dict[str, AcceptRules]
     secret: bytes = field(repr=False)
     clock: Callable[[], datetime]
     challenges: Challenges
     pressure: Pressure
+    under_way: UnderWay
+    questions: asyncio.Semaphore
 
 
 def _services(request: Request) -> Services:

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Header, Path, Response
+from pydantic import BaseModel, ConfigDict
 
 from app.errors import NotFound, Unavailable
 from app.intake.hours import expected_call, is_open
@@ -14,7 +14,7 @@ from app.routes.problems import responses
 from app.routes.services import Given, Services
 from app.settings import Analytics, Site, Theme, Triggers
 
-router = APIRouter()
+router = APIRouter(tags=["visitors"])
 
 
 class DepartmentShown(BaseModel):
@@ -39,6 +39,30 @@ class SiteShown(BaseModel):
     choose as planned_time, in UTC. ``challenge``: does a visitor's request need one.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "shop",
+                    "allowed": True,
+                    "regions": ["RU"],
+                    "timezone": "Europe/Moscow",
+                    "open": True,
+                    "call_expected_at": "2026-01-31T07:00:00Z",
+                    "free_times": ["2026-01-31T09:00:00Z", "2026-01-31T09:15:00Z"],
+                    "departments": [{"id": "sales", "name": "Sales"}],
+                    "consent": {"url": "https://shop.example/privacy", "version": "2026-01", "text": {}},
+                    "texts": {"en": {"button": "Call me back"}},
+                    "theme": Theme().model_dump(mode="json"),
+                    "triggers": Triggers().model_dump(mode="json"),
+                    "analytics": Analytics().model_dump(mode="json"),
+                    "phone": "+74950000003",
+                    "challenge": True,
+                }
+            ]
+        }
+    )
+
     site: str
     allowed: bool
     regions: list[str]
@@ -58,7 +82,7 @@ class SiteShown(BaseModel):
 
 @router.get("/v1/sites/{site}", responses=responses(404, 429), summary="What the widget shows on a site")
 async def show_site(
-    site: str,
+    site: Annotated[str, Path(description="The name of the site in the settings")],
     response: Response,
     services: Given,
     origin: Annotated[str | None, Header(include_in_schema=False)] = None,

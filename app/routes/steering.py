@@ -5,25 +5,29 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header
-from pydantic import BaseModel
+from fastapi import APIRouter, Header, Path
+from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import required_key
 from app.errors import NotFound
 from app.logs import event
 from app.routes.problems import responses
 from app.routes.services import Given, Services
+from app.routes.shown import EXAMPLE
 
 log = logging.getLogger(__name__)
 
-router = APIRouter()
+router = APIRouter(tags=["callbacks"])
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CallbackId = Annotated[str, Path(description="The id that the 202 gave")]
 Decision = Literal["release", "retry", "cancel"]
 
 
 class CallbackSteered(BaseModel):
     """The callback as it stands now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": EXAMPLE["id"], "status": "queued"}]})
 
     id: str
     status: str
@@ -35,8 +39,8 @@ class CallbackSteered(BaseModel):
     summary="Release, retry or cancel a callback",
 )
 async def steer(
-    callback_id: str,
-    decision: Decision,
+    callback_id: CallbackId,
+    decision: Annotated[Decision, Path(description="What is to become of it")],
     services: Given,
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackSteered:
