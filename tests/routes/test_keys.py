@@ -1,0 +1,144 @@
+"""Every endpoint, asked with no key, a wrong one, one of another scope, one of another site, and the right one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+import httpx2
+import pytest
+
+from app.settings import Scope
+from tests.routes.conftest import digest
+from tests.routes.refusal import OTHER_ORIGIN, assert_refused
+from tests.running import Chaser, Service, phone, service, settings
+
+ELSEWHERE: Final = "ccb_all-scopes-for-another-site"
+SENDERS: Final = ("no key", "wrong key", "another scope", "another site", "right key")
+_KEYS = {
+    **{f"only-{scope}": {"scopes": [scope]} for scope in get_args(Scope)},
+    **{
+        f"all-but-{scope}": {"scopes": [other for other in get_args(Scope) if other != scope]}
+        for scope in get_args(Scope)
+    },
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An endpoint: how it is asked, and with what it answers each sender; a number where it does what it is asked."""
+
+    method: str
+    path: str
+    arguments: dict[str, Any]
+    scope: str
+    no_key: int | str
+    done: int
+    another_site: int | str = "site_not_allowed"
+    wrong_key: int | str = "key_unknown"
+    another_scope: int | str = "scope_missing"
+    template: str = ""
+
+    def expected(self, sender: str) -> int | str:
+        return self.done if sender == "right key" else getattr(self, sender.replace(" ", "_"))  # type: ignore[no-any-return]
+
+
+def _open(path: str, template: str = "", **arguments: Any) -> Row:
+    """An endpoint for visitors, which looks at no key."""
+    return Row("GET", path, arguments, "callbacks:read", 200, 200, 200, 200, 200, template)
+
+
+_DECIDE: Final = "/v1/callbacks/{callback_id}/{decision}"
+_ENTRY: Final = {"entry": "198.51.100.1"}
+ROWS: Final = [
+    Row("POST", "/v1/callbacks", {"json": {"site": "shop"}}, "callbacks:write", "origin_missing", 202),
+    Row("GET", "/v1/callbacks", {"params": {"site": "shop"}}, "callbacks:read", "key_missing", 200),
+    Row("GET", "/v1/callbacks/{callback_id}", {}, "callbacks:read", 200, 200),
+    Row("POST", "/v1/callbacks/{held}/release", {}, "callbacks:write", "key_missing", 200, template=_DECIDE),
+    Row("POST", "/v1/callbacks/{failed}/retry", {}, "callbacks:write", "key_missing", 200, template=_DECIDE),
+    Row("POST", "/v1/callbacks/{held}/cancel", {}, "callbacks:write", "key_missing", 200, template=_DECIDE),
+    Row("GET", "/v1/blocklist", {}, "callbacks:read", "key_missing", 200),
+    Row("POST", "/v1/blocklist", {"json": _ENTRY}, "callbacks:write", "key_missing", 201),
+    Row("DELETE", "/v1/blocklist", {"params": _ENTRY}, "callbacks:write", "key_missing", 204),
+    Row("GET", "/v1/websites", {"params": {"site": "shop"}}, "chaser:read", "key_missing", 200),
+    Row("GET", "/v1/statistics", {"params": {"site_id": 12345}}, "chaser:read", "key_missing", 200),
+    _open("/v1/challenge", params={"site": "shop"}),
+    _open("/v1/sites/shop", template="/v1/sites/{site}"),
+]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Service]:
+    keys = {name.replace(":", "-"): {"sha256": digest(f"ccb_{name}")} | key for name, key in _KEYS.items()}
+    keys["elsewhere"] = {"sha256": digest(ELSEWHERE), "scopes": list(get_args(Scope)), "sites": ["other"]}
+    sites = {"other": {"site_id": 1, "origins": [OTHER_ORIGIN]}}
+    chosen = settings(tmp_path_factory.mktemp("keys"), far_side.api_url, sites=sites, api_keys=keys)
+    with service(chosen) as running:
+        yield running
+
+
+def headers(sender: str, scope: str) -> dict[str, str]:
+    key = {
+        "wrong key": "ccb_guess",
+        "another scope": f"ccb_all-but-{scope}",
+        "another site": ELSEWHERE,
+        "right key": f"ccb_only-{scope}",
+    }.get(sender)
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def asked(here: Service, far_side: Chaser, row: Row, sender: str) -> httpx2.Response:
+    arguments = dict(row.arguments)
+    names: dict[str, str] = {}
+    if row.path == "/v1/callbacks" and row.method == "POST":
+        arguments["json"] = arguments["json"] | {"client_phone": phone()}
+    elif "{callback_id}" in row.path:
+        names["callback_id"] = here.accepted()
+    elif "{held}" in row.path:
+        names["held"] = here.ask(client_phone=phone(), website="https://spam.example").json()["id"]
+    elif "{failed}" in row.path:
+        far_side.fault("status", status=404, path="/v1/call", times=None)  # what else waits may fail as well
+        names["failed"] = here.accepted()
+        here.wait_for(names["failed"], "failed")
+        far_side.well_again()
+    elif row.method == "DELETE":
+        right = headers("right key", row.scope)
+        assert here.http.post(row.path, json=arguments["params"], headers=right).status_code == 201
+    return here.http.request(row.method, row.path.format(**names), headers=headers(sender, row.scope), **arguments)
+
+
+def test_the_table_has_every_endpoint(here: Service) -> None:
+    paths = here.http.get("/openapi.json").json()["paths"]
+    there = {(path, method) for path, methods in paths.items() for method in methods if path.startswith("/v1/")}
+    assert {(row.template or row.path, row.method.lower()) for row in ROWS} == there
+    decisions = paths[_DECIDE]["post"]["parameters"][1]["schema"]["enum"]
+    assert {row.path.rpartition("/")[2] for row in ROWS if row.template == _DECIDE} == set(decisions)
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
+def test_each_sender_gets_what_is_due_to_it(here: Service, far_side: Chaser, row: Row, sender: str) -> None:
+    answer, expected = asked(here, far_side, row, sender), row.expected(sender)
+    if isinstance(expected, int):
+        assert answer.status_code == expected, answer.text
+        return
+    body = assert_refused(answer, 401 if expected.startswith("key_") else 403, expected)
+    if expected == "scope_missing":
+        assert f"lacks the scope {row.scope}." in body["detail"]
+
+
+def test_a_key_of_another_site_lists_its_own_alone(here: Service) -> None:
+    mine, other = here.accepted(), here.ask({"origin": OTHER_ORIGIN}, site="other", client_phone=phone()).json()["id"]
+    bound = {"authorization": f"Bearer {ELSEWHERE}"}
+    listed = [each["id"] for each in here.http.get("/v1/callbacks", headers=bound).json()["callbacks"]]
+    assert other in listed
+    assert mine not in listed
+    assert here.http.get("/v1/websites", headers=bound).json() == {"websites": []}
+    assert here.http.get(f"/v1/callbacks/{other}", headers=bound).json()["site"] == "other"
+
+
+def test_what_a_key_sees_of_a_callback_more_than_anybody_does(here: Service) -> None:
+    callback_id = here.accepted()
+    glimpsed = here.http.get(f"/v1/callbacks/{callback_id}").json()
+    assert glimpsed.keys() == {"id", "status", "call_expected_at"}
+    right = headers("right key", "callbacks:read")
+    assert here.http.get(f"/v1/callbacks/{callback_id}", headers=right).json()["site"] == "shop"
