@@ -27,8 +27,11 @@ Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
 def _iso(value: Any) -> Any:
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value).strip(), re.ASCII):
-        return str(value).strip()
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value).strip(), re.ASCII):
+            return date.fromisoformat(str(value).strip())
+    except ValueError:
+        pass
     raise PydanticCustomError("not_a_date", "Write a date, such as 2026-01-31")
 
 

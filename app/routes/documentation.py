@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, JSONResponse
 
 from app.errors import MEDIA_TYPE
+from app.routes.shown import EXAMPLES
 
 _KEY: Final = "key"
 KEY_OPTIONAL: Final[dict[str, Any]] = {"security": [{}, {_KEY: []}]}
@@ -113,6 +114,8 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(name, None)
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs"), Problem=problem)
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     components["responses"] = {_REFUSALS[status][0]: _refusal(status) for status in get_args(Code)}
     components["securitySchemes"] = {_KEY: _KEY_SCHEME}
     for path, operations in document["paths"].items():

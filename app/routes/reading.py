@@ -38,10 +38,6 @@ class CallbackGlimpse(BaseModel):
 class CallbacksPage(BaseModel):
     """Callbacks, the newest first. ``next_cursor`` asks for the next page; null on the last one."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"callbacks": [EXAMPLE], "next_cursor": "AZqwuXbAfz6dUTwcih9bAg"}]}
-    )
-
     callbacks: list[CallbackShown]
     next_cursor: str | None
 

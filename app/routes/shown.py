@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.outbox.callback import Status
 from app.outbox.reading import Stored
@@ -59,6 +59,11 @@ EXAMPLE: Final[dict[str, Any]] = {
         },
     ],
 }
+EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "CallbackShown": EXAMPLE,
+    "CallbacksPage": {"callbacks": [EXAMPLE], "next_cursor": "AZqwuXbAfz6dUTwcih9bAg"},
+}
+"""By schema: examples with nulls in them, which FastAPI leaves out of a document that it makes of the models."""
 
 
 class AttemptShown(BaseModel):
@@ -78,8 +83,6 @@ class AttemptShown(BaseModel):
 
 class CallbackShown(BaseModel):
     """A callback with its attempts. Times are in UTC; what was erased, with the visitor's number, is null."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     id: str
     site: str

@@ -7,6 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.edge.operator import operator_key
+from tests.routes.conftest import digest
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, client, phone, service, settings, until
 
@@ -17,7 +19,9 @@ LIMIT = 5
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with a tight limit, which trusts the tests to be its proxy: each names the client it stands for."""
     folder = tmp_path_factory.mktemp("limits")
-    with service(settings(folder, limits={"flood": f"{LIMIT}/hour"}, trusted_proxies=["127.0.0.1"])) as running:
+    keys = {name: {"sha256": digest(f"ccb_{name}"), "scopes": ["callbacks:write"]} for name in ("bot", "till")}
+    wide = {"flood": f"{LIMIT}/hour"}
+    with service(settings(folder, limits=wide, trusted_proxies=["127.0.0.1"], api_keys=keys)) as running:
         yield running
 
 
@@ -139,6 +143,38 @@ def test_a_preflight_does_not_use_up_the_limit_of_its_page(here: Service) -> Non
     for _ in range(LIMIT + 1):
         assert here.http.options("/v1/callbacks", headers=preflight).status_code == 200
     assert write(here, "198.51.100.8").status_code == 202
+
+
+def keyed(here: Service, key: str, address: str) -> httpx2.Response:
+    return here.ask({"authorization": f"Bearer {key}", "x-forwarded-for": address}, client_phone=phone())
+
+
+def test_a_service_is_counted_by_its_key_wherever_it_asks_from(here: Service) -> None:
+    for host in range(LIMIT):
+        assert keyed(here, "ccb_bot", f"198.51.100.{100 + host}").status_code == 202
+    assert_flood(keyed(here, "ccb_bot", "198.51.100.200"))
+    assert write(here, "198.51.100.200").status_code == 202  # nor does a visitor from there pay for it
+
+
+def test_another_key_at_the_same_address_is_counted_apart(here: Service) -> None:
+    for _ in range(LIMIT + 1):
+        write(here, "198.51.100.9")
+    assert keyed(here, "ccb_till", "198.51.100.9").status_code == 202
+
+
+def test_who_guesses_keys_is_counted_by_his_address(here: Service) -> None:
+    for guess in range(LIMIT):
+        assert keyed(here, f"ccb_guess-{guess}", "198.51.100.10").status_code == 401
+    assert_flood(keyed(here, "ccb_another-guess", "198.51.100.10"))
+    assert_flood(write(here, "198.51.100.10"))
+
+
+def test_the_operator_at_the_terminal_is_not_counted(here: Service, tmp_path: Path) -> None:
+    key = operator_key(settings(tmp_path).secret())
+    operator = {"authorization": f"Bearer {key}", "x-forwarded-for": "198.51.100.11"}
+    for _ in range(10 * LIMIT + 1):
+        assert here.http.get("/v1/callbacks", params={"limit": "1"}, headers=operator).status_code == 200
+    assert write(here, "198.51.100.11").status_code == 202
 
 
 def test_of_several_limits_each_holds_and_the_wait_is_that_of_the_one_reached(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def assert_refused(
     assert answer.headers["cache-control"] == "no-store"
     assert_protected(answer)
     assert_cors(answer)
-    if status in (429, 503) or code == "challenge_too_fast":
+    if status in (429, 503, 504) or code in ("challenge_too_fast", "request_in_flight"):
         assert int(answer.headers["retry-after"]) >= 1
     else:
         assert "retry-after" not in answer.headers

@@ -4,11 +4,18 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from app.routes.blocklist import Blocklist
+from app.routes.callbacks import CallbackAccepted
 from app.routes.documentation import Problem
+from app.routes.reading import CallbackGlimpse, CallbacksPage
+from app.routes.shown import CallbackShown
+from app.routes.sites import SiteShown
+from app.routes.steering import CallbackSteered
+from app.settings import Scope
 from app.version import VERSION
 from tests.routes.refusal import assert_protected, assert_refused
 from tests.running import Service, service, settings
@@ -69,6 +76,8 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
         ("/v1/blocklist", "get"),
         ("/v1/blocklist", "post"),
         ("/v1/blocklist", "delete"),
+        ("/v1/websites", "get"),
+        ("/v1/statistics", "get"),
         ("/livez", "get"),
         ("/readyz", "get"),
     }
@@ -82,7 +91,9 @@ ANYWHERE = {"400", "405", "408", "413", "431", "500"}
     ("path", "method", "done", "refusals"),
     [
         ("/v1/callbacks", "post", "202", {"401", "403", "415", "422", "429", "503"}),
+        ("/v1/callbacks", "get", "200", {"401", "403", "422", "429", "503"}),
         ("/v1/callbacks/{callback_id}", "get", "200", {"404", "429", "503"}),
+        ("/v1/statistics", "get", "200", {"401", "403", "404", "422", "429", "502", "503", "504"}),
         ("/v1/sites/{site}", "get", "200", {"404", "429"}),
         ("/livez", "get", "200", set()),
     ],
@@ -94,6 +105,57 @@ def test_the_document_lists_what_is_done_and_every_refusal(
     assert answers.keys() >= {done} | refusals | ANYWHERE
     assert list(answers) == sorted(answers)
     assert "default" not in answers
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["schemas"][name] if name else schema
+    return found
+
+
+def test_every_endpoint_says_what_it_is_for_and_what_each_parameter_means(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert operation["tags"], name
+        assert operation["summary"], name
+        assert operation["description"].endswith("."), name
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (name, parameter["name"])
+
+
+def test_every_body_that_goes_in_or_out_has_an_example(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        done = [answer for status, answer in operation["responses"].items() if status < "300"]
+        assert len(done) == 1, name
+        for body in (*done, operation.get("requestBody", {})):
+            for media in body.get("content", {}).values():
+                branches = media["schema"].get("anyOf", [media["schema"]])
+                assert "example" in media or all(resolved(document, each)["examples"] for each in branches), name
+
+
+def test_an_example_of_an_answer_is_one(document: dict[str, Any]) -> None:
+    for shown in (
+        CallbackShown,
+        CallbackGlimpse,
+        CallbacksPage,
+        CallbackAccepted,
+        CallbackSteered,
+        Blocklist,
+        SiteShown,
+    ):
+        (example,) = document["components"]["schemas"][shown.__name__]["examples"]
+        assert shown.model_validate(example).model_dump(mode="json") == example
+
+
+def test_what_needs_a_key_names_the_scope(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        if "security" in operation:
+            assert any(scope in operation["description"] for scope in get_args(Scope)), name
 
 
 def test_every_refusal_has_the_one_shape(document: dict[str, Any]) -> None:
