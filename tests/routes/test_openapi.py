@@ -149,7 +149,9 @@ def test_an_example_of_an_answer_is_one(document: dict[str, Any]) -> None:
         SiteShown,
     ):
         (example,) = document["components"]["schemas"][shown.__name__]["examples"]
-        assert shown.model_validate(example).model_dump(mode="json") == example
+        # The parts of a site's look have defaults, and FastAPI leaves their nulls out.
+        whole = shown is not SiteShown
+        assert shown.model_validate(example).model_dump(mode="json", exclude_none=not whole) == example
 
 
 def test_what_needs_a_key_names_the_scope(document: dict[str, Any]) -> None:
