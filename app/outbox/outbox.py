@@ -18,12 +18,13 @@ from app.logs import event
 from app.outbox import accepting, blocklist, challenges, delivering, erasing, night_queue, releases, steering
 from app.outbox.accepting import AcceptRules
 from app.outbox.blocklist import Blocked, Entry
-from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey
+from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
 from app.outbox.challenges import Challenge
 from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
+from app.outbox.queue import Line, queue
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
 from app.outbox.writer import Work, Writer
@@ -215,6 +216,10 @@ class Outbox:
     async def waiting(self) -> int:
         """Count the callbacks that wait for an attempt."""
         return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
+
+    async def queue(self, give_up_after: timedelta) -> dict[Status, Line]:
+        """Give what waits, by its state. See queue.queue."""
+        return await self._read(partial(queue, give_up_after=give_up_after))
 
     async def check(self) -> None:
         """Prove that the database takes a transaction that writes: a full or read-only one still answers questions.

@@ -70,6 +70,7 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
         ("/v1/blocklist", "delete"),
         ("/livez", "get"),
         ("/readyz", "get"),
+        ("/metrics", "get"),
     }
 
 
