@@ -1,6 +1,7 @@
 """The chaser-callback command."""
 
 import hashlib
+import os
 import secrets
 import sys
 from typing import Annotated
@@ -64,8 +65,10 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     try:
         beside = metrics_server(app.open_metrics, app.metrics, settings)
     except OSError as error:
+        outbox.close()
         where = f"{settings.metrics_host}:{settings.metrics_port}"
-        stop(_UNUSABLE, f"METRICS_PORT: can't listen on {where}: {error.strerror}: choose another")
+        why = os.strerror(error.errno) if error.errno else str(error)
+        stop(_UNUSABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
     Server(app, app.end, app.metrics, host, port, beside).run()
 
 

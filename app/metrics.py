@@ -28,6 +28,8 @@ FORMER: Final = "(former)"
 """The name under which all sites are counted that the settings no longer know. No site can have it."""
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400)
 """Seconds. An ordinary callback takes less than one; the longest GIVE_UP_AFTER is a week."""
+_ALARMING: Final = ("quota_site", "not_stored", "not_readable", "internal")
+"""Refusals that docs/alerts.yml watches for."""
 _RESULTS: Final = ("new", "held", "duplicate", "replayed")
 
 Result = Literal["new", "held", "duplicate", "replayed"]
@@ -41,7 +43,7 @@ class Metrics:
     def __init__(self, sites: Collection[str] = (), outcomes: Collection[str] = ()) -> None:
         """Begin at zero for each of these ``sites`` and ``outcomes`` of attempts.
 
-        A counter that begins with its first event hides that event from ``increase()``.
+        A counter that isn't there before its first event hides that event from ``increase()``.
         """
         self.registry = registry = CollectorRegistry()
         self._sites = frozenset(sites)
@@ -78,7 +80,9 @@ class Metrics:
         self._queue = gauge("queue_callbacks", "Callbacks in the database that are not at their end.", "state")
         self._oldest = gauge("queue_oldest_seconds", "How long the oldest of them has waited; 0 for none.", "state")
         Info("chaser_callback_build", "The version that runs.", registry=registry).info({"version": VERSION})
-        for site in (*sites, FORMER):
+        for code in _ALARMING:
+            self._refused.labels(code)
+        for site in sites:
             for result in _RESULTS:
                 self._accepted.labels(site, result)
             for outcome in outcomes:
