@@ -84,7 +84,7 @@ def test_every_value_asked_for_is_one_that_there_is() -> None:
         for found in re.findall(r'(?:state|result|code)(?:=~|!=|=)"(.*?)"', each)
         for value in found.split("|")
     }
-    assert values <= {"queued", "held", "new", "quota_site", "not_stored", "internal"}
+    assert values <= {"queued", "unknown", "held", "new", "quota_site", "not_stored", "internal"}
 
 
 def test_the_page_tells_of_every_metric_and_its_labels_and_of_no_other(exposed: dict[str, set[str]]) -> None:

@@ -73,6 +73,12 @@ def test_it_is_what_prometheus_reads_in_both_its_formats(counted: Service) -> No
     assert other.text.endswith("# EOF\n")
 
 
+def test_a_scrape_is_not_logged_as_a_request(counted: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="app")
+    scrape(counted)
+    assert not [record for record in caplog.records if record.message == "http.request"]
+
+
 def test_what_can_be_counted_stands_at_zero_before_it_happens(tmp_path_factory: pytest.TempPathFactory) -> None:
     with service(settings(tmp_path_factory.mktemp("new"))) as here:
         told = scrape(here)
