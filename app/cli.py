@@ -1,5 +1,6 @@
 """The chaser-callback command."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from app.logs import configure_logging
 from app.main import create_app
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
-from app.serving import Server, allow_open_files
+from app.serving import Server, allow_open_files, metrics_server
 from app.settings import SettingsFaults, load_settings
 from app.simulator.command import run_simulator
 from app.terminal.api_key import keys
@@ -58,7 +59,14 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         stop(_UNUSABLE, str(unusable))
     allow_open_files()
     app = create_app(settings, outbox=outbox)
-    Server(app, app.end, host, port).run()
+    try:
+        beside = metrics_server(app.open_metrics, app.metrics, settings)
+    except OSError as error:
+        outbox.close()
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        stop(_UNUSABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
+    Server(app, app.end, app.metrics, host, port, beside).run()
 
 
 @cli.command()

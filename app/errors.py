@@ -26,6 +26,7 @@ from http import HTTPStatus
 from typing import ClassVar
 
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 SECURITY_HEADERS = {
@@ -143,6 +144,17 @@ class GatewayTimeout(Refused):
     status = 504
 
 
+class ProblemResponse(JSONResponse):
+    """A refusal on the wire. The layers around it find its code and errors in the request's state, as ``refused``."""
+
+    refused: tuple[str, Sequence[FieldError]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell, and send it."""
+        scope.setdefault("state", {})["refused"] = self.refused
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(
     status: int,
     code: str,
@@ -151,7 +163,7 @@ def problem_response(
     request_id: str,
     errors: Sequence[FieldError] = (),
     retry_after: float | None = None,
-) -> JSONResponse:
+) -> ProblemResponse:
     """Write a refusal as ``application/problem+json``. ``retry_after``: seconds, rounded up, at least 1.
 
     It has all its headers, for some refusals are made where nobody else adds any: below or above the application.
@@ -171,10 +183,12 @@ def problem_response(
         headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, status, headers, MEDIA_TYPE)
+    response = ProblemResponse(body, status, headers, MEDIA_TYPE)
+    response.refused = (code, errors)
+    return response
 
 
-def refused_response(refused: Refused, request_id: str) -> JSONResponse:
+def refused_response(refused: Refused, request_id: str) -> ProblemResponse:
     """Write a Refused as its response."""
     return problem_response(
         refused.status,
@@ -186,7 +200,7 @@ def refused_response(refused: Refused, request_id: str) -> JSONResponse:
     )
 
 
-def unexpected_response(request_id: str) -> JSONResponse:
+def unexpected_response(request_id: str) -> ProblemResponse:
     """Write what is told of an error that nobody expected: that it was not the caller's fault, and nothing else."""
     detail = "Something went wrong on our side. Please try again."
     return problem_response(500, "internal", detail, request_id=request_id)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.chaser import ChaserClient
 from app.delivery.accounts import Accounts
 from app.delivery.ending import Ending
-from app.delivery.policy import Rules
+from app.delivery.policy import Outcome, Rules
 from app.delivery.rules import DeliveryRules
 from app.delivery.worker import Worker
 from app.edge.body import BodyLimit
@@ -28,12 +28,14 @@ from app.edge.origins import Origins
 from app.edge.pressure import Pressure
 from app.errors import Unavailable
 from app.logs import event
+from app.metrics import Metrics
 from app.outbox.accepting import AcceptRules
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.routes import blocklist, callbacks, challenge, chaser, health, reading, sites, steering, widget
 from app.routes.documentation import DESCRIPTION, documentation_router
+from app.routes.metrics import Scrape, metrics_router, open_metrics_router
 from app.routes.problems import answer_errors
 from app.routes.services import Services
 from app.routes.under_way import UnderWay
@@ -52,11 +54,16 @@ def utc_now() -> datetime:
 
 
 class Application:
-    """The service as an ASGI application."""
+    """The service as an ASGI application.
 
-    def __init__(self, app: ASGIApp, ending: Ending) -> None:
+    ``metrics``: what is counted. ``open_metrics``: an application for a port of its own, that tells it to whoever asks.
+    """
+
+    def __init__(self, app: ASGIApp, ending: Ending, metrics: Metrics, open_metrics: ASGIApp) -> None:
         self._app = app
         self._ending = ending
+        self.metrics = metrics
+        self.open_metrics = open_metrics
 
     def end(self) -> None:
         """Take no new work from the queue, from now on: the end of the lifespan may still have to wait for visitors."""
@@ -92,6 +99,7 @@ def create_app(
     """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given."""
     opened = outbox
     ending = Ending()
+    metrics, scrape = Metrics(settings.sites, tuple(Outcome)), Scrape()
     secret = settings.secret()
     api_keys = with_operator(settings.api_keys, secret)
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
@@ -104,9 +112,9 @@ def create_app(
             _warn(settings)
             accounts = Accounts(_clients(settings, clock))
             stack.push_async_callback(accounts.aclose)
-            worker = Worker(outbox, accounts, _delivery_rules(settings), clock, ending)
+            worker = Worker(outbox, accounts, _delivery_rules(settings), clock, ending, metrics)
             stack.push_async_callback(worker.stop)
-            app.state.services = Services(
+            app.state.services = open_metrics.state.services = Services(
                 settings=settings,
                 api_keys=api_keys,
                 outbox=outbox,
@@ -120,6 +128,7 @@ def create_app(
                 pressure=Pressure(),
                 under_way=UnderWay(),
                 questions=asyncio.Semaphore(_QUESTIONS),
+                metrics=metrics,
             )
             try:
                 await worker.start()
@@ -138,6 +147,9 @@ def create_app(
         openapi_url=None,
     )
     answer_errors(app)
+    open_metrics = FastAPI(openapi_url=None)
+    answer_errors(open_metrics)
+    open_metrics.include_router(open_metrics_router(scrape))
     for router in (
         callbacks.router,
         reading.router,
@@ -147,13 +159,15 @@ def create_app(
         blocklist.router,
         chaser.router,
         health.health_router(),
+        metrics_router(scrape),
         widget.widget_router(),
     ):
         app.include_router(router)
     if settings.docs:
         app.include_router(documentation_router(app))
     limited = FloodLimit(BodyLimit(app), settings.limits.flood, api_keys)
-    return Application(Cors(Envelope(limited, settings.trusted_proxies), origins.values()), ending)
+    enveloped = Envelope(limited, settings.trusted_proxies, metrics)
+    return Application(Cors(enveloped, origins.values(), metrics), ending, metrics, Envelope(open_metrics, (), metrics))
 
 
 def _warn(settings: Settings) -> None:
@@ -195,6 +209,7 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
         calls_at_once=settings.calls_at_once,
         calls_per_second=settings.calls_per_second,
         keep_personal_data=settings.keep_personal_data,
+        give_up_after=settings.give_up_after,
         general=general,
         by_site=by_site,
     )

@@ -1,14 +1,19 @@
-"""Listening: uvicorn, with an end that comes in time, and with limits for connections that dawdle."""
+"""Listening: uvicorn, with an end that comes in time, and with limits for connections that dawdle.
 
+Metrics may have a port of their own: a second server on the same event loop, whose life is within the first one's.
+"""
+
+import asyncio
+import contextlib
 import logging
 import os
 import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,6 +21,8 @@ from starlette.types import ASGIApp
 from app.edge.connections import protocol
 from app.edge.waiting import Waiting
 from app.logs import event
+from app.metrics import Metrics
+from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +35,26 @@ _MOST_FILES: Final = 65_536
 class Server(uvicorn.Server):
     """Uvicorn that tells of its end as soon as it begins, by calling ``end``, and that ends in time whatever hangs."""
 
-    def __init__(self, app: ASGIApp, end: Callable[[], None], host: str = "127.0.0.1", port: int = 8000) -> None:
-        config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            http=protocol(Waiting()),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            # The true address is found by edge/client_address.py; uvicorn's own way believes the leftmost entry.
-            proxy_headers=False,
-            timeout_graceful_shutdown=_REQUESTS,
-        )
-        super().__init__(config)
+    def __init__(
+        self,
+        app: ASGIApp,
+        end: Callable[[], None],
+        metrics: Metrics,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        beside: "Beside | None" = None,
+    ) -> None:
+        """Serve ``app``. What is refused before the application hears of it is counted in ``metrics``."""
+        super().__init__(_config(app, metrics, host=host, port=port))
         self._end = end
+        self._beside = beside
+        self._serving_beside: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin; beside as well, once everything there is."""
+        await super().startup(sockets)
+        if self._beside is not None:
+            self._serving_beside = asyncio.create_task(self._beside.serve_here())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
@@ -55,7 +66,52 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: the delivery hears of it before connections are waited for."""
         self._end()
+        if self._beside is not None:
+            self._beside.should_exit = True
         await super().shutdown(sockets)
+        if self._serving_beside is not None:
+            await self._serving_beside
+
+
+class Beside(uvicorn.Server):
+    """A second server, for an application without a lifespan; it leaves signals to the first one."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, host: str, port: int) -> None:
+        """Take the port. Raises OSError."""
+        super().__init__(_config(app, metrics, lifespan="off"))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listening = socket.create_server((host, port), family=family)
+
+    async def serve_here(self) -> None:
+        """Serve until ``should_exit``."""
+        await self.serve([self._listening])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Capture none."""
+        yield
+
+
+def _config(app: ASGIApp, metrics: Metrics, **chosen: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=protocol(Waiting(), metrics),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        # The true address is found by edge/client_address.py; uvicorn's own way believes the leftmost entry.
+        proxy_headers=False,
+        timeout_graceful_shutdown=_REQUESTS,
+        **chosen,
+    )
+
+
+def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> Beside | None:
+    """Make the server of METRICS_PORT; None when there is no such port. Raises OSError when the port can't be had."""
+    if settings.metrics_port is None:
+        return None
+    return Beside(app, metrics, settings.metrics_host, settings.metrics_port)
 
 
 def allow_open_files() -> None:

@@ -199,7 +199,7 @@ def service(
     """
     listening = _listening()
     app = create_app(chosen, outbox=outbox, clock=clock)
-    server = Server(app, app.end)
+    server = Server(app, app.end, app.metrics)
     failures: list[BaseException] = []
 
     def run() -> None:

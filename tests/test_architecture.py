@@ -25,7 +25,7 @@ MODULES = {
 SCRIPTS = sorted(ROOT.glob("widget/*.js"))
 ROOMS = sorted({name.split(".")[1] for name in MODULES if "." in name})
 
-COMMON = {"settings", "errors", "logs", "version"}
+COMMON = {"settings", "errors", "logs", "metrics", "version"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"main", "serving", "demo", "outbox", "simulator", "terminal", *COMMON},
     "terminal": {"edge", *COMMON},
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "errors": set(),
     "logs": set(),
+    "metrics": {"errors", "version"},
     "version": set(),
 }
 PURE_PARSERS = {"app.edge.client_address", "app.edge.origins"}

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from app.delivery.accounts import Accounts
 from app.delivery.chaser_call import Happened
-from app.delivery.policy import Outcome
+from app.delivery.policy import TOO_OLD, Outcome
 from app.delivery.recorder import Recorder
 from app.delivery.rules import DeliveryRules
 from app.errors import Unavailable
 from app.logs import event
+from app.metrics import Metrics
 from app.outbox.delivering import Claim
 from app.outbox.outbox import Outbox
 
@@ -36,6 +37,7 @@ class Care:
         rules: DeliveryRules,
         clock: Callable[[], datetime],
         ours: Callable[[Claim], bool],
+        metrics: Metrics | None = None,
     ) -> None:
         self._outbox = outbox
         self._accounts = accounts
@@ -43,6 +45,7 @@ class Care:
         self._rules = rules
         self._clock = clock
         self._ours = ours
+        self._metrics = metrics or Metrics()
         self._strangers: set[tuple[str, str]] = set()  # claims that were nobody's at the last look
         self._grace_until = 0.0
         self._erase_at = clock()
@@ -99,4 +102,5 @@ class Care:
 
     async def _expire(self) -> None:
         for callback_id in await self._outbox.expire(self._clock()):
-            event(log, "delivery.gave_up", logging.ERROR, callback=callback_id, reason="too_old")
+            self._metrics.gave_up()
+            event(log, "delivery.gave_up", logging.ERROR, callback=callback_id, reason=TOO_OLD)

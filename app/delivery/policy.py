@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from app.outbox.callback import Status
+
+TOO_OLD: Final = "too_old"
+"""Why a callback failed that nobody could deliver in time."""
 
 
 class Outcome(StrEnum):
@@ -73,7 +76,7 @@ def decide(
     if outcome is Outcome.REFUSED:
         return _ended(may_have_rung, "resend_refused", "refused_by_chaser")
     if now >= give_up_at:
-        return _ended(may_have_rung, "too_old_to_resend", "too_old")
+        return _ended(may_have_rung, "too_old_to_resend", TOO_OLD)
     # A resend that was not sent is still to be resent. Under `hold` it was a person who sent again, and that stands.
     status = Status.UNKNOWN if may_have_rung and rules.on_unknown == "resend_once" else Status.QUEUED
     if outcome is Outcome.ACCOUNT:

@@ -8,10 +8,12 @@ from datetime import datetime
 
 from app.delivery.accounts import Accounts
 from app.delivery.chaser_call import Happened
-from app.delivery.policy import Decision, Outcome, decide
+from app.delivery.policy import TOO_OLD, Decision, Outcome, decide
 from app.delivery.rules import DeliveryRules
 from app.errors import Unavailable
 from app.logs import event, mask_phone
+from app.metrics import Metrics
+from app.outbox.callback import Status
 from app.outbox.delivering import Claim, Record
 from app.outbox.outbox import Outbox
 
@@ -23,11 +25,19 @@ _AGAIN = 1.0  # seconds between tries to write while the database is away
 class Recorder:
     """Asks the policy, tells the accounts what Chaser refuses, and writes the outbox. ``clock``: the time in UTC."""
 
-    def __init__(self, outbox: Outbox, accounts: Accounts, rules: DeliveryRules, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        accounts: Accounts,
+        rules: DeliveryRules,
+        clock: Callable[[], datetime],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._outbox = outbox
         self._accounts = accounts
         self._rules = rules
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._random = random.Random()  # noqa: S311  # spreads retries, keeps no secret
 
     async def settle(self, claim: Claim, happened: Happened, *, patient: bool) -> None:
@@ -47,6 +57,8 @@ class Recorder:
         )
         self._tell_accounts(claim, happened, now)
         held = await self._record(claim, _record(happened, decision), patient=patient)
+        if held:
+            self._count(claim, happened, decision, now)
         event(
             log,
             "delivery.attempt" if held else "delivery.lease_lost",
@@ -61,6 +73,13 @@ class Recorder:
             status=decision.status,
             due_at=decision.due_at.isoformat() if decision.due_at else None,
         )
+
+    def _count(self, claim: Claim, happened: Happened, decision: Decision, now: datetime) -> None:
+        self._metrics.attempted(claim.site, happened.outcome)
+        if happened.outcome is Outcome.DELIVERED:
+            self._metrics.delivered(claim.site, now - self._rules.ready_at(claim))
+        elif decision.status is Status.FAILED and decision.reason == TOO_OLD:
+            self._metrics.gave_up()
 
     def _tell_accounts(self, claim: Claim, happened: Happened, now: datetime) -> None:
         site = (claim.account, claim.site)

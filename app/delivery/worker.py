@@ -18,6 +18,7 @@ from app.delivery.policy import Outcome
 from app.delivery.recorder import Recorder
 from app.delivery.rules import DeliveryRules
 from app.errors import Unavailable
+from app.metrics import Metrics
 from app.outbox.delivering import Claim, SiteOfAccount
 from app.outbox.outbox import Outbox
 
@@ -53,15 +54,17 @@ class Worker:
         rules: DeliveryRules,
         clock: Callable[[], datetime],
         ending: Ending | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Make a worker that takes nothing from the moment ``ending`` is told, which may be long before ``stop``."""
+        metrics = metrics or Metrics()
         self._outbox = outbox
         self._accounts = accounts
         self._rules = rules
         self._clock = clock
         self._ending = ending or Ending()
-        self._recorder = Recorder(outbox, accounts, rules, clock)
-        self._care = Care(outbox, accounts, self._recorder, rules, clock, self._works_on)
+        self._recorder = Recorder(outbox, accounts, rules, clock, metrics)
+        self._care = Care(outbox, accounts, self._recorder, rules, clock, self._works_on, metrics)
         self._calls: dict[asyncio.Task[None], _Call] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._apart: list[asyncio.Task[None]] = []
@@ -78,6 +81,11 @@ class Worker:
     def is_paused(self, account: str, site: str) -> bool:
         """Tell whether callbacks of a site wait because Chaser refuses them."""
         return self._accounts.is_paused((account, site))
+
+    @property
+    def paused_accounts(self) -> int:
+        """Count the accounts that nothing is sent for."""
+        return len(self._accounts.paused)
 
     async def start(self) -> None:
         """Settle what a dead process left behind, then begin. Raises Unavailable."""

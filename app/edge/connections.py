@@ -14,6 +14,7 @@ from app.edge.body import MAX_BODY_SIZE
 from app.edge.client_address import buckets, client_address
 from app.edge.waiting import Waiting
 from app.errors import problem_response
+from app.metrics import Metrics
 
 LARGEST_HEAD: Final = 32 * 1024
 """Bytes of the path, headers and trailers together; as much as nginx takes."""
@@ -25,9 +26,9 @@ _LARGEST_HELD = 128 * 1024  # bytes of a request with all that frames it, until 
 _MOST_READ = 1024 * 1024  # bytes that are read, to be forgotten, from one who was answered and still sends
 
 
-def protocol(waiting: Waiting) -> type["Connection"]:
+def protocol(waiting: Waiting, metrics: Metrics) -> type["Connection"]:
     """Make the class for ``uvicorn.Config(http=…)``, all of whose connections share one list of those that wait."""
-    return type("Protocol", (Connection,), {"waiting": waiting})
+    return type("Protocol", (Connection,), {"waiting": waiting, "metrics": metrics})
 
 
 class Connection(HttpToolsProtocol):
@@ -37,6 +38,7 @@ class Connection(HttpToolsProtocol):
     """
 
     waiting: Waiting
+    metrics: Metrics
     neighbourhood: str
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -80,7 +82,7 @@ class Connection(HttpToolsProtocol):
         if self._in_head and self._taken > LARGEST_HEAD:
             self._refuse_head()
         elif self._held is not None and self._taken > _LARGEST_HELD:
-            self._refuse(_answer(413, "too_large", "The request is too large."))
+            self._refuse(413, "too_large", "The request is too large.")
 
     def on_message_begin(self) -> None:
         """Start the clock anew on a kept connection. OverflowError becomes a parser's error, which ends its work."""
@@ -172,11 +174,11 @@ class Connection(HttpToolsProtocol):
         if self._head_too_large:
             self._refuse_head()
         else:
-            self._refuse(_answer(400, "not_http", "This is not a valid HTTP request."))
+            self._refuse(400, "not_http", "This is not a valid HTTP request.")
 
     def _refuse_head(self) -> None:
         detail = f"The headers are too large: at most {MOST_HEADERS}, and {LARGEST_HEAD // 1024} KiB together."
-        self._refuse(_answer(431, "headers_too_large", detail))
+        self._refuse(431, "headers_too_large", detail)
 
     def end(self) -> None:
         """End a connection whose time is over, with an answer if a request has begun; go on if it reads, but slowly."""
@@ -186,12 +188,14 @@ class Connection(HttpToolsProtocol):
             self.waiting.remove(self)
             self.waiting.add(self)
         elif self._taken:
-            self._refuse(_answer(408, "too_slow", "The request did not arrive in time: send it again."))
+            self._refuse(408, "too_slow", "The request did not arrive in time: send it again.")
         else:
             self.drop()
 
     def drop(self) -> None:
         """End a connection without a word."""
+        if not (self._ended or self.transport.is_closing()):
+            self.metrics.dropped()
         self.waiting.remove(self)
         self._tell_of_the_end()
         self.transport.abort()
@@ -213,7 +217,7 @@ class Connection(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
 
-    def _refuse(self, answer: bytes) -> None:
+    def _refuse(self, status: int, code: str, detail: str) -> None:
         """Say the last word, and go a second later: closing at once would take the answer from one who still sends.
 
         Where answers are under way it would be taken for one of them: the first of them is given, and nothing more.
@@ -229,12 +233,13 @@ class Connection(HttpToolsProtocol):
             self.waiting.remove(self)
             self.waiting.add(self)
             return
+        self.metrics.refused(code)
         self._tell_of_the_end()  # so that it doesn't answer too
         self._end_reading()
         self.waiting.remove(self)
         self.waiting.add(self)  # anew: those who stay are not to be more than may wait
         self.flow.pause_reading()
-        self.transport.write(answer)
+        self.transport.write(_answer(status, code, detail))
         self.transport.write_eof()
         self.loop.call_later(1, self.transport.abort)
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Send
 from app.edge.origins import Origins, union_regex
 from app.errors import SECURITY_HEADERS, problem_response
 from app.logs import event
+from app.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 class Cors(CORSMiddleware):
     """Starlette's CORS for the origins of all sites. Whether an origin may ask for its site, the route decides."""
 
-    def __init__(self, app: ASGIApp, sites: Iterable[Origins]) -> None:
+    def __init__(self, app: ASGIApp, sites: Iterable[Origins], metrics: Metrics) -> None:
+        self._metrics = metrics
         super().__init__(
             app,
             allow_origin_regex=union_regex(sites),
@@ -35,11 +37,12 @@ class Cors(CORSMiddleware):
         if response.status_code == 200:
             response.headers.update(SECURITY_HEADERS)
             return response
-        # A preflight never reaches the envelope, so the id and the log line are made here.
+        # A preflight never reaches the envelope, so the id, the log line and the count are made here.
         request_id = str(uuid.uuid4())
         code = "preflight_refused"
         detail = "This page may not ask: its origin is in no site's ORIGINS, or the method or a header is not allowed."
         event(log, "http.refused", status=403, code=code, request_id=request_id)
+        self._metrics.refused(code)
         refused = problem_response(403, code, detail, request_id=request_id)
         for name in ("Access-Control-Allow-Origin", "Vary"):
             if name in response.headers:

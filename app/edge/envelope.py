@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the true client address, security headers, the log line, the last catch."""
+"""What surrounds every request: its id, the client's address, security headers, the log, the count, the last catch."""
 
 import logging
 import time
@@ -13,10 +13,11 @@ from app.edge.client_address import Address, ProxyHint, buckets, client_address
 from app.errors import SECURITY_HEADERS, unexpected_response
 from app.logs import event
 from app.logs import request_id as current_request_id
+from app.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-_UNLOGGED = ("/livez", "/readyz")
+_UNLOGGED = ("/livez", "/readyz", "/metrics")
 _POLICY = "Content-Security-Policy"
 _PAGE_POLICY = "frame-ancestors 'none'"
 """For a page that brings no policy of its own: the strict one would keep it from its own scripts."""
@@ -29,9 +30,10 @@ class Envelope:
     Puts ``request_id``, ``client_address`` and ``client_buckets`` (narrowest first) into the request's state.
     """
 
-    def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network]) -> None:
+    def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network], metrics: Metrics) -> None:
         self._app = app
         self._trusted = trusted
+        self._metrics = metrics
         self._hint = ProxyHint()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +71,8 @@ class Envelope:
             elif not finished:
                 raise  # too late for an answer; the server closes the connection
         finally:
+            if "refused" in scope["state"]:
+                self._metrics.refused(*scope["state"]["refused"])
             if scope["path"] not in _UNLOGGED:
                 taken = round((time.perf_counter() - began) * 1000, 1)
                 # The path, never the query; an unknown path is a stranger's text and stays out.

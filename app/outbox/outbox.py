@@ -18,12 +18,13 @@ from app.logs import event
 from app.outbox import accepting, blocklist, challenges, delivering, erasing, night_queue, reading, releases, steering
 from app.outbox.accepting import AcceptRules
 from app.outbox.blocklist import Blocked, Entry
-from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey
+from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
 from app.outbox.challenges import Challenge
 from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
+from app.outbox.queue import Line, queue
 from app.outbox.reading import Stored, Wanted
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
@@ -102,7 +103,7 @@ class Outbox:
         return await self._read(partial(reading.stored, callback_id=callback_id))
 
     async def page(self, wanted: Wanted, below: str | None, limit: int) -> list[Stored]:
-        """Give up to ``limit`` callbacks with their attempts, newest first. See reading.page."""
+        """Give up to ``limit`` callbacks, newest first. See reading.page."""
         return await self._read(partial(reading.page, wanted=wanted, below=below, limit=limit))
 
     async def blocked(self) -> Blocked:
@@ -176,8 +177,7 @@ class Outbox:
     async def abandoned(self, now: datetime) -> list[Claim]:
         """Give claims that may have been left behind.
 
-        Where only one process can be, those are all that stand: what it does not work on was lost. Elsewhere those
-        whose lease has run out.
+        Where only one process can be, all that stand; elsewhere those whose lease has run out.
         """
         return await self._read(partial(delivering.abandoned, now=None if self._database.one_process else now))
 
@@ -185,7 +185,6 @@ class Outbox:
         """Give up what has waited too long; returns the ids of what failed by that.
 
         Old challenges are forgotten, and what waits for a blocked phone is cancelled.
-
         Asked every second or so, and so it is what notices that the clock was set back. See clock_set_back.
         """
         gone = await self._write(partial(_expire, now=now, seen=self._clock_showed))
@@ -224,6 +223,10 @@ class Outbox:
     async def waiting(self) -> int:
         """Count the callbacks that wait for an attempt."""
         return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
+
+    async def queue(self, give_up_after: timedelta) -> dict[Status, Line]:
+        """Give what waits, by its state. See queue.queue."""
+        return await self._read(partial(queue, give_up_after=give_up_after))
 
     async def check(self) -> None:
         """Prove that the database takes a transaction that writes: a full or read-only one still answers questions.

@@ -25,6 +25,7 @@ from app.outbox.callback import Status
 
 _DUE = text("due_at IS NOT NULL")
 _LEASED = text("lease_until IS NOT NULL")
+_HELD = text("status = 'held'")
 _PERSONAL = text("client_phone IS NOT NULL")
 _IN_56 = text("client_bucket_56 IS NOT NULL")
 _IN_48 = text("client_bucket_48 IS NOT NULL")
@@ -103,6 +104,7 @@ callbacks = Table(
     Column("client_bucket_48", String(64)),
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
+    Index("ix_callbacks_held", "created_at", sqlite_where=_HELD, postgresql_where=_HELD),
     Index("ix_callbacks_client_phone_created_at", "client_phone", "created_at"),
     Index("ix_callbacks_client_bucket_created_at", "client_bucket", "created_at"),
     Index("ix_callbacks_site_created_at", "site", "created_at"),

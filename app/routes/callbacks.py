@@ -11,6 +11,8 @@ from app.edge.api_keys import key_of
 from app.edge.body import JsonRoute
 from app.intake.request import CallbackRequest
 from app.logs import event, mask_phone
+from app.metrics import Result
+from app.outbox.callback import Accepted, Callback
 from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
@@ -95,6 +97,7 @@ async def create_callback(
     if accepted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     response.headers["Cache-Control"] = "no-store"
+    services.metrics.accepted(body.site, _result(accepted, callback))
     event(
         log,
         "callback.accepted",
@@ -113,3 +116,11 @@ async def create_callback(
         call_expected_at=accepted.call_expected_at,
         duplicate=accepted.duplicate,
     )
+
+
+def _result(accepted: Accepted, callback: Callback | None) -> Result:
+    if accepted.replayed:
+        return "replayed"
+    if accepted.duplicate:
+        return "duplicate"
+    return "held" if callback is not None and callback.hold is not None else "new"

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from app.errors import Unavailable
 from app.outbox.outbox import Outbox
 from app.outbox.shared_look import SharedLook
-from app.routes.services import Given, Services
+from app.routes.services import Given
 
 _FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
 _PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
@@ -68,7 +68,7 @@ def health_router() -> APIRouter:
             "status": "ok" if fine else "unavailable",
             **checks,
             "delivery": "ok" if services.delivery.running else "stopped",
-            "sites": _sites(services),
+            "sites": {name: "paused" if paused else "ok" for name, paused in services.paused_sites().items()},
         }
         return JSONResponse(body, 200 if fine else 503)
 
@@ -77,11 +77,3 @@ def health_router() -> APIRouter:
 
 def _example(body: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {"application/json": {"example": body}}}}
-
-
-def _sites(services: Services) -> dict[str, str]:
-    general = services.settings.chaser.client_id
-    return {
-        name: "paused" if services.delivery.is_paused(site.client_id or general, name) else "ok"
-        for name, site in services.settings.sites.items()
-    }

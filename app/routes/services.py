@@ -12,6 +12,7 @@ from app.chaser import ChaserClient
 from app.edge.challenge import Challenges
 from app.edge.origins import Origins
 from app.edge.pressure import Pressure
+from app.metrics import Metrics
 from app.outbox.accepting import AcceptRules
 from app.outbox.outbox import Outbox
 from app.routes.under_way import UnderWay
@@ -19,11 +20,15 @@ from app.settings import ApiKey, Settings
 
 
 class Delivery(Protocol):
-    """What health needs to know of the delivery."""
+    """What health and metrics need to know of the delivery."""
 
     @property
     def running(self) -> bool:
         """Tell whether the worker is alive."""
+
+    @property
+    def paused_accounts(self) -> int:
+        """Count the accounts that nothing is sent for."""
 
     def is_paused(self, account: str, site: str) -> bool:
         """Tell whether callbacks of a site wait because Chaser refuses them."""
@@ -52,6 +57,14 @@ class Services:
     pressure: Pressure
     under_way: UnderWay
     questions: asyncio.Semaphore
+    metrics: Metrics
+
+    def paused_sites(self) -> dict[str, bool]:
+        """Tell of each site whether its callbacks wait because Chaser refuses them."""
+        general = self.settings.chaser.client_id
+        return {
+            name: self.delivery.is_paused(site.client_id or general, name) for name, site in self.settings.sites.items()
+        }
 
 
 def _services(request: Request) -> Services:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import scrypt, sha256
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -23,6 +23,13 @@ _DIGEST_OF_NOTHING = sha256(b"").hexdigest()
 
 def _network(value: Any) -> IPv4Network | IPv6Network:
     return parse_networks([str(value)])[0]
+
+
+def _address(value: Any) -> str:
+    try:
+        return str(ip_address(str(value).strip()))
+    except ValueError:
+        raise ValueError("write an IP address such as 127.0.0.1, or 0.0.0.0 for all") from None
 
 
 def _digest(value: Any) -> str:
@@ -79,6 +86,8 @@ class Settings(Part):
     secret_key: LongSecret | None = None
     trusted_proxies: Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], Listed] = ()
     docs: Annotated[bool, switch()] = True
+    metrics_port: Annotated[int, whole(1, 65535)] | None = None
+    metrics_host: Annotated[str, BeforeValidator(_address)] = "127.0.0.1"
     limits: FloodLimits = FloodLimits()
     quotas: Quotas = Quotas()
     retry_schedule: Annotated[

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from app.edge.connections import protocol
 from app.edge.waiting import Waiting
+from app.metrics import Metrics
 from tests.running import until
 
 POST = b"POST / HTTP/1.1\r\nHost: here\r\n"
@@ -69,7 +70,7 @@ def patient_server() -> Iterator[uvicorn.Server]:
             asked.append(scope["query_string"].decode())
         await inner(scope, receive, send)
 
-    patient = protocol(Waiting(seconds=0.5, most=MOST))
+    patient = protocol(Waiting(seconds=0.5, most=MOST), Metrics())
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=patient, timeout_graceful_shutdown=1))
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the kernel holds little itself

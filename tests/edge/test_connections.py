@@ -41,6 +41,23 @@ def test_a_connection_that_never_says_a_word_is_closed_without_one(port: int) ->
     assert all_read(connect(port)) == b""
 
 
+def told(server: uvicorn.Server) -> dict[str, float]:
+    """Give what the connections have counted."""
+    families = list(server.config.http_protocol_class.metrics.registry.collect())  # type: ignore[attr-defined]
+    samples = [sample for family in families if family.name.startswith("chaser_callback") for sample in family.samples]
+    return {sample.labels.get("code", sample.name): sample.value for sample in samples}
+
+
+def test_what_is_ended_is_counted_once(server: uvicorn.Server, port: int) -> None:
+    before = told(server)
+    assert all_read(connect(port)) == b""
+    assert b'"too_slow"' in all_read(connect(port, GET[:9]))
+    after = told(server)
+    dropped = "chaser_callback_connections_dropped_total"
+    assert after[dropped] == before[dropped] + 1
+    assert after["too_slow"] == before.get("too_slow", 0) + 1
+
+
 @pytest.mark.parametrize(
     "begun",
     [b"G", GET, POST + b"Content-Length: 10\r\n\r\n12345", POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"],

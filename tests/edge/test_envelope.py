@@ -12,6 +12,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.edge.envelope import Envelope
+from app.metrics import Metrics
 from tests.routes.refusal import CANARY, assert_protected
 from tests.running import ORIGIN, Service, phone, service, settings, until
 
@@ -131,7 +132,7 @@ async def answered(*messages: Message) -> Any:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    yield Envelope(application, ()), SCOPE | {"state": {}}, receive, send, sent
+    yield Envelope(application, (), Metrics()), SCOPE | {"state": {}}, receive, send, sent
 
 
 async def test_an_error_before_the_answer_becomes_a_500() -> None:
@@ -187,5 +188,5 @@ async def test_what_is_not_http_passes_untouched() -> None:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    await Envelope(application, ())({"type": "lifespan"}, nothing, nothing)
+    await Envelope(application, (), Metrics())({"type": "lifespan"}, nothing, nothing)
     assert seen == ["lifespan"]

@@ -80,6 +80,7 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
         ("/v1/statistics", "get"),
         ("/livez", "get"),
         ("/readyz", "get"),
+        ("/metrics", "get"),
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from app.edge.envelope import Envelope
+from app.metrics import Metrics
 from app.routes.problems import answer_errors
 from tests.routes.conftest import BOUND_KEY, READER_KEY
 from tests.routes.refusal import (
@@ -199,7 +200,7 @@ async def test_all_methods_of_an_address_are_named_also_those_of_another_router(
 
     app.include_router(readers)
     app.include_router(writers)
-    transport = httpx2.ASGITransport(Envelope(app, ()))
+    transport = httpx2.ASGITransport(Envelope(app, (), Metrics()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as http:
         answer = await http.post("/things/a")
         assert_refused(answer, 405, "method_not_allowed")

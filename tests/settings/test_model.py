@@ -50,6 +50,8 @@ BAD_VALUES = [
     ("SECRET_KEY", "too short", "write at least 32 random characters, as `openssl rand -hex 32` prints them"),
     ("SECRET_KEY", "change-me", PLACEHOLDER),
     ("DOCS", "public", SWITCH),
+    ("METRICS_PORT", "0", "write a whole number from 1 to 65535"),
+    ("METRICS_HOST", "localhost", "write an IP address such as 127.0.0.1, or 0.0.0.0 for all"),
     ("TRUSTED_PROXIES", "*", "entry 1: '*' would let anybody forge an address; list the addresses of your proxies"),
     (
         "TRUSTED_PROXIES",

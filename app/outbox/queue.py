@@ -1,0 +1,46 @@
+"""SQL of looking at the queue: what waits, and since when. By partial indexes, so it costs what waits and no more."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, case, func, literal, literal_column, select, union_all
+
+from app.outbox.callback import Status
+from app.outbox.schema import Instant, callbacks
+
+STATES: Final = (Status.HELD, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
+"""Those in which a callback is not at its end. Of ``unknown`` ones only those that are still to be sent once more."""
+
+_HELD = callbacks.c.status == literal_column("'held'")  # a bound value would not tell SQLite that the index will do
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How many callbacks are in one state, and since when the oldest of them waits; None when there is none."""
+
+    count: int
+    since: datetime | None
+
+
+def queue(connection: Connection, give_up_after: timedelta) -> dict[Status, Line]:
+    """Give the line of each of STATES.
+
+    What was released or retried waits since then: so does its age count, and ``give_up_after`` is what it ends by. What
+    is planned waits since it was accepted, for Chaser takes it at once and with its time.
+    """
+    table = callbacks.c
+    given_up_after = literal(_SOME_DAY + give_up_after, Instant()) - literal(_SOME_DAY, Instant())
+    ready = case((table.planned_time.is_not(None), table.created_at), else_=table.give_up_at - given_up_after)
+    waiting = select(table.status, func.count().label("count"), func.min(ready, type_=Instant()).label("since"))
+    held = select(table.status, func.count(), func.min(table.created_at, type_=Instant()))
+    rows = connection.execute(
+        union_all(
+            held.where(_HELD).group_by(table.status),
+            waiting.where(table.due_at.is_not(None)).group_by(table.status),
+            waiting.where(table.lease_until.is_not(None)).group_by(table.status),
+        )
+    )
+    found = {Status(status): Line(count, since) for status, count, since in rows}
+    return {status: found.get(status, Line(0, None)) for status in STATES}
