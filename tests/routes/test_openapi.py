@@ -134,7 +134,7 @@ def test_every_body_that_goes_in_or_out_has_an_example(document: dict[str, Any])
         done = [answer for status, answer in operation["responses"].items() if status < "300"]
         assert len(done) == 1, name
         for body in (*done, operation.get("requestBody", {})):
-            for media in body.get("content", {}).values():
+            for media in filter(None, [body.get("content", {}).get("application/json")]):
                 branches = media["schema"].get("anyOf", [media["schema"]])
                 assert "example" in media or all(resolved(document, each)["examples"] for each in branches), name
 
