@@ -66,14 +66,16 @@ export const isNow = ({ created_at, call_expected_at }) =>
   Date.parse(/** @type {string} */ (call_expected_at)) - Date.parse(created_at) < 90_000;
 
 /** @type {Tell} */
-export const tell = ({ emit, settings }, event, detail) => {
+export const tell = ({ emit }, facts, event, detail) => {
   emit(event, detail);
-  settings().then(({ analytics: { data_layer, gtag, metrika } }) => {
+  // What breaks in there stops nothing here.
+  if (facts) setTimeout(() => {
+    const { data_layer, gtag, metrika } = facts.analytics;
     const goal = "chaser_callback_" + event;
     if (data_layer) (window.dataLayer ||= []).push({ event: goal });
     if (gtag) window.gtag?.("event", goal);
     if (metrika) window.ym?.(metrika, "reachGoal", goal);
-  }, () => {});
+  });
 };
 
 /** @type {(service: Service, callback: Callback) => Promise<void>} */
@@ -93,7 +95,8 @@ const follow = async ({ ask, emit }, callback) => {
 export const submit = async (service, fields) => {
   const { name, refuse, ask, settings } = service;
   const asked = { ...complete(service, fields), site: name };
-  const send = async (isChallenged = false) => {
+  /** @param {boolean} [isChallenged] */
+  const send = async isChallenged => {
     const body = JSON.stringify(isChallenged ? { ...asked, challenge: await take(service) } : asked);
     // The visitor may be leaving the page: keepalive.
     const post = () => ask("callbacks", "id",
@@ -104,20 +107,20 @@ export const submit = async (service, fields) => {
       return post();
     });
   };
+  // Sent also where the settings do not come: the service says best what is wrong.
+  const facts = await settings().catch(() => {});
   try {
-    // Sent also where the settings do not come: the service says best what is wrong.
-    const facts = await settings().catch(() => {});
     const callback = await send(facts?.challenge).catch(refusal => {
       // The dialog may have been open for long, or the computer's clock was set.
       if (/^challenge_/.test(refusal.code)) return send(true);
       throw refusal;
     });
-    tell(service, "accepted", callback);
+    tell(service, facts, "accepted", callback);
     follow(service, callback);
     return callback;
   } catch (cause) {
     const refusal = /** @type {any} */ (cause).errors ? cause : refuse("error");
-    tell(service, "refused", { .../** @type {Refusal} */ (refusal) });
+    tell(service, facts, "refused", { .../** @type {Refusal} */ (refusal) });
     throw refusal;
   }
 };

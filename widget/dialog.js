@@ -99,7 +99,7 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
     control.id = name;
     control.setAttribute("aria-describedby", wrong.id);
     control.oninput = () => say("");
-    return make("div", {}, make("label", { htmlFor: name }, ...label), control, wrong);
+    return make("div", {}, control, make("label", { htmlFor: name }, ...label), wrong);
   };
   // Says what is wrong with each field, by the service's codes; the first one gets the focus. Was there anything?
   const complain = (/** @type {Record<string, unknown>} */ codes) =>
@@ -173,7 +173,6 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
     dialog.ariaLabel = title.textContent = words[isForm ? "title" : kind + "_title"];
     lead.textContent = text || words[isBad ? kind + "_text" : "done_text"] || "";
     number.textContent = isForm ? "" : input.value;
-    next.type = isBad ? "button" : "submit";
     next.textContent = isBad ? words.again : words.close;
     clearInterval(timer);
     ring.textContent = "";
@@ -250,8 +249,9 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
 
   // The second half of a slow double click on what stood here before.
   next.onclick = ({ detail }) => {
-    if (detail < 2 && next.type === "button") show();
-    return detail < 2;
+    if (detail > 1 || next.textContent === words.close) return detail < 2;
+    show();
+    return false;
   };
   dialog.onclose = () => {
     service.emit("close");
@@ -265,7 +265,7 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
   const open = () => {
     if (dialog.open) return;
     dialog.showModal();
-    tell(service, "open");
+    tell(service, site, "open");
     if (site.challenge) prepare(service).catch(() => {});
     // The page may have been open for hours.
     service.ask("sites/" + service.name, "site").then(facts => {

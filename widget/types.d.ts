@@ -74,7 +74,8 @@ interface Callback extends CallbackStatus {
   duplicate: boolean;
 }
 
-/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code.
+/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code or
+ * something unforeseen happened.
  * With "invalid" the codes of the fields are in errors. The list may grow. */
 type RefusalCode =
   | "network" | "error" | "invalid" | "request_id_reused" | "origin_not_allowed" | "flood" | "overloaded"
@@ -213,13 +214,14 @@ type Field = (name: string, label: (Node | string)[], control: HTMLElement) => H
 type Complete = (service: Service, fields: Fields) => Fields;
 
 /** callbacks.js: send a request and follow what becomes of it. When no answer or a 503 came it is sent once more, with
- * the same request_id, so it stays one callback. Emits accepted or refused, then status at every change for about a
- * minute; not for a call that is planned for later. Rejects with an Error that is a Refusal too. */
+ * the same request_id, so it stays one callback; so it is, with another challenge, where that was refused. Emits accepted
+ * or refused, then status at every change for about a minute; not for a call that is planned for later. Rejects with an
+ * Error that is a Refusal too. */
 type Submit = (service: Service, fields: Fields) => Promise<Callback>;
 
-/** callbacks.js: tell the page of an event, and the analytics the site names. */
+/** callbacks.js: tell the page of an event, and the analytics the site names, if the site's settings are known. */
 type Tell = <Name extends "open" | "accepted" | "refused">(
-  service: Pick<Service, "emit" | "settings">, event: Name, detail?: Events[Name]) => void;
+  service: Service, facts: Site | void, event: Name, detail?: Events[Name]) => void;
 
 /** callbacks.js: is the call made at once, not later and not only perhaps? */
 type IsNow = (callback: Callback) => boolean;

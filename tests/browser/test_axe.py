@@ -7,6 +7,8 @@ import pytest
 from tests.browser.screenshots import SCHEMES, STATES, State
 from tests.browser.visitor import Visitor
 
+pytestmark = pytest.mark.own_window
+
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 FINDINGS = """() => axe.run("chaser-callback").then(({violations}) =>
     violations.map(({id, nodes}) => [id, ...nodes.map(node => node.failureSummary)]))"""

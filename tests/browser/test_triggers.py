@@ -5,6 +5,8 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 
+pytestmark = pytest.mark.own_window
+
 LONG = "<p style='height: 4000px'>Roses</p><input aria-label='Name'>"
 OPENED = "void (window.opened = 0, chaserCallback.on('open', () => opened++))"
 
