@@ -8,7 +8,7 @@ max-width:calc(100% - 24px);max-height:calc(100% - 24px);border:0;box-sizing:bor
 border-radius:var(--chaser-corner);background:var(--paper);box-shadow:0 24px 64px #0006}
 dialog:not(.form){text-align:center}
 dialog::backdrop{background:#10141b99}
-[name]{position:absolute;top:0;opacity:0;pointer-events:none}
+[name]{position:absolute;inset:0;opacity:0;pointer-events:none}
 [hidden],.form .ring,:is(p,b):empty,div:has(> select>:only-child){display:none!important}
 form{margin:0}
 h2,p{margin:0 0 8px;text-wrap:balance}

@@ -59,6 +59,7 @@ async def place(request: pytest.FixtureRequest, browser: Browser, window: Page) 
         "a test with page.clock needs @pytest.mark.own_window"
     )
     await window.unroute_all(behavior="ignoreErrors")
+    await window.context.set_offline(False)
     await window.goto("about:blank")
     await window.mouse.move(0, 0)
     await window.set_viewport_size(VIEWPORT)
