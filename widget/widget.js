@@ -95,7 +95,7 @@ button{background:var(--fill) border-box;color:var(--on);font:inherit;font-weigh
 .fab{position:fixed;inset:auto;${position}:calc(var(--chaser-x) + env(safe-area-inset-${position}));
 bottom:calc(var(--chaser-y) + env(safe-area-inset-bottom));display:flex;align-items:center;gap:10px;height:56px;
 margin:0;padding:0 22px 0 16px;border:2px solid #0000;border-radius:var(--chaser-corner);
-box-shadow:0 8px 24px #0004}
+font-weight:600;box-shadow:0 8px 24px #0004}
 .icon:before{content:"";width:24px;height:24px;background:currentColor;forced-color-adjust:none;
 clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z"}")}
 @media (max-width:599px){.fab{padding:0 14px}.fab span{display:none}}
