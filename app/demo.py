@@ -41,7 +41,7 @@ per_client_phones = "100/hour"
 sha256 = "{digest}"
 scopes = ["callbacks:write", "callbacks:read"]
 """
-_READY_WITHIN = 30.0
+_READY_WITHIN = 60.0
 
 
 def run_demo(port: int, simulator_port: int) -> int:

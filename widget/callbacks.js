@@ -23,35 +23,31 @@ export const solve = async challenge => {
   }
 };
 
-/** @type {Promise<string> | undefined} */
+/** @type {ReturnType<Prepare> | undefined} */
 let work;
-let since = 0;
 
 /** @type {Prepare} */
-export const prepare = ({ get, name }) => {
-  if (!work || Date.now() - since > 540_000) {
-    since = Infinity;
-    work = get("challenge?site=" + name).then(challenge => {
-      since = Date.now();
-      return solve(challenge);
-    });
-    // Tried again when it is needed.
-    work.catch(() => { work = undefined; });
-  }
-  return work;
-};
+export const prepare = ({ ask, name }) =>
+  work ||= ask("challenge?site=" + name, "parameters").then(async challenge => {
+    const came = Date.now();
+    return { solution: await solve(challenge), came };
+  }).catch(cause => {
+    work = undefined;
+    throw cause;
+  });
 
 /** @type {Take} */
 const take = async service => {
-  const solution = await prepare(service);
+  const mine = prepare(service);
   work = undefined; // it is good for one request
+  const { solution, came } = await mine;
   // Who sends faster than a person can type is suspected.
-  await sleep(since + 2100 - Date.now());
+  await sleep(came + 2100 - Date.now());
   return solution;
 };
 
 /** @type {Complete} */
-export const complete = (landing, fields) => {
+export const complete = ({ landing }, fields) => {
   const page = new URL(location.href);
   // An application that changes its address may drop the marks the visitor came with.
   if (!/utm_/.test(page.search)) for (const [mark, value] of new URLSearchParams(landing))
@@ -65,41 +61,29 @@ export const complete = (landing, fields) => {
   };
 };
 
-/** @type {(service: Service, body: string) => Promise<Callback>} */
-const post = async ({ base, fetch }, body) => {
-  /** @type {Refusal} */
-  let refusal = { code: "network", status: 0, errors: [], retry_after: 0 };
-  try {
-    const answer = await fetch(base + "v1/callbacks", {
-      method: "POST",
-      credentials: "omit",
-      keepalive: true, // the visitor may be leaving the page
-      headers: { "content-type": "application/json" },
-      signal: AbortSignal.timeout(10_000),
-      body,
-    });
-    const { ok, status, headers } = answer;
-    const said = await answer.json().catch(() => {}) || {};
-    if (ok && said.id) return said;
-    // A 202 cut off on its way is no answer. Others than the service may answer in JSON too.
-    if (!ok) {
-      const errors = /** @type {any[]} */ ([]).concat(said.errors).filter(error => error?.field);
-      refusal = { code: `${said.code || "error"}`, status, errors, retry_after: Number(headers.get("retry-after")) };
-    }
-  } catch {}
-  throw Object.assign(new Error(refusal.code), refusal);
-};
-
 /** @type {IsNow} */
 export const isNow = ({ created_at, call_expected_at }) =>
   Date.parse(/** @type {string} */ (call_expected_at)) - Date.parse(created_at) < 90_000;
 
+/** @type {Tell} */
+export const tell = ({ emit }, facts, event, detail) => {
+  emit(event, detail);
+  // What breaks in there stops nothing here.
+  if (facts) setTimeout(() => {
+    const { data_layer, gtag, metrika } = facts.analytics;
+    const goal = "chaser_callback_" + event;
+    if (data_layer) (window.dataLayer ||= []).push({ event: goal });
+    if (gtag) window.gtag?.("event", goal);
+    if (metrika) window.ym?.(metrika, "reachGoal", goal);
+  });
+};
+
 /** @type {(service: Service, callback: Callback) => Promise<void>} */
-const follow = async ({ get, emit }, callback) => {
+const follow = async ({ ask, emit }, callback) => {
   let { id, status } = callback;
-  for (let wait = 1; wait < 11 && isNow(callback) && /held|queued|sending/.test(status); wait++) {
+  for (let wait = 1; wait < 11 && isNow(callback) && /queued|sending/.test(status); wait++) {
     await sleep(wait * 1000);
-    const now = await get("callbacks/" + id).catch(() => {});
+    const now = await ask("callbacks/" + id, "id").catch(() => {});
     if (now && now.status !== status) {
       status = now.status;
       emit("status", now);
@@ -109,29 +93,34 @@ const follow = async ({ get, emit }, callback) => {
 
 /** @type {Submit} */
 export const submit = async (service, fields) => {
-  const { name, landing, emit } = service;
-  const asked = { ...complete(landing, fields), site: name };
-  const send = async () => {
-    const body = JSON.stringify(service.challenge ? { ...asked, challenge: await take(service) } : asked);
-    return post(service, body).catch(async refusal => {
+  const { name, refuse, ask, settings } = service;
+  const asked = { ...complete(service, fields), site: name };
+  /** @param {boolean} [isChallenged] */
+  const send = async isChallenged => {
+    const body = JSON.stringify(isChallenged ? { ...asked, challenge: await take(service) } : asked);
+    // The visitor may be leaving the page: keepalive.
+    const post = () => ask("callbacks", "id",
+      { method: "POST", keepalive: true, headers: { "content-type": "application/json" }, body });
+    return post().catch(async refusal => {
       if (refusal.status && refusal.status !== 503) throw refusal;
       await sleep(1000);
-      return post(service, body);
+      return post();
     });
   };
+  // Sent also where the settings do not come: the service says best what is wrong.
+  const facts = await settings().catch(() => {});
   try {
-    const callback = await send().catch(refusal => {
-      // The computer may have slept, or its clock was set.
-      if (/challenge_(expired|too_fast)/.test(refusal.code)) return send();
+    const callback = await send(facts?.challenge).catch(refusal => {
+      // The dialog may have been open for long, or the computer's clock was set.
+      if (/^challenge_/.test(refusal.code)) return send(true);
       throw refusal;
     });
-    emit("accepted", callback);
+    tell(service, facts, "accepted", callback);
     follow(service, callback);
     return callback;
-  } catch (error) {
-    // The challenge may not have come.
-    const { code = "network", status = 0, errors = [], retry_after = 0 } = /** @type {Refusal} */ (error);
-    emit("refused", { code, status, errors, retry_after });
-    throw error;
+  } catch (cause) {
+    const refusal = /** @type {any} */ (cause).errors ? cause : refuse("error");
+    tell(service, facts, "refused", { .../** @type {Refusal} */ (refusal) });
+    throw refusal;
   }
 };

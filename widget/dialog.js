@@ -1,5 +1,5 @@
 // The dialog: number, time, department, consent; then what becomes of the request.
-import { complete, isNow, prepare } from "./callbacks.js";
+import { complete, isNow, prepare, tell } from "./callbacks.js";
 import { css } from "./styles.js";
 
 // How long it usually takes until a phone rings.
@@ -31,12 +31,14 @@ export const formatAt = (text, caret, regions) => {
 };
 
 /** @type {Explain} */
-const explain = (lang, words, { code, status, retry_after = 0 }) => {
+const explain = (lang, words, { code, status = 0, retry_after = 0 }) => {
   const minutes = Math.ceil(retry_after / 60) || 1;
   const relative = new Intl.RelativeTimeFormat(lang);
   const wait = minutes > 90 ? relative.format(Math.ceil(minutes / 60), "hour") : relative.format(minutes, "minute");
-  return /429|503/.test(`${status}`) ? `${words.too_many} ${wait}.`
-    : words[code] || words[/^phone/.test(code) ? "phone_refused" : "error"];
+  return status === 429 ? `${words.too_many} ${wait}.`
+    : status > 499 || /^challenge/.test(code) ? `${words.trouble} ${wait}.`
+    : status === 403 ? words.blocked
+    : words[code] || words[/^phone/.test(code) ? "phone_refused" : /time/.test(code) ? "time_refused" : "error"];
 };
 
 const DAY = /** @type {const} */ ({ weekday: "long", day: "numeric", month: "long" });
@@ -76,9 +78,9 @@ const watch = async ({ exit_intent, seconds, scroll }, on, open) => {
 };
 
 /** @type {Create} */
-export const create = ({ make, adopt, root, site, lang, words, api, name, landing, emit, get }) => {
+export const create = ({ service, make, adopt, root, site, lang, words, api }) => {
   const { consent, phone, regions, departments } = site;
-  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone === site.timezone ? "" : ` (${words.your_time})`;
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone === site.timezone ? "" : ` (${words.your_time})`;
   const countries = regions.map(region => new Intl.DisplayNames(lang, { type: "region" }).of(region)).join(", ");
   const sentence = consent?.text?.[lang] || words.consent;
 
@@ -114,15 +116,17 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   const time = make("select");
   const department = make("select", {}, ...departments.map(({ id, name }) => make("option", { value: id }, name)));
   const box = make("input", { type: "checkbox" });
+  // What fills in every field is no person: the service holds such a request for one to look at.
+  const trap = make("input", { name: "website", autocomplete: "off", tabIndex: -1, ariaHidden: "true" });
   const send = make("button");
   const wrong = make("p", { className: "wrong", role: "alert" });
-  const form = make("form", { noValidate: true },
+  const form = make("form", {},
     field("client_phone", [words.phone, regions.join() === "RU" || regions[5] ? "" : ` (${countries})`], input),
     field("planned_time", [words.time + zone], time),
     departments[0] ? field("department", [words.department], department) : "",
     consent ? field("consent",
       [sentence, " ", make("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
-    wrong, send);
+    trap, wrong, send);
   const next = make("button");
   const call = make("a", { href: "tel:" + phone }, words.call + " ", make("b", {}, format(phone || "", regions)));
   // Closed by the browser: the page may keep clicks from us.
@@ -154,13 +158,13 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   const tick = () => {
     const left = end - Date.now();
     ring.textContent = `${Math.ceil(left / 1000)}`;
-    ring.style.setProperty("--left", `${left / COUNTDOWN}`);
+    ring.style.setProperty("--past", `${1 - left / COUNTDOWN}turn`);
     if (left <= 0) show("late");
   };
   // The form, or what becomes of a request. A text: of one that is for later.
   const show = (state = "form", text = "") => {
-    const [kind = "done"] = /form|delivered|late|failed|unknown/.exec(state) || [];
-    const isForm = kind === "form";
+    const isForm = state === "form";
+    const kind = isForm || words[state + "_title"] ? state : "done";
     const isBad = /late|failed|unknown/.test(kind);
     dialog.className = kind;
     form.hidden = !isForm;
@@ -178,7 +182,6 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
       input.focus();
     } else next.focus();
     if (isForm || isBad || text) return;
-    if (end < Date.now() + COUNTDOWN / 2) end = Date.now() + COUNTDOWN;
     timer = setInterval(tick, 100);
     tick();
   };
@@ -202,21 +205,23 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
       client_phone: input.value,
       planned_time: time.value || undefined,
       department: department.value || undefined,
-      consent: consent ? { accepted: true, version: consent.version, text: sentence } : undefined,
+      consent: consent && { accepted: true, version: consent.version, text: sentence } || undefined,
+      website: trap.value || undefined,
     };
     // The same again, after a lost answer, is the same request.
-    if (asked !== (asked = JSON.stringify(asks))) fields = complete(landing, asks);
+    if (asked !== (asked = JSON.stringify(asks))) fields = complete(service, asks);
     wrong.textContent = "";
     setBusy(true);
     try {
       const callback = await api.submit(fields);
       asked = "";
       id = callback.id;
+      end = Date.now() + COUNTDOWN;
       if (isNow(callback)) show(callback.status);
-      else show("done", promise(callback.call_expected_at));
+      else show("done", promise(callback.call_expected_at) || words.closed);
     } catch (error) {
       const refusal = /** @type {Refusal} */ (error);
-      if (complain(Object.fromEntries(refusal.errors?.map(({ field, code }) => [field, code]) || []))) return;
+      if (complain(Object.fromEntries(refusal.errors.map(({ field, code }) => [field, code])))) return;
       wrong.textContent = explain(lang, words, refusal);
       call.hidden = !phone;
       done.scrollIntoView(false);
@@ -243,14 +248,13 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   time.onchange = greet;
 
   // The second half of a slow double click on what stood here before.
-  next.onclick = ({ detail }) => detail < 2;
-  done.onsubmit = event => {
-    if (event.submitter !== next || next.textContent === words.close) return;
-    event.preventDefault();
+  next.onclick = ({ detail }) => {
+    if (detail > 1 || next.textContent === words.close) return detail < 2;
     show();
+    return false;
   };
   dialog.onclose = () => {
-    emit("close");
+    service.emit("close");
     if (!isBusy()) show();
   };
   api.on("status", now => { if (now.id === id) show(now.status); });
@@ -261,10 +265,10 @@ export const create = ({ make, adopt, root, site, lang, words, api, name, landin
   const open = () => {
     if (dialog.open) return;
     dialog.showModal();
-    emit("open");
-    if (site.challenge) prepare({ get, name }).catch(() => {});
+    tell(service, site, "open");
+    if (site.challenge) prepare(service).catch(() => {});
     // The page may have been open for hours.
-    get("sites/" + name).then(facts => {
+    service.ask("sites/" + service.name, "site").then(facts => {
       Object.assign(site, facts);
       offer();
     }, () => {});

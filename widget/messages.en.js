@@ -31,8 +31,11 @@ export const words = {
   phone_too_short: "The number has too few digits",
   phone_region: "We don’t call this country",
   phone_refused: "Enter a mobile or landline number",
+  time_refused: "Choose another time",
   consent_required: "Your consent is needed",
   network: "No connection. Check your internet and try again.",
   too_many: "Too many requests. Try again",
+  trouble: "Something went wrong on our side. Try again",
+  blocked: "That didn’t work. Please contact us another way.",
   error: "That didn’t work. Reload the page and try again.",
 };

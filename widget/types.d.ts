@@ -74,7 +74,8 @@ interface Callback extends CallbackStatus {
   duplicate: boolean;
 }
 
-/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code.
+/** Codes a Refusal carries: of the service; and "network" when no answer came, "error" when it came without a code or
+ * something unforeseen happened.
  * With "invalid" the codes of the fields are in errors. The list may grow. */
 type RefusalCode =
   | "network" | "error" | "invalid" | "request_id_reused" | "origin_not_allowed" | "flood" | "overloaded"
@@ -158,6 +159,14 @@ interface Window {
 /** widget.js: tell the page of an event. */
 type Emit = <Name extends keyof Events>(event: Name, detail?: Events[Name]) => void;
 
+/** widget.js: an error that says why something was not accepted. */
+type Refuse = (code: RefusalCode, status?: number, errors?: Refusal["errors"], retry_after?: number) =>
+  Error & Refusal;
+
+/** widget.js: ask for what is below v1/, by the browser's own fetch, whatever the page has made of it. Rejects with an
+ * Error that is a Refusal: also after ten seconds, and when what came is not the service's, which has the field key. */
+type Ask = (path: string, key: string, options?: RequestInit) => Promise<any>;
+
 /** widget.js: an element with these properties and children. */
 type Make = <Tag extends string>(
   tag: Tag,
@@ -167,23 +176,20 @@ type Make = <Tag extends string>(
 
 /** What a request needs to be sent. */
 interface Service {
-  /** The service's address with its last slash. */
-  base: string;
   /** The site. */
   name: string;
   /** The query of the page's address when the widget was loaded. */
   landing: string;
-  /** The browser's own, whatever the page has made of it. */
-  fetch: typeof fetch;
+  ask: Ask;
   emit: Emit;
-  /** Read what is below v1/; rejects with the answer if that is an error. */
-  get(path: string): Promise<any>;
-  /** Does a request need a challenge; known once the site's settings are here. */
-  challenge?: boolean;
+  refuse: Refuse;
+  /** The site's settings, asked for again if they did not come. */
+  settings(): Promise<Site>;
 }
 
 /** dialog.js: build the dialog in the loader's shadow root. adopt: add a style sheet to that root. */
-type Create = (parts: Service & {
+type Create = (parts: {
+  service: Service;
   make: Make;
   adopt: (css: string) => void;
   root: ShadowRoot;
@@ -204,13 +210,18 @@ type Field = (name: string, label: (Node | string)[], control: HTMLElement) => H
 
 /** callbacks.js: add to the fields what every request has. The marks of a campaign (utm_…) the visitor came with go
  * into active_page, unless the present address has some. They are remembered as long as the page isn't left, and stored
- * nowhere. landing: see Service. */
-type Complete = (landing: string, fields: Fields) => Fields;
+ * nowhere. */
+type Complete = (service: Service, fields: Fields) => Fields;
 
 /** callbacks.js: send a request and follow what becomes of it. When no answer or a 503 came it is sent once more, with
- * the same request_id, so it stays one callback. Emits accepted or refused, then status at every change for about a
- * minute; not for a call that is planned for later. Rejects with an Error that is a Refusal too. */
+ * the same request_id, so it stays one callback; so it is, with another challenge, where that was refused. Emits accepted
+ * or refused, then status at every change for about a minute; not for a call that is planned for later. Rejects with an
+ * Error that is a Refusal too. */
 type Submit = (service: Service, fields: Fields) => Promise<Callback>;
+
+/** callbacks.js: tell the page of an event, and the analytics the site names, if the site's settings are known. */
+type Tell = <Name extends "open" | "accepted" | "refused">(
+  service: Service, facts: Site | void, event: Name, detail?: Events[Name]) => void;
 
 /** callbacks.js: is the call made at once, not later and not only perhaps? */
 type IsNow = (callback: Callback) => boolean;
@@ -255,9 +266,10 @@ interface Challenge {
  * since browsers have crypto.subtle only there. */
 type Solve = (challenge: Challenge) => Promise<string>;
 
-/** callbacks.js: fetch a challenge and begin to solve it, unless that is under way or done and not too old. */
-type Prepare = (service: Pick<Service, "get" | "name">) => Promise<string>;
+/** callbacks.js: fetch a challenge and begin to solve it, unless one waits to be used. Gives when it came, too. */
+type Prepare = (service: Pick<Service, "ask" | "name">) =>
+  Promise<{ solution: string; came: number }>;
 
-/** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as get()
+/** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as ask()
  * does. */
 type Take = (service: Service) => Promise<string>;

@@ -6,7 +6,6 @@
     document.currentScript || document.querySelector("[src*='/widget']"));
   const { site: name = "", lang: wish = "" } = script.dataset;
   const base = new URL(".", script.src).href;
-  const landing = location.search;
   /** @param {string} text */
   const warn = text => console.warn("Chaser Callback: " + text);
 
@@ -40,14 +39,28 @@
     // Above every z-index of the page.
     root.querySelector("button")?.showPopover?.();
   };
-  const watcher = new MutationObserver(attach);
+  // Later each time: a page that takes the element away whenever it sees it must not stand still over that.
+  let returns = 0;
+  const watcher = new MutationObserver(() => { if (!host.isConnected) setTimeout(attach, 9 * returns++); });
   watcher.observe(document, { childList: true });
   attach();
   // Where the page has a fetch of its own, the browser's is in an empty frame.
   const frame = !/\[native code]/.test(`${window.fetch}`) && root.appendChild(make("iframe", { hidden: true }));
-  /** @type {typeof window.fetch} */
-  const fetch = (address, options) =>
-    /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(address, options);
+
+  /** @type {Refuse} */
+  const refuse = (code, status = 0, errors = [], retry_after = 0) =>
+    Object.assign(new Error(code), { code, status, errors, retry_after });
+  /** @type {Ask} */
+  const ask = async (path, key, options) => {
+    const answer = await /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(`${base}v1/${path}`,
+      { credentials: "omit", signal: AbortSignal.timeout(10_000), ...options }).catch(() => {});
+    const said = await answer?.json().catch(() => {});
+    if (!answer || answer.ok && !said?.[key]) throw refuse("network");
+    if (answer.ok) return said;
+    // Others than the service may answer in JSON too.
+    const errors = /** @type {any[]} */ ([]).concat(said?.errors).filter(error => error?.field);
+    throw refuse(`${said?.code || "error"}`, answer.status, errors, Number(answer.headers.get("retry-after")) || 0);
+  };
 
   /** @param {string} css */
   const adopt = css => {
@@ -63,7 +76,7 @@
     const setting = `${base} needs the setting SITES__${name.toUpperCase()}__`;
     if (status === 404) warn(`data-site is wrong, or ${setting}SITE_ID`);
     if (!status || status === 403 || status > 499)
-      warn(`no answer for this page. If it is up, ${setting}ORIGINS=["${origin}"]`);
+      warn(`no answer. If it is up, ${setting}ORIGINS=["${origin}"]`);
   };
 
   // For a contrast of 4.5:1 (WCAG 1.4.3) a colour is darkened to a lightness of .53 under white text; a light one, from
@@ -78,10 +91,11 @@ font:medium/1.45 var(--chaser-font)}
 :host>*{--fill:oklch(from var(--chaser-color) min(l,.53 + max(0,(l - .72) * 999)) c h);
 --on:oklch(from var(--chaser-color) calc((.72 - l) * 999) 0 0)}
 }
-.fab{position:fixed;z-index:2147483000;inset:auto;${position}:calc(var(--chaser-x) + env(safe-area-inset-${position}));
+button{background:var(--fill) border-box;color:var(--on);font:inherit;font-weight:600;cursor:pointer}
+.fab{position:fixed;inset:auto;${position}:calc(var(--chaser-x) + env(safe-area-inset-${position}));
 bottom:calc(var(--chaser-y) + env(safe-area-inset-bottom));display:flex;align-items:center;gap:10px;height:56px;
 margin:0;padding:0 22px 0 16px;border:2px solid #0000;border-radius:var(--chaser-corner);
-background:var(--fill) border-box;color:var(--on);font-weight:600;cursor:pointer;box-shadow:0 8px 24px #0004}
+font-weight:600;box-shadow:0 8px 24px #0004}
 .icon:before{content:"";width:24px;height:24px;background:currentColor;forced-color-adjust:none;
 clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 16 0 0 1 3 5z"}")}
 @media (max-width:599px){.fab{padding:0 14px}.fab span{display:none}}
@@ -98,7 +112,7 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
   };
 
   /** @param {string} file */
-  const use = file => import(`${base}widget/__VERSION__/${file}.js`);
+  const use = file => import(`${base}widget/__VERSION__/${file}.js`).catch(() => { throw refuse("network"); });
   /** @type {Promise<Site> | undefined} */
   let site;
   /** @type {Promise<Dialog | void> | undefined} */
@@ -106,17 +120,10 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
   let isWanted = false;
 
   // These two forget a failure, so the next call tries again.
-  const start = () => site ||= service.get("sites/" + name).then((/** @type {Site} */ facts) => {
-    if (!facts.allowed) throw { status: 403 };
+  const start = () => site ||= ask("sites/" + name, "site").then((/** @type {Site} */ facts) => {
+    if (!facts.allowed) throw refuse("", 403);
     show(facts);
     api.ready = true;
-    const { data_layer, gtag, metrika } = facts.analytics;
-    for (const event of /** @type {const} */ (["open", "accepted", "refused"])) api.on(event, () => {
-      const goal = "chaser_callback_" + event;
-      if (data_layer) (window.dataLayer ||= []).push({ event: goal });
-      if (gtag) window.gtag?.("event", goal);
-      if (metrika) window.ym?.(metrika, "reachGoal", goal);
-    });
     if (Object.values(facts.triggers).some(Boolean)) prepare();
     emit("ready", facts);
     return facts;
@@ -127,16 +134,12 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
   });
   const prepare = () => dialog ||= Promise.all([start(), use("dialog"), use("messages." + lang)])
     .then(([facts, { create }, { words }]) => create({
-      ...service, make, adopt, root, lang, words: { ...words, ...facts.texts[lang] }, site: facts, api,
+      service, make, adopt, root, lang, words: { ...words, ...facts.texts[lang] }, site: facts, api,
     }))
     .catch(() => { dialog = undefined; });
 
   /** @type {Service} */
-  const service = {
-    base, name, landing, fetch, emit,
-    get: path => fetch(base + "v1/" + path, { credentials: "omit" })
-      .then(answer => answer.ok ? answer.json() : Promise.reject(answer)),
-  };
+  const service = { name, landing: location.search, refuse, ask, emit, settings: start };
   const api = Object.assign(queue ? stub : {}, /** @type {Api} */ ({
     ready: false,
     open(link) {
@@ -150,12 +153,7 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
       isWanted = false;
       dialog?.then(made => made?.close());
     },
-    // Sent also where the settings did not come: the service says best what is wrong.
-    submit: fields => Promise.all([use("callbacks"), site?.catch(() => {})]).then(([{ submit }, facts]) =>
-      submit({ ...service, challenge: facts?.challenge }, fields)).catch(cause => {
-      if (cause.status < 500) explain(cause.status);
-      throw Object.assign(cause, { code: cause.code || "network" });
-    }),
+    submit: fields => use("callbacks").then(({ submit }) => submit(service, fields)),
     on(event, fn) {
       const listener = (/** @type {any} */ { detail }) => fn(detail);
       addEventListener("chaser-callback:" + event, listener);
@@ -167,6 +165,7 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
       new Promise(done => done(/** @type {any} */ (api)[method](...args))).then(resolve, reject) },
   }));
   window.chaserCallback = api;
+  api.on("refused", ({ status }) => { if (status < 500) explain(status); });
 
   // Ahead of the page's own listeners: they may stop the event.
   addEventListener("click", event => {

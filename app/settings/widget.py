@@ -44,9 +44,12 @@ TextName = Literal[
     "phone_too_short",
     "phone_region",
     "phone_refused",
+    "time_refused",
     "consent_required",
     "network",
     "too_many",
+    "trouble",
+    "blocked",
     "error",
 ]
 Line = Annotated[str, line(500)]

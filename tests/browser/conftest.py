@@ -1,12 +1,27 @@
-"""One browser and one service for all tests; a visitor of its own for each."""
+"""One browser and one service for all tests of a process; a visitor for each test.
+
+Opening a window costs more than a test does in it, so visitors follow one another in the window of their module. A test
+that changes what the next one would meet there has a window of its own: `@pytest.mark.own_window`, for a whole module
+`pytestmark`. That is so for the page's clock, scripts that run before a page's own, what is kept from page to page,
+and for whoever counts what is loaded.
+"""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page, ViewportSize
 
 from tests.browser.visitor import Visitor
 from tests.browser.world import World, chromium, world
+
+VIEWPORT: ViewportSize = {"width": 1280, "height": 720}
+PROFILE: dict[str, Any] = {
+    "locale": "en-US",
+    "timezone_id": "Europe/Moscow",
+    "reduced_motion": "reduce",
+    "viewport": VIEWPORT,
+}
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +38,38 @@ async def browser() -> AsyncIterator[Browser]:
         yield running
 
 
-@pytest.fixture
-async def visitor(browser: Browser, shops: World) -> AsyncIterator[Visitor]:
-    """Somebody with an English browser in Moscow, whose console stays clean unless the test expects otherwise."""
-    context = await browser.new_context(
-        locale="en-US", timezone_id="Europe/Moscow", reduced_motion="reduce", viewport={"width": 1280, "height": 720}
-    )
-    someone = Visitor(await context.new_page(), shops)
-    yield someone
+@pytest.fixture(scope="module")
+async def window(browser: Browser) -> AsyncIterator[Page]:
+    """The window of a module's visitors."""
+    context = await browser.new_context(**PROFILE)
+    yield await context.new_page()
     await context.close()
+
+
+@pytest.fixture
+async def place(request: pytest.FixtureRequest, browser: Browser, window: Page) -> AsyncIterator[Page]:
+    """A window as nobody has used it: the module's, or a new one."""
+    if request.node.get_closest_marker("own_window"):
+        context = await browser.new_context(**PROFILE)
+        yield await context.new_page()
+        await context.close()
+        return
+    yield window
+    assert not await window.evaluate("'__pwClock' in globalThis"), (
+        "a test with page.clock needs @pytest.mark.own_window"
+    )
+    await window.unroute_all(behavior="ignoreErrors")
+    await window.context.set_offline(False)
+    await window.goto("about:blank")
+    await window.mouse.move(0, 0)
+    await window.set_viewport_size(VIEWPORT)
+    await window.emulate_media(media="null", color_scheme="null", forced_colors="null", reduced_motion="reduce")
+
+
+@pytest.fixture
+async def visitor(place: Page, shops: World) -> AsyncIterator[Visitor]:
+    """Somebody with an English browser in Moscow, whose console stays clean unless the test expects otherwise."""
+    someone = Visitor(place, shops)
+    yield someone
+    someone.leave()
     assert someone.complaints() == []

@@ -46,7 +46,7 @@ def demo(service: int | None = None, simulator: int | None = None) -> Iterator[D
             return os.pread(output.fileno(), 1_000_000, 0).decode()
 
         try:
-            until(lambda: "Ctrl-C ends both" in printed() or process.poll() is not None, within=60)
+            until(lambda: "Ctrl-C ends both" in printed() or process.poll() is not None, within=90)
             found = re.search(r"curl -X POST .*?\}'", printed(), re.DOTALL)
             assert found, printed()
             yield Demo(f"http://127.0.0.1:{service}", f"http://127.0.0.1:{simulator}", found[0], process)

@@ -178,11 +178,8 @@ async def _asked(visitor: Visitor) -> None:
 async def take_all(browser: Browser, shops: World, folder: Path, states: tuple[State, ...] = STATES) -> list[Path]:
     """Take all pictures and give their files, in the order of the states."""
     taken = []
-    for state, language, scheme, size in itertools.product(states, LANGUAGES, SCHEMES, SIZES):
-        width, height = SIZES[size]
+    for state, language in itertools.product(states, LANGUAGES):
         context = await browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
             locale=LANGUAGES[language],
             timezone_id="Asia/Yekaterinburg" if state.site == "departments" else "Europe/Moscow",
             reduced_motion="reduce",
@@ -190,8 +187,11 @@ async def take_all(browser: Browser, shops: World, folder: Path, states: tuple[S
         visitor = Visitor(await context.new_page(), shops)
         await visitor.visit(shops.tag(f'data-site="{state.site}" data-lang="{language}"'), _SHOP)
         await state.reach(visitor)
-        taken.append(folder / f"{state.name}-{language}-{scheme}-{size}.png")
-        await visitor.page.screenshot(path=taken[-1])
+        for scheme, (size, (width, height)) in itertools.product(SCHEMES, SIZES.items()):
+            await visitor.page.emulate_media(color_scheme=scheme)
+            await visitor.page.set_viewport_size({"width": width, "height": height})
+            taken.append(folder / f"{state.name}-{language}-{scheme}-{size}.png")
+            await visitor.page.screenshot(path=taken[-1])
         # Not let go: its call would meet what the next state has in store.
         for held in visitor.held:
             await held.abort()

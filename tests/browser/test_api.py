@@ -1,7 +1,9 @@
 """window.chaserCallback, its events, and everything else a page's own scripts meet."""
 
+import pytest
 from playwright.async_api import expect
 
+from tests.browser.test_refusals import answering
 from tests.browser.visitor import Visitor
 from tests.running import phone
 
@@ -79,12 +81,47 @@ async def test_submit_rejects_with_the_code_and_the_wrong_fields(visitor: Visito
     assert refused["code"] == "invalid"
 
 
-async def test_submit_rejects_with_a_code_when_nothing_can_be_loaded(visitor: Visitor) -> None:
+TYPED = """fields => chaserCallback.submit(fields).catch(error =>
+    [error instanceof Error, error.code, error.status, error.errors, error.retry_after])"""
+
+
+@pytest.mark.parametrize("lost", ["**/callbacks.js", "**/v1/callbacks"])
+async def test_submit_rejects_with_a_typed_error_whatever_cannot_be_loaded(visitor: Visitor, lost: str) -> None:
     visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
     await visitor.visit()
-    await visitor.page.route("**/callbacks.js", lambda route: route.abort())
-    code = await visitor.page.evaluate("chaserCallback.submit({client_phone: '1'}).catch(error => error.code)")
-    assert code == "network"
+    await visitor.page.route(lost, lambda route: route.abort())
+    assert await visitor.page.evaluate(TYPED, {"client_phone": "1"}) == [True, "network", 0, [], 0]
+
+
+async def test_submit_rejects_with_a_typed_error_where_no_challenge_can_be_had(visitor: Visitor) -> None:
+    visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
+    await visitor.page.route("**/v1/challenge?*", answering(503, "overloaded"))
+    await visitor.page.route("**/v1/callbacks", answering(403, "challenge_missing"))
+    await visitor.visit(LISTEN + visitor.shops.tag())
+    assert await visitor.page.evaluate(TYPED, {"client_phone": "1"}) == [True, "overloaded", 503, [], 0]
+    [refused] = [detail for name, detail in await visitor.page.evaluate("seen") if name == "refused"]
+    assert refused == {"code": "overloaded", "status": 503, "errors": [], "retry_after": 0}
+
+
+async def test_submit_rejects_with_a_typed_error_where_the_fields_are_no_json(visitor: Visitor) -> None:
+    visitor.expects = ("Chaser Callback: no answer",)
+    await visitor.visit()
+    typed = await visitor.page.evaluate(f"({TYPED})((() => {{ const own = {{}}; own.own = own; return own; }})())")
+    assert typed == [True, "error", 0, [], 0]
+
+
+@pytest.mark.own_window
+async def test_submit_waits_ten_seconds_for_settings_that_never_come_and_is_sent_then(visitor: Visitor) -> None:
+    visitor.expects = ("Chaser Callback: no answer",)
+    await visitor.page.clock.install()
+    await visitor.page.route("**/v1/sites/*", lambda route: visitor.held.append(route))  # noqa: PLW0108
+    async with visitor.page.expect_request("**/v1/sites/*"):
+        await visitor.page.goto(visitor.shops.page())
+    asked = "phone => { window.asked = chaserCallback.submit({ client_phone: phone }); }"
+    await visitor.page.evaluate(asked, phone())
+    await visitor.page.wait_for_load_state()
+    await visitor.page.clock.run_for(10_500)
+    assert (await visitor.page.evaluate("asked"))["status"] == "queued"
 
 
 async def test_the_events_of_a_visit_come_in_order_and_bubble(visitor: Visitor) -> None:

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Route
+from playwright.async_api import Browser, BrowserContext, Route, expect
 
 from app.simulator.options import DEMO_SITE_ID
 from tests.browser.visitor import Visitor
@@ -17,7 +17,7 @@ from tests.faults.doses import dose, note
 from tests.running import AUTHORIZED, chaser, phone, service, settings
 
 HOST = "shop.localhost"
-ADDRESSES = dose(short=24, long=200)
+ADDRESSES = dose(short=8, long=200)
 AT_ONCE = 4
 
 
@@ -87,13 +87,36 @@ async def test_a_form_of_the_owners_own_needs_nothing_more_than_submit(browser: 
     context = await coming_from(browser, "203.0.113.2")
     visitor = Visitor(await context.new_page(), guarded)
     await visitor.visit()
-    accepted = [
-        await visitor.page.evaluate("phone => chaserCallback.submit({ client_phone: phone })", phone())
-        for _ in range(2)
-    ]
+    # Two at once: each needs a challenge of its own.
+    accepted = await visitor.page.evaluate(
+        "phones => Promise.all(phones.map(phone => chaserCallback.submit({ client_phone: phone })))", [phone(), phone()]
+    )
     assert len({callback["id"] for callback in accepted}) == 2
+    assert len(visitor.sent()) == 2
     for callback in accepted:
         assert true_state(guarded, callback["id"]) != "held"
+    await context.close()
+
+
+async def test_a_challenge_that_never_comes_is_given_up_after_ten_seconds(
+    browser: Browser, guarded: TrustedWorld
+) -> None:
+    context = await coming_from(browser, "203.0.113.5")
+    visitor = Visitor(await context.new_page(), guarded)
+    await visitor.page.clock.install()
+    await visitor.page.route("**/v1/challenge?*", lambda route: visitor.held.append(route))  # noqa: PLW0108
+    await visitor.visit()
+    await visitor.open()
+    await visitor.ask()
+    await visitor.page.clock.run_for(9_000)
+    await expect(visitor.dialog.get_by_role("button", name="Sending…")).to_be_visible()
+    await visitor.page.clock.run_for(2_000)
+    await expect(visitor.alerts.filter(visible=True)).to_have_text("No connection. Check your internet and try again.")
+    assert visitor.sent() == []
+    await visitor.page.unroute_all(behavior="ignoreErrors")
+    await visitor.number.press("Enter")
+    await visitor.page.clock.resume()
+    await expect(visitor.title).to_have_text("We’re calling you")
     await context.close()
 
 

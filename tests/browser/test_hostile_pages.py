@@ -200,6 +200,31 @@ async def test_an_application_that_replaces_its_page_keeps_the_button(visitor: V
     await whole_job(visitor)
 
 
+@pytest.mark.own_window
+async def test_a_page_that_takes_the_element_away_whenever_it_comes_stays_quick(visitor: Visitor) -> None:
+    """Each puts right what the other does; the pauses between grow, so that the page never stands still."""
+    await visitor.page.clock.install()
+    await visitor.page.goto(put(visitor.shops, "tag-end"))
+    await visitor.ready()
+    await visitor.page.evaluate("""{
+        window.taken = 0;
+        const take = () => {
+            const element = document.querySelector("chaser-callback");
+            if (element) taken++;
+            element?.remove();
+        };
+        window.watcher = new MutationObserver(take);
+        watcher.observe(document.documentElement, { childList: true });
+        take();
+    }""")
+    await visitor.page.clock.run_for(60_000)
+    taken = await visitor.page.evaluate("taken")
+    assert 1 < taken < 150
+    await visitor.page.evaluate("watcher.disconnect()")
+    await visitor.page.clock.run_for(2_000)
+    await expect(visitor.button).to_be_visible()
+
+
 async def test_a_page_with_its_own_fetch_may_take_the_widget_away_as_well(visitor: Visitor) -> None:
     """Whatever stands in for fetch has to live on when the element is put back."""
     await visitor.page.goto(put(visitor.shops, "js-fetch-throws"))

@@ -15,6 +15,8 @@ from tests.browser.visitor import Visitor
 from tests.browser.world import World
 from tests.running import phone
 
+pytestmark = pytest.mark.own_window
+
 HINT = "Chaser Callback: "
 FAILED_REQUEST = "Failed to load resource"
 SECONDS = re.compile(r"max-age=(\d+)")

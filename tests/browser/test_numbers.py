@@ -230,13 +230,19 @@ async def desk(profile: BrowserContext, here: World) -> Page:
     return page
 
 
+@pytest.fixture(scope="module")
+async def counter(profile: BrowserContext) -> Page:
+    """The window where they are typed."""
+    return await profile.new_page()
+
+
 @pytest.fixture
-async def hand(profile: BrowserContext, here: World, desk: Page) -> AsyncIterator[Hand]:
+async def hand(counter: Page, here: World, desk: Page) -> AsyncIterator[Hand]:
     """Somebody at a page of their own."""
-    someone = Hand(await profile.new_page(), here, desk)
+    someone = Hand(counter, here, desk)
     someone.expects = ("Failed to load resource",)  # a refused number
     yield someone
-    await someone.page.close()
+    someone.leave()
     assert someone.complaints() == []
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.between import Between, Treatment, answering, answering_with, cut_after, cut_before, cut_within
 from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, TrustedWorld, calling_service, tell
@@ -19,6 +19,7 @@ from tests.browser.world import World
 from tests.running import Service
 
 BUSY = answering(503, "overloaded", retry_after=1)
+INTERNAL = answering(500, "internal")
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,11 @@ CALLED = [
     Row("200 of a stranger, once", foreign(200, "null"), sent=2),
 ]
 REFUSED = [
-    Row("403 for the origin", (answering(403, "origin_not_allowed"),)),
-    Row("403 for the challenge", (answering(403, "challenge_wrong"),)),
-    Row("403 of a firewall, in HTML", foreign(403, "<h1>Blocked</h1>", "text/html")),
-    Row("403 of a firewall, errors null", foreign(403, '{"code": 1020, "errors": null}')),
-    Row("403 of a firewall, odd errors", foreign(403, '{"errors": {"a": [1]}}')),
-    Row("403 of a firewall, null", foreign(403, "null")),
-    Row("409", (answering(409, "challenge_used"),)),
+    Row("403 for the origin", (answering(403, "origin_not_allowed"),), "blocked"),
+    Row("403 of a firewall, in HTML", foreign(403, "<h1>Blocked</h1>", "text/html"), "blocked"),
+    Row("403 of a firewall, errors null", foreign(403, '{"code": 1020, "errors": null}'), "blocked"),
+    Row("403 of a firewall, odd errors", foreign(403, '{"errors": {"a": [1]}}'), "blocked"),
+    Row("409", (answering(409, "state_forbids"),)),
     Row("413", (answering(413, "too_large"),)),
     Row("422 without a field", (answering(422, "request_id_reused"),)),
     Row("422 for a field nobody sees", field("active_page", "too_long")),
@@ -70,15 +69,15 @@ REFUSED = [
     Row("429 for seconds", (answering(429, "flood", retry_after=20),), "too_many", wait=(1, "minute")),
     Row("429 for minutes", (answering(429, "quota_client", retry_after=1501),), "too_many", wait=(26, "minute")),
     Row("429 for a day", (answering(429, "quota_site", retry_after=86_400),), "too_many", wait=(24, "hour")),
-    Row("500 in the service's shape", (answering(500, "internal"),)),
-    Row("500 in HTML", foreign(500, "<h1>Oops</h1>", "text/html")),
-    Row("502 of a proxy, empty", foreign(502, "", "text/html")),
-    Row("503 always", (BUSY, BUSY), "too_many", sent=2, wait=(1, "minute")),
+    Row("500 in the service's shape", (INTERNAL,), "trouble", wait=(1, "minute")),
+    Row("500 of a stranger, null", foreign(500, "null"), "trouble", wait=(1, "minute")),
+    Row("502 of a proxy, empty", foreign(502, "", "text/html"), "trouble", wait=(1, "minute")),
+    Row("503 always", (BUSY, BUSY), "trouble", sent=2, wait=(1, "minute")),
     Row("503, then cut", (BUSY, cut_before), "network", sent=2),
     Row("cut before it arrived, always", (cut_before, cut_before), "network", sent=2),
     Row("answer lost, always", (cut_after, cut_after), "network", sent=2, rings=1),
     Row("answer cut in the middle, always", (cut_within, cut_within), "network", sent=2, rings=1),
-    Row("answer lost, then 500", (cut_after, answering(500, "internal")), sent=2, rings=1),
+    Row("answer lost, then 500", (cut_after, INTERNAL), "trouble", sent=2, rings=1, wait=(1, "minute")),
 ]
 # What the service says of a field, the control beside which the visitor reads it, and the key of what they read.
 FIELDS = [
@@ -87,7 +86,7 @@ FIELDS = [
     ("consent", "consent_required", "checkbox", None, "consent_required"),
     ("consent", "consent_outdated", "checkbox", None, "error"),
     ("department", "unknown_department", "combobox", "department", "error"),
-    ("planned_time", "planned_time_past", "combobox", "time", "error"),
+    ("planned_time", "planned_time_past", "combobox", "time", "time_refused"),
 ]
 
 
@@ -112,34 +111,34 @@ async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-@contextlib.asynccontextmanager
-async def visiting(
-    world: World, profile: BrowserContext, here: Service, lines: list[Between]
-) -> AsyncIterator[list[Caller]]:
+@pytest.fixture(scope="module")
+async def windows(profile: BrowserContext) -> list[Page]:
+    """Where the stories happen, one after another."""
+    return [await profile.new_page() for _ in LANGUAGES]
+
+
+@contextlib.contextmanager
+def visiting(world: World, windows: list[Page], here: Service, lines: list[Between]) -> Iterator[list[Caller]]:
     both = []
-    for line, lang in zip(lines, LANGUAGES, strict=True):
+    for window, line, lang in zip(windows, lines, LANGUAGES, strict=True):
         line.forget()
-        both.append(Caller(await profile.new_page(), world, here, line, lang))
+        both.append(Caller(window, world, here, line, lang))
     yield both
     for caller in both:
-        await caller.page.close()
+        caller.leave()
 
 
 @pytest.fixture
-async def callers(
-    shops: World, profile: BrowserContext, here: Service, lines: list[Between]
-) -> AsyncIterator[list[Caller]]:
+def callers(shops: World, windows: list[Page], here: Service, lines: list[Between]) -> Iterator[list[Caller]]:
     """A Russian and an English visitor."""
-    async with visiting(shops, profile, here, lines) as both:
+    with visiting(shops, windows, here, lines) as both:
         yield both
 
 
 @pytest.fixture
-async def trusted(
-    shops: World, profile: BrowserContext, here: Service, lines: list[Between]
-) -> AsyncIterator[list[Caller]]:
+def trusted(shops: World, windows: list[Page], here: Service, lines: list[Between]) -> Iterator[list[Caller]]:
     """The same two on pages that can solve challenges."""
-    async with visiting(TrustedWorld(shops.service, shops.chaser, shops.pages), profile, here, lines) as both:
+    with visiting(TrustedWorld(shops.service, shops.chaser, shops.pages), windows, here, lines) as both:
         yield both
 
 
@@ -245,30 +244,44 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_challenge(trusted:
 @pytest.mark.parametrize(
     "meets",
     [
-        (answering(403, "challenge_wrong"),),
-        (answering(403, "challenge_expired"), answering(403, "challenge_expired")),
-        (answering(409, "challenge_used"),),
+        answering(403, "challenge_wrong"),
+        answering(403, "challenge_expired"),
+        answering(403, "challenge_too_fast", retry_after=1),
+        answering(409, "challenge_used"),
     ],
-    ids=["wrong", "expired twice", "used"],
+    ids=["wrong", "expired", "too fast", "used"],
 )
-async def test_a_challenge_that_is_refused_is_said_and_pressing_again_solves_another(
-    trusted: list[Caller], meets: tuple[Treatment, ...]
+async def test_a_challenge_that_is_refused_is_replaced_without_a_word(trusted: list[Caller], meets: Treatment) -> None:
+    async def story(caller: Caller) -> None:
+        caller.line.plan(meets)
+        digits = await caller.begin("guarded")
+        await caller.send()
+        await caller.is_accepted()
+        first, second = caller.line.bodies
+        assert first["request_id"] == second["request_id"]
+        assert first["challenge"] != second["challenge"]
+        assert len(await caller.calls(digits)) == 1
+
+    await tell(story, trusted)
+
+
+async def test_challenges_that_are_refused_again_and_again_are_said_and_pressing_again_solves_another(
+    trusted: list[Caller],
 ) -> None:
     async def story(caller: Caller) -> None:
-        caller.line.plan(*meets)
+        caller.line.plan(*[answering(403, "challenge_wrong")] * 2)
         digits = await caller.begin("guarded")
         shown = await caller.number.input_value()
         await caller.send()
-        await caller.reads("error")
+        await caller.reads("trouble", (1, "minute"))
         await expect(caller.number).to_have_value(shown)
         await expect(caller.links_to_call).to_have_attribute("href", TEL)
         assert await caller.calls(digits) == []
         await caller.send()
         await caller.is_accepted()
         bodies = caller.line.bodies
-        assert len(bodies) == len(meets) + 1
         assert len({body["request_id"] for body in bodies}) == 1
-        assert len({body["challenge"] for body in bodies}) == len(bodies)
+        assert len({body["challenge"] for body in bodies}) == len(bodies) == 3
         assert len(await caller.calls(digits)) == 1
 
     await tell(story, trusted)

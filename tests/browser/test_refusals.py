@@ -98,13 +98,15 @@ async def test_too_many_requests_says_when_to_try_again_and_offers_a_number(visi
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
-        (503, "overloaded", "Too many requests. Try again in 1 minute."),
-        (500, "unexpected", "That didn’t work. Reload the page and try again."),
+        (503, "overloaded", "Something went wrong on our side. Try again in 1 minute."),
+        (500, "internal", "Something went wrong on our side. Try again in 1 minute."),
+        (403, "blocked", "That didn’t work. Please contact us another way."),
+        (403, "origin_not_allowed", "That didn’t work. Please contact us another way."),
         (413, "too_large", "That didn’t work. Reload the page and try again."),
     ],
 )
-async def test_a_service_in_trouble_is_explained(visitor: Visitor, status: int, code: str, words: str) -> None:
-    visitor.expects = (FAILED_REQUEST,)
+async def test_a_refusal_says_what_helps(visitor: Visitor, status: int, code: str, words: str) -> None:
+    visitor.expects = (FAILED_REQUEST, "Chaser Callback: no answer")
     await visitor.page.route("**/v1/callbacks", answering(status, code))
     await visitor.visit()
     await visitor.open()

@@ -11,6 +11,8 @@ from tests.browser.hostile.owners import put
 from tests.browser.hostile.watching import Watch, watched
 from tests.browser.visitor import Visitor
 
+pytestmark = pytest.mark.own_window
+
 TEL = "tel:+74951234567"
 HINT = "Chaser Callback: "
 FAILED_REQUEST = "Failed to load resource"

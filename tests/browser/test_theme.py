@@ -59,6 +59,14 @@ async def test_without_the_button_the_owners_own_element_opens_the_dialog(visito
     await expect(visitor.page.get_by_role("button", name="Call me back")).to_be_focused()
 
 
+async def test_the_words_on_the_buttons_are_semibold_before_and_after_the_dialog_has_come(visitor: Visitor) -> None:
+    await visitor.visit()
+    await expect(visitor.button).to_have_css("font-weight", "600")
+    await visitor.open()
+    await expect(visitor.button).to_have_css("font-weight", "600")
+    await expect(visitor.dialog.get_by_role("button", name="Call me")).to_have_css("font-weight", "600")
+
+
 async def test_in_forced_colours_the_icon_and_the_edges_can_be_seen(visitor: Visitor) -> None:
     await visitor.page.emulate_media(forced_colors="active")
     await visitor.visit()

@@ -12,6 +12,8 @@ from playwright.async_api import Browser, Route, expect
 from tests.browser.visitor import Visitor
 from tests.browser.world import MOSCOW, World
 
+pytestmark = pytest.mark.own_window
+
 NOW = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
 """Wednesday, noon in Moscow."""
 FREE = {
@@ -147,8 +149,8 @@ async def test_a_countdown_runs_while_the_call_is_placed_and_ends_with_what_to_d
     assert 20 < before <= 30
     await visitor.page.clock.run_for(10_000)
     assert int(await ring.inner_text()) == before - 10
-    filled = float(await ring.evaluate("element => element.style.getPropertyValue('--left')"))
-    assert filled == pytest.approx(int(await ring.inner_text()) / 30, abs=1 / 30)
+    past = await ring.evaluate("element => element.style.getPropertyValue('--past')")
+    assert float(past.removesuffix("turn")) == pytest.approx(1 - int(await ring.inner_text()) / 30, abs=1 / 30)
     await visitor.page.clock.run_for(before * 1000)
     await expect(visitor.title).to_have_text("No call yet?")
     await expect(visitor.dialog.get_by_text("Check the number and try again.")).to_be_visible()
@@ -172,6 +174,17 @@ async def test_nothing_is_counted_for_a_call_that_comes_later(visitor: Visitor) 
     await visitor.open()
     await visitor.ask()
     await expect(visitor.title).to_have_text("Request accepted")
+    await expect(visitor.dialog.locator(".ring")).to_be_empty()
+
+
+async def test_nothing_is_counted_where_the_site_closed_meanwhile_and_promises_no_call(visitor: Visitor) -> None:
+    """The dialog was opened in working hours; with create_leed nobody calls after them."""
+    await says(visitor, open=True)
+    await visitor.visit_site("silent")
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("Request accepted")
+    await expect(visitor.dialog.get_by_text("We’re closed now.", exact=True)).to_be_visible()
     await expect(visitor.dialog.locator(".ring")).to_be_empty()
 
 

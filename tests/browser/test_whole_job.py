@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
@@ -126,6 +127,7 @@ async def test_an_answer_of_chaser_that_was_lost_is_not_called_a_success(visitor
     await expect(visitor.dialog.get_by_text("We can’t tell whether the call has started.")).to_be_visible()
 
 
+@pytest.mark.own_window
 async def test_the_status_is_asked_for_until_it_is_final_and_no_longer(visitor: Visitor) -> None:
     await visitor.page.clock.install()
     await visitor.visit()
@@ -144,6 +146,7 @@ async def test_the_status_is_asked_for_until_it_is_final_and_no_longer(visitor: 
     assert asked() == until_final
 
 
+@pytest.mark.own_window
 async def test_the_widget_stores_nothing_and_asks_nobody_but_the_service(visitor: Visitor) -> None:
     await visitor.visit()
     page = visitor.page.url

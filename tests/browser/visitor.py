@@ -1,5 +1,6 @@
 """A visitor of an owner's page: what they do, what they see, and what their browser sends and complains about."""
 
+from collections.abc import Callable
 from typing import Any
 
 from playwright.async_api import Locator, Page, Request, Route
@@ -18,10 +19,19 @@ class Visitor:
         self.requests: list[Request] = []
         self.held: list[Route] = []
         self.expects: tuple[str, ...] = ()
-        page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        page.on("request", lambda request: self.requests.append(request))  # noqa: PLW0108
+        self._hears: dict[Any, Callable[[Any], None]] = {
+            "console": lambda message: self.said.append(f"{message.type}: {message.text}"),
+            "pageerror": lambda error: self.said.append(f"error: {error}"),
+            "request": lambda request: self.requests.append(request),  # noqa: PLW0108
+        }
+        for event, hear in self._hears.items():
+            page.on(event, hear)
         page.set_default_timeout(10_000)
+
+    def leave(self) -> None:
+        """Hear no more of the page: it is another visitor's from now on."""
+        for event, hear in self._hears.items():
+            self.page.remove_listener(event, hear)
 
     def complaints(self) -> list[str]:
         """List the warnings and errors nobody expected."""

@@ -6,6 +6,8 @@ The HTML files beside this module are served as they are, but for three addresse
 - https://shop.example/NAME is the page of that name, on the owner's origin;
 - https://partner.example/NAME is that page on another origin, which no site of the service lists.
 
+Seven of them are made from one: see INJECTED.
+
 Comments before the doctype are headers of the answer: <!-- Referrer-Policy: no-referrer -->.
 """
 
@@ -24,6 +26,21 @@ from tests.running import phone
 Looks = dict[str, list[Any]]
 """Width, height, colour and background colour of each part."""
 
+INJECTED = {
+    # The tag comes when the test lets it, on an ordinary page, and where the root arranges its children.
+    "layout-block": ("", ""),
+    "layout-flex": ("html { display: flex; justify-content: space-between; gap: 50px } body { flex: 1 }", ""),
+    "layout-grid": ("html { display: grid; place-items: center; height: 100% }", ""),
+    # A tag manager's own way, while the page is being read.
+    "tag-injected": ("", "inject();"),
+    # When the document is complete; and when everything has loaded, after somebody consented to cookies.
+    "tag-injected-on-ready": ("", 'document.addEventListener("DOMContentLoaded", inject);'),
+    "tag-injected-late": ("", 'addEventListener("load", () => setTimeout(inject, 300));'),
+    # It takes its script away again once that has run.
+    "tag-removed": ("", "inject().onload = event => event.target.remove();"),
+}
+"""Pages made from injected.html: a style sheet, and what is done with the function that makes the tag."""
+
 _FOLDER = Path(__file__).parent
 _HEADER = re.compile(r"<!-- ([A-Za-z-]+): (.*?) -->\n", re.DOTALL)
 _PAGE = re.compile(r"https://(shop|partner)\.example/([a-z-]+)(?=\")")
@@ -35,7 +52,8 @@ _HOSTS = {"shop": "shop.test", "partner": "other.test"}
 
 def named(beginning: str) -> list[str]:
     """List the pages whose names begin so."""
-    found = sorted(path.stem for path in _FOLDER.glob(f"{beginning}*.html"))
+    names = [*INJECTED, *(path.stem for path in _FOLDER.glob("*.html"))]
+    found = sorted(name for name in names if name.startswith(beginning))
     assert found, beginning
     return found
 
@@ -45,7 +63,7 @@ def put(
 ) -> str:
     """Serve a page, with these headers and its own, and give its address. `service` stands for ours if it is given."""
     base = service or shops.base
-    text = (_FOLDER / f"{name}.html").read_text(encoding="utf-8").replace("https://callback.example", base)
+    text = _text(name).replace("https://callback.example", base)
     text = _PAGE.sub(lambda found: put(shops, found[2], _HOSTS[found[1]]), text)
     served = dict(headers or {})
     while found := _HEADER.match(text):
@@ -53,6 +71,13 @@ def put(
         served[found[1]] = ", ".join(filter(None, (served.get(found[1]), " ".join(found[2].split()))))
         text = text[found.end() :]
     return shops.pages.add(text, served, host)
+
+
+def _text(name: str) -> str:
+    file = "injected" if name in INJECTED else name
+    style, script = INJECTED.get(name, ("", ""))
+    text = (_FOLDER / f"{file}.html").read_text(encoding="utf-8")
+    return text.replace("/* style */", style).replace("/* script */", script)
 
 
 def inside(visitor: Visitor, frame: Frame) -> Visitor:
