@@ -7,7 +7,7 @@ import typer
 
 from app.terminal.completion import complete_id
 from app.terminal.export import export
-from app.terminal.output import Column, clean, console, for_people, show_table
+from app.terminal.output import WIDE, Column, clean, console, for_people, show_table
 from app.terminal.service import DEFAULT_URL, Running, Url, ask
 from app.terminal.wanted import From, Phone, Sites, Statuses, To, read, wanted
 from app.terminal.websites import shown
@@ -20,9 +20,6 @@ Id = Annotated[
         metavar="ID", help="The id of the callback, as the log and the answers give it.", autocompletion=complete_id
     ),
 ]
-
-_ROOM_FOR_MORE = 110
-"""Columns of a terminal that holds the reason and the last attempt too."""
 
 
 @callbacks.command("list")
@@ -44,7 +41,7 @@ def list_callbacks(
         if not for_people():
             show_table([Column("")] * 8, (_cells(each) for each in found))
             return
-        wide = console().width >= _ROOM_FOR_MORE
+        wide = console().width >= WIDE
         columns = [
             Column("id", whole=True),
             Column("asked for", whole=True),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # C0, DEL and C1 move the cursor and more; the others turn the direction in which the rest of the line is read.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+WIDE = 110
+"""The width, in signs, from which a terminal has room for what isn't needed at once."""
+
 STATUS_STYLES = {
     "delivered": "green",
     "failed": "red",
@@ -68,35 +71,28 @@ def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, head
         for row in rows:
             typer.echo("\t".join(map(clean, row)))
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            _text(column.title, False),
-            no_wrap=True,
-            overflow="ellipsis",
-            justify=column.justify,
-            min_width=_least(column),
-        )
-    count = 0
-    for row in rows:
-        cells = [_text(value, column.status) for column, value in zip(columns, row, strict=True)]
-        table.add_row(*cells)
-        for position, cell in enumerate(cells):
-            if columns[position].whole:
-                shown = table.columns[position]
-                shown.min_width = max(shown.min_width or 0, cell.cell_len)
-        count += 1
-    if count:
-        console().print(table)
+    cells = [[_text(value, column.status) for column, value in zip(columns, row, strict=True)] for row in rows]
+    if cells:
+        _draw(columns, cells)
     else:
         typer.echo("Nothing found.", err=True)
 
 
-def _least(column: Column) -> int:
-    return len(column.title) if column.whole else min(len(column.title), 4)
+def _draw(columns: Sequence[Column], cells: "Sequence[Sequence[Text]]") -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    out = console()
+    widths = [max(len(column.title), *(row[at].cell_len for row in cells)) for at, column in enumerate(columns)]
+    room = 1 if sum(widths) + 2 * (len(columns) - 1) <= out.width else 0  # beside the one that is there anyway
+    table = Table(box=SIMPLE_HEAD, padding=(0, room, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        least = width if column.whole else min(width, 4)
+        title = _text(column.title, False)
+        table.add_column(title, no_wrap=True, overflow="ellipsis", justify=column.justify, min_width=least)
+    for row in cells:
+        table.add_row(*row)
+    out.print(table)
 
 
 def _text(value: Any, status: bool) -> "Text":
