@@ -37,7 +37,9 @@ def _on_sqlite(connection: Connection) -> tuple[int, int]:
 
 def _on_postgresql(connection: Connection) -> tuple[int, int]:
     tables = set(inspect(connection).get_table_names()) & set(metadata.tables)
-    sizes = text("SELECT coalesce(sum(pg_total_relation_size(name::regclass)), 0) FROM unnest(:names) AS name")
+    sizes = text(
+        "SELECT coalesce(sum(pg_total_relation_size(name::regclass)), 0) FROM unnest(CAST(:names AS text[])) AS name"
+    )
     names = {"names": sorted(tables)}
     before = connection.scalar(sizes, names)
     connection.execute(text("SET statement_timeout = 0"))
