@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 Items = list[dict[str, Any]]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
 
 
 class Filter(StrEnum):
