@@ -32,6 +32,7 @@ class Running:
         from app.edge.operator import operator_key
 
         self._url = url
+        self._lost = False  # whether the last request may have arrived, though no answer came
         key = operator_key(settings_or_stop().secret())
         try:
             self._http = httpx2.Client(
@@ -74,10 +75,19 @@ class Running:
 
         try:
             return self._http.request(method, path, **arguments)
-        except (httpx2.RequestError, httpx2.InvalidURL):
-            return None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.InvalidURL):
+            self._lost = False
+        except httpx2.RequestError:
+            self._lost = True
+        return None
 
     def _unreachable(self) -> NoReturn:
+        if self._lost:
+            stop(
+                UNREACHABLE,
+                f"--url: the answer of {self._url} was lost, and what was asked may have been done: "
+                "look with `callbacks list` before you repeat it",
+            )
         stop(UNREACHABLE, f"--url: no service answers at {self._url}: start it, or name the address it listens at")
 
     def _read(self, answer: "httpx2.Response") -> Any:

@@ -1,5 +1,8 @@
 """`chaser-callback call`: nobody is rung unasked, and what is rung goes through the service."""
 
+import socket
+import threading
+
 from tests.running import Chaser, phone
 from tests.terminal.conftest import Terminal
 
@@ -56,3 +59,16 @@ def test_a_missing_argument_is_told_in_one_line(connected: Terminal) -> None:
     ended = connected.run("call")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "Missing argument 'phone'.\n"
+
+
+def test_an_answer_that_is_lost_is_not_told_as_a_service_that_is_away(connected: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up() -> None:
+            with listening.accept()[0] as visitor:
+                visitor.recv(65536)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        ended = connected.run("call", phone(), "--yes", "--url", f"http://127.0.0.1:{listening.getsockname()[1]}")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (3, "", 1)
+    assert "may have been done" in ended.stderr
