@@ -28,7 +28,7 @@ ROOMS = sorted({name.split(".")[1] for name in MODULES if "." in name})
 COMMON = {"settings", "errors", "logs", "metrics", "version"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"main", "serving", "demo", "outbox", "simulator", "terminal", *COMMON},
-    "terminal": {"edge", *COMMON},
+    "terminal": {"edge", "outbox", "chaser", *COMMON},
     "serving": {"edge", *COMMON},
     "demo": COMMON,
     "main": {"routes", "edge", "intake", "outbox", "delivery", "chaser", *COMMON},

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from enum import Enum
 from pathlib import Path
 
 from alembic import command
@@ -19,12 +20,34 @@ log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x4D494752
+MADE_BY_NEWER = "DATABASE_URL: the database was made by a newer version of this service: update the service"
 _TRIES = 6
 _PAUSE = 0.5  # seconds
 # SQLSTATEs of what passes: the transaction met another one (a deadlock), or waited for a lock for too long.
 _PASSES = ("40", "55P03")
 # Whoever comes after us for a table waits behind us, so we must not wait for long: better once more from the start.
 _WAIT_FOR_TABLES = "SET LOCAL lock_timeout = '4s'"
+
+
+class Standing(Enum):
+    """How a database's tables compare with those that this version works on."""
+
+    EMPTY = "empty"
+    OLDER = "older"
+    CURRENT = "current"
+    NEWER = "newer"
+
+
+def standing(connection: Connection) -> Standing:
+    """Look how far a database is; changes nothing."""
+    there = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(_config())
+    if there is None:
+        return Standing.EMPTY
+    if there == scripts.get_current_head():
+        return Standing.CURRENT
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Standing.OLDER if there in known else Standing.NEWER
 
 
 def migrate(engine: Engine) -> None:
@@ -46,26 +69,28 @@ def migrate(engine: Engine) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
-    scripts = ScriptDirectory.from_config(config)
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    there = MigrationContext.configure(connection).get_current_revision()
-    if there == scripts.get_current_head():
+    found = standing(connection)
+    if found is Standing.CURRENT:
         return
-    if there is not None and there not in {script.revision for script in scripts.walk_revisions()}:
-        raise DatabaseUnusable(
-            "DATABASE_URL: the database was made by a newer version of this service: update the service"
-        )
+    if found is Standing.NEWER:
+        raise DatabaseUnusable(MADE_BY_NEWER)
     if on_postgresql:
         connection.execute(text(_WAIT_FOR_TABLES))
         _keep_others_out(connection)
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    return config
 
 
 def _keep_others_out(connection: Connection) -> None:

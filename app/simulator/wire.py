@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol
 
@@ -57,7 +58,7 @@ def connection_of(scope: Scope) -> Connection | None:
 async def send_answer(answer: Answer, send: Send) -> None:
     """Send an answer in the ordinary way."""
     body = b"" if answer.status in (204, 304) else answer.body
-    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    headers = [(name.lower().encode(), value.encode()) for name, value in _dated(answer).items()]
     if answer.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -112,9 +113,15 @@ async def _act(fault: Fault, answer: Answer, connection: Connection, patience: "
                 break
 
 
+def _dated(answer: Answer) -> dict[str, str]:
+    """Give the headers with the real time, as every server tells it (RFC 9110, 6.6.1), unless they have a date."""
+    told = {name.lower() for name in answer.headers}
+    return answer.headers if "date" in told else answer.headers | {"date": formatdate(usegmt=True)}
+
+
 def _head(answer: Answer) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    lines += [f"{name}: {value}" for name, value in _dated(answer).items()]
     lines += [f"content-length: {len(answer.body)}", "connection: close", "", ""]
     return "\r\n".join(lines).encode()
 

@@ -6,11 +6,9 @@ from typing import Annotated, get_args
 
 import typer
 
-from app.terminal.service import stop
+from app.terminal.ending import WRONG, stop
 
 keys = typer.Typer(help="Keys for other services.", no_args_is_help=True)
-
-_WRONG = 2
 
 
 @keys.command("new")
@@ -28,14 +26,14 @@ def new_key(
     chosen, known = _listed(scopes), get_args(Scope)
     wrong = [scope for scope in chosen if scope not in known]
     if wrong or not chosen:
-        stop(_WRONG, f"--scopes: {', '.join(wrong) or 'none'}: choose from {', '.join(known)}")
+        stop(WRONG, f"--scopes: {', '.join(wrong) or 'none'}: choose from {', '.join(known)}")
     bound = _listed(sites)
     for option, given in (("NAME", [name]), ("--sites", bound)):
         for each in given:
             try:
                 proper_name(each)
             except ValueError as error:
-                stop(_WRONG, f"{option}: {error}")
+                stop(WRONG, f"{option}: {error}")
     key = f"ccb_{secrets.token_urlsafe(32)}"
     setting = f"API_KEYS__{name.upper()}"
     typer.echo(f"{key}\n")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from app.terminal.output import Column, for_people, show_table
 from app.terminal.service import DEFAULT_URL, Url, ask
 
 blocklist = typer.Typer(
@@ -15,9 +16,11 @@ Entry = Annotated[str, typer.Argument(help="A phone (+79161234567), an address, 
 
 @blocklist.command("list")
 def show(url: Url = DEFAULT_URL) -> None:
-    """List the entries, newest first: entry, date, note; separated by tabs."""
-    for entry in ask(url, "GET", "/v1/blocklist")["entries"]:
-        typer.echo("\t".join((entry["entry"], entry["created_at"], entry["note"] or "")))
+    """List the entries, newest first: entry, date, note; behind a pipe separated by tabs."""
+    entries = ask(url, "GET", "/v1/blocklist")["entries"]
+    columns = [Column("entry", whole=True), Column("since", whole=True), Column("note")]
+    cut = 10 if for_people() else None
+    show_table(columns, ([entry["entry"], entry["created_at"][:cut], entry["note"]] for entry in entries))
 
 
 @blocklist.command()

@@ -20,6 +20,8 @@ from tests.faults.crashing import Crash
 _PR_SET_PDEATHSIG = 1
 # What the service imports only when it starts. Importing is nearly all of the time that starting takes.
 _LATER = (
+    "app.main",
+    "app.serving",
     "alembic.command",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite",

@@ -1,0 +1,125 @@
+"""A look at the database that changes nothing: no file, no lock, no table; also while a service works on it."""
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from app.outbox.database import DatabaseUnusable, driver_words
+from app.outbox.migrate import Standing, standing
+
+_CONNECT_WITHIN = 5  # seconds
+_MAY_WRITE = """
+    SELECT has_table_privilege('callbacks', 'SELECT') AND has_table_privilege('callbacks', 'INSERT')
+        AND has_table_privilege('callbacks', 'UPDATE') AND has_table_privilege('callbacks', 'DELETE')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen: the place of the database without its password, and how far it is; `there`: it exists."""
+
+    place: str
+    there: bool
+    standing: Standing
+
+
+def look(url: str) -> Seen:
+    """Open the database at a URL to read, and find out whether it could be written.
+
+    Raises DatabaseUnusable when it can't be opened or written, with the reason and the cure.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
+        return _look_at_file(Path(str(address.database)))
+    place = f"{address.database} at {address.host or 'the local server'}"
+    engine = create_engine(
+        url, hide_parameters=True, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_WITHIN}
+    )
+    try:
+        with engine.connect().execution_options(postgresql_readonly=True) as connection:
+            found = standing(connection)
+            _may_write_on_server(connection, found)
+    except DBAPIError as error:
+        raise DatabaseUnusable(
+            f"DATABASE_URL: the database can't be opened ({driver_words(error)}): check that the server runs, and the "
+            "address, user and password"
+        ) from None
+    return Seen(place, True, found)
+
+
+def _may_write_on_server(connection: Connection, found: Standing) -> None:
+    kept = connection.scalar(
+        text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
+    )
+    if kept:
+        raise DatabaseUnusable("DATABASE_URL: this server only reads: give the address of the one that writes")
+    may = (
+        connection.scalar(text(_MAY_WRITE))
+        if found is not Standing.EMPTY
+        else connection.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')"))
+    )
+    if not may:
+        raise DatabaseUnusable("DATABASE_URL: this user may not write: grant it the rights, or give another user")
+
+
+def _look_at_file(named: Path) -> Seen:
+    try:
+        path = named.resolve()
+        circle = path.is_symlink()
+    except (OSError, RuntimeError):  # as in database.py
+        circle = True
+    if circle:
+        raise DatabaseUnusable(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
+    try:
+        _may_write_in(path.parent)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from None
+    if not path.exists():
+        return Seen(str(path), False, Standing.EMPTY)
+    for companion in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))):
+        try:
+            os.close(os.open(companion, os.O_RDWR))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unwritable(companion, error) from None
+    engine = _reading(path)
+    try:
+        with engine.connect() as connection:
+            return Seen(str(path), True, standing(connection))
+    except DBAPIError as error:
+        raise DatabaseUnusable(
+            f"DATABASE_URL: {path} can't be read as a database ({driver_words(error)}): give another path, "
+            "or put a backup there"
+        ) from None
+
+
+def _reading(path: Path) -> Engine:
+    """Give an engine that can't leave a trace.
+
+    A file in WAL mode is read together with its log, for which SQLite would make an index file where there is none.
+    Where there is none, nobody has the database open, and it can be read as if it were never to change.
+    """
+    log_in_use = all(path.with_name(path.name + end).exists() for end in ("-wal", "-shm"))
+    address = f"{path.as_uri()}?{'mode=ro&readonly_shm=1' if log_in_use else 'immutable=1'}"
+    return create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True), poolclass=NullPool)
+
+
+def _may_write_in(folder: Path) -> None:
+    """Raise OSError when no file could be made in a folder that may not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(0, "not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(0, "Permission denied")
+
+
+def _unwritable(path: Path, error: OSError) -> DatabaseUnusable:
+    cure = "give this user the right to write there, or another path"
+    return DatabaseUnusable(f"DATABASE_URL: can't write {path}: {error.strerror}: {cure}")

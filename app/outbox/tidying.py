@@ -1,0 +1,48 @@
+"""Giving the room of what was erased back to the disk, when somebody asks for it."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from app.outbox.database import Database, DatabaseUnusable, driver_words
+from app.outbox.schema import metadata
+
+
+def vacuum(database: Database) -> tuple[int, int]:
+    """Rewrite SQLite's file without its gaps, or have PostgreSQL vacuum our tables and look at them anew.
+
+    Gives the bytes on the disk before and after; SQLite needs as many free meanwhile. Raises DatabaseUnusable.
+    """
+    try:
+        with database.writing.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            return _on_sqlite(connection) if database.one_process else _on_postgresql(connection)
+    except DBAPIError as error:
+        raise DatabaseUnusable(
+            f"DATABASE_URL: the database refused ({driver_words(error)}): check the room on its disk and the rights "
+            "of its user"
+        ) from None
+
+
+def _on_sqlite(connection: Connection) -> tuple[int, int]:
+    # By the driver: through SQLAlchemy each statement would be inside the transaction that the engine begins.
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101  (of an open connection)
+    path = Path(str(connection.engine.url.database))
+    before = path.stat().st_size
+    driver.execute("VACUUM")
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before, path.stat().st_size
+
+
+def _on_postgresql(connection: Connection) -> tuple[int, int]:
+    tables = set(inspect(connection).get_table_names()) & set(metadata.tables)
+    sizes = text(
+        "SELECT coalesce(sum(pg_total_relation_size(name::regclass)), 0) FROM unnest(CAST(:names AS text[])) AS name"
+    )
+    names = {"names": sorted(tables)}
+    before = connection.scalar(sizes, names)
+    connection.execute(text("SET statement_timeout = 0"))
+    for table in sorted(tables):
+        connection.exec_driver_sql(f"VACUUM (ANALYZE) {table}")
+    return int(before or 0), int(connection.scalar(sizes, names) or 0)

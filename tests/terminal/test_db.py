@@ -1,0 +1,56 @@
+"""`chaser-callback db`: tables and room by hand."""
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import delete, insert
+
+from app.outbox.database import open_database
+from app.outbox.looking import look
+from app.outbox.migrate import Standing
+from app.outbox.outbox import Outbox
+from app.outbox.schema import widget_files
+from tests.outbox.making import NOW
+from tests.running import values
+from tests.terminal.conftest import Terminal
+from tests.terminal.test_check import make_old
+
+
+def test_old_tables_are_brought_up_to_date(tmp_path: Path, database_url: str) -> None:
+    make_old(database_url)
+    terminal = Terminal(values(tmp_path, database_url=database_url))
+    ended = terminal.run("db", "upgrade")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "The tables were brought up to date.\n", "")
+    assert look(database_url).standing is Standing.CURRENT
+
+
+def test_what_was_erased_is_given_back(tmp_path: Path, database_url: str) -> None:
+    Outbox.open(database_url).close()
+    with closing(open_database(database_url)) as database, database.writing.begin() as connection:
+        releases = [
+            {"version": str(number), "name": "widget.js", "body": os.urandom(10_000), "kept_at": NOW}
+            for number in range(200)
+        ]
+        connection.execute(insert(widget_files), releases)
+        connection.execute(delete(widget_files))
+    ended = Terminal(values(tmp_path, database_url=database_url)).run("db", "vacuum")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    before, after = (float(words.split()[0]) for words in ended.stdout.split(", "))
+    assert before > 2
+    assert after < 1
+
+
+def test_what_belongs_to_a_running_service_is_left_alone(tmp_path: Path) -> None:
+    chosen = values(tmp_path)
+    with closing(Outbox.open(chosen["database_url"])):
+        for command in ("upgrade", "vacuum"):
+            ended = Terminal(chosen).run("db", command)
+            assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (3, "", 1)
+            assert ended.stderr.startswith("DATABASE_URL: another process already works on ")
+
+
+def test_nothing_is_made_to_be_tidied(tmp_path: Path) -> None:
+    ended = Terminal(values(tmp_path)).run("db", "vacuum")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert list(tmp_path.iterdir()) == []
