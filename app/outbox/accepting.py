@@ -4,6 +4,7 @@ Everything here may run again after a connection was lost during its commit, whe
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +16,7 @@ from app.outbox import upsert
 from app.outbox.callback import STANDING, Accepted, Callback, Glimpse, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
-from app.outbox.quotas import Quotas, Told, check_quotas, warn_of_budget
+from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.schema import callbacks, request_keys
 
 ALIAS: Final = "alias"
@@ -29,7 +30,7 @@ REPEATS: Final = 20
 class AcceptRules:
     """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas.
 
-    ``told`` keeps what the log was told of the budget: see warn_of_budget.
+    ``told`` keeps what the log was told of the budget: see quotas.tell_of_budget.
     """
 
     duplicate_window: timedelta
@@ -43,15 +44,16 @@ def accept(
     request_key: RequestKey | None,
     rules: AcceptRules,
     challenge: Challenge | None = None,
-) -> Accepted:
+) -> tuple[Accepted, Sequence[Spent]]:
     """Write the callback down, or find the one that stands for it already.
 
+    Returns what its caller is told, and what the log is to be told of the site's budget when it is committed.
     Raises Invalid when the request key was used for another request, Conflict when the challenge was, TooMany when a
     quota is reached.
     """
     if request_key is not None and (kept := answered(connection, request_key)) is not None:
         # The id is ours when this work runs again.
-        return replace(kept, replayed=False) if kept.id == callback.id else kept
+        return (replace(kept, replayed=False) if kept.id == callback.id else kept), ()
     user = _challenge_user(callback, request_key)
     if challenge is not None:
         # Before the quotas: with a challenge that was used, nobody gets to ask them about any number.
@@ -61,9 +63,10 @@ def accept(
         callback = replace(callback, call_expected_at=standing.call_expected_at)
     else:
         callback = in_line(connection, callback)
+    spent: Sequence[Spent] = ()
     try:
         if standing is None:
-            check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
+            spent = check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
         elif standing.id != callback.id and callback.client_bucket is not None:
             _check_repeat(connection, callback, standing, rules, solved=challenge is not None)
     except TooMany:
@@ -77,7 +80,6 @@ def accept(
         use(connection, challenge, user)
     if standing is None:
         _insert(connection, callback)
-        warn_of_budget(connection, callback, rules.quotas, rules.told)
     answer = Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:
@@ -93,7 +95,7 @@ def accept(
     if request_key is not None:
         # Also for a duplicate: its answer may get lost, and its repetition may come after the window.
         _remember(connection, request_key, callback_id, answer)
-    return answer
+    return answer, spent
 
 
 def answered(connection: Connection, request_key: RequestKey) -> Accepted | None:

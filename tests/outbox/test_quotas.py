@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 from limits import parse_many
+from sqlalchemy import Connection, event
 
 from app.edge.client_address import buckets
 from app.errors import TooMany
@@ -110,6 +111,24 @@ async def test_a_site_that_stays_near_its_limit_is_told_of_once_in_the_window(
         await outbox.accept(callback(client_phone=f"7916{number:07}", created_at=asked_at), None, terms)
     told = [record for record in caplog.records if record.message == "quota.site_budget"]
     assert [record.percent for record in told] == [80] * 4, "in 273 minutes, from the eighth on"
+
+
+async def test_the_log_is_told_of_a_budget_only_when_what_spends_it_is_on_disk(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    terms = rules(Quotas(WIDE, WIDE, WIDE, tuple(parse_many("1/day"))))
+
+    def break_down(_connection: Connection) -> None:
+        raise RuntimeError("the disk is gone")
+
+    event.listen(outbox._database.writing, "commit", break_down)
+    with pytest.raises(RuntimeError):
+        await outbox.accept(callback(), None, terms)
+    event.remove(outbox._database.writing, "commit", break_down)
+    assert [record for record in caplog.records if record.message == "quota.site_budget"] == []
+    await outbox.accept(callback(), None, terms)
+    told = [record.percent for record in caplog.records if record.message == "quota.site_budget"]
+    assert told == [80, 100]
 
 
 PHONE = AcceptRules(timedelta(0), Quotas(tuple(parse_many("3/hour;5/day")), WIDE, WIDE, WIDE))
