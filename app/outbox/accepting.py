@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, not_, or_, select
+from sqlalchemy import Connection, Row, and_, func, insert, not_, or_, select, update
 
 from app.errors import Invalid, TooMany
 from app.outbox import upsert
@@ -24,6 +24,9 @@ ALIAS: Final = "alias"
 
 REPEATS: Final = 20
 """How many request keys, aliases among them, visitors may add to one callback."""
+
+_WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
+"""What makes a second request another wish than one still to come: another time, somebody else, something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def accept(
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:
         callback_id = standing.id
+        _renew(connection, callback_id, callback.give_up_at)
         if not _is_stranger(callback, standing):
             # A service of the owner's may know that it is held.
             status = standing.status if callback.api_key else shown(standing.status)
@@ -202,16 +206,34 @@ def _remember(connection: Connection, request_key: RequestKey, callback_id: str,
 
 
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
-    """Find the callback for the same phone and site within the window; or this very one, written before."""
+    """Find the callback that stands for this one: for the same phone and site, within the window or still to come.
+
+    Or this very one, written before.
+    """
     table = callbacks.c
     mine = table.id == callback.id
     # What is held may never be sent: it stands only for what would be held as well.
     states = STANDING if callback.hold is None else (*STANDING, Status.HELD)
-    recent = (table.client_phone == callback.client_phone) & (table.created_at > callback.created_at - window)
+    recent = (table.created_at > callback.created_at - window) & table.status.in_(states)
+    # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
+    # way there this moment, or Chaser has it for a time to come.
+    to_come = or_(
+        table.due_at.is_not(None),
+        table.lease_until.is_not(None),
+        (table.status == Status.DELIVERED) & (table.planned_time > callback.created_at),
+    )
+    same_wish = and_(to_come, *(table[name].is_not_distinct_from(getattr(callback, name)) for name in _WISH))
     found = connection.execute(
         select(table.id, table.site, table.status, table.created_at, table.call_expected_at, table.client_bucket)
-        .where(or_(mine, recent & table.status.in_(states)))
+        .where(or_(mine, (table.client_phone == callback.client_phone) & or_(recent, same_wish)))
         .order_by(mine.desc(), table.created_at.desc())
     )
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
     return next((row for row in found.all() if row.site == callback.site), None)
+
+
+def _renew(connection: Connection, callback_id: str, give_up_at: datetime) -> None:
+    """Let what is still to be sent be tried for as long as the request it now stands for as well would be."""
+    table = callbacks.c
+    waits = (table.id == callback_id) & table.due_at.is_not(None) & (table.give_up_at < give_up_at)
+    connection.execute(update(callbacks).where(waits).values(give_up_at=give_up_at))
