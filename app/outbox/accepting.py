@@ -28,6 +28,8 @@ REPEATS: Final = 20
 _WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
 """What makes a second request another wish than one still to come: another time, somebody else, something else."""
 
+_TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_until.is_not(None))
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptRules:
@@ -216,12 +218,9 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
     states = STANDING if callback.hold is None else (*STANDING, Status.HELD)
     recent = (table.created_at > callback.created_at - window) & table.status.in_(states)
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
-    # way there this moment, or Chaser has it for a time to come.
-    to_come = or_(
-        table.due_at.is_not(None),
-        table.lease_until.is_not(None),
-        (table.status == Status.DELIVERED) & (table.planned_time > callback.created_at),
-    )
+    # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
+    for_later = or_(table.planned_time > callback.created_at, table.call_expected_at > callback.created_at)
+    to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
     same_wish = and_(to_come, *(table[name].is_not_distinct_from(getattr(callback, name)) for name in _WISH))
     found = connection.execute(
         select(table.id, table.site, table.status, table.created_at, table.call_expected_at, table.client_bucket)
@@ -234,6 +233,5 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
 
 def _renew(connection: Connection, callback_id: str, give_up_at: datetime) -> None:
     """Let what is still to be sent be tried for as long as the request it now stands for as well would be."""
-    table = callbacks.c
-    waits = (table.id == callback_id) & table.due_at.is_not(None) & (table.give_up_at < give_up_at)
-    connection.execute(update(callbacks).where(waits).values(give_up_at=give_up_at))
+    sooner = (callbacks.c.id == callback_id) & (callbacks.c.give_up_at < give_up_at)
+    connection.execute(update(callbacks).where(sooner, _TO_BE_SENT).values(give_up_at=give_up_at))

@@ -89,14 +89,23 @@ async def test_a_late_wish_for_something_else_is_another_callback(outbox: Outbox
     assert (await outbox.accept(again, None, rules())).id == late.id
 
 
-async def test_a_call_that_chaser_has_for_a_time_to_come_is_not_asked_for_twice(outbox: Outbox) -> None:
-    at = NOW + 5 * HOUR
-    first = await outbox.accept(callback(planned_time=at), None, rules())
+LATER = NOW + 5 * HOUR
+
+
+@pytest.mark.parametrize(
+    "when",
+    [{"planned_time": LATER, "call_expected_at": None}, {"nwt_action": "always_call", "call_expected_at": LATER}],
+    ids=["planned", "at night"],
+)
+async def test_a_call_that_chaser_has_for_a_time_to_come_is_not_asked_for_twice(
+    outbox: Outbox, when: dict[str, Any]
+) -> None:
+    first = await outbox.accept(callback(**when), None, rules())
     await send(outbox, first.id)
-    again = await outbox.accept(callback(planned_time=at, created_at=NOW + HOUR), None, rules())
+    again = await outbox.accept(callback(**when, created_at=LATER - HOUR), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)
-    sooner = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
-    assert not sooner.duplicate
+    once_it_was_made = callback(created_at=LATER)
+    assert (await outbox.accept(once_it_was_made, None, rules())).id == once_it_was_made.id
 
 
 async def give_up_at(outbox: Outbox, callback_id: str) -> datetime:
@@ -105,13 +114,16 @@ async def give_up_at(outbox: Outbox, callback_id: str) -> datetime:
 
 
 @pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
-async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(outbox: Outbox, bucket: str) -> None:
+@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
+async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(
+    outbox: Outbox, bucket: str, state: dict[str, Any]
+) -> None:
     first = await outbox.accept(callback(), None, rules())
+    await become(outbox, first.id, **state | {"updated_at": NOW})
     for minutes in (119, 60):  # the clocks of replicas may differ
         late = callback(created_at=NOW + timedelta(minutes=minutes), client_bucket=bucket)
         await outbox.accept(late, None, rules())
         assert await give_up_at(outbox, first.id) == NOW + timedelta(minutes=119) + 2 * HOUR
-    assert await outbox.expire(NOW + 3 * HOUR) == []
 
 
 async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outbox: Outbox) -> None:
