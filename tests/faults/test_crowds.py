@@ -16,6 +16,7 @@ TIMES = dose(1, 5)
 SAME = 100
 CROWD = 1000
 CAP = 3
+TRIES = 20
 SITES = {f"shop-{n}": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for n in range(CROWD)}
 
 
@@ -53,8 +54,14 @@ def test_a_thousand_requests_for_one_phone_on_three_replicas_are_exactly_the_cap
         for _ in range(TIMES):
             number = phone()
             crowd = [new_wish(number, site) for site in SITES]
-            all_at_once(crowd, [replica.url for replica in three])
-            answers = Counter((answer.status, answer.code) for asking in crowd for answer in asking.answers)
+            waiting = crowd
+            for _ in range(TRIES):  # a busy machine may tell some that it can't take them now
+                all_at_once(waiting, [replica.url for replica in three])
+                waiting = [asking for asking in waiting if asking.answers[-1].status in (None, 503)]
+                if not waiting:
+                    break
+            last = [asking.answers[-1] for asking in crowd]
+            answers = Counter((answer.status, answer.code) for answer in last)
             assert answers == {(202, None): CAP, (429, "quota_phone"): CROWD - CAP}
             askings += crowd
         here.settle()
