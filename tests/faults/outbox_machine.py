@@ -6,6 +6,7 @@ what was accepted and what really rang. Only a person's `retry` allows a call mo
 """
 
 import asyncio
+import itertools
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -69,6 +70,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.outbox = self.open()
         self.rules = Rules((timedelta(seconds=5), timedelta(minutes=1)), self.on_unknown)
         self.now = START
+        self.numbers = itertools.count()
         self.asked: list[tuple[Callback, RequestKey]] = []
         self.accepted: set[str] = set()
         self.rung: dict[str, int] = {}
@@ -80,7 +82,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(hold=st.sampled_from([None, None, "honeypot"]))
     def accept(self, hold: str | None) -> None:
-        number = len(self.asked)
+        number = next(self.numbers)
         callback = made(id=f"callback-{number}", client_phone=f"7916{number:07}", created_at=self.now, hold=hold)
         key = RequestKey("site:shop", f"key-{number}", "f")
         self.asked.append((callback, key))
@@ -117,7 +119,7 @@ class OutboxMachine(RuleBasedStateMachine):
         if any(status == "held" for _, status, *_ in rows):
             return  # its release would be refused from then on
         waiting = [name for name, _, due_at, lease_until, *_ in rows if due_at or lease_until]
-        number = len(self.asked)
+        number = next(self.numbers)
         callback = made(id=f"callback-{number}", client_phone=phone, created_at=self.now, client_bucket=None)
         key = RequestKey("site:shop", f"key-{number}", "f")
         told = self.runner.run(self.outbox.accept(callback, key, ACCEPT))
