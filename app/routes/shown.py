@@ -73,7 +73,9 @@ class AttemptShown(BaseModel):
     started_at: datetime
     outcome: Annotated[
         str | None,
-        Field(description="delivered, not_sent, not_begun, unknown, refused or account; null while it is under way"),
+        Field(
+            description="delivered, not_sent, not_begun, unknown, refused, account or unauthorized; null while it is under way"
+        ),
     ]
     http_status: Annotated[int | None, Field(description="What Chaser answered; null when no answer came")]
     duration_ms: int | None
