@@ -74,7 +74,7 @@ class AttemptShown(BaseModel):
     outcome: Annotated[
         str | None,
         Field(
-            description="delivered, not_sent, not_begun, unknown, refused, account or unauthorized; null while it is under way"
+            description="delivered, refused, account, unauthorized, not_sent, not_begun or unknown; null while under way"
         ),
     ]
     http_status: Annotated[int | None, Field(description="What Chaser answered; null when no answer came")]
