@@ -59,7 +59,7 @@ class Unavailable(ChaserError):
 
 
 class Unauthorized(ChaserError):
-    """401: the signature or the account is wrong. No other request of this account will do better."""
+    """401: the account is wrong, or this request is signed otherwise than Chaser does. `websites` tells which."""
 
 
 class Forbidden(ChaserError):

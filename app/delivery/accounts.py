@@ -1,16 +1,19 @@
 """The Chaser accounts in use: one client each, and what Chaser refuses for now.
 
-A 401 or 403 is nobody's request's fault, so what would be refused as well waits, and delivery goes on by itself.
+A 401 or 403 doesn't say what it is about. So the account is paused, and a signed ``websites`` request asks at once:
 
-- 401: the account is paused. A signed ``websites`` request a minute asks whether it is well again.
-- 403: the account or only the site, the answer doesn't say which. The account is paused until ``websites`` has been
-  asked, at once: when that is refused too it is the account. Else the site is paused alone, and one of its callbacks
-  a minute is tried.
+- It is refused as well: it is the account. Nothing is sent for it until ``websites``, asked once a minute, is answered.
+- It is answered, and it was a 403: it is the site. The site alone is paused, and one of its callbacks a minute tried.
+- It is answered, and it was a 401: it is something in that one callback that Chaser computes another signature from.
+  The account goes on, and the callback waits as the policy says.
+
+Where ``websites`` proves nothing, a 401 is taken for the account's and a 403 for the site's. All of it ends by itself.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from app.chaser import ChaserClient, ChaserError, Forbidden, Unauthorized
@@ -22,15 +25,21 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(minutes=1)
 
 
+@dataclass(slots=True)
+class _Refused:
+    """What was refused and may be the account's fault or not, until ``websites`` is answered."""
+
+    sites: dict[str, int] = field(default_factory=dict)  # with a 403, and their numbers
+    callbacks: list[str] = field(default_factory=list)  # with a 401
+
+
 class Accounts:
     """Clients by client_id. Nothing here waits: probes run beside, one at a time for each account."""
 
     def __init__(self, clients: Mapping[str, ChaserClient]) -> None:
         self._clients = dict(clients)
         self._probe_at: dict[str, datetime] = {}  # of paused accounts
-        self._suspects: dict[
-            str, dict[str, int]
-        ] = {}  # sites with a 403 that may be their account's, with their numbers
+        self._doubts: dict[str, _Refused] = {}  # of paused accounts of which nobody knows yet whether it is they
         self._try_at: dict[SiteOfAccount, datetime] = {}  # of paused sites
         self._probes: dict[str, asyncio.Task[None]] = {}
 
@@ -52,23 +61,27 @@ class Accounts:
         """Tell whether callbacks of a site wait, because of the site or of its account."""
         return site[0] in self._probe_at or site in self._try_at
 
-    def refused(self, account: str, now: datetime) -> None:
-        """Take a 401: pause the account until a probe succeeds."""
-        self._suspects.pop(account, None)
-        if account not in self._probe_at:
-            _tell_paused(account, "check client_id and private_key")
-        self._probe_at[account] = now + EVERY
+    def refused(self, account: str, callback_id: str, now: datetime) -> None:
+        """Take a 401: pause the account, and ask whether it is the account or this one callback."""
+        doubt = self._doubt(account, now)
+        if doubt is not None:
+            doubt.callbacks.append(callback_id)
 
     def forbidden(self, site: SiteOfAccount, site_id: int, now: datetime) -> None:
         """Take a 403: pause the site, or ask first whether it is the account."""
         account, name = site
         if site in self._try_at:
             self._try_at[site] = now + EVERY
-        elif account not in self._probe_at:
+            return
+        doubt = self._doubt(account, now)
+        if doubt is not None:
+            doubt.sites[name] = site_id
+
+    def forgotten(self, account: str, now: datetime) -> None:
+        """Take note that the settings don't know an account any more: it is paused, and there is nobody to ask."""
+        if account not in self._probe_at:
             self._probe_at[account] = now
-            self._suspects[account] = {name: site_id}
-        elif account in self._suspects:
-            self._suspects[account][name] = site_id
+            _tell_paused(account, "the settings don't know it any more: put it back, or cancel what waits for it")
 
     def allowed(self, site: SiteOfAccount) -> None:
         """Take any answer that shows that Chaser takes calls for a site."""
@@ -100,6 +113,13 @@ class Accounts:
         for client in self._clients.values():
             await client.aclose()
 
+    def _doubt(self, account: str, now: datetime) -> _Refused | None:
+        """Pause an account and give what is to be asked about it; None when it is known already that it is refused."""
+        if account not in self._probe_at:
+            self._probe_at[account] = now
+            self._doubts[account] = _Refused()
+        return self._doubts.get(account)
+
     async def _ask(self, account: str, client: ChaserClient, now: datetime) -> None:
         self._probe_at[account] = now + EVERY
         told: ChaserError | None = None
@@ -109,20 +129,28 @@ class Accounts:
             told = error
         finally:
             del self._probes[account]
-        suspects = self._suspects.pop(account, {})
+        doubt = self._doubts.pop(account, None)
         # A 200 says that Chaser takes the account, whatever its body looks like.
-        if told is not None and told.status == 200:
-            told = None
-        if told is None or (suspects and not isinstance(told, Unauthorized | Forbidden)):
+        well = told is None or told.status == 200
+        only_sites = doubt is not None and not doubt.callbacks and not isinstance(told, Unauthorized | Forbidden)
+        if well or only_sites:
             del self._probe_at[account]
-            for name, site_id in suspects.items():
-                self._pause_site((account, name), site_id, now)
-            if not suspects:
-                event(log, "delivery.account_resumed", account=account)
-        elif suspects:
-            _tell_paused(account, "ask Chaser why it forbids this account, or check client_id and private_key")
+            self._resume(account, doubt, now)
+        elif doubt is not None:
+            _tell_paused(account, "check client_id and private_key, or ask Chaser why it refuses this account")
         else:
-            event(log, "delivery.account_still_refused", logging.WARNING, account=account, http_status=told.status)
+            status = told and told.status
+            event(log, "delivery.account_still_refused", logging.WARNING, account=account, http_status=status)
+
+    def _resume(self, account: str, doubt: _Refused | None, now: datetime) -> None:
+        if doubt is None:
+            event(log, "delivery.account_resumed", account=account)
+            return
+        for name, site_id in doubt.sites.items():
+            self._pause_site((account, name), site_id, now)
+        for callback_id in doubt.callbacks:
+            cure = "Chaser takes the account, but not what this callback is signed with: it may never do, call yourself"
+            event(log, "delivery.signature_refused", logging.ERROR, callback=callback_id, account=account, cure=cure)
 
     def _pause_site(self, site: SiteOfAccount, site_id: int, now: datetime) -> None:
         self._try_at[site] = now + EVERY

@@ -52,7 +52,9 @@ async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: dat
 
 def outcome_of(error: ChaserError) -> Outcome:
     """Translate an error of the client into the policy's words."""
-    if isinstance(error, Unauthorized | Forbidden):
+    if isinstance(error, Unauthorized):
+        return Outcome.UNAUTHORIZED
+    if isinstance(error, Forbidden):
         return Outcome.ACCOUNT
     if isinstance(error, NotSent | Unavailable):
         return Outcome.NOT_SENT

@@ -1,27 +1,32 @@
-"""How fast a backlog is drained: a token bucket. Pure; the time is passed in."""
+"""How fast a backlog is drained: so many calls in a second, wherever it begins. Pure; the time is passed in."""
+
+from collections import deque
+
+_SECOND = 1.0
 
 
 class Pace:
-    """At most ``rate`` calls a second on average, and up to one second's worth of them at once after a rest."""
+    """At most ``rate`` calls begin within any one second. After a rest they may begin all at once."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._most = max(1.0, rate)
-        self._tokens = self._most
-        self._counted_at: float | None = None
+        self._begun: deque[float] = deque()  # when each call of the last second began
+        self._looked_at = 0.0
 
     def allowed(self, now: float) -> int:
         """Give how many calls may begin at ``now``, in seconds of a clock that never goes back."""
-        if self._counted_at is not None:
-            self._tokens = min(self._most, self._tokens + (now - self._counted_at) * self._rate)
-        self._counted_at = now
-        return int(self._tokens)
+        self._looked_at = now
+        while self._begun and now - self._begun[0] >= _SECOND:
+            self._begun.popleft()
+        return max(0, self._rate - len(self._begun))
 
-    def spend(self, calls: int) -> None:
-        """Count calls that begin."""
-        self._tokens -= calls
+    def spend(self, calls: int, now: float) -> None:
+        """Count calls that begin at ``now``."""
+        self._begun.extend([now] * calls)
 
     @property
     def wait(self) -> float:
         """Seconds until the next call may begin, counted from the last look."""
-        return max(0.0, (1 - self._tokens) / self._rate)
+        if len(self._begun) < self._rate:
+            return 0.0
+        return self._begun[-self._rate] + _SECOND - self._looked_at

@@ -22,7 +22,8 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"  # 200: Chaser has it
     REFUSED = "refused"  # 404 and other 4xx: it will never do
-    ACCOUNT = "account"  # 401, 403: not the visitor's fault, nothing was executed
+    ACCOUNT = "account"  # 403: the account's fault or the site's, not the visitor's; nothing was executed
+    UNAUTHORIZED = "unauthorized"  # 401: the account's fault, or this callback is signed wrongly; nothing was executed
     NOT_SENT = "not_sent"  # proved not executed
     NOT_BEGUN = "not_begun"  # the service ended before the call began
     UNKNOWN = "unknown"  # it may have been executed
@@ -30,7 +31,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a site wants its callbacks retried. ``schedule``: the waits after the first, second… attempt not sent."""
+    """How a site wants its callbacks retried. ``schedule``: the waits after the first, second… try not sent, or 401."""
 
     schedule: Sequence[timedelta]
     on_unknown: Literal["resend_once", "hold"]
@@ -84,7 +85,9 @@ def decide(
         return Decision(status, now, "account_refused")
     if outcome is Outcome.NOT_BEGUN:
         return Decision(status, now, "not_begun")
-    return Decision(status, min(now + _wait(history, retry_after, random, rules), give_up_at), "not_sent")
+    # A 401 waits too: the account may be well, and this callback alone be signed in a way that Chaser doesn't.
+    reason = "not_sent" if outcome is Outcome.NOT_SENT else "account_refused"
+    return Decision(status, min(now + _wait(outcome, history, retry_after, random, rules), give_up_at), reason)
 
 
 def _ended(may_have_rung: bool, unknown: str, failed: str) -> Decision:
@@ -103,8 +106,10 @@ def _unknown(history: Sequence[str], give_up_at: datetime, now: datetime, rules:
     return Decision(Status.UNKNOWN, due_at, "resend_once")
 
 
-def _wait(history: Sequence[str], retry_after: float | None, random: float, rules: Rules) -> timedelta:
-    earlier = sum(outcome == Outcome.NOT_SENT for outcome in history)
+def _wait(
+    outcome: Outcome, history: Sequence[str], retry_after: float | None, random: float, rules: Rules
+) -> timedelta:
+    earlier = sum(before == outcome for before in history)
     wait = rules.schedule[min(earlier, len(rules.schedule) - 1)]
     if retry_after is not None:
         # Chaser's word counts, but a mistaken day-long wait would lose the visitor. Clamped before it becomes a

@@ -83,10 +83,12 @@ class Recorder:
 
     def _tell_accounts(self, claim: Claim, happened: Happened, now: datetime) -> None:
         site = (claim.account, claim.site)
-        if happened.outcome is Outcome.ACCOUNT and happened.http_status == 403:
-            self._accounts.forbidden(site, claim.parameters["site_id"], now)
+        if happened.outcome is Outcome.UNAUTHORIZED:
+            self._accounts.refused(claim.account, claim.callback_id, now)
+        elif happened.outcome is Outcome.ACCOUNT and happened.http_status is None:
+            self._accounts.forgotten(claim.account, now)
         elif happened.outcome is Outcome.ACCOUNT:
-            self._accounts.refused(claim.account, now)
+            self._accounts.forbidden(site, claim.parameters["site_id"], now)
         elif happened.outcome in (Outcome.DELIVERED, Outcome.REFUSED) and happened.http_status is not None:
             self._accounts.allowed(site)
 

@@ -13,7 +13,7 @@ class DeliveryRules:
 
     timeout: timedelta
     calls_at_once: int
-    calls_per_second: float
+    calls_per_second: int
     keep_personal_data: timedelta
     give_up_after: timedelta
     general: Rules

@@ -173,7 +173,7 @@ class Worker:
         # What was claimed while the end began is handed back: who comes next has more time for it.
         handed_back = Happened(Outcome.NOT_BEGUN, None, 0.0, "shutdown", "") if self._ending.told else None
         if handed_back is None:
-            self._pace.spend(len(claims))
+            self._pace.spend(len(claims), time.monotonic())
         for claim in claims:
             call = _Call(claim, self._claimed_at, handed_back)
             task = asyncio.create_task(self._work_on(call))

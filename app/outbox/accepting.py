@@ -4,18 +4,19 @@ Everything here may run again after a connection was lost during its commit, whe
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, not_, or_, select
+from sqlalchemy import Connection, Row, and_, func, insert, not_, or_, select, update
 
 from app.errors import Invalid, TooMany
 from app.outbox import upsert
 from app.outbox.callback import STANDING, Accepted, Callback, Glimpse, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
-from app.outbox.quotas import Quotas, Told, check_quotas, warn_of_budget
+from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.schema import callbacks, request_keys
 
 ALIAS: Final = "alias"
@@ -24,12 +25,17 @@ ALIAS: Final = "alias"
 REPEATS: Final = 20
 """How many request keys, aliases among them, visitors may add to one callback."""
 
+_WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
+"""What makes a second request another wish than one still to come: another time, somebody else, something else."""
+
+_TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_until.is_not(None))
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptRules:
     """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas.
 
-    ``told`` keeps what the log was told of the budget: see warn_of_budget.
+    ``told`` keeps what the log was told of the budget: see quotas.tell_of_budget.
     """
 
     duplicate_window: timedelta
@@ -43,15 +49,16 @@ def accept(
     request_key: RequestKey | None,
     rules: AcceptRules,
     challenge: Challenge | None = None,
-) -> Accepted:
+) -> tuple[Accepted, Sequence[Spent]]:
     """Write the callback down, or find the one that stands for it already.
 
+    Returns what its caller is told, and what the log is to be told of the site's budget when it is committed.
     Raises Invalid when the request key was used for another request, Conflict when the challenge was, TooMany when a
     quota is reached.
     """
     if request_key is not None and (kept := answered(connection, request_key)) is not None:
         # The id is ours when this work runs again.
-        return replace(kept, replayed=False) if kept.id == callback.id else kept
+        return (replace(kept, replayed=False) if kept.id == callback.id else kept), ()
     user = _challenge_user(callback, request_key)
     if challenge is not None:
         # Before the quotas: with a challenge that was used, nobody gets to ask them about any number.
@@ -61,9 +68,10 @@ def accept(
         callback = replace(callback, call_expected_at=standing.call_expected_at)
     else:
         callback = in_line(connection, callback)
+    spent: Sequence[Spent] = ()
     try:
         if standing is None:
-            check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
+            spent = check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
         elif standing.id != callback.id and callback.client_bucket is not None:
             _check_repeat(connection, callback, standing, rules, solved=challenge is not None)
     except TooMany:
@@ -77,11 +85,11 @@ def accept(
         use(connection, challenge, user)
     if standing is None:
         _insert(connection, callback)
-        warn_of_budget(connection, callback, rules.quotas, rules.told)
     answer = Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:
         callback_id = standing.id
+        _renew(connection, callback_id, callback.give_up_at)
         if not _is_stranger(callback, standing):
             # A service of the owner's may know that it is held.
             status = standing.status if callback.api_key else shown(standing.status)
@@ -93,7 +101,7 @@ def accept(
     if request_key is not None:
         # Also for a duplicate: its answer may get lost, and its repetition may come after the window.
         _remember(connection, request_key, callback_id, answer)
-    return answer
+    return answer, spent
 
 
 def answered(connection: Connection, request_key: RequestKey) -> Accepted | None:
@@ -200,16 +208,30 @@ def _remember(connection: Connection, request_key: RequestKey, callback_id: str,
 
 
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
-    """Find the callback for the same phone and site within the window; or this very one, written before."""
+    """Find the callback that stands for this one: for the same phone and site, within the window or still to come.
+
+    Or this very one, written before.
+    """
     table = callbacks.c
     mine = table.id == callback.id
     # What is held may never be sent: it stands only for what would be held as well.
     states = STANDING if callback.hold is None else (*STANDING, Status.HELD)
-    recent = (table.client_phone == callback.client_phone) & (table.created_at > callback.created_at - window)
+    recent = (table.created_at > callback.created_at - window) & table.status.in_(states)
+    # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
+    # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
+    for_later = or_(table.planned_time > callback.created_at, table.call_expected_at > callback.created_at)
+    to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
+    same_wish = and_(to_come, *(table[name].is_not_distinct_from(getattr(callback, name)) for name in _WISH))
     found = connection.execute(
         select(table.id, table.site, table.status, table.created_at, table.call_expected_at, table.client_bucket)
-        .where(or_(mine, recent & table.status.in_(states)))
+        .where(or_(mine, (table.client_phone == callback.client_phone) & or_(recent, same_wish)))
         .order_by(mine.desc(), table.created_at.desc())
     )
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
     return next((row for row in found.all() if row.site == callback.site), None)
+
+
+def _renew(connection: Connection, callback_id: str, give_up_at: datetime) -> None:
+    """Let what is still to be sent be tried for as long as the request it now stands for as well would be."""
+    sooner = (callbacks.c.id == callback_id) & (callbacks.c.give_up_at < give_up_at)
+    connection.execute(update(callbacks).where(sooner, _TO_BE_SENT).values(give_up_at=give_up_at))

@@ -25,10 +25,11 @@ from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
 from app.outbox.queue import Line, queue
+from app.outbox.quotas import tell_of_budget
 from app.outbox.reading import Stored, Wanted
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
-from app.outbox.writer import Work, Writer
+from app.outbox.writer import Work, Writer, not_stored
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +81,11 @@ class Outbox:
         first = partial(self._begin_accepting, now=callback.created_at)
         try:
             async with asyncio.timeout(self._answer_within):
-                accepted = await self._write(accept, first=first)
+                accepted, spent = await self._write(accept, first=first)
         except TimeoutError:
             event(log, "outbox.write_unanswered", logging.ERROR, seconds=self._answer_within)
-            raise Unavailable(
-                "not_stored", "The request could not be stored. Please try again.", retry_after=5
-            ) from None
+            raise not_stored() from None
+        tell_of_budget(spent, rules.told)
         if not accepted.replayed and not accepted.duplicate:
             self.ring()
         return accepted

@@ -12,7 +12,7 @@ what was asked for within all limits must not ring in one hour.
 
 import logging
 import math
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -56,6 +56,16 @@ Told = MutableMapping[tuple[str, str, int], datetime]
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """A site has spent so many ``percent`` of a ``limit``, with a callback that was asked for ``at`` this time."""
+
+    site: str
+    limit: RateLimitItem
+    percent: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Quotas:
     """The caps in force for one site. ``per_phone`` counts over all sites."""
 
@@ -75,40 +85,37 @@ _DETAILS = {
 
 def check_quotas(
     connection: Connection, callback: Callback, quotas: Quotas, *, solved: bool = False, rings: bool = True
-) -> None:
+) -> tuple[Spent, ...]:
     """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing.
 
     ``solved``: did its visitor solve a challenge. ``rings``: False for one that another callback stands for, so that
-    the limits of its phone are not asked.
+    the limits of its phone are not asked. Returns what its site will have spent of its budget once it is written.
     """
     for code, limits, weight, newest in _queries(callback, quotas, ROOM if solved else 1):
         for limit in limits:
             wait = _wait(connection, callback, limit, limit.amount * weight, newest)
             if wait is not None:
-                raise TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
+                raise _too_many(code, wait)
+    spent = tuple(spending for limit in quotas.per_site for spending in _spend(connection, callback, limit))
     # The phone comes last: whoever has used up his own quotas is told so, and learns nothing of anybody's number.
     if rings:
         _check_phone(connection, callback, quotas.per_phone)
+    return spent
 
 
-def warn_of_budget(connection: Connection, callback: Callback, quotas: Quotas, told: Told) -> None:
-    """Tell the log, after a callback was written, when its site has spent 80 or 100 % of what it may.
+def tell_of_budget(spent: Iterable[Spent], told: Told) -> None:
+    """Tell the log, once a callback is on disk, when its site has spent 80 or 100 % of what it may.
 
     Once in the limit's window: ``told`` keeps when, as the window moves on and a busy site is at its limit again with
     nearly every callback. Every process keeps its own.
     """
-    newest = _Newest(callbacks.c.site == callback.site)
-    for limit in quotas.per_site:
-        window = timedelta(seconds=limit.get_expiry())
-        for percent in _WARN_AT:
-            this = (callback.site, str(limit), percent)
-            before = told.get(this)
-            if before is not None and before <= callback.created_at < before + window:
-                continue
-            if _wait(connection, callback, limit, math.ceil(limit.amount * percent / 100), newest) is not None:
-                told[this] = callback.created_at
-                level = logging.ERROR if percent == _ALL else logging.WARNING
-                event(log, "quota.site_budget", level, site=callback.site, percent=percent, limit=str(limit))
+    for one in spent:
+        this = (one.site, str(one.limit), one.percent)
+        before = told.get(this)
+        if before is None or not before <= one.at < before + timedelta(seconds=one.limit.get_expiry()):
+            told[this] = one.at
+            level = logging.ERROR if one.percent == _ALL else logging.WARNING
+            event(log, "quota.site_budget", level, site=one.site, percent=one.percent, limit=str(one.limit))
 
 
 def _queries(callback: Callback, quotas: Quotas, room: int) -> Iterator[tuple[str, Limits, int, "_Newest"]]:
@@ -122,18 +129,46 @@ def _queries(callback: Callback, quotas: Quotas, room: int) -> Iterator[tuple[st
         yield "quota_client", quotas.per_client, times, _Newest(same_client)
         others = same_client & (table.client_phone != callback.client_phone)
         yield "quota_client_phones", quotas.per_client_phones, times, _Newest(others, each_phone_once=True)
-    yield "quota_site", quotas.per_site, 1, _Newest(table.site == callback.site)
+
+
+def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> Iterator[Spent]:
+    """Give what a site will have spent of a limit with one callback more. Raises TooMany when that is too much.
+
+    One walk through the window answers it all: a site has hundreds of callbacks in it, and accepts them one by one.
+    """
+    newest = _Newest(callbacks.c.site == callback.site)
+    inside = newest(_within(callback, limit)).limit(limit.amount).subquery()
+    count, first = connection.execute(select(func.count(), func.min(inside.c.created_at, type_=Instant()))).one()
+    if count == limit.amount:
+        raise _too_many("quota_site", _left(callback, limit, first))
+    for percent in _WARN_AT:
+        if count + 1 >= math.ceil(limit.amount * percent / 100):
+            yield Spent(callback.site, limit, percent, callback.created_at)
 
 
 def _wait(
     connection: Connection, callback: Callback, limit: RateLimitItem, number: int, newest: "_Newest"
 ) -> timedelta | None:
     """Give how long there are ``number`` of them within the limit's window; None when there are fewer."""
+    within = _within(callback, limit)
+    reached = connection.execute(newest(within).offset(number - 1).limit(1)).scalar_one_or_none()
+    return None if reached is None else _left(callback, limit, reached)
+
+
+def _within(callback: Callback, limit: RateLimitItem) -> tuple[datetime, datetime]:
     window = timedelta(seconds=limit.get_expiry())
     # The clocks of replicas may differ by a little; what lies further ahead was redated before.
-    within = (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
-    reached = connection.execute(newest(within).offset(number - 1).limit(1)).scalar_one_or_none()
-    return None if reached is None else min(reached + window - callback.created_at, window)
+    return (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
+
+
+def _left(callback: Callback, limit: RateLimitItem, reached: datetime) -> timedelta:
+    """Give how long one that was asked for at ``reached`` stays in the window."""
+    window = timedelta(seconds=limit.get_expiry())
+    return min(reached + window - callback.created_at, window)
+
+
+def _too_many(code: str, wait: timedelta) -> TooMany:
+    return TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
 
 
 def _check_phone(connection: Connection, callback: Callback, limits: Limits) -> None:
@@ -147,7 +182,7 @@ def _check_phone(connection: Connection, callback: Callback, limits: Limits) -> 
         if wait is not None:
             # Coarse: the exact time would tell a stranger when somebody asked to be phoned.
             coarse = min(window, math.ceil(wait / _COARSE) * _COARSE)
-            raise TooMany("quota_phone", _DETAILS["quota_phone"], retry_after=coarse.total_seconds())
+            raise _too_many("quota_phone", coarse)
 
 
 def _rings_at(callback: Callback) -> datetime:

@@ -142,6 +142,11 @@ class Writer:
                     job.result = refused
 
 
+def not_stored() -> Unavailable:
+    """Make what a caller is told whose work the database could not take, or not in time."""
+    return Unavailable("not_stored", "The request could not be stored. Please try again.", retry_after=5)
+
+
 def _transactions(batch: list[_Job]) -> list[list[_Job]]:
     shared = [job for job in batch if not job.alone]
     return ([shared] if shared else []) + [[job] for job in batch if job.alone]
@@ -167,7 +172,7 @@ def _told(error: Exception) -> Exception:
     cause = driver_words(error) if isinstance(error, DBAPIError) else None
     event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=cause)
     if isinstance(error, DBAPIError | PoolTimeout):
-        return Unavailable("not_stored", "The request could not be stored. Please try again.", retry_after=5)
+        return not_stored()
     return error
 
 

@@ -73,7 +73,7 @@ class AttemptShown(BaseModel):
     started_at: datetime
     outcome: Annotated[
         str | None,
-        Field(description="delivered, not_sent, not_begun, unknown, refused or account; null while it is under way"),
+        Field(description="delivered, refused, account, unauthorized, not_sent, not_begun or unknown; null meanwhile"),
     ]
     http_status: Annotated[int | None, Field(description="What Chaser answered; null when no answer came")]
     duration_ms: int | None

@@ -31,7 +31,7 @@ def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) 
         ("delivered", ("unknown",), RESEND, ("delivered", None, None)),
         ("delivered", ("not_sent", "account"), HOLD, ("delivered", None, None)),
         ("refused", (), RESEND, ("failed", None, "refused_by_chaser")),
-        ("refused", ("not_sent", "account", "not_begun"), HOLD, ("failed", None, "refused_by_chaser")),
+        ("refused", ("not_sent", "account", "unauthorized", "not_begun"), HOLD, ("failed", None, "refused_by_chaser")),
         ("refused", ("unknown",), RESEND, ("unknown", None, "resend_refused")),
         ("refused", ("unknown", "not_sent"), RESEND, ("unknown", None, "resend_refused")),
         ("refused", ("unknown",), HOLD, ("unknown", None, "resend_refused")),
@@ -39,6 +39,12 @@ def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) 
         ("account", ("account",) * 9, RESEND, ("queued", 0, "account_refused")),
         ("account", ("unknown",), RESEND, ("unknown", 0, "account_refused")),
         ("account", ("unknown",), HOLD, ("queued", 0, "account_refused")),
+        ("unauthorized", (), RESEND, ("queued", 5, "account_refused")),
+        ("unauthorized", ("unauthorized", "not_sent"), RESEND, ("queued", 15, "account_refused")),
+        ("unauthorized", ("unauthorized",) * 9, HOLD, ("queued", 60, "account_refused")),
+        ("unauthorized", ("not_sent", "account") * 5, RESEND, ("queued", 5, "account_refused")),
+        ("unauthorized", ("unknown",), RESEND, ("unknown", 5, "account_refused")),
+        ("unauthorized", ("unknown",), HOLD, ("queued", 5, "account_refused")),
         ("not_begun", (), RESEND, ("queued", 0, "not_begun")),
         ("not_begun", ("not_begun",) * 9, HOLD, ("queued", 0, "not_begun")),
         ("not_begun", ("unknown",), RESEND, ("unknown", 0, "not_begun")),
@@ -47,7 +53,7 @@ def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) 
         ("not_sent", ("not_sent",), RESEND, ("queued", 15, "not_sent")),
         ("not_sent", ("not_sent",) * 2, RESEND, ("queued", 60, "not_sent")),
         ("not_sent", ("not_sent",) * 50, HOLD, ("queued", 60, "not_sent")),
-        ("not_sent", ("account",) * 5, RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("account", "unauthorized") * 5, RESEND, ("queued", 5, "not_sent")),
         ("not_sent", ("not_begun",) * 5, RESEND, ("queued", 5, "not_sent")),
         ("not_sent", ("unknown",), RESEND, ("unknown", 5, "not_sent")),
         ("not_sent", ("unknown", "not_sent"), RESEND, ("unknown", 15, "not_sent")),
@@ -67,13 +73,13 @@ def test_what_follows_from_an_attempt(
     assert decided(outcome, *history, rules=rules) == expected
 
 
-@pytest.mark.parametrize("outcome", ["not_sent", "account", "not_begun"])
+@pytest.mark.parametrize("outcome", ["not_sent", "account", "unauthorized", "not_begun"])
 def test_too_old_becomes_failed(outcome: str) -> None:
     assert decided(outcome, now=GIVE_UP_AT) == ("failed", None, "too_old")
 
 
 @pytest.mark.parametrize("rules", [RESEND, HOLD])
-@pytest.mark.parametrize("outcome", ["not_sent", "account", "not_begun"])
+@pytest.mark.parametrize("outcome", ["not_sent", "account", "unauthorized", "not_begun"])
 def test_what_may_have_rung_is_never_failed_however_old_it_is(outcome: str, rules: Rules) -> None:
     too_old = ("unknown", None, "too_old_to_resend")
     assert decided(outcome, "unknown", now=GIVE_UP_AT, rules=rules) == too_old
@@ -91,6 +97,7 @@ def test_an_unknown_one_is_not_resent_when_it_would_be_too_old_by_then() -> None
 
 def test_waiting_ends_where_giving_up_begins() -> None:
     assert decided("not_sent", now=GIVE_UP_AT - timedelta(seconds=2)) == ("queued", 2, "not_sent")
+    assert decided("unauthorized", now=GIVE_UP_AT - timedelta(seconds=2)) == ("queued", 2, "account_refused")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,26 @@ def test_a_refused_account_pauses_and_resumes_by_itself(
     assert sites(here) == {"shop": "ok"}
 
 
+def test_a_401_that_is_one_callbacks_own_stops_no_other_and_ends_by_itself(
+    here: Service, far_side: Chaser, clock: Clock, attempts: Attempts
+) -> None:
+    far_side.fault("status", status=401, path="/v1/call", times=None)
+    odd = here.accepted()
+    refused: list[tuple[str, int | None]] = []
+    for wait in (None, 5, 15, 60, 300, 300):  # by the schedule, and up to a fifth more
+        if wait is not None:
+            clock.advance(seconds=wait * 1.2)
+        refused.append(("unauthorized", 401))
+        until(lambda: attempts(odd) == refused and sites(here) == {"shop": "ok"})
+        far_side.well_again()
+        here.wait_for(here.accepted(), "delivered")
+        far_side.fault("status", status=401, path="/v1/call", times=None)
+    assert len(far_side.requests(path="/v1/websites")) == len(refused), "asked once for each"
+    clock.advance(hours=2)
+    here.wait_for(odd, "failed")
+    assert attempts(odd) == refused
+
+
 @pytest.fixture
 def two_accounts() -> Iterator[Chaser]:
     another = Account("9", "its-key", (Site(str(OF_ANOTHER_ACCOUNT), "of somebody else"),))

@@ -110,7 +110,7 @@ class Replica:
 
     def wait_until_up(self) -> None:
         """Return once it answers; fails when the process ends instead."""
-        until(lambda: self.died() or self._answers(), within=30)
+        until(lambda: self.died() or self._answers(), within=120)
         assert not self.died(), self.output()[-3000:]
 
     def died(self) -> bool:

@@ -51,7 +51,7 @@ def test_401_for_two_minutes_burns_no_attempts_and_ends_by_itself(tmp_path: Path
     note(f"401 for {MINUTES} minutes", f"{verdict}; refused calls {refused}, all before the pause")
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests == verdict.executed
-    assert outcomes.count("account") == refused <= CONCURRENCY
+    assert outcomes.count("unauthorized") == refused <= CONCURRENCY
     assert outcomes.count("delivered") == verdict.executed == len(outcomes) - refused
 
 

@@ -14,7 +14,7 @@ from tests.faults.world import World, world
 from tests.running import until
 
 TIMES = dose(3, 50)
-DEADLINE = 1000  # milliseconds, as set below
+DEADLINE = dose(1, 5)  # seconds; fifty calls at once on a busy machine take a while to be on their way
 
 
 class Fault(NamedTuple):
@@ -40,7 +40,7 @@ FAULTS = [
     Fault({"kind": "garbage"}, "unknown", True),
     Fault({"kind": "garbage", "execute": False}, "unknown", False),
     Fault({"kind": "drip"}, "unknown", True),
-    Fault({"kind": "slow", "seconds": 10}, "unknown", True),
+    Fault({"kind": "slow", "seconds": 15}, "unknown", True),
     Fault({"kind": "slow", "seconds": 0.2}, "delivered", True),
     Fault({"kind": "cut_body"}, "delivered", True),
     Fault({"kind": "drip_body"}, "delivered", True),
@@ -60,7 +60,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterato
     """A service that tries everything once within the time of a test."""
     folder = tmp_path_factory.mktemp("faults")
     patient = {"retry_schedule": ["1d"], "resend_after": "1d", "give_up_after": "2d"}
-    with world(folder, **patient) as here, replicas(nursery, folder, here.settings) as (replica,):
+    with (
+        world(folder, chaser={"timeout": f"{DEADLINE}s"}, **patient) as here,
+        replicas(nursery, folder, here.settings) as (replica,),
+    ):
         yield here, replica
 
 
@@ -77,7 +80,9 @@ def meet(place: tuple[World, Replica], told: dict[str, Any]) -> tuple[Counter[st
     def stored() -> list[Any]:
         return [row for row in here.stored() if row.nonce in nonces]
 
-    until(lambda: sum(bool(row.outcomes) and None not in row.outcomes for row in stored()) == TIMES, within=60)
+    until(
+        lambda: sum(bool(row.outcomes) and None not in row.outcomes for row in stored()) == TIMES, within=dose(60, 180)
+    )
     here.far_side.well_again()
     executed = [call for call in here.executed() if call.nonce in nonces]
     verdict = judge([asking.wish for asking in askings], stored(), executed)
@@ -95,7 +100,7 @@ def test_a_fault_is_classified_by_what_it_proves(place: tuple[World, Replica], f
     note(f"fault {fault}, {TIMES} times", f"{dict(outcomes)}, executed {executed}, longest {longest} ms")
     assert outcomes == {fault.outcome: TIMES}
     assert executed == TIMES * fault.executed
-    assert longest <= DEADLINE + 1000
+    assert longest <= (DEADLINE + 1) * 1000
 
 
 def test_a_connection_reset_before_a_byte_was_read_is_never_taken_for_a_call(place: tuple[World, Replica]) -> None:
@@ -104,4 +109,4 @@ def test_a_connection_reset_before_a_byte_was_read_is_never_taken_for_a_call(pla
     # Whether the reset is seen before or after the request is handed to the system is a matter of microseconds.
     assert outcomes.keys() <= {"unknown", "not_sent"}
     assert executed == 0
-    assert longest <= DEADLINE + 1000
+    assert longest <= (DEADLINE + 1) * 1000

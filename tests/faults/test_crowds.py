@@ -16,6 +16,9 @@ TIMES = dose(1, 5)
 SAME = 100
 CROWD = 1000
 CAP = 3
+TRIES = 20
+PATIENT = {"chaser": {"timeout": "20s"}}
+"""So long that on a busy machine no call becomes unknown for being slow."""
 SITES = {f"shop-{n}": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for n in range(CROWD)}
 
 
@@ -23,7 +26,7 @@ def test_a_hundred_requests_with_the_same_key_are_one_callback(
     tmp_path: Path, nursery: Nursery, database_url: str
 ) -> None:
     wishes = []
-    with world(tmp_path, database_url) as here:
+    with world(tmp_path, database_url, **PATIENT) as here:
         count = 3 if here.on_postgresql else 1
         with replicas(nursery, tmp_path, here.settings, count) as running:
             for _ in range(TIMES):
@@ -47,14 +50,20 @@ def test_a_thousand_requests_for_one_phone_on_three_replicas_are_exactly_the_cap
     askings = []
     with (
         # Each for another site: a second request for the same phone and site would be the same callback.
-        world(tmp_path, postgresql.new_database(), quotas=quotas, sites={"shop": None} | SITES) as here,
+        world(tmp_path, postgresql.new_database(), quotas=quotas, sites={"shop": None} | SITES, **PATIENT) as here,
         replicas(nursery, tmp_path, here.settings, 3) as three,
     ):
         for _ in range(TIMES):
             number = phone()
             crowd = [new_wish(number, site) for site in SITES]
-            all_at_once(crowd, [replica.url for replica in three])
-            answers = Counter((answer.status, answer.code) for asking in crowd for answer in asking.answers)
+            waiting = crowd
+            for _ in range(TRIES):  # a busy machine may tell some that it can't take them now
+                all_at_once(waiting, [replica.url for replica in three])
+                waiting = [asking for asking in waiting if asking.answers[-1].status in (None, 503)]
+                if not waiting:
+                    break
+            last = [asking.answers[-1] for asking in crowd]
+            answers = Counter((answer.status, answer.code) for answer in last)
             assert answers == {(202, None): CAP, (429, "quota_phone"): CROWD - CAP}
             askings += crowd
         here.settle()

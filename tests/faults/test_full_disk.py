@@ -15,6 +15,8 @@ from tests.faults.world import World, world
 from tests.running import until
 
 TIMES = dose(1, 10)
+PATIENT = {"chaser": {"timeout": "20s"}}
+"""So long that on a busy machine no call becomes unknown for being slow."""
 
 
 def suffer(
@@ -72,7 +74,7 @@ def test_a_full_disk(tmp_path: Path, nursery: Nursery) -> None:
         return
     url = f"sqlite:///{tmp_path / 'disk' / 'callbacks.db'}"
     with (
-        world(tmp_path, url) as here,
+        world(tmp_path, url, **PATIENT) as here,
         replicas(nursery, tmp_path, here.settings, within=disk.command) as (replica,),
     ):
         here.read_sqlite = partial(disk.read_sqlite, replica.pid)
@@ -88,7 +90,7 @@ def test_a_full_disk(tmp_path: Path, nursery: Nursery) -> None:
 
 def told_to_sqlite(folder: Path, nursery: Nursery, words: str, scenario: str) -> str:
     fate = Fate(folder)
-    with world(folder) as here, replicas(nursery, folder, here.settings, fate=fate) as (replica,):
+    with world(folder, **PATIENT) as here, replicas(nursery, folder, here.settings, fate=fate) as (replica,):
         # The limit on pages lets those that are there be written anew, which is all that readiness tries.
         suffer(here, replica, lambda: fate.tell(words), fate.forget, scenario, told=words == "readonly")
         return replica.output()

@@ -5,12 +5,15 @@ from ipaddress import ip_address
 from typing import Any
 
 from limits import parse_many
+from sqlalchemy import update
 
 from app.edge.client_address import buckets
 from app.intake.accept import new_id
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Callback
+from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
+from app.outbox.schema import callbacks
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 _MANY = tuple(parse_many("1000/hour"))
@@ -52,6 +55,17 @@ def from_address(address: str, **changes: Any) -> Callback:
     names = ("client_bucket", "client_bucket_56", "client_bucket_48")
     found = {name: bucket.key for name, bucket in zip(names, buckets(ip_address(address)), strict=False)}
     return callback(client_ip=address, **found | changes)
+
+
+async def become(outbox: Outbox, callback_id: str, **columns: Any) -> None:
+    """Change the columns of a callback past all rules."""
+    change = update(callbacks).where(callbacks.c.id == callback_id).values(columns)
+    await outbox._write(lambda connection: connection.execute(change))
+
+
+async def send(outbox: Outbox, callback_id: str) -> None:
+    """Let a callback be one that Chaser has taken."""
+    await become(outbox, callback_id, status="delivered", due_at=None)
 
 
 def rules(quotas: Quotas | None = None) -> AcceptRules:

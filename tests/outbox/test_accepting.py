@@ -1,4 +1,4 @@
-"""Accepting: the same request again, the same phone again, the quotas; on both databases."""
+"""Accepting: the same request again, the quotas, the challenge; on both databases."""
 
 import asyncio
 from dataclasses import replace
@@ -6,16 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from limits import parse_many
-from sqlalchemy import update
 
 from app.errors import Conflict, Invalid, TooMany
-from app.outbox.accepting import REPEATS, AcceptRules
+from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Callback, RequestKey
 from app.outbox.challenges import Challenge
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, from_address, rules
+from tests.outbox.making import NOW, become, callback, from_address, rules
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
@@ -67,28 +65,6 @@ async def test_a_hundred_requests_at_once_with_one_key_make_one_callback(outbox:
     assert await outbox.waiting() == 1
 
 
-async def test_the_same_phone_within_the_window_is_the_same_callback(outbox: Outbox) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=119)), None, rules())
-    assert (again.id, again.duplicate, again.replayed) == (first.id, True, False)
-    later = await outbox.accept(callback(created_at=NOW + timedelta(seconds=121)), None, rules())
-    assert (later.id != first.id, later.duplicate) == (True, False)
-
-
-async def test_the_key_of_a_duplicate_still_finds_it_after_the_window(outbox: Outbox) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    duplicate = await outbox.accept(callback(created_at=NOW + timedelta(seconds=1)), KEY, rules())
-    repeated = await outbox.accept(callback(created_at=NOW + HOUR), KEY, rules())
-    assert (duplicate.id, repeated.id) == (first.id, first.id)
-    assert (repeated.duplicate, repeated.replayed) == (True, True)
-
-
-async def test_the_same_phone_on_another_site_is_another_callback(outbox: Outbox) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    other = await outbox.accept(callback(site="blog"), None, rules())
-    assert other.id != first.id
-
-
 def small(name: str, limit: str) -> AcceptRules:
     names = ("per_phone", "per_client", "per_client_phones", "per_site")
     return rules(quotas=Quotas(**{each: tuple(parse_many(limit if each == name else "999/hour")) for each in names}))
@@ -97,7 +73,7 @@ def small(name: str, limit: str) -> AcceptRules:
 @pytest.mark.parametrize(
     ("name", "code", "same", "other"),
     [
-        ("per_phone", "quota_phone", {"client_bucket": "b{}"}, {"client_phone": "79169999999"}),
+        ("per_phone", "quota_phone", {"client_bucket": "b{}", "site": "shop{}"}, {"client_phone": "79169999999"}),
         ("per_client", "quota_client", {"client_phone": "7916000000{}"}, {"client_bucket": "other"}),
         ("per_client_phones", "quota_client_phones", {"client_phone": "7916000000{}"}, {"client_bucket": "other"}),
         (
@@ -129,7 +105,7 @@ async def test_a_quota_counts_over_a_moving_window_and_says_how_long_to_wait(
 async def test_of_several_limits_each_one_counts(outbox: Outbox) -> None:
     daily = small("per_phone", "2/hour;3/day")
     for hours in (0, 2, 4):
-        await outbox.accept(callback(created_at=NOW + hours * HOUR), None, daily)
+        await outbox.accept(callback(created_at=NOW + hours * HOUR, site=f"shop{hours}"), None, daily)
     with pytest.raises(TooMany) as refused:
         await outbox.accept(callback(created_at=NOW + 6 * HOUR), None, daily)
     assert refused.value.retry_after == (18 * HOUR).total_seconds()
@@ -139,7 +115,7 @@ async def test_a_phone_already_counted_for_a_client_is_no_new_phone(outbox: Outb
     two = small("per_client_phones", "2/hour")
     for number in (1, 2):
         await outbox.accept(callback(client_phone=f"7916000000{number}"), None, two)
-    await outbox.accept(callback(client_phone="79160000001", created_at=NOW + timedelta(minutes=5)), None, two)
+    await outbox.accept(callback(client_phone="79160000001", site="blog"), None, two)
 
 
 async def test_the_quotas_of_clients_leave_out_requests_with_an_api_key(outbox: Outbox) -> None:
@@ -149,9 +125,12 @@ async def test_the_quotas_of_clients_leave_out_requests_with_an_api_key(outbox: 
 
 
 async def test_many_requests_at_once_for_one_phone_stop_exactly_at_the_cap(outbox: Outbox) -> None:
-    no_window = AcceptRules(timedelta(0), small("per_phone", "3/hour").quotas)
-    keys = (RequestKey("site:shop", f"k{number}", "a" * 64) for number in range(100))
-    answers = await asyncio.gather(*(outbox.accept(callback(), key, no_window) for key in keys), return_exceptions=True)
+    three = small("per_phone", "3/hour")
+    wishes = [callback(site=f"shop-{number}") for number in range(100)]
+    answers = await asyncio.gather(
+        *(outbox.accept(wish, replace(KEY, scope=f"site:{wish.site}"), three) for wish in wishes),
+        return_exceptions=True,
+    )
     assert sum(isinstance(answer, TooMany) for answer in answers) == 97
     assert await outbox.waiting() == 3
 
@@ -177,18 +156,8 @@ async def test_an_insert_whose_commit_got_lost_is_our_own_whatever_became_of_it_
 ) -> None:
     wish = callback()
     first = await outbox.accept(wish, None, rules())
-    change = update(callbacks).values(status=status)
-    await outbox._write(lambda connection: connection.execute(change))
+    await become(outbox, wish.id, status=status)
     assert await outbox.accept(wish, None, small("per_phone", "1/hour")) == first
-
-
-async def test_a_strangers_duplicate_whose_commit_got_lost_is_answered_as_the_first_time(outbox: Outbox) -> None:
-    await outbox.accept(callback(), None, rules())
-    stranger = callback(client_bucket="198.51.100.1")
-    first = await outbox.accept(stranger, None, rules())
-    assert await outbox.accept(stranger, None, rules()) == first
-    assert (first.id, first.duplicate) == (stranger.id, False)
-    assert await outbox.waiting() == 1
 
 
 async def test_what_was_answered_can_be_asked_for_without_asking_to_be_phoned(outbox: Outbox) -> None:
@@ -200,29 +169,6 @@ async def test_what_was_answered_can_be_asked_for_without_asking_to_be_phoned(ou
     assert refused.value.code == "request_id_reused"
 
 
-async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_is_phoned_twice(outbox: Outbox) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    asked_at = NOW + timedelta(seconds=30)
-    stranger = callback(created_at=asked_at, call_expected_at=asked_at, client_bucket="198.51.100.1")
-    answer = await outbox.accept(stranger, KEY, rules())
-    assert (answer.id, answer.created_at, answer.call_expected_at) == (stranger.id, asked_at, asked_at)
-    assert (answer.status, answer.duplicate) == ("queued", False)
-    assert await outbox.waiting() == 1
-    glimpse = await outbox.glimpse(answer.id)
-    assert glimpse is not None
-    assert (glimpse.id, glimpse.status) == (stranger.id, "queued")
-    assert glimpse.call_expected_at == asked_at, "the time of the one that stands would tell of it"
-    again = await outbox.accept(callback(created_at=NOW + HOUR, client_bucket="198.51.100.1"), KEY, rules())
-    assert again == replace(answer, replayed=True)
-    assert first.id != answer.id
-
-
-async def test_a_service_with_a_key_is_told_of_the_duplicate_it_made(outbox: Outbox) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    again = await outbox.accept(callback(client_bucket=None, created_at=NOW + timedelta(seconds=1)), None, rules())
-    assert (again.id, again.duplicate) == (first.id, True)
-
-
 WORK = Challenge("0" * 32, NOW + timedelta(hours=9))
 OTHER_WORK = Challenge("1" * 32, NOW + timedelta(hours=9))
 FULL, FREE = "79161234567", "79160000009"
@@ -231,7 +177,7 @@ FULL, FREE = "79161234567", "79160000009"
 async def full(outbox: Outbox) -> AcceptRules:
     """Rules under which the phone FULL, and no other, may not be phoned now."""
     one = small("per_phone", "1/hour")
-    await outbox.accept(callback(created_at=NOW - timedelta(minutes=10)), None, one)
+    await outbox.accept(callback(created_at=NOW - timedelta(minutes=10), site="blog"), None, one)
     return one
 
 
@@ -279,26 +225,12 @@ async def test_what_others_wrote_stands_beside_a_refusal_that_uses_up_its_challe
 
 async def test_who_has_used_up_his_own_quota_learns_nothing_of_a_phones(outbox: Outbox) -> None:
     one = rules(Quotas(*(tuple(parse_many(limit)) for limit in ("1/hour", "1/hour", "999/hour", "999/hour"))))
-    await outbox.accept(callback(created_at=NOW - timedelta(minutes=10)), None, one)  # FULL is at its limit
+    await outbox.accept(
+        callback(created_at=NOW - timedelta(minutes=10), site="blog"), None, one
+    )  # FULL is at its limit
     await outbox.accept(from_address("203.0.113.9", client_phone="79160000003"), None, one)  # and this one stands
     await outbox.accept(from_address("198.51.100.1", client_phone="79160000002"), None, one)
     for phone in (FULL, "79160000003", FREE):
         with pytest.raises(TooMany) as refused:
             await outbox.accept(from_address("198.51.100.1", client_phone=phone), None, one)
         assert refused.value.code == "quota_client"
-
-
-@pytest.mark.parametrize("bucket", ["203.0.113.7", "198.51.100.1"])
-async def test_repeats_of_one_callback_have_an_end(outbox: Outbox, bucket: str) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    keys = [replace(KEY, key=f"wish-{number}") for number in range(3 * REPEATS)]
-    repeats = [callback(client_bucket=bucket) for _ in keys]
-    answers = await asyncio.gather(
-        *(outbox.accept(again, key, rules()) for again, key in zip(repeats, keys, strict=True)), return_exceptions=True
-    )
-    refused = [answer for answer in answers if isinstance(answer, TooMany)]
-    assert len(keys) - len(refused) == (REPEATS if bucket == "203.0.113.7" else REPEATS / 2), "alias and key are two"
-    assert {(each.code, each.retry_after) for each in refused} == {("quota_client", 120)}
-    assert (await outbox.accept(callback(), keys[0], rules())).replayed, "what was answered is answered again"
-    services = callback(client_bucket=None, api_key="crm")
-    assert (await outbox.accept(services, None, rules())).id == first.id, "a key is no visitor"

@@ -14,7 +14,7 @@ from app.outbox.delivering import Record
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.making import NOW, callback, rules, send
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -25,12 +25,16 @@ TWICE = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
 
 
 async def ask(outbox: Outbox, now: datetime, terms: AcceptRules = TWICE, **changes: Any) -> float:
-    """Ask for a number that was perhaps asked for before; give the seconds to wait, 0 when it was accepted as new."""
+    """Ask for a number that was perhaps asked for before; give the seconds to wait, 0 when it was accepted as new.
+
+    What is accepted is sent at once: while it waited, whoever asks again would be answered with it.
+    """
     try:
         accepted = await outbox.accept(callback(created_at=now, **changes), None, terms)
     except TooMany as refused:
         return refused.retry_after or 0
     assert not accepted.duplicate
+    await send(outbox, accepted.id)
     return 0
 
 
@@ -72,6 +76,7 @@ async def test_a_clock_that_is_set_forward_and_back_again_limits_nobody_longer(o
 
 async def test_what_was_asked_for_just_before_the_jump_is_the_same_wish_just_after_it(outbox: Outbox) -> None:
     first = await outbox.accept(callback(), None, rules())
+    await send(outbox, first.id)
     now = NOW - HOUR
     again = await outbox.accept(callback(created_at=now), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 from limits import parse_many
+from sqlalchemy import Connection, event
 
 from app.edge.client_address import buckets
 from app.errors import TooMany
@@ -112,13 +113,33 @@ async def test_a_site_that_stays_near_its_limit_is_told_of_once_in_the_window(
     assert [record.percent for record in told] == [80] * 4, "in 273 minutes, from the eighth on"
 
 
+async def test_the_log_is_told_of_a_budget_only_when_what_spends_it_is_on_disk(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    terms = rules(Quotas(WIDE, WIDE, WIDE, tuple(parse_many("1/day"))))
+
+    def break_down(_connection: Connection) -> None:
+        raise RuntimeError("the disk is gone")
+
+    event.listen(outbox._database.writing, "commit", break_down)
+    with pytest.raises(RuntimeError):
+        await outbox.accept(callback(), None, terms)
+    event.remove(outbox._database.writing, "commit", break_down)
+    assert [record for record in caplog.records if record.message == "quota.site_budget"] == []
+    await outbox.accept(callback(), None, terms)
+    told = [record.percent for record in caplog.records if record.message == "quota.site_budget"]
+    assert told == [80, 100]
+
+
 PHONE = AcceptRules(timedelta(0), Quotas(tuple(parse_many("3/hour;5/day")), WIDE, WIDE, WIDE))
 RINGS = NOW + timedelta(days=6)
 
 
 async def ring(outbox: Outbox, asked_at: datetime, rings_at: datetime | None) -> str:
     try:
-        await outbox.accept(callback(created_at=asked_at, planned_time=rings_at), None, PHONE)
+        # Each time at another site: asked for again at the same one, the same call is the same callback.
+        wish = callback(site=f"shop-{asked_at}", created_at=asked_at, planned_time=rings_at)
+        await outbox.accept(wish, None, PHONE)
     except TooMany as refused:
         return f"{refused.code} for {refused.retry_after:.0f} s"
     return "accepted"
@@ -160,7 +181,7 @@ async def test_the_limit_of_a_day_holds_for_ringing_too(outbox: Outbox) -> None:
 
 async def test_what_was_cancelled_does_not_ring(outbox: Outbox) -> None:
     for number in range(3):
-        planned = callback(created_at=NOW + timedelta(days=number), planned_time=RINGS)
+        planned = callback(site=f"shop-{number}", created_at=NOW + timedelta(days=number), planned_time=RINGS)
         await outbox.accept(planned, None, PHONE)
     await outbox.cancel(planned.id, NOW + timedelta(days=3))
     assert await ring(outbox, NOW + timedelta(days=4), RINGS) == "accepted"

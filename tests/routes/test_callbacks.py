@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.routes.refusal import assert_cors, assert_protected, assert_refused
-from tests.running import AUTHORIZED, ORIGIN, Clock, Service, client, phone, service, settings
+from tests.running import AUTHORIZED, ORIGIN, Clock, Service, chaser, client, phone, service, settings
 
 Stored = Callable[[httpx2.Response], dict[str, Any]]
 
@@ -167,17 +167,37 @@ def test_a_duplicate_under_a_key_is_replayed_as_a_duplicate(here: Service) -> No
     assert again.json()["duplicate"]
 
 
-def test_after_the_duplicate_window_the_same_number_is_a_new_wish(tmp_path: Path) -> None:
+def test_once_the_call_was_made_and_the_duplicate_window_is_over_the_same_number_is_a_new_wish(tmp_path: Path) -> None:
     clock = Clock()
-    with service(settings(tmp_path, duplicate_window="2m"), clock=clock) as here:
+    with (
+        chaser() as far_side,
+        service(settings(tmp_path, far_side.api_url, duplicate_window="2m"), clock=clock) as here,
+    ):
         number = phone()
         first = here.ask(client_phone=number).json()
+        here.wait_for(first["id"], "delivered")
         clock.advance(seconds=119)
         assert here.ask(client_phone=number).json()["id"] == first["id"]
         clock.advance(seconds=1)
         later = here.ask(client_phone=number).json()
         assert not later["duplicate"]
         assert later["id"] != first["id"]
+
+
+def test_who_asks_again_while_chaser_is_away_rings_once_when_it_is_back(tmp_path: Path) -> None:
+    clock = Clock()
+    with chaser() as far_side, service(settings(tmp_path, far_side.api_url), clock=clock) as here:
+        far_side.fault("refuse", times=None)
+        number = phone()
+        first = here.accepted(client_phone=number)
+        for _ in range(3):
+            clock.advance(minutes=30)
+            again = here.ask(client_phone=number).json()
+            assert (again["id"], again["duplicate"]) == (first, True)
+        far_side.well_again()
+        clock.advance(minutes=31)  # the first request alone would be given up by now
+        here.wait_for(first, "delivered")
+        assert [call["client_phone"] for call in far_side.calls()] == [number]
 
 
 def test_requests_at_the_same_moment_with_one_key_are_one_callback(here: Service) -> None:

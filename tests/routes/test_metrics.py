@@ -217,7 +217,7 @@ def test_a_site_that_chaser_refuses_and_what_waits_for_it_are_told(
         told = scrape(here)
     assert told['chaser_callback_site_paused{site="other"}'] == 0
     assert told["chaser_callback_paused_accounts"] == 1
-    assert told['chaser_callback_attempts_total{outcome="account",site="shop"}'] == 1
+    assert told['chaser_callback_attempts_total{outcome="unauthorized",site="shop"}'] == 1
     assert told['chaser_callback_queue_oldest_seconds{state="queued"}'] > 0
     assert told["chaser_callback_delivery_running"] == told["chaser_callback_database_up"] == 1
 

@@ -1,0 +1,199 @@
+"""The same phone is asked for again: one callback stands for what is the same wish; on both databases."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from limits import parse_many
+from sqlalchemy import select
+
+from app.errors import TooMany
+from app.outbox.accepting import REPEATS
+from app.outbox.callback import RequestKey
+from app.outbox.outbox import Outbox
+from app.outbox.quotas import Quotas
+from app.outbox.schema import callbacks
+from tests.outbox.making import NOW, become, callback, rules, send
+
+KEY = RequestKey("site:shop", "wish-1", "a" * 64)
+HOUR = timedelta(hours=1)
+STRANGER = "198.51.100.1"
+
+
+async def test_the_same_phone_within_the_window_is_the_same_callback(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=119)), None, rules())
+    assert (again.id, again.duplicate, again.replayed) == (first.id, True, False)
+    await send(outbox, first.id)
+    later = await outbox.accept(callback(created_at=NOW + timedelta(seconds=121)), None, rules())
+    assert (later.id != first.id, later.duplicate) == (True, False)
+
+
+async def test_the_key_of_a_duplicate_still_finds_it_after_the_window(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    duplicate = await outbox.accept(callback(created_at=NOW + timedelta(seconds=1)), KEY, rules())
+    repeated = await outbox.accept(callback(created_at=NOW + HOUR), KEY, rules())
+    assert (duplicate.id, repeated.id) == (first.id, first.id)
+    assert (repeated.duplicate, repeated.replayed) == (True, True)
+
+
+async def test_the_same_phone_on_another_site_is_another_callback(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    other = await outbox.accept(callback(site="blog"), None, rules())
+    assert other.id != first.id
+
+
+TO_BE_SENT: list[dict[str, Any]] = [
+    {},
+    {"status": "sending", "due_at": None, "lease_token": "t", "lease_until": NOW + HOUR},
+    {"status": "unknown", "reason": "resend_once", "due_at": NOW + HOUR},
+]
+
+
+@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
+async def test_what_is_still_to_be_sent_stands_however_late_it_is_asked_for_again(
+    outbox: Outbox, state: dict[str, Any]
+) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    if state:
+        await become(outbox, first.id, **state)
+    late = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
+    assert (late.id, late.duplicate) == (first.id, True)
+
+
+@pytest.mark.parametrize("status", ["delivered", "failed", "unknown", "cancelled", "held"])
+async def test_what_is_over_or_waits_for_a_person_does_not_stand_for_a_late_wish(outbox: Outbox, status: str) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    await become(outbox, first.id, status=status, due_at=None)
+    late = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
+    assert (late.id != first.id, late.duplicate) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"planned_time": NOW + 9 * HOUR},
+        {"manager_phone": "74950000001"},
+        {"department": "sales"},
+        {"message_on_ring": "Order 17"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+async def test_a_late_wish_for_something_else_is_another_callback(outbox: Outbox, other: dict[str, Any]) -> None:
+    first = await outbox.accept(callback(client_bucket=None, api_key="crm"), None, rules())
+    late = callback(client_bucket=None, api_key="crm", created_at=NOW + HOUR, **other)
+    assert (await outbox.accept(late, None, rules())).id == late.id != first.id
+    again = callback(client_bucket=None, api_key="crm", created_at=NOW + 2 * HOUR, **other)
+    assert (await outbox.accept(again, None, rules())).id == late.id
+
+
+LATER = NOW + 5 * HOUR
+
+
+@pytest.mark.parametrize(
+    "when",
+    [{"planned_time": LATER, "call_expected_at": None}, {"nwt_action": "always_call", "call_expected_at": LATER}],
+    ids=["planned", "at night"],
+)
+async def test_a_call_that_chaser_has_for_a_time_to_come_is_not_asked_for_twice(
+    outbox: Outbox, when: dict[str, Any]
+) -> None:
+    first = await outbox.accept(callback(**when), None, rules())
+    await send(outbox, first.id)
+    again = await outbox.accept(callback(**when, created_at=LATER - HOUR), None, rules())
+    assert (again.id, again.duplicate) == (first.id, True)
+    once_it_was_made = callback(created_at=LATER)
+    assert (await outbox.accept(once_it_was_made, None, rules())).id == once_it_was_made.id
+
+
+async def give_up_at(outbox: Outbox, callback_id: str) -> datetime:
+    stored = select(callbacks.c.give_up_at).where(callbacks.c.id == callback_id)
+    return await outbox._read(lambda connection: connection.execute(stored).scalar_one())
+
+
+@pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
+@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
+async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(
+    outbox: Outbox, bucket: str, state: dict[str, Any]
+) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    await become(outbox, first.id, **state | {"updated_at": NOW})
+    for minutes in (119, 60):  # the clocks of replicas may differ
+        late = callback(created_at=NOW + timedelta(minutes=minutes), client_bucket=bucket)
+        await outbox.accept(late, None, rules())
+        assert await give_up_at(outbox, first.id) == NOW + timedelta(minutes=119) + 2 * HOUR
+
+
+async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outbox: Outbox) -> None:
+    wide = tuple(parse_many("999/hour"))
+    two = rules(Quotas(tuple(parse_many("2/hour")), wide, wide, wide))
+    first = await outbox.accept(callback(), None, two)
+    for minutes in (10, 20, 30):
+        assert (await outbox.accept(callback(created_at=NOW + timedelta(minutes=minutes)), None, two)).id == first.id
+    await send(outbox, first.id)
+    second = callback(created_at=NOW + timedelta(minutes=40))
+    assert (await outbox.accept(second, None, two)).id == second.id
+    await send(outbox, second.id)
+    with pytest.raises(TooMany):
+        await outbox.accept(callback(created_at=NOW + timedelta(minutes=50)), None, two)
+
+
+async def test_a_hundred_late_requests_at_once_for_what_waits_make_nothing_new(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    late = [callback(created_at=NOW + HOUR, client_bucket=None, api_key="crm") for _ in range(100)]
+    answers = await asyncio.gather(*(outbox.accept(each, None, rules()) for each in late))
+    assert {answer.id for answer in answers} == {first.id}
+    assert await outbox.waiting() == 1
+
+
+async def test_a_strangers_duplicate_whose_commit_got_lost_is_answered_as_the_first_time(outbox: Outbox) -> None:
+    await outbox.accept(callback(), None, rules())
+    stranger = callback(client_bucket=STRANGER)
+    first = await outbox.accept(stranger, None, rules())
+    assert await outbox.accept(stranger, None, rules()) == first
+    assert (first.id, first.duplicate) == (stranger.id, False)
+    assert await outbox.waiting() == 1
+
+
+@pytest.mark.parametrize("late", [timedelta(seconds=30), timedelta(minutes=30)])
+async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_is_phoned_twice(
+    outbox: Outbox, late: timedelta
+) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    asked_at = NOW + late
+    stranger = callback(created_at=asked_at, call_expected_at=asked_at, client_bucket=STRANGER)
+    answer = await outbox.accept(stranger, KEY, rules())
+    assert (answer.id, answer.created_at, answer.call_expected_at) == (stranger.id, asked_at, asked_at)
+    assert (answer.status, answer.duplicate) == ("queued", False)
+    assert await outbox.waiting() == 1
+    glimpse = await outbox.glimpse(answer.id)
+    assert glimpse is not None
+    assert (glimpse.id, glimpse.status) == (stranger.id, "queued")
+    assert glimpse.call_expected_at == asked_at, "the time of the one that stands would tell of it"
+    again = await outbox.accept(callback(created_at=NOW + HOUR, client_bucket=STRANGER), KEY, rules())
+    assert again == replace(answer, replayed=True)
+    assert first.id != answer.id
+
+
+async def test_a_service_with_a_key_is_told_of_the_duplicate_it_made(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    again = await outbox.accept(callback(client_bucket=None, created_at=NOW + timedelta(seconds=1)), None, rules())
+    assert (again.id, again.duplicate) == (first.id, True)
+
+
+@pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
+async def test_repeats_of_one_callback_have_an_end(outbox: Outbox, bucket: str) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    keys = [replace(KEY, key=f"wish-{number}") for number in range(3 * REPEATS)]
+    repeats = [callback(client_bucket=bucket) for _ in keys]
+    answers = await asyncio.gather(
+        *(outbox.accept(again, key, rules()) for again, key in zip(repeats, keys, strict=True)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, TooMany)]
+    assert len(keys) - len(refused) == (REPEATS if bucket == "203.0.113.7" else REPEATS / 2), "alias and key are two"
+    assert {(each.code, each.retry_after) for each in refused} == {("quota_client", 120)}
+    assert (await outbox.accept(callback(), keys[0], rules())).replayed, "what was answered is answered again"
+    services = callback(client_bucket=None, api_key="crm")
+    assert (await outbox.accept(services, None, rules())).id == first.id, "a key is no visitor"
