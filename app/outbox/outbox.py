@@ -24,6 +24,7 @@ from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words, open_database
 from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.migrate import migrate
+from app.outbox.moved import refuse_moved
 from app.outbox.queue import Line, queue
 from app.outbox.quotas import tell_of_budget
 from app.outbox.reading import Stored, Wanted
@@ -60,6 +61,8 @@ class Outbox:
         database = open_database(url)
         try:
             migrate(database.writing)
+            with database.writing.begin() as connection:
+                refuse_moved(connection)
         except BaseException:
             database.close()
             raise
