@@ -61,8 +61,10 @@ def fill(connection: Connection, count: int) -> None:
 
 
 def contents(connection: Connection) -> dict[str, list[Any]]:
-    """Give all rows of all tables, in an order that is the same on every database."""
-    return {
-        table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)
-        for table in metadata.sorted_tables
-    }
+    """Give all rows of all tables, in the order of the database; `in_order` makes those of two comparable."""
+    return {table.name: list(connection.execute(select(table)).all()) for table in metadata.sorted_tables}
+
+
+def in_order(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Sort them: outside of a transaction, which PostgreSQL would end for the time that it takes."""
+    return {table: sorted(map(tuple, some), key=repr) for table, some in rows.items()}

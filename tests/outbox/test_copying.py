@@ -15,7 +15,7 @@ from app.outbox.moved import Role, mark
 from app.outbox.outbox import Outbox
 from app.outbox.schema import attempts, callbacks, metadata
 from tests.databases import PostgreSQL
-from tests.outbox.archive import contents, fill
+from tests.outbox.archive import contents, fill, in_order
 
 ROWS = 250
 
@@ -30,7 +30,8 @@ def writing(url: str) -> Iterator[Connection]:
 
 def rows_of(url: str) -> dict[str, list[Any]]:
     with writing(url) as connection:
-        return contents(connection)
+        rows = contents(connection)
+    return in_order(rows)
 
 
 def quietly(_table: str, _done: int, _total: int) -> None:
