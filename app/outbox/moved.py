@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, Text, inspect, select, text
 
-from app.outbox.database import DatabaseUnusable
+from app.outbox.database import Database, DatabaseUnusable, open_database
+from app.outbox.migrate import migrate
 
 _LOCK = 0x4D4F5645
 _marks = Table("moved", MetaData(), Column("role", String(8), nullable=False), Column("other", Text, nullable=False))
@@ -49,7 +50,20 @@ def hold(connection: Connection) -> bool:
     return bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one())
 
 
-def refuse_moved(connection: Connection) -> None:
+def open_to_work(url: str) -> Database:
+    """Open a database for a service, with its tables up to date. Raises DatabaseUnusable, also for a marked one."""
+    database = open_database(url)
+    try:
+        migrate(database.writing)
+        with database.writing.begin() as connection:
+            _refuse_moved(connection)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _refuse_moved(connection: Connection) -> None:
     """Raise DatabaseUnusable, with the cure, where a service must not start."""
     if connection.dialect.name == "postgresql":
         held = text("SELECT pg_try_advisory_xact_lock_shared(:key)")
