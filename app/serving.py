@@ -18,7 +18,8 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.edge.connections import protocol
+from app.edge.connections import Connection, protocol
+from app.edge.newcomers import empty_the_queue
 from app.edge.waiting import Waiting
 from app.logs import event
 from app.metrics import Metrics
@@ -26,8 +27,8 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Containers are killed ten seconds after SIGTERM. Requests under way get two of them, the delivery seven in all.
-_REQUESTS: Final = 2
+# Containers are killed ten seconds after SIGTERM. Requests under way get four of them, the delivery seven in all.
+_REQUESTS: Final = 4
 _CUT_OFF: Final = 9.5
 _MOST_FILES: Final = 65_536
 
@@ -45,7 +46,8 @@ class Server(uvicorn.Server):
         beside: "Beside | None" = None,
     ) -> None:
         """Serve ``app``. What is refused before the application hears of it is counted in ``metrics``."""
-        super().__init__(_config(app, metrics, host=host, port=port))
+        self._protocol = protocol(Waiting(), metrics)
+        super().__init__(_config(app, self._protocol, host=host, port=port))
         self._end = end
         self._beside = beside
         self._serving_beside: asyncio.Task[None] | None = None
@@ -64,10 +66,18 @@ class Server(uvicorn.Server):
         last.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End: the delivery hears of it before connections are waited for."""
+        """End without cutting anybody off: who comes now finds the door closed, and who is in gets an answer.
+
+        The delivery hears of it first.
+        """
         self._end()
         if self._beside is not None:
             self._beside.should_exit = True
+        self._protocol.closing = True
+        for connection in self.server_state.connections:
+            if isinstance(connection, Connection):
+                connection.close_soon()
+        await empty_the_queue([listening.fileno() for server in self.servers for listening in server.sockets])
         await super().shutdown(sockets)
         if self._serving_beside is not None:
             await self._serving_beside
@@ -78,7 +88,7 @@ class Beside(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, metrics: Metrics, host: str, port: int) -> None:
         """Take the port. Raises OSError."""
-        super().__init__(_config(app, metrics, lifespan="off"))
+        super().__init__(_config(app, protocol(Waiting(), metrics), lifespan="off"))
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, port), family=family)
 
@@ -92,10 +102,10 @@ class Beside(uvicorn.Server):
         yield
 
 
-def _config(app: ASGIApp, metrics: Metrics, **chosen: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, http: type[Connection], **chosen: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=protocol(Waiting(), metrics),
+        http=http,
         log_config=None,
         access_log=False,
         server_header=False,

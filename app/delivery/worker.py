@@ -75,8 +75,8 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        """Tell whether the worker is alive."""
-        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+        """Tell whether the worker is alive, and not about to end."""
+        return bool(self._loops) and not self._ending.told and not any(loop.done() for loop in self._loops)
 
     def is_paused(self, account: str, site: str) -> bool:
         """Tell whether callbacks of a site wait because Chaser refuses them."""

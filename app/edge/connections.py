@@ -23,6 +23,7 @@ MOST_HEADERS: Final = 100
 MOST_PIPELINED: Final = 10
 """Requests that may wait on a connection for the answers to earlier ones. Browsers don't do that at all."""
 _LARGEST_HELD = 128 * 1024  # bytes of a request with all that frames it, until the application knows of it
+_TO_ASK = 0.5  # seconds for the request of whoever connected as the service began to end
 _MOST_READ = 1024 * 1024  # bytes that are read, to be forgotten, from one who was answered and still sends
 
 
@@ -40,6 +41,8 @@ class Connection(HttpToolsProtocol):
     waiting: Waiting
     metrics: Metrics
     neighbourhood: str
+    closing = False
+    """Set on the class: the service ends, and every answer is the last one on its connection."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -59,6 +62,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self.neighbourhood = buckets(client_address(self.client[0] if self.client else None, (), ()))[0].key
         self.waiting.add(self)
+        if self.closing:
+            self._close_unless_asked()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock, and leave no circle of references: a flood's would wait long for the garbage collector."""
@@ -204,9 +209,31 @@ class Connection(HttpToolsProtocol):
     def _owing(self) -> bool:
         return self._received <= self._answered or self.flow.write_paused
 
+    def close_soon(self) -> None:
+        """Tell the client with the next answer that it is the last one."""
+        if self._running is not None:
+            self._running.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Close, but let a request that is here or on its way be answered first."""
+        if self._received > self._answered or self._taken:
+            self.close_soon()
+        elif self._received:
+            self.transport.close()
+        else:
+            self._close_unless_asked()
+
+    def _close_unless_asked(self) -> None:
+        def close() -> None:
+            if not self._received and not self._taken:
+                self.transport.close()
+
+        self.loop.call_later(_TO_ASK, close)
+
     def _start_held(self) -> None:
         assert self._held is not None  # noqa: S101
         cycle, app = self._held
+        cycle.keep_alive = cycle.keep_alive and not self.closing
         self._held = None
         self._running = cycle
         super()._start_asgi_task(cycle, app)

@@ -21,9 +21,9 @@ from app.outbox.blocklist import Blocked, Entry
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
 from app.outbox.challenges import Challenge
 from app.outbox.clock_set_back import redate_requests, redate_waits
-from app.outbox.database import Database, driver_words, open_database
+from app.outbox.database import Database, driver_words
 from app.outbox.delivering import Claim, Record, SiteOfAccount
-from app.outbox.migrate import migrate
+from app.outbox.moved import open_to_work
 from app.outbox.queue import Line, queue
 from app.outbox.quotas import tell_of_budget
 from app.outbox.reading import Stored, Wanted
@@ -57,13 +57,7 @@ class Outbox:
     @classmethod
     def open(cls, url: str) -> "Outbox":
         """Open the database and bring its tables up to date. Raises DatabaseUnusable."""
-        database = open_database(url)
-        try:
-            migrate(database.writing)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(open_to_work(url))
 
     def close(self) -> None:
         """Finish what is being written and close the database."""

@@ -27,6 +27,13 @@ def table_at(path: Sequence[str]) -> Any:
     return table
 
 
+def is_setting(path: Sequence[str]) -> bool:
+    """Tell whether a plain value may stand at a path, whatever names people choose in it."""
+    *above, last = path
+    table = table_at(above)
+    return table is not None and last in (members(above) or (last,)) and table_at(path) is None
+
+
 def members(path: Sequence[str]) -> tuple[str, ...]:
     """Give the names that may stand in the table at a path; none if people choose them."""
     table = table_at(path)

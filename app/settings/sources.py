@@ -1,4 +1,4 @@
-"""Where settings come from: the environment, then the TOML file that CONFIG_FILE names."""
+"""Where settings come from: the environment and the files it names, then the TOML file that CONFIG_FILE names."""
 
 import os
 import tomllib
@@ -16,6 +16,7 @@ from pydantic_settings import (
 from app.settings.environment import CONFIG_FILE, read_environment
 from app.settings.faults import SettingsFaults, fault_lines
 from app.settings.model import Settings
+from app.settings.secret_files import read_secret_files
 
 DEFAULT_FILE = Path("callback.toml")
 
@@ -43,8 +44,10 @@ def load_settings() -> Settings:
 
     Raises SettingsFaults with every fault that was found.
     """
-    environment = read_environment(os.environ)
-    faults = [f"{name}: {message}" for name, message in environment.faults.items()]
+    environ, unread = read_secret_files(os.environ)
+    environment = read_environment(environ)
+    environment.meant.update(unread)
+    faults = [*unread.values(), *(f"{name}: {message}" for name, message in environment.faults.items())]
     file = _file(os.environ)
     try:
         if file is not None and not file.is_file():

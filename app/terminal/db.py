@@ -6,9 +6,11 @@ from contextlib import closing, contextmanager
 
 import typer
 
+from app.terminal.db_copy import copy
 from app.terminal.ending import REFUSED, UNREACHABLE, settings_or_stop, stop
 
 db = typer.Typer(help="The database of the settings: its tables and its room.", no_args_is_help=True)
+db.command()(copy)
 
 
 @db.command()

@@ -74,9 +74,9 @@ class Replica:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._nursery = nursery
-        self._environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        self.environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         for name, value in chosen.items():
-            self._environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
+            self.environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
         self._fate = fate
         self._within = within
         self._log = folder / f"replica-{self.port}.log"
@@ -95,13 +95,13 @@ class Replica:
             command = [*self._within, sys.executable, "-m", "app.cli", *arguments]
             with self._log.open("ab") as output:
                 self._child = subprocess.Popen(
-                    command, env=self._environment, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT
+                    command, env=self.environment, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT
                 )
             self.pid = self._child.pid
         else:
             fate = self._fate and str(self._fate.file)
             self.pid = self._nursery.fork(
-                arguments=arguments, environment=self._environment, log=str(self._log), fate=fate
+                arguments=arguments, environment=self.environment, log=str(self._log), fate=fate
             )
         # A handle names this very process, while its number may be given to another one.
         self._handle = os.pidfd_open(self.pid)

@@ -1,0 +1,70 @@
+"""Years of callbacks, made in a moment: rows as the service would have left them, in every table."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from app.outbox.schema import attempts, blocklist, callbacks, metadata, request_keys, used_challenges, widget_files
+from tests.outbox.making import NOW
+
+SITE = "archive"
+_PAGE = "https://shop.example/~каталог/?q=я+ты%20[1]&n="
+
+
+def fill(connection: Connection, count: int) -> None:
+    """Store so many delivered callbacks, every one with an attempt and a request key, and something in each table."""
+    ids = [str(uuid.uuid4()) for _ in range(count)]
+    at = [NOW - timedelta(days=1, seconds=n, microseconds=n) for n in range(count)]
+    rows = [
+        {
+            "id": ids[n],
+            "site": SITE,
+            "account": "4711",
+            "chaser_site_id": 12345,
+            "status": "delivered",
+            "client_phone": f"7{9_000_000_000 + n}" if n % 7 else None,  # erased ones are among them
+            "active_page": f"{_PAGE}{n}",
+            "consent": {"version": "1", "a": [n, "я"]} if n % 3 else None,
+            "phone_certain": bool(n % 2),
+            "created_at": at[n],
+            "give_up_at": at[n] + timedelta(hours=2),
+            "updated_at": at[n],
+        }
+        for n in range(count)
+    ]
+    tries = [
+        {"callback_id": ids[n], "number": 1, "started_at": at[n], "outcome": "delivered", "answer": f"'{n}' 📞\n"}
+        for n in range(count)
+    ]
+    keys = [
+        {
+            # Databases differ in the order of these.
+            "scope": f"{'aÄ-Z_я '[n % 7]}:{n % 3}",
+            "key": f"{'Bb_-'[n % 4]}{ids[n]}",
+            "fingerprint": "f" * 64,
+            "callback_id": ids[n],
+            "created_at": at[n],
+            "answer": {"id": ids[n], "status": "queued"},
+        }
+        for n in range(count)
+    ]
+    connection.execute(callbacks.insert(), rows)
+    connection.execute(attempts.insert(), tries)
+    connection.execute(request_keys.insert(), keys)
+    nonce = uuid.uuid4().hex
+    connection.execute(used_challenges.insert(), {"nonce": nonce, "callback_id": ids[0], "expires_at": NOW})
+    connection.execute(blocklist.insert(), {"entry": str(count), "note": None, "created_at": NOW})
+    body = bytes(range(256))
+    connection.execute(widget_files.insert(), {"version": nonce[:12], "name": "w.js", "body": body, "kept_at": NOW})
+
+
+def contents(connection: Connection) -> dict[str, list[Any]]:
+    """Give all rows of all tables, in the order of the database; `in_order` makes those of two comparable."""
+    return {table.name: list(connection.execute(select(table)).all()) for table in metadata.sorted_tables}
+
+
+def in_order(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Sort them: outside of a transaction, which PostgreSQL would end for the time that it takes."""
+    return {table: sorted(map(tuple, some), key=repr) for table, some in rows.items()}

@@ -1,0 +1,192 @@
+"""Everything in one database gets into another: the same rows, once, and only one of the two is worked on."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, NullPool, create_engine, delete, update
+
+from app.outbox.copying import NotCopied, Sum, Tell, copy_database, public_name
+from app.outbox.database import DatabaseUnusable, open_database
+from app.outbox.migrate import migrate
+from app.outbox.moved import Role, mark
+from app.outbox.outbox import Outbox
+from app.outbox.schema import attempts, callbacks, metadata
+from tests.databases import PostgreSQL
+from tests.outbox.archive import contents, fill, in_order
+
+ROWS = 250
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Connection]:
+    with closing(open_database(url)) as database:
+        migrate(database.writing)
+        with database.writing.begin() as connection:
+            yield connection
+
+
+def rows_of(url: str) -> dict[str, list[Any]]:
+    with writing(url) as connection:
+        rows = contents(connection)
+    return in_order(rows)
+
+
+def quietly(_table: str, _done: int, _total: int) -> None:
+    pass
+
+
+def copy(source: str, target: str, tell: Tell = quietly) -> dict[str, Sum]:
+    return copy_database(source, target, tell, batch=60)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def source(request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL) -> str:
+    url = f"sqlite:///{tmp_path}/source.db" if request.param == "sqlite" else postgresql.new_database()
+    with writing(url) as connection:
+        fill(connection, ROWS)
+    return url
+
+
+@pytest.fixture
+def target(source: str, tmp_path: Path, postgresql: PostgreSQL) -> str:
+    """Empty, and of the other kind."""
+    return f"sqlite:///{tmp_path}/target.db" if source.startswith("postgresql") else postgresql.new_database()
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_at(table: str, rows: int) -> Tell:
+    def tell(name: str, done: int, _total: int) -> None:
+        if name == table and done >= rows:
+            raise Interrupted
+
+    return tell
+
+
+def test_all_tables_are_the_same_afterwards_in_both_directions(source: str, target: str) -> None:
+    before = rows_of(source)
+    told: list[tuple[str, int, int]] = []
+    sums = copy(source, target, lambda *step: told.append(step))
+    assert rows_of(target) == before == rows_of(source)
+    assert {name: total.rows for name, total in sums.items()} == {name: len(rows) for name, rows in before.items()}
+    assert set(sums) == set(metadata.tables)
+    assert [step for step in told if step[0] == "callbacks"] == [
+        ("callbacks", done, ROWS) for done in (60, 120, 180, 240, 250)
+    ]
+
+
+def test_only_the_copy_may_be_worked_on(source: str, target: str) -> None:
+    copy(source, target)
+    with pytest.raises(DatabaseUnusable, match=r"was moved to .*: set DATABASE_URL to that one"):
+        Outbox.open(source)
+    Outbox.open(target).close()
+    with pytest.raises(NotCopied, match=r"was moved to .* already"):
+        copy(source, target)
+
+
+@pytest.mark.parametrize(("table", "rows"), [("callbacks", 60), ("request_keys", 120)])
+def test_half_a_copy_starts_no_service_and_goes_on(source: str, target: str, table: str, rows: int) -> None:
+    before = rows_of(source)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            copy(source, target, interrupt_at(table, rows))
+        with pytest.raises(DatabaseUnusable, match="this is half a copy of"):
+            Outbox.open(target)
+    copy(source, target)
+    assert rows_of(target) == before
+
+
+def test_what_a_service_did_at_the_source_between_two_runs_is_copied_too(source: str, target: str) -> None:
+    with pytest.raises(Interrupted):
+        copy(source, target, interrupt_at("request_keys", 120))
+    Outbox.open(source).close()  # as long as the copy isn't complete
+    with writing(source) as connection:
+        ids = sorted(row[0] for row in contents(connection)["callbacks"])
+        connection.execute(delete(callbacks).where(callbacks.c.id.in_(ids[:70])))
+        connection.execute(update(callbacks).where(callbacks.c.id.in_(ids[70:90])).values(status="failed"))
+        fill(connection, 33)
+    copy(source, target)
+    assert rows_of(target) == rows_of(source)
+
+
+def test_ended_between_the_two_marks_it_is_handed_over_by_the_next_run(source: str, target: str) -> None:
+    with pytest.raises(Interrupted):
+        copy(source, target, interrupt_at("request_keys", 120))
+    with writing(source) as connection:
+        mark(connection, Role.AWAY, public_name(target))
+    for url in (source, target):
+        with pytest.raises(DatabaseUnusable):
+            Outbox.open(url)
+    copy(source, target)
+    Outbox.open(target).close()
+
+
+def test_a_database_in_use_is_no_target(source: str, target: str) -> None:
+    with writing(target) as connection:
+        fill(connection, 1)
+    before = rows_of(target)
+    with pytest.raises(NotCopied, match="is not empty and no copy of"):
+        copy(source, target)
+    assert rows_of(target) == before
+    Outbox.open(source).close()
+
+
+def test_a_copy_of_another_database_is_no_target(source: str, target: str, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    with writing(other) as connection:
+        fill(connection, 1)
+    with pytest.raises(Interrupted):
+        copy(other, target, interrupt_at("attempts", 1))
+    with pytest.raises(NotCopied, match="is not empty and no copy of"):
+        copy(source, target)
+
+
+def test_while_a_service_runs_nothing_is_copied(source: str, target: str) -> None:
+    running = Outbox.open(source)
+    try:
+        with pytest.raises((NotCopied, DatabaseUnusable), match="stop"):
+            copy(source, target)
+    finally:
+        running.close()
+
+
+def test_a_service_at_the_target_keeps_the_copy_away(source: str, target: str) -> None:
+    running = Outbox.open(target)
+    try:
+        with pytest.raises((NotCopied, DatabaseUnusable), match="stop"):
+            copy(source, target)
+    finally:
+        running.close()
+
+
+def test_while_it_is_copied_no_service_starts(source: str, target: str) -> None:
+    refused = []
+
+    def start_one(table: str, done: int, _total: int) -> None:
+        if table == "callbacks" and done == 60:
+            for url in (source, target):
+                with pytest.raises(DatabaseUnusable, match=r"another process already works|is just being copied"):
+                    Outbox.open(url)
+                refused.append(url)
+
+    copy(source, target, start_one)
+    assert refused == [source, target]
+
+
+def test_a_copy_that_came_out_different_is_not_handed_over(source: str, target: str) -> None:
+    def damage(table: str, done: int, _total: int) -> None:
+        if table == "request_keys" and done == ROWS:
+            with create_engine(target, poolclass=NullPool).begin() as past_us:
+                past_us.execute(update(attempts).where(attempts.c.answer.startswith("'7'")).values(answer="lost"))
+
+    with pytest.raises(NotCopied, match="attempts differ: run the command again"):
+        copy(source, target, damage)
+    with pytest.raises(DatabaseUnusable, match="half a copy"):
+        Outbox.open(target)
+    copy(source, target)
+    assert rows_of(target) == rows_of(source)

@@ -1,0 +1,110 @@
+"""compose.yaml, the Dockerfile and deploy/nginx.conf agree with each other, with the settings and their formats."""
+
+import re
+import subprocess
+import sys
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.settings.names import generic_names
+from app.version import VERSION
+from tests.settings.conftest import NEEDED, load
+from tests.settings.naming import generic
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / "compose.yaml"
+COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+SERVING = sorted(name for name in OURS if name != "simulator")
+REPLICAS = sorted(name for name in SERVICES if name.startswith("callback-"))
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+NGINX = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+
+
+def environment(service: str) -> dict[str, str]:
+    """Give what a service finds in its environment when only the needed settings are set."""
+    written = SERVICES[service].get("environment", {})
+    given = {name: NEEDED[name] if value is None else value for name, value in written.items()}
+    return {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for name, value in given.items()}
+
+
+def test_it_is_valid_by_the_compose_specification() -> None:
+    checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
+    checked = subprocess.run(checker, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_variable_it_names_is_a_setting() -> None:
+    named = {name for service in OURS for name in SERVICES[service].get("environment", {})}
+    named |= set(re.findall(r"\$\{?([A-Z_]+)", re.sub(r"^\s*#.*", "", FILE.read_text(encoding="utf-8"), flags=re.M)))
+    assert len(named) > 5
+    assert {generic(name) for name in named} <= set(generic_names())
+
+
+def test_the_needed_settings_are_enough_for_it() -> None:
+    assert {name for name, value in SERVICES["callback"]["environment"].items() if value is None} == set(NEEDED)
+
+
+@pytest.mark.parametrize("service", SERVING)
+def test_each_service_starts_with_the_settings_it_is_given(service: str) -> None:
+    settings = load({"DATABASE_URL": "sqlite:////data/callbacks.db"} | environment(service))
+    assert settings.database_url.startswith("postgresql" if service in REPLICAS else "sqlite")
+
+
+def test_a_port_is_open_to_this_machine_alone() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(ports) == len(set(ports)) == 4
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_nothing_is_allowed_that_it_does_not_need(service: str) -> None:
+    assert SERVICES[service]["read_only"] is True
+    assert SERVICES[service]["cap_drop"] == ["ALL"]
+
+
+def test_three_replicas_trust_the_proxy_and_nginx_knows_all_three() -> None:
+    assert len(REPLICAS) == 3
+    proxy = SERVICES["proxy"]["networks"]["inside"]["ipv4_address"]
+    servers = re.findall(r"^\s*server (\S+):8000 ", NGINX, re.MULTILINE)
+    assert servers == REPLICAS
+    inside = ip_network(COMPOSE["networks"]["inside"]["ipam"]["config"][0]["subnet"])
+    for replica in REPLICAS:
+        trusted = load(environment(replica)).trusted_proxies
+        assert any(ip_address(proxy) in network for network in trusted)
+        assert not any(ip_address(SERVICES[replica]["networks"]["inside"]["ipv4_address"]) in one for one in trusted)
+        assert ip_address(SERVICES[replica]["networks"]["inside"]["ipv4_address"]) in inside
+
+
+def test_a_container_is_given_the_time_it_takes_to_end() -> None:
+    assert all(SERVICES[service]["stop_grace_period"] == "15s" for service in SERVING if service != "demo")
+
+
+def test_the_image_says_the_version_it_holds() -> None:
+    assert f"ARG VERSION={VERSION}\n" in DOCKERFILE
+    assert 'org.opencontainers.image.version="${VERSION}"' in DOCKERFILE
+
+
+def test_the_last_stage_is_nobody_and_has_one_place_for_data() -> None:
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
+    assert re.findall(r"^VOLUME (.*)$", last, re.MULTILINE) == ["/data"]
+    assert "pip" not in last
+    for instruction in ("ENTRYPOINT", "CMD"):
+        assert re.search(rf"^{instruction} \[", last, re.MULTILINE), "no shell that keeps SIGTERM to itself"
+
+
+def test_only_what_the_image_needs_is_sent_to_its_builder() -> None:
+    first, *others = [
+        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    assert first == "*"
+    copied = {
+        path for paths in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE) for path in paths.split()
+    }
+    assert copied == {line.removeprefix("!") for line in others if line.startswith("!")}
