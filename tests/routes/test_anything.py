@@ -78,6 +78,6 @@ def test_any_header_is_accepted_or_refused(here: Service, name: str, text: str) 
 @given(st.sampled_from(["/v1/callbacks/", "/v1/sites/", "/v1/", "/widget/", "/widget/x/", "/"]), st.binary(max_size=20))
 def test_any_address_is_found_or_refused(here: Service, folder_of_it: str, rest: bytes) -> None:
     answer = here.http.get(folder_of_it + "".join(f"%{byte:02x}" for byte in rest))
-    assert answer.status_code in (200, 404)
-    if answer.status_code == 404:
+    assert answer.status_code in (200, 404, 405)  # with a slash in it, it may be an address that takes only POST
+    if answer.status_code != 200:
         assert answer.headers["content-type"] == "application/problem+json"
