@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Path
 from pydantic import BaseModel, ConfigDict
 
-from app.edge.api_keys import required_key
+from app.edge.api_keys import require_scope, scoped_key
 from app.errors import NotFound
 from app.logs import event
 from app.routes.problems import responses
@@ -48,10 +48,11 @@ async def steer(
 
     409 when its state forbids it. Retrying an unknown one may phone a person twice. Needs the scope callbacks:write.
     """
+    key = scoped_key(authorization, services.api_keys, "callbacks:write")
     found = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
-    key = required_key(authorization, services.api_keys, "callbacks:write", found.site if found else None)
     if found is None:
         raise NotFound("not_found", "There is no callback with this id.")
+    require_scope(key, services.api_keys, "callbacks:write", found.site)
     await _deciding(services, decision)(callback_id)
     event(log, "callback.steered", callback=callback_id, decision=decision, api_key=key)
     now = await services.outbox.glimpse(callback_id)
