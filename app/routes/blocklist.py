@@ -60,7 +60,7 @@ class ToBlock(BaseModel):
     )
 
     entry: EntryText
-    note: Annotated[Text | None, Field(max_length=200)] = None
+    note: Annotated[Text | None, Field(max_length=200, description="For people")] = None
 
 
 def _told(entry: str) -> str:

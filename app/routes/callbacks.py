@@ -77,7 +77,11 @@ async def create_callback(
     idempotency_key: Annotated[
         list[Annotated[str, Field(pattern=_KEY)]],
         WithJsonSchema({"type": "string", "pattern": _KEY}),  # a list so that a second one is noticed
-        Header(default_factory=list, description="The same as request_id, as a header"),
+        Header(
+            alias="Idempotency-Key",  # as people write it; how it comes makes no difference
+            default_factory=list,
+            description="The same as request_id, as a header; with or without quotes",
+        ),
     ],
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackAccepted:
