@@ -41,25 +41,18 @@ def scoped_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Sco
     return name
 
 
-def required_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope) -> str:
-    """Give the name of the key for something that concerns all sites.
-
-    Raises Unauthenticated; Forbidden when the key lacks the scope or is bound to some sites.
-    """
-    name = scoped_key(authorization, keys, scope)
+def require_unbound(name: str, keys: Mapping[str, ApiKey]) -> None:
+    """Raise Forbidden when a key is bound to sites: what is asked for concerns all of them."""
     if keys[name].sites:
         raise Forbidden("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
-    return name
 
 
-def permitted_sites(
-    authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope, asked: Sequence[str]
-) -> tuple[str, ...]:
+def permitted_sites(name: str, keys: Mapping[str, ApiKey], scope: Scope, asked: Sequence[str]) -> tuple[str, ...]:
     """Give the sites that are to be read: those asked for, else those the key is bound to; none: all.
 
-    Raises Unauthenticated; Forbidden when the key lacks the scope, or is bound to sites without one of these.
+    Raises Forbidden when the key lacks the scope, or is bound to sites without one of these.
     """
-    name = scoped_key(authorization, keys, scope)
+    require_scope(name, keys, scope)
     for site in asked:
         require_scope(name, keys, scope, site)
     return tuple(asked) or keys[name].sites

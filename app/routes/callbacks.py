@@ -16,7 +16,7 @@ from app.outbox.callback import Accepted, Callback
 from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
-from app.routes.services import Given
+from app.routes.services import Authorization, Given
 from app.routes.shown import EXAMPLE
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ async def create_callback(
             description="The same as request_id, as a header; with or without quotes",
         ),
     ],
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    authorization: Authorization = None,
 ) -> CallbackAccepted:
     """Store a request to be phoned; the 202 is sent once it is on disk.
 
