@@ -32,36 +32,27 @@ def require_scope(name: str, keys: Mapping[str, ApiKey], scope: Scope, site: str
         raise Forbidden("site_not_allowed", "This API key is bound to other sites.")
 
 
-def required_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope, site: str | None = None) -> str:
-    """Give the name of the key an endpoint can't do without.
-
-    ``site``: what it is about; None for something that concerns all sites. Raises Unauthenticated; Forbidden when the
-    key lacks the scope or is bound to other sites.
-    """
+def scoped_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope) -> str:
+    """Give the name of the key an endpoint can't do without. Raises Unauthenticated; Forbidden without the scope."""
     name = key_of(authorization, keys)
     if name is None:
-        raise _missing()
-    require_scope(name, keys, scope, site)
-    if site is None and keys[name].sites:
-        raise Forbidden("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
+        raise Unauthenticated("key_missing", "This needs an API key. Send: Authorization: Bearer <key>.")
+    require_scope(name, keys, scope)
     return name
 
 
-def permitted_sites(
-    authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope, asked: Sequence[str]
-) -> tuple[str, ...]:
+def require_unbound(name: str, keys: Mapping[str, ApiKey]) -> None:
+    """Raise Forbidden when a key is bound to sites: what is asked for concerns all of them."""
+    if keys[name].sites:
+        raise Forbidden("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
+
+
+def permitted_sites(name: str, keys: Mapping[str, ApiKey], scope: Scope, asked: Sequence[str]) -> tuple[str, ...]:
     """Give the sites that are to be read: those asked for, else those the key is bound to; none: all.
 
-    Raises Unauthenticated; Forbidden when the key lacks the scope, or is bound to sites without one of these.
+    Raises Forbidden when the key lacks the scope, or is bound to sites without one of these.
     """
-    name = key_of(authorization, keys)
-    if name is None:
-        raise _missing()
     require_scope(name, keys, scope)
     for site in asked:
         require_scope(name, keys, scope, site)
     return tuple(asked) or keys[name].sites
-
-
-def _missing() -> Unauthenticated:
-    return Unauthenticated("key_missing", "This needs an API key. Send: Authorization: Bearer <key>.")

@@ -43,9 +43,15 @@ class ConsentGiven(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    accepted: bool
-    version: Annotated[str, Field(max_length=64, pattern=_PRINTABLE)] | None = None
-    text: Annotated[str, Field(max_length=1000, pattern=_PRINTABLE)] | None = None
+    accepted: Annotated[bool, Field(description="Whether the visitor consented")]
+    version: Annotated[
+        Annotated[str, Field(max_length=64, pattern=_PRINTABLE)] | None,
+        Field(description="The version of the document, as GET /v1/sites/{site} tells it"),
+    ] = None
+    text: Annotated[
+        Annotated[str, Field(max_length=1000, pattern=_PRINTABLE)] | None,
+        Field(description="The words beside the tick box"),
+    ] = None
 
 
 class CallbackRequest(BaseModel):
@@ -63,7 +69,18 @@ class CallbackRequest(BaseModel):
                     "referrer": "https://search.example/",
                     "consent": {"accepted": True, "version": "2026-01"},
                     "request_id": "5f2b6c1e-8d0f-4a57-9a34-0d6a2f6f7c11",
-                }
+                },
+                {
+                    "site": "shop",
+                    "client_phone": "+79161234568",
+                    "request_id": "lead-4711",
+                    "client_ip": "203.0.113.7",
+                    "manager_phone": "74950000002",
+                    "message_on_ring": "Lead 4711",
+                    "nwt_action": "always_call",
+                    "call_stack_start_hour": 10,
+                    "call_stack_interval": 5,
+                },
             ]
         },
     )
@@ -82,7 +99,10 @@ class CallbackRequest(BaseModel):
         ),
     ] = None
     department: Annotated[str | None, Field(max_length=64, description="One of the site's departments")] = None
-    consent: bool | ConsentGiven | None = None
+    consent: Annotated[
+        bool | ConsentGiven | None,
+        Field(description="Needed from a page of a site that has a document to consent to; optional with an API key"),
+    ] = None
     challenge: Annotated[
         str | None,
         Field(max_length=4096, description="What solved a challenge of GET /v1/challenge, in ALTCHA's base64"),
@@ -98,15 +118,33 @@ class CallbackRequest(BaseModel):
             description="Made by the caller, one for each wish to be phoned: the same again is the same request",
         ),
     ] = None
-    client_ip: Annotated[IPv4Address | IPv6Address | None, BeforeValidator(_address)] = None
+    client_ip: Annotated[
+        IPv4Address | IPv6Address | None,
+        BeforeValidator(_address),
+        Field(description="The visitor's address. Absent: the one that the request came from"),
+    ] = None
     # None stands outside: the pattern can't be applied to it, and would break on it.
-    manager_phone: Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^\+?[1-9][0-9]{6,14}$")] | None = (
-        None
-    )
-    message_on_ring: Text | None = None
-    nwt_action: Literal["create_leed", "always_call"] | None = None
-    call_stack_start_hour: Annotated[int | None, Field(ge=0, le=24)] = None
-    call_stack_interval: Annotated[int | None, Field(ge=0, le=60)] = None
+    manager_phone: Annotated[
+        Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^\+?[1-9][0-9]{6,14}$")] | None,
+        Field(description="Who is connected with the visitor, with the country code. Absent: as the site is set"),
+    ] = None
+    message_on_ring: Annotated[
+        Text | None, Field(description="What the manager is told. Absent: as the site is set")
+    ] = None
+    nwt_action: Annotated[
+        Literal["create_leed", "always_call"] | None,
+        Field(
+            description="What Chaser does outside working hours: always_call calls the next day, create_leed sends an "
+            "e-mail. Absent: as the site is set"
+        ),
+    ] = None
+    call_stack_start_hour: Annotated[
+        int | None,
+        Field(ge=0, le=24, description="Hour of the day from which waiting calls are made; only with always_call"),
+    ] = None
+    call_stack_interval: Annotated[
+        int | None, Field(ge=0, le=60, description="Minutes between waiting calls; only with always_call")
+    ] = None
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """Show nothing personal: what is shown here gets into tracebacks."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, not_, or_, select, update
 
 from app.errors import Invalid, TooMany
 from app.outbox import upsert
@@ -127,6 +127,12 @@ def answered(connection: Connection, request_key: RequestKey) -> Accepted | None
         duplicate=row.answer["duplicate"],
         replayed=True,
     )
+
+
+def leads_to(callback_id: str) -> Select[tuple[str]]:
+    """Select the id of the callback that an id leads to which a stranger was given for it."""
+    keys = request_keys.c
+    return select(keys.callback_id).where(keys.scope == ALIAS, keys.key == callback_id)
 
 
 def glimpse(connection: Connection, callback_id: str) -> Glimpse | None:

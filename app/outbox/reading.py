@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, and_, func, literal, select, text
 
-from app.outbox.accepting import ALIAS
+from app.outbox.accepting import leads_to
 from app.outbox.callback import Status
-from app.outbox.schema import NOT_DELIVERED, attempts, callbacks, request_keys
+from app.outbox.schema import NOT_DELIVERED, attempts, callbacks
 
 FEW: Final = 20_000
 """How many rows are sorted for a page rather than passed on the way: both take some hundredths of a second then."""
@@ -54,9 +54,7 @@ _Condition = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 def stored(connection: Connection, callback_id: str) -> Stored | None:
     """Give a callback; also by an id that a stranger was given for it. None when there is none."""
     _see_one_moment(connection)
-    alias = (request_keys.c.scope == ALIAS) & (request_keys.c.key == callback_id)
-    aliased = select(request_keys.c.callback_id).where(alias)
-    for this in (literal(callback_id), aliased.scalar_subquery()):
+    for this in (literal(callback_id), leads_to(callback_id).scalar_subquery()):
         found = _with_attempts(connection, select(*_SHOWN).where(callbacks.c.id == this))
         if found:
             return found[0]

@@ -1,5 +1,7 @@
 """SQL of what people decide: release what is held, cancel what is not wanted any more, retry what went wrong.
 
+An id that a stranger was given for a callback that stood already leads to that one here too.
+
 Everything here may run again after a connection was lost during its commit: it then finds what it did the first time.
 """
 
@@ -9,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, case, exists, literal, select, true, update
 
 from app.errors import Conflict, NotFound
+from app.outbox.accepting import leads_to
 from app.outbox.callback import STANDING, Status
 from app.outbox.schema import Instant, callbacks
 
@@ -19,6 +22,7 @@ def release(connection: Connection, callback_id: str, now: datetime, give_up_aft
     Raises NotFound, or Conflict when it isn't held, and when the same phone was asked for at the same site since and is
     called for that, or was: nobody is phoned twice. Accepting must stand still meanwhile, see Database.accept_alone.
     """
+    callback_id = _meant(connection, callback_id)
     if _called_since(connection, callback_id):
         raise Conflict(
             "already_called",
@@ -32,7 +36,8 @@ def retry(connection: Connection, callback_id: str, now: datetime, give_up_after
 
     Raises NotFound, or Conflict in any other state and when the number was erased meanwhile.
     """
-    _move(connection, callback_id, (Status.FAILED, Status.UNKNOWN), Status.QUEUED, now, give_up_after, "retried")
+    failed = (Status.FAILED, Status.UNKNOWN)
+    _move(connection, _meant(connection, callback_id), failed, Status.QUEUED, now, give_up_after, "retried")
 
 
 def cancel(connection: Connection, callback_id: str, now: datetime) -> None:
@@ -41,7 +46,11 @@ def cancel(connection: Connection, callback_id: str, now: datetime) -> None:
     Raises NotFound, or Conflict when it is being sent or is over.
     """
     waiting = (Status.QUEUED, Status.HELD, Status.UNKNOWN)
-    _move(connection, callback_id, waiting, Status.CANCELLED, now, None, "cancelled")
+    _move(connection, _meant(connection, callback_id), waiting, Status.CANCELLED, now, None, "cancelled")
+
+
+def _meant(connection: Connection, callback_id: str) -> str:
+    return connection.scalar(leads_to(callback_id)) or callback_id
 
 
 def _called_since(connection: Connection, callback_id: str) -> bool:
@@ -86,4 +95,5 @@ def _move(
         return  # this very decision, whose commit was executed and its answer lost
     if row.status in allowed and row.client_phone is None:
         raise Conflict("personal_data_erased", "The number of this callback was erased: it can't be called any more.")
-    raise Conflict("state_forbids", f"This callback is {row.status}, which forbids it.")
+    only = " or ".join(allowed)
+    raise Conflict("state_forbids", f"This callback is {row.status}: only one that is {only} can be {reason}.")

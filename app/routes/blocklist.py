@@ -4,23 +4,24 @@ import logging
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.edge.api_keys import required_key
+from app.edge.api_keys import require_unbound
 from app.edge.body import JsonRoute
 from app.errors import NotFound
 from app.intake.blocking import read_entry
 from app.intake.request import Text
 from app.logs import event, mask_phone
 from app.routes.problems import responses
-from app.routes.services import Given
+from app.routes.services import Given, key_with
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(route_class=JsonRoute, tags=["blocklist"])
 
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
+Reader = Annotated[str, Depends(key_with("callbacks:read"))]
+Writer = Annotated[str, Depends(key_with("callbacks:write"))]
 EntryText = Annotated[
     str,
     Field(max_length=64, description="A phone with + and its country code, an address, or a network in CIDR notation"),
@@ -60,7 +61,7 @@ class ToBlock(BaseModel):
     )
 
     entry: EntryText
-    note: Annotated[Text | None, Field(max_length=200)] = None
+    note: Annotated[Text | None, Field(max_length=200, description="For people")] = None
 
 
 def _told(entry: str) -> str:
@@ -68,9 +69,9 @@ def _told(entry: str) -> str:
 
 
 @router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="Who is blocked")
-async def show_blocklist(services: Given, authorization: Authorization = None) -> Blocklist:
+async def show_blocklist(services: Given, key: Reader) -> Blocklist:
     """Give every entry. Needs the scope callbacks:read."""
-    required_key(authorization, services.api_keys, "callbacks:read")
+    require_unbound(key, services.api_keys)
     found = await services.outbox.blocklist()
     return Blocklist(
         entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in found]
@@ -83,12 +84,12 @@ async def show_blocklist(services: Given, authorization: Authorization = None) -
     responses=responses(401, 403, 415, 422, 429, 503),
     summary="Block a phone or a network",
 )
-async def block(body: ToBlock, services: Given, authorization: Authorization = None) -> BlocklistEntry:
+async def block(body: ToBlock, services: Given, key: Writer) -> BlocklistEntry:
     """Refuse from now on what is for that phone or comes from there, and cancel what waits for the phone.
 
     Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
     """
-    key = required_key(authorization, services.api_keys, "callbacks:write")
+    require_unbound(key, services.api_keys)
     entry = read_entry(body.entry)
     now = services.clock()
     await services.outbox.block(entry, body.note, now)
@@ -102,9 +103,9 @@ async def block(body: ToBlock, services: Given, authorization: Authorization = N
     responses=responses(401, 403, 404, 422, 429, 503),
     summary="Unblock a phone or a network",
 )
-async def unblock(services: Given, entry: Annotated[EntryText, Query()], authorization: Authorization = None) -> None:
+async def unblock(services: Given, entry: Annotated[EntryText, Query()], key: Writer) -> None:
     """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
-    key = required_key(authorization, services.api_keys, "callbacks:write")
+    require_unbound(key, services.api_keys)
     read = read_entry(entry, listed=True)
     if not await services.outbox.unblock(read):
         raise NotFound("not_found", "The blocklist has no such entry.")

@@ -16,7 +16,7 @@ from app.outbox.callback import Accepted, Callback
 from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
-from app.routes.services import Given
+from app.routes.services import Authorization, Given
 from app.routes.shown import EXAMPLE
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,13 @@ async def create_callback(
     idempotency_key: Annotated[
         list[Annotated[str, Field(pattern=_KEY)]],
         WithJsonSchema({"type": "string", "pattern": _KEY}),  # a list so that a second one is noticed
-        Header(default_factory=list, description="The same as request_id, as a header"),
+        Header(
+            alias="Idempotency-Key",  # as people write it; how it comes makes no difference
+            default_factory=list,
+            description="The same as request_id, as a header; with or without quotes",
+        ),
     ],
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    authorization: Authorization = None,
 ) -> CallbackAccepted:
     """Store a request to be phoned; the 202 is sent once it is on disk.
 

@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.chaser import ChaserClient, ChaserError, StatisticsFilter
-from app.edge.api_keys import key_of, permitted_sites
+from app.edge.api_keys import permitted_sites
 from app.errors import FieldError, Forbidden, Invalid, NotFound
 from app.routes.chaser_errors import refused
 from app.routes.problems import responses
-from app.routes.services import Given, Services
+from app.routes.services import Given, Services, key_with
 from app.settings import Site
 
 router = APIRouter(tags=["chaser"])
@@ -23,7 +23,7 @@ _REFUSALS = responses(401, 403, 404, 422, 429, 502, 503, 504)
 _LARGEST_ID = 2**63 - 1
 
 T = TypeVar("T")
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
+Key = Annotated[str, Depends(key_with("chaser:read"))]
 
 
 def _iso(value: Any) -> Any:
@@ -74,18 +74,18 @@ class Statistics(BaseModel):
 async def list_websites(
     response: Response,
     services: Given,
+    key: Key,
     site: Annotated[
         str | None,
         Query(max_length=64, description="A site of the settings, to ask for the account it uses. Absent: CHASER__…"),
     ] = None,
-    authorization: Authorization = None,
 ) -> Websites:
     """Ask Chaser for the sites of an account. Needs the scope chaser:read.
 
     A key that is bound to sites sees those only, and names one of them when they use several accounts.
     """
-    sites = permitted_sites(authorization, services.api_keys, "chaser:read", [site] if site is not None else [])
-    bound = services.api_keys[key_of(authorization, services.api_keys) or ""].sites
+    sites = permitted_sites(key, services.api_keys, "chaser:read", [site] if site is not None else [])
+    bound = services.api_keys[key].sites
     found = await _ask(services, _account(services, sites), lambda chaser: chaser.websites())
     mine = {services.settings.sites[name].site_id for name in bound if name in services.settings.sites}
     response.headers["Cache-Control"] = "no-store"
@@ -102,19 +102,19 @@ async def list_websites(
 async def show_statistics(
     response: Response,
     services: Given,
+    key: Key,
     site_id: Annotated[int, Query(ge=1, le=_LARGEST_ID, description="The number of the site at Chaser")],
     date_from: Annotated[Day, Query(description="The first day, such as 2026-01-01")] = None,
     date_to: Annotated[Day, Query(description="The last day, such as 2026-01-31")] = None,
     filter: Annotated[  # noqa: A002  (Chaser's own name for it)
         StatisticsFilter | None, Query(description="Only calls that succeeded, or only those that failed")
     ] = None,
-    authorization: Authorization = None,
 ) -> Statistics:
     """Ask Chaser for the calls of a site, with the account that site uses here. Needs the scope chaser:read.
 
     A key that is bound to sites may ask for these only. In which time zone a day begins Chaser doesn't document.
     """
-    sites = permitted_sites(authorization, services.api_keys, "chaser:read", [])
+    sites = permitted_sites(key, services.api_keys, "chaser:read", [])
     named = [name for name, site in _sites(services).items() if site.site_id == site_id]
     mine = [name for name in named if not sites or name in sites]
     if sites and not mine:

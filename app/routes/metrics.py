@@ -5,17 +5,17 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Response
 from prometheus_client.exposition import choose_encoder
 
-from app.edge.api_keys import required_key
+from app.edge.api_keys import require_unbound
 from app.errors import Unavailable
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.queue import Line
 from app.outbox.shared_look import SharedLook
 from app.routes.problems import responses
-from app.routes.services import Given, Services
+from app.routes.services import Given, Services, key_with
 
 _FRESH = 1.0  # seconds for which what the database said is repeated, however many ask
 _PATIENCE = 3.0  # seconds after which it counts as away; Prometheus itself gives up after ten
@@ -71,11 +71,11 @@ def metrics_router(scrape: Scrape) -> APIRouter:
     )
     async def metrics(
         services: Given,
+        key: Annotated[str, Depends(key_with("callbacks:read"))],
         accept: Annotated[str | None, Header(include_in_schema=False)] = None,
-        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> Response:
         """Tell what this process has counted, and what waits. Needs the scope callbacks:read for all sites."""
-        required_key(authorization, services.api_keys, "callbacks:read")
+        require_unbound(key, services.api_keys)
         return await scrape.answer(services, accept)
 
     return router

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import key_of, permitted_sites, require_scope
@@ -12,14 +12,12 @@ from app.outbox.callback import shown
 from app.outbox.reading import Wanted
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
-from app.routes.services import Given, Services
+from app.routes.services import Authorization, Given, Services, key_with
 from app.routes.shown import EXAMPLE, CallbackShown, shown_in_full
 from app.routes.steering import UUID, CallbackId
 from app.routes.wanted import CallbacksQuery, cursor_after, id_in, phone_to_find
 
 router = APIRouter(tags=["callbacks"])
-
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
 class CallbackGlimpse(BaseModel):
@@ -47,14 +45,14 @@ async def list_callbacks(
     query: Annotated[CallbacksQuery, Query()],
     response: Response,
     services: Given,
-    authorization: Authorization = None,
+    key: Annotated[str, Depends(key_with("callbacks:read"))],
 ) -> CallbacksPage:
     """Give the callbacks a key may see, the newest first, with their attempts. Needs the scope callbacks:read.
 
     To read on, send the same filters with ``cursor`` = ``next_cursor`` until that is null. What was there when you
     began comes exactly once, whatever is added or changes meanwhile.
     """
-    sites = permitted_sites(authorization, services.api_keys, "callbacks:read", query.site)
+    sites = permitted_sites(key, services.api_keys, "callbacks:read", query.site)
     wanted = _wanted(query, sites, services)
     found = await services.outbox.page(wanted, id_in(query.cursor) if query.cursor else None, query.limit + 1)
     page = found[: query.limit]

@@ -1,14 +1,15 @@
 """What the routes work with: made once by main.py and kept in the application's state."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from app.chaser import ChaserClient
+from app.edge.api_keys import scoped_key
 from app.edge.challenge import Challenges
 from app.edge.origins import Origins
 from app.edge.pressure import Pressure
@@ -16,7 +17,7 @@ from app.metrics import Metrics
 from app.outbox.accepting import AcceptRules
 from app.outbox.outbox import Outbox
 from app.routes.under_way import UnderWay
-from app.settings import ApiKey, Settings
+from app.settings import ApiKey, Scope, Settings
 
 
 class Delivery(Protocol):
@@ -73,3 +74,16 @@ def _services(request: Request) -> Services:
 
 
 Given = Annotated[Services, Depends(_services)]
+Authorization = Annotated[str | None, Header(include_in_schema=False)]
+
+
+def key_with(scope: Scope) -> Callable[..., Awaitable[str]]:
+    """Make the dependency of an endpoint that can't do without a key: it gives the key's name.
+
+    FastAPI asks it before it looks at the rest of the request, so whoever may not ask is told that, and nothing else.
+    """
+
+    async def key(services: Given, authorization: Authorization = None) -> str:
+        return scoped_key(authorization, services.api_keys, scope)
+
+    return key

@@ -5,14 +5,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict
 
-from app.edge.api_keys import required_key
+from app.edge.api_keys import require_scope
 from app.errors import NotFound
 from app.logs import event
 from app.routes.problems import responses
-from app.routes.services import Given, Services
+from app.routes.services import Given, Services, key_with
 from app.routes.shown import EXAMPLE
 
 log = logging.getLogger(__name__)
@@ -42,16 +42,16 @@ async def steer(
     callback_id: CallbackId,
     decision: Annotated[Decision, Path(description="What is to become of it")],
     services: Given,
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    key: Annotated[str, Depends(key_with("callbacks:write"))],
 ) -> CallbackSteered:
     """Send a held callback (release) or a failed or unknown one (retry), or end one that waits (cancel).
 
     409 when its state forbids it. Retrying an unknown one may phone a person twice. Needs the scope callbacks:write.
     """
     found = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
-    key = required_key(authorization, services.api_keys, "callbacks:write", found.site if found else None)
     if found is None:
         raise NotFound("not_found", "There is no callback with this id.")
+    require_scope(key, services.api_keys, "callbacks:write", found.site)
     await _deciding(services, decision)(callback_id)
     event(log, "callback.steered", callback=callback_id, decision=decision, api_key=key)
     now = await services.outbox.glimpse(callback_id)

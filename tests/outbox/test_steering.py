@@ -9,7 +9,7 @@ from app.errors import Conflict, NotFound
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.making import NOW, callback, from_address, rules
 
 LATER = NOW + timedelta(hours=30)
 DAY = timedelta(days=1)
@@ -44,6 +44,8 @@ async def test_a_decision_moves_a_callback_where_it_may_and_is_refused_elsewhere
         with pytest.raises(Conflict) as refused:
             await decide(outbox, decision, wish.id)
         assert refused.value.code == "state_forbids"
+        where = [before for (decided, before) in MOVES if decided == decision]
+        assert f"is {status}: only one that is {' or '.join(where)} can be " in refused.value.detail
     else:
         await decide(outbox, decision, wish.id)
     glimpse = await outbox.glimpse(wish.id)
@@ -83,6 +85,21 @@ async def test_what_is_planned_for_later_is_given_up_only_after_that(outbox: Out
 async def test_a_decision_about_nothing_is_not_found(outbox: Outbox, decision: str) -> None:
     with pytest.raises(NotFound):
         await decide(outbox, decision, "nobody")
+
+
+@pytest.mark.parametrize(("decision", "status"), list(MOVES))
+async def test_an_id_that_a_stranger_was_given_decides_about_the_callback_that_stands(
+    outbox: Outbox, decision: str, status: str
+) -> None:
+    wish, strangers = from_address("203.0.113.1"), from_address("198.51.100.1")
+    await outbox.accept(wish, None, rules())
+    given = await outbox.accept(strangers, None, rules())
+    assert given.id == strangers.id != wish.id
+    await outbox._write(lambda connection: connection.execute(update(callbacks).values(status=status)))
+    await decide(outbox, decision, given.id)
+    glimpse = await outbox.glimpse(wish.id)
+    assert glimpse is not None
+    assert glimpse.status == MOVES[decision, status]
 
 
 async def test_a_cancelled_callback_is_never_sent_and_the_next_wish_is_a_new_one(outbox: Outbox) -> None:

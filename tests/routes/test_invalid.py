@@ -184,7 +184,7 @@ def test_all_values_that_the_site_forbids_are_told_at_once(http: httpx2.Client) 
 def test_an_idempotency_key_has_1_to_128_characters(http: httpx2.Client, key: str) -> None:
     body = json.dumps({"site": "shop", "client_phone": phone()})
     answer = post(http, body, {"origin": ORIGIN, "idempotency-key": key})
-    assert_refused(answer, 422, "invalid", {"idempotency-key": "wrong_form"})
+    assert_refused(answer, 422, "invalid", {"Idempotency-Key": "wrong_form"})
 
 
 @pytest.mark.parametrize(

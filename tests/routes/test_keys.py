@@ -1,5 +1,6 @@
 """Every endpoint, asked with no key, a wrong one, one of another scope, one of another site, and the right one."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, get_args
@@ -124,6 +125,18 @@ def test_each_sender_gets_what_is_due_to_it(here: Service, far_side: Chaser, row
     body = assert_refused(answer, 401 if expected.startswith("key_") else 403, expected)
     if expected == "scope_missing":
         assert f"lacks the scope {row.scope}." in body["detail"]
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.no_key == "key_missing"], ids=lambda row: f"{row.method} {row.path}"
+)
+def test_whoever_may_not_ask_is_not_told_what_else_is_wrong(here: Service, row: Row) -> None:
+    path = re.sub("{.*?}", "nonsense", row.path)
+    wrong: dict[str, Any] = {"json": {}} if row.method == "POST" else {"params": {"site": "x" * 65, "limit": 0}}
+    for sender in ("no key", "wrong key", "another scope"):
+        answer = here.http.request(row.method, path, headers=headers(sender, row.scope), **wrong)
+        expected = str(row.expected(sender))
+        assert_refused(answer, 401 if expected.startswith("key_") else 403, expected)
 
 
 def test_a_key_of_another_site_lists_its_own_alone(here: Service) -> None:

@@ -18,7 +18,7 @@ from app.routes.steering import CallbackSteered
 from app.settings import Scope
 from app.version import VERSION
 from tests.routes.refusal import assert_protected, assert_refused
-from tests.running import Service, service, settings
+from tests.running import AUTHORIZED, Service, service, settings
 
 PROBLEM = "application/problem+json"
 
@@ -129,6 +129,17 @@ def test_every_endpoint_says_what_it_is_for_and_what_each_parameter_means(docume
             assert parameter["description"], (name, parameter["name"])
 
 
+def test_every_field_of_a_request_says_what_it_means(document: dict[str, Any]) -> None:
+    for name in ("CallbackRequest", "ConsentGiven", "ToBlock"):
+        for field, schema in document["components"]["schemas"][name]["properties"].items():
+            assert schema.get("description"), (name, field)
+
+
+def test_the_header_is_called_as_the_world_calls_it(document: dict[str, Any]) -> None:
+    (header,) = document["paths"]["/v1/callbacks"]["post"]["parameters"]
+    assert (header["name"], header["in"], header["required"]) == ("Idempotency-Key", "header", False)
+
+
 def test_every_body_that_goes_in_or_out_has_an_example(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         done = [answer for status, answer in operation["responses"].items() if status < "300"]
@@ -215,5 +226,6 @@ def test_the_fields_of_a_request_are_those_of_the_contract(document: dict[str, A
 
 
 def test_the_example_in_the_document_is_accepted(here: Service, document: dict[str, Any]) -> None:
-    (example,) = document["components"]["schemas"]["CallbackRequest"]["examples"]
-    assert here.ask(**example).status_code == 202
+    page, service = document["components"]["schemas"]["CallbackRequest"]["examples"]
+    assert here.ask(**page).status_code == 202
+    assert here.ask(AUTHORIZED, **service).status_code == 202

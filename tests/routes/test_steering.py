@@ -77,6 +77,8 @@ def test_only_a_key_that_may_write_for_that_site_decides(here: Service, decision
     assert_refused(steer(here, callback_id, decision, BOUND_KEY), 403, "site_not_allowed")
     assert_refused(steer(here, "01a2079c-bf03-7387-8e96-29518fb19998", decision), 404, "not_found")
     assert_refused(steer(here, "nonsense", decision), 404, "not_found")
+    assert_refused(steer(here, "nonsense", decision, BOUND_KEY), 404, "not_found")
+    assert_refused(steer(here, "nonsense", decision, READER_KEY), 403, "scope_missing")
 
 
 def test_another_decision_is_refused(here: Service) -> None:

@@ -14,7 +14,10 @@ def test_a_held_callback_is_released_and_a_waiting_one_cancelled(here: Service, 
         pass
     assert here.status(callback_id) == "cancelled"
     again = terminal.run("callbacks", "release", callback_id)
-    assert (again.returncode, again.stderr) == (1, "This callback is cancelled, which forbids it.\n")
+    assert (again.returncode, again.stderr) == (
+        1,
+        "This callback is cancelled: only one that is held can be released.\n",
+    )
 
 
 def test_an_id_that_is_none_is_told(terminal: Terminal) -> None:
