@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from app.delivery.accounts import Accounts
@@ -46,17 +47,13 @@ class Recorder:
         ``patient``: however long the database is away, since nobody else knows it. Else raises Unavailable.
         """
         now = self._clock()
-        decision = decide(
-            happened.outcome,
-            history=claim.history,
-            give_up_at=claim.give_up_at,
-            retry_after=happened.retry_after,
-            now=now,
-            random=self._random.random(),
-            rules=self._rules.of(claim.site),
-        )
         self._tell_accounts(claim, happened, now)
+        decision = self._decide(claim, happened, now)
         held = await self._record(claim, _record(happened, decision), patient=patient)
+        while isinstance(held, datetime):
+            claim = replace(claim, give_up_at=held)
+            decision = self._decide(claim, happened, now)
+            held = await self._record(claim, _record(happened, decision), patient=patient)
         if held:
             self._count(claim, happened, decision, now)
         event(
@@ -72,6 +69,17 @@ class Recorder:
             duration_ms=round(happened.duration * 1000),
             status=decision.status,
             due_at=decision.due_at.isoformat() if decision.due_at else None,
+        )
+
+    def _decide(self, claim: Claim, happened: Happened, now: datetime) -> Decision:
+        return decide(
+            happened.outcome,
+            history=claim.history,
+            give_up_at=claim.give_up_at,
+            retry_after=happened.retry_after,
+            now=now,
+            random=self._random.random(),
+            rules=self._rules.of(claim.site),
         )
 
     def _count(self, claim: Claim, happened: Happened, decision: Decision, now: datetime) -> None:
@@ -92,7 +100,7 @@ class Recorder:
         elif happened.outcome in (Outcome.DELIVERED, Outcome.REFUSED) and happened.http_status is not None:
             self._accounts.allowed(site)
 
-    async def _record(self, claim: Claim, result: Record, *, patient: bool) -> bool:
+    async def _record(self, claim: Claim, result: Record, *, patient: bool) -> bool | datetime:
         while True:
             try:
                 return await self._outbox.record(claim, result, self._clock())

@@ -28,6 +28,9 @@ REPEATS: Final = 20
 _WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
 """What makes a second request another wish than one still to come: another time, somebody else, something else."""
 
+_SENT_BY: Final = ("account", "chaser_site_id")
+"""By what Chaser is asked. What still waits for another account or site than the settings name may wait in vain."""
+
 _TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_until.is_not(None))
 
 
@@ -89,7 +92,8 @@ def accept(
     callback_id = callback.id
     if standing is not None and standing.id != callback.id:
         callback_id = standing.id
-        _renew(connection, callback_id, callback.give_up_at)
+        if standing.planned_time == callback.planned_time:
+            _renew(connection, callback_id, callback.give_up_at)
         if not _is_stranger(callback, standing):
             # A service of the owner's may know that it is held.
             status = standing.status if callback.api_key else shown(standing.status)
@@ -222,19 +226,31 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
     mine = table.id == callback.id
     # What is held may never be sent: it stands only for what would be held as well.
     states = STANDING if callback.hold is None else (*STANDING, Status.HELD)
-    recent = (table.created_at > callback.created_at - window) & table.status.in_(states)
+    sent_so = and_(*(table[name] == getattr(callback, name) for name in _SENT_BY))
+    recent = (table.created_at > callback.created_at - window) & table.status.in_(states) & or_(~_TO_BE_SENT, sent_so)
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > callback.created_at, table.call_expected_at > callback.created_at)
     to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
-    same_wish = and_(to_come, *(table[name].is_not_distinct_from(getattr(callback, name)) for name in _WISH))
+    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(getattr(callback, name)) for name in _WISH))
     found = connection.execute(
-        select(table.id, table.site, table.status, table.created_at, table.call_expected_at, table.client_bucket)
+        select(callbacks)
         .where(or_(mine, (table.client_phone == callback.client_phone) & or_(recent, same_wish)))
         .order_by(mine.desc(), table.created_at.desc())
+        # As it is once other replicas are done with it: one of them may be giving it up.
+        .with_for_update(key_share=True)
     )
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
-    return next((row for row in found.all() if row.site == callback.site), None)
+    return next((row for row in found.all() if row.site == callback.site and not _is_too_late(callback, row)), None)
+
+
+def _is_too_late(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
+    """Tell whether a stranger has planned a call for later than this one is wanted: nobody loses his call by that.
+
+    A visitor who changes his mind within the window is told which time stands.
+    """
+    wanted = callback.planned_time or callback.created_at
+    return _is_stranger(callback, standing) and standing.planned_time is not None and standing.planned_time > wanted
 
 
 def _renew(connection: Connection, callback_id: str, give_up_at: datetime) -> None:

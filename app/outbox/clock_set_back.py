@@ -9,7 +9,7 @@ callback waits for its next attempt longer than it was to wait from the last one
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy import Connection, case, func, literal, select, update
 
 from app.outbox.schema import Instant, callbacks
 
@@ -22,7 +22,8 @@ def redate_requests(connection: Connection, now: datetime, seen: datetime | None
 
     ``seen``: what the clock last showed, None when nobody has looked yet. The newest callback counts as asked for now
     when it is later than that. Their distances stay: of two requests an hour apart only the later one may be the same
-    wish as one that comes now. It costs one look at the end of an index where there is nothing to do.
+    wish as one that comes now. A call that was expected at once stays so: else it would look like one still to come.
+    It costs one look at the end of an index where there is nothing to do.
     """
     created_at = callbacks.c.created_at
     ahead = created_at > now + CLOCKS_DIFFER
@@ -30,7 +31,9 @@ def redate_requests(connection: Connection, now: datetime, seen: datetime | None
     if newest is not None:
         showed = literal(max(newest, seen or newest), Instant())
         moved = literal(now, Instant()) - (showed - created_at)
-        connection.execute(update(callbacks).where(ahead).values(created_at=moved))
+        expected = callbacks.c.call_expected_at
+        expected_too = case((expected == created_at, moved), else_=expected)
+        connection.execute(update(callbacks).where(ahead).values(created_at=moved, call_expected_at=expected_too))
 
 
 def redate_waits(connection: Connection, now: datetime) -> None:

@@ -135,11 +135,16 @@ def abandoned(connection: Connection, now: datetime | None, limit: int | None = 
     return _leased(connection, callbacks.c.lease_until < _lease_clock(connection, now), limit)
 
 
-def record(connection: Connection, claim: Claim, result: Record, now: datetime) -> bool:
-    """Write down what became of a claim. False, and nothing changed, when the claim is no longer held."""
+def record(connection: Connection, claim: Claim, result: Record, now: datetime) -> bool | datetime:
+    """Write down what became of a claim. False, and nothing changed, when the claim is no longer held.
+
+    A time, and nothing changed either, when somebody asked again since it was claimed, and so it is given up only
+    then: what becomes of it is to be decided by that.
+    """
+    held = (callbacks.c.id == claim.callback_id) & (callbacks.c.lease_token == claim.token)
     changed = connection.execute(
         update(callbacks)
-        .where(callbacks.c.id == claim.callback_id, callbacks.c.lease_token == claim.token)
+        .where(held, callbacks.c.give_up_at <= claim.give_up_at)
         .values(
             status=result.status,
             due_at=result.due_at,
@@ -150,7 +155,8 @@ def record(connection: Connection, claim: Claim, result: Record, now: datetime) 
         )
     )
     if changed.rowcount != 1:
-        return _is_recorded(connection, claim, result)
+        later: datetime | None = connection.scalar(select(callbacks.c.give_up_at).where(held))
+        return later or _is_recorded(connection, claim, result)
     connection.execute(
         update(attempts)
         .where(attempts.c.callback_id == claim.callback_id, attempts.c.number == claim.number)
@@ -179,7 +185,7 @@ def expire(connection: Connection, now: datetime) -> list[str]:
     )
     failed = connection.execute(
         update(callbacks)
-        .where(old, callbacks.c.status == Status.QUEUED)
+        .where(old, callbacks.c.status == Status.QUEUED, ~may_have_rung)
         .values(status=Status.FAILED, due_at=None, reason="too_old", updated_at=now)
         .returning(callbacks.c.id)
     )

@@ -149,8 +149,8 @@ class Outbox:
         claim = partial(delivering.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
         return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=token or str(uuid.uuid4())))
 
-    async def record(self, claim: Claim, result: Record, now: datetime) -> bool:
-        """Write down what became of a claim; False when it is no longer held."""
+    async def record(self, claim: Claim, result: Record, now: datetime) -> bool | datetime:
+        """Write down what became of a claim; False when it is no longer held. See delivering.record."""
         return await self._write(partial(delivering.record, claim=claim, result=result, now=now))
 
     async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:

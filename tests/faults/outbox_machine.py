@@ -230,8 +230,10 @@ class OutboxMachine(RuleBasedStateMachine):
         result = Record(decision.status, decision.due_at, decision.reason, outcome, None, 1, claim.token, None)
         before = self.rows()
         held = self.runner.run(self.outbox.record(claim, result, self.now))
-        if not held:
-            assert self.rows() == before, "who no longer holds a claim changes nothing"
+        if held is not True:
+            assert self.rows() == before, "who no longer holds a claim, or knows too little, changes nothing"
+        if isinstance(held, datetime):
+            self.settle(replace(claim, give_up_at=held), outcome)
 
     def history(self, claim: Claim) -> tuple[str, ...]:
         return claim.history

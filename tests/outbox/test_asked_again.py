@@ -1,20 +1,23 @@
 """The same phone is asked for again: one callback stands for what is the same wish; on both databases."""
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from limits import parse_many
-from sqlalchemy import select
+from sqlalchemy import Connection, create_engine, select, text
 
 from app.errors import TooMany
 from app.outbox.accepting import REPEATS
-from app.outbox.callback import RequestKey
+from app.outbox.callback import RequestKey, Status
+from app.outbox.delivering import Record, expire
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
+from tests.databases import PostgreSQL
 from tests.outbox.making import NOW, become, callback, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
@@ -124,6 +127,75 @@ async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(
         late = callback(created_at=NOW + timedelta(minutes=minutes), client_bucket=bucket)
         await outbox.accept(late, None, rules())
         assert await give_up_at(outbox, first.id) == NOW + timedelta(minutes=119) + 2 * HOUR
+
+
+@pytest.mark.parametrize("moved", [{"account": "4712"}, {"chaser_site_id": 54321}], ids=lambda moved: next(iter(moved)))
+@pytest.mark.parametrize("late", [timedelta(seconds=30), HOUR])
+async def test_what_waits_for_an_account_or_site_that_is_not_in_use_any_more_stands_for_nobody(
+    outbox: Outbox, moved: dict[str, Any], late: timedelta
+) -> None:
+    await outbox.accept(callback(), None, rules())
+    after_the_change = callback(created_at=NOW + late, **moved)
+    assert (await outbox.accept(after_the_change, None, rules())).id == after_the_change.id
+    again = await outbox.accept(callback(created_at=NOW + late, **moved), None, rules())
+    assert (again.id, again.duplicate) == (after_the_change.id, True)
+
+
+@pytest.mark.parametrize("wanted", [None, NOW + HOUR], ids=["now", "in an hour"])
+async def test_what_a_stranger_planned_for_later_does_not_take_a_call_away_from_who_asks_now(
+    outbox: Outbox, wanted: datetime | None
+) -> None:
+    await outbox.accept(callback(planned_time=NOW + 9 * HOUR, client_bucket=STRANGER), None, rules())
+    soon = callback(created_at=NOW + timedelta(seconds=30), planned_time=wanted)
+    assert (await outbox.accept(soon, None, rules())).id == soon.id
+    assert await outbox.waiting() == 2
+
+
+async def test_a_wish_for_later_does_not_let_what_is_wanted_now_ring_at_any_time_until_then(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    planned = NOW + 9 * HOUR
+    later = callback(created_at=NOW + timedelta(seconds=30), planned_time=planned, give_up_at=planned + 2 * HOUR)
+    assert (await outbox.accept(later, None, rules())).id == first.id
+    assert await give_up_at(outbox, first.id) == NOW + 2 * HOUR
+
+
+async def test_who_asks_again_while_the_last_try_is_made_is_waited_for(outbox: Outbox) -> None:
+    first = await outbox.accept(callback(), None, rules())
+    asked_again = NOW + 2 * HOUR - timedelta(seconds=1)
+    (claim,) = await outbox.claim_due(asked_again, furthest=HOUR, lease=HOUR, limit=9)
+    assert (await outbox.accept(callback(created_at=asked_again), None, rules())).id == first.id
+    too_old = Record(Status.FAILED, None, "too_old", "not_sent", None, 1, None, None)
+    until = await outbox.record(claim, too_old, NOW + 2 * HOUR)
+    assert until == asked_again + 2 * HOUR, "decided by what is known no more"
+    glimpse = await outbox.glimpse(first.id)
+    assert glimpse is not None
+    assert glimpse.status == "sending"
+    queued = replace(too_old, status=Status.QUEUED, due_at=NOW + 3 * HOUR, reason="not_sent")
+    assert await outbox.record(replace(claim, give_up_at=until), queued, NOW + 2 * HOUR) is True
+
+
+async def test_who_asks_again_while_another_replica_gives_up_is_phoned(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    outbox, elsewhere = Outbox.open(url), create_engine(url)
+    try:
+        first = await outbox.accept(callback(), None, rules())
+        now = NOW + 2 * HOUR
+        with elsewhere.begin() as replica:
+            assert expire(replica, now) == [first.id]
+            again = callback(created_at=now)
+            asking = asyncio.create_task(outbox.accept(again, None, rules()))
+            await asyncio.to_thread(wait_for_lock, replica)
+        assert (await asking).id == again.id, "not what is failed by now"
+        assert await outbox.waiting() == 1
+    finally:
+        outbox.close()
+        elsewhere.dispose()
+
+
+def wait_for_lock(replica: Connection) -> None:
+    blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while not replica.scalar(blocked):
+        time.sleep(0.02)
 
 
 async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outbox: Outbox) -> None:

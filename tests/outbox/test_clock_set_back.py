@@ -83,6 +83,18 @@ async def test_what_was_asked_for_just_before_the_jump_is_the_same_wish_just_aft
     assert await ask(outbox, now + 3 * MINUTE, rules()) == 0
 
 
+async def test_a_call_that_was_made_at_once_is_not_one_to_come_after_the_jump(outbox: Outbox) -> None:
+    """It was expected when it was asked for, and that moves with it."""
+    assert await ask(outbox, NOW - 30 * MINUTE, rules()) == 0
+    night = callback(client_phone="79160000002", nwt_action="always_call", call_expected_at=NOW + 9 * HOUR)
+    assert (await outbox.accept(night, None, rules())).id == night.id
+    now = NOW - HOUR
+    await outbox.expire(now)
+    assert await ask(outbox, now + 3 * MINUTE, rules()) == 0
+    queue = select(callbacks.c.call_expected_at).where(callbacks.c.id == night.id)
+    assert await outbox._read(lambda connection: connection.scalar(queue)) == NOW + 9 * HOUR
+
+
 async def test_what_was_asked_for_long_before_the_jump_is_another_wish(outbox: Outbox) -> None:
     assert await ask(outbox, NOW - 30 * MINUTE, rules()) == 0
     assert await ask(outbox, NOW, rules(), client_phone="79160000002") == 0
