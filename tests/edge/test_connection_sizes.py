@@ -26,6 +26,7 @@ from tests.edge.patient import (
     asked,
     connect,
     drip,
+    first_parts,
     patient_server,
     port_of,
 )
@@ -95,7 +96,7 @@ def test_headers_as_large_as_any_honest_client_sends_are_read(port: int, sent: b
     ("begun", "part"),
     [
         (b"1;", b"x" * 65536),
-        (b"", b"0000000000000001\r\nx\r\n" * 1000),
+        (b"", b"0000000000000001\r\nx\r\n" * 8000),
         (b"0\r\nX-Long: ", b"x" * 65536),
     ],
     ids=["an extension", "bytes in a chunk each", "a trailer"],
@@ -113,6 +114,31 @@ def test_the_application_is_not_called_before_the_body_is_there(port: int) -> No
     connection.sendall(b"5")
     assert all_read(connection).endswith(b"read 5")
     assert "held" in asked
+
+
+CHUNK = b"1000\r\n" + bytes(4096) + b"\r\n"
+WAYS = {
+    "declared": (b"Content-Length: 3000\r\n\r\n", [bytes(1000)] * 3, 3000),
+    "announced": (b"Expect: 100-continue\r\nContent-Length: 3000\r\n\r\n", [bytes(1000)] * 3, 3000),
+    "chunked": (b"Transfer-Encoding: chunked\r\n\r\n", [CHUNK, CHUNK, b"0\r\n\r\n"], 8192),
+    "as large as may be": (b"Transfer-Encoding: chunked\r\n\r\n", [*[CHUNK] * 4, b"0\r\n\r\n"], MAX_BODY_SIZE),
+    "too large": (b"Transfer-Encoding: chunked\r\n\r\n", [CHUNK] * 5, None),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_application_never_waits_for_a_body_that_it_would_read(port: int, way: str) -> None:
+    """So it needs no time limit of its own: see BodyLimit."""
+    before = len(first_parts)
+    begins, parts, whole = WAYS[way]
+    connection = connect(port, POST, CLOSE, begins)
+    for part in parts:
+        time.sleep(0.02)
+        connection.sendall(part)
+    all_read(connection)
+    ((size, more),) = first_parts[before:]
+    assert more == (whole is None)
+    assert size > MAX_BODY_SIZE if more else size == whole
 
 
 def test_who_wants_to_be_told_to_send_the_body_is_told(port: int) -> None:
@@ -142,6 +168,7 @@ def test_a_body_that_comes_after_its_answer_is_let_come_so_that_the_answer_is_no
     time.sleep(0.1)
     connection.sendall(bytes(500_000) + GET + b"\r\n")
     answer = all_read(connection)
+    assert b"\r\nconnection: close\r\n" in answer  # so that its client sends nothing after it on this connection
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"not looked at")
 
@@ -263,6 +290,7 @@ def test_whatever_bytes_come_no_error_is_ours(
         connection.shutdown(socket.SHUT_WR)
     all_read(connection)
     until(lambda: not server.server_state.tasks)
+    assert all(size > MAX_BODY_SIZE for size, more in first_parts if more)
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert [record for record in errors if not disconnected(record)] == []
 
