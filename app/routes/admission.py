@@ -7,7 +7,7 @@ from fastapi import Request
 
 from app.edge.api_keys import require_scope
 from app.edge.client_address import Bucket
-from app.errors import FieldError, Forbidden, Invalid, Malformed
+from app.errors import FieldError, Forbidden, Invalid, Malformed, invalid
 from app.intake.accept import Sender, accept, fingerprint
 from app.intake.request import CallbackRequest
 from app.intake.suspicion import suspicion
@@ -22,8 +22,7 @@ def sender_of(request: Request, site: str, services: Services, api_key: str | No
     if api_key is None and origin is None:
         raise Forbidden("origin_missing", "A request from no page needs an API key: Authorization: Bearer <key>.")
     if site not in services.settings.sites:
-        wrong = FieldError("site", "unknown_site", "There is no such site in the settings of this service.")
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
+        raise invalid([FieldError("site", "unknown_site", "There is no such site in the settings of this service.")])
     if api_key is not None:
         require_scope(api_key, services.api_keys, "callbacks:write", site)
     elif origin is not None and not services.origins[site].allows(origin):
