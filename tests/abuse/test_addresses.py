@@ -33,7 +33,7 @@ from tests.running import ORIGIN, phone, process, service, values
 
 pytestmark = pytest.mark.timeout(1800 if LONG else 120)
 
-REQUESTS = dose(200, 2_000)
+REQUESTS = dose(100, 2_000)
 """For every way to the service, with honest headers and with forged ones each."""
 LIMIT = 4
 """Of a bucket, an hour."""
