@@ -11,6 +11,7 @@ from app.errors import FieldError, Forbidden, Invalid, Malformed, invalid
 from app.intake.accept import Sender, accept, fingerprint
 from app.intake.request import CallbackRequest
 from app.intake.suspicion import suspicion
+from app.outbox.blocklist import refusal
 from app.outbox.callback import Accepted, Callback, RequestKey
 from app.outbox.challenges import Challenge
 from app.routes.services import Services
@@ -57,18 +58,29 @@ async def admit(
     The first answer holds, also when the same request would be refused by now: its planned time is past, its challenge
     has expired, the settings have changed. There is no callback then.
     """
+    rules = services.rules[body.site]
     try:
-        callback, challenge = await _judge(body, sender, buckets, services)
+        callback, challenge = _judge(body, sender, buckets, services)
+        if await _is_blocked(callback, services):
+            if challenge is None:
+                raise refusal()
+            rules = replace(rules, blocked=True)
     except (Invalid, Forbidden):
         # Only now, so that an ordinary request costs no look-up of its own.
         accepted = await services.outbox.answered(key) if key else None
         if accepted is None:
             raise
         return accepted, None
-    return await services.outbox.accept(callback, key, services.rules[body.site], challenge), callback
+    return await services.outbox.accept(callback, key, rules, challenge), callback
 
 
-async def _judge(
+async def _is_blocked(callback: Callback, services: Services) -> bool:
+    blocked = await services.outbox.blocked()
+    by_address = callback.client_ip is not None and blocked.address(callback.client_ip)
+    return by_address or blocked.phone(callback.client_phone)
+
+
+def _judge(
     body: CallbackRequest, sender: Sender, buckets: Sequence[Bucket], services: Services
 ) -> tuple[Callback, Challenge | None]:
     """Make the callback a request asks for. Raises Invalid and Forbidden."""
@@ -78,10 +90,6 @@ async def _judge(
     if sender.api_key is None and services.settings.sites[body.site].asks_for_challenge:
         solved = services.challenges.read(body.challenge, body.site)
     callback = accept(body, sender, services.settings, now, origin_allowed=services.origins[body.site].allows)
-    blocked = await services.outbox.blocked()
-    if blocked.phone(callback.client_phone) or (callback.client_ip and blocked.address(callback.client_ip)):
-        # One answer for both, so that nobody learns which of them it is.
-        raise Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
     if sender.api_key is not None:
         return callback, None
     hold = suspicion(
