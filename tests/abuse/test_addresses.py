@@ -257,7 +257,7 @@ def both_kinds() -> socket.socket:
 )
 def test_a_wrong_bucket_would_be_noticed_were_there_one(tmp_path: Path, trusted: list[str], kind: str) -> None:
     ours = free_port()
-    with process(tmp_path, chosen(tmp_path, trusted)) as there:
+    with service(Settings.model_validate(chosen(tmp_path, trusted))) as there:
         folder = tmp_path / "nginx"
         folder.mkdir()
         with nginx(folder, at_the_edge(ours, int(there.url.rpartition(":")[2])), [ours]):
