@@ -31,7 +31,7 @@ from tests.faults.doses import LONG, dose, note
 from tests.faults.servers import free_port
 from tests.running import ORIGIN, phone, process, service, values
 
-pytestmark = pytest.mark.timeout(1800 if LONG else 120)
+pytestmark = pytest.mark.timeout(1800 if LONG else 300)
 
 REQUESTS = dose(100, 2_000)
 """For every way to the service, with honest headers and with forged ones each."""

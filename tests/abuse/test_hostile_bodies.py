@@ -25,7 +25,7 @@ from tests.databases import PostgreSQL
 from tests.faults.doses import LONG, dose, note
 from tests.running import API_KEY, Chaser, Process, chaser, process, values
 
-pytestmark = pytest.mark.timeout(3600 if LONG else 300)
+pytestmark = pytest.mark.timeout(7200 if LONG else 900)
 
 CANARY = f"zq{secrets.token_hex(5)}qz"
 """In everything that is sent, and another one in each run, so that no list of words can let it pass."""

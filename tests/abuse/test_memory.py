@@ -16,7 +16,7 @@ from app.edge.limits import FloodLimit
 from app.settings.notation import parse_limits
 from tests.faults.doses import LONG, dose, note
 
-pytestmark = pytest.mark.timeout(1200 if LONG else 120)
+pytestmark = pytest.mark.timeout(3600 if LONG else 300)
 
 ADDRESSES = dose(60_000, 1_000_000)
 """Half of them IPv6, each of a network of its own and so with three keys: more than twice as many as are kept."""
