@@ -62,7 +62,7 @@ async def test_a_request_that_was_refused_for_a_quota_has_used_its_challenge(out
     used_up = rules(Quotas(tuple(parse_many("1/hour")), WIDE, WIDE, WIDE))
     await outbox.accept(callback(), None, used_up)
     with pytest.raises(TooMany):
-        await outbox.accept(callback(created_at=NOW + timedelta(minutes=3)), None, used_up, ONE)
+        await outbox.accept(callback(department="sales", created_at=NOW + timedelta(minutes=3)), None, used_up, ONE)
     with pytest.raises(Conflict):
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, used_up, ONE)
 
