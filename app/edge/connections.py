@@ -8,11 +8,11 @@ import asyncio
 import uuid
 from typing import Any, Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.edge.body import MAX_BODY_SIZE
 from app.edge.client_address import buckets, client_address
+from app.edge.early import answering_early
 from app.edge.waiting import Waiting
 from app.errors import problem_response
 from app.metrics import Metrics
@@ -237,28 +237,7 @@ class Connection(HttpToolsProtocol):
         cycle.keep_alive = cycle.keep_alive and not self.closing
         self._held = None
         self._running = cycle
-        super()._start_asgi_task(cycle, self._answering_early(cycle, app) if cycle.more_body else app)
-
-    def _answering_early(self, cycle: Any, app: ASGIApp) -> Any:
-        """Have an answer that comes before its body say that it is the last one here.
-
-        Else its client might send its next request at the moment when the connection ends.
-        """
-
-        async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-            async def sending(message: Message) -> None:
-                is_last = message["type"] == "http.response.start" and cycle.more_body
-                if is_last:
-                    message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
-                    self._end_reading()
-                await send(message)
-                if is_last:
-                    # uvicorn would close at once, and the body on its way would take the answer with it.
-                    cycle.keep_alive = True
-
-            await app(scope, receive, sending)
-
-        return answering
+        super()._start_asgi_task(cycle, answering_early(app, cycle, self._end_reading) if cycle.more_body else app)
 
     def _tell_of_the_end(self) -> None:
         """Let the application know, or it writes to what is closed; uvicorn tells the last request in line only."""
