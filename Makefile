@@ -16,8 +16,8 @@ demo: .make/run  ## the service, the simulator, and a shop with the widget: prin
 test: .make/dev .make/chromium .make/nginx node_modules/.package-lock.json  ## every test, with a browser, PostgreSQL and nginx
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
-torture: .make/dev .make/nginx  ## faults and hostile input in long doses: about an hour, with a line of figures for each
-	DOSE=long $(BIN)/python -m pytest tests/faults tests/abuse
+torture: .make/dev .make/chromium .make/nginx  ## faults and attacks in long doses: some hours, with a line of figures for each
+	DOSE=long $(BIN)/python -m pytest tests/faults tests/abuse tests/browser/test_challenge.py
 
 screenshots: .make/dev .make/chromium  ## every state of the widget, into ./screenshots; and the README's pictures
 	$(BIN)/python -m tests.browser.screenshots screenshots

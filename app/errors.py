@@ -5,7 +5,6 @@
     ├── Unauthenticated  401    no key, or a key nobody knows
     ├── Forbidden        403    the origin or the key may not do this
     ├── NotFound         404
-    ├── TooSlow          408    the request did not arrive in time
     ├── Conflict         409    the state of things forbids it
     ├── TooLarge         413
     ├── WrongMediaType   415
@@ -90,12 +89,6 @@ class NotFound(Refused):
     status = 404
 
 
-class TooSlow(Refused):
-    """The request did not arrive in time."""
-
-    status = 408
-
-
 class Conflict(Refused):
     """The state of things forbids it."""
 
@@ -153,6 +146,11 @@ class ProblemResponse(JSONResponse):
         """Tell, and send it."""
         scope.setdefault("state", {})["refused"] = self.refused
         await super().__call__(scope, receive, send)
+
+
+def invalid(errors: Sequence[FieldError]) -> Invalid:
+    """Make the refusal of a request whose ``errors`` tell what is wrong with its fields."""
+    return Invalid("invalid", "Some values need correction: see errors.", errors=errors)
 
 
 def problem_response(

@@ -1,6 +1,5 @@
-"""Bodies: at most 16 KiB, here within six seconds, and JSON in UTF-8 only."""
+"""Bodies: at most 16 KiB, and JSON in UTF-8 only."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,46 +9,39 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Malformed, TooLarge, TooSlow, WrongMediaType, refused_response
+from app.errors import Malformed, TooLarge, WrongMediaType, refused_response
 
 MAX_BODY_SIZE = 16 * 1024
-_TIME_TO_SEND = 6.0  # seconds; below the time that connections.py gives, whose answer a page could not read
 
 
 class BodyLimit:
-    """Refuses a slow body and a larger one: at once where its length is declared, else when too much has been read.
+    """Refuses a larger body: at once where its length is declared, else when too much has been read.
 
-    Starlette's own limit answers in plain text, also in place of an answer that is already made.
+    A slow one never comes here: connections.py waits for it, and refuses it when its time is over. Starlette's own
+    limit answers in plain text, also in place of an answer that is already made.
     """
 
-    def __init__(self, app: ASGIApp, largest: int = MAX_BODY_SIZE, seconds: float = _TIME_TO_SEND) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._largest = largest
-        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, or refuse it. Inside the application, reading raises TooLarge or TooSlow."""
+        """Let the request pass, or refuse it. Inside the application, reading raises TooLarge."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         too_large = TooLarge("too_large", "The body is too large: at most 16 KiB.")
         declared = Headers(scope=scope).get("content-length", "0")
         # The server has refused by now what is no number.
-        if declared.isdecimal() and int(declared) > self._largest:
+        if declared.isdecimal() and int(declared) > MAX_BODY_SIZE:
             await refused_response(too_large, scope["state"]["request_id"])(scope, receive, send)
             return
         read = 0
-        deadline = asyncio.get_running_loop().time() + self._seconds
 
         async def receiving() -> Message:
             nonlocal read
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise TooSlow("too_slow", "The request did not arrive in time: send it again.") from None
+            message = await receive()
             read += len(message.get("body", b""))
-            if read > self._largest:
+            if read > MAX_BODY_SIZE:
                 raise too_large
             return message
 

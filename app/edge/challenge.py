@@ -63,12 +63,16 @@ class Challenges:
         """Check a solution. Raises Forbidden: challenge_missing, _wrong, _expired or _too_fast."""
         if not payload:
             raise Forbidden("challenge_missing", "Solve a challenge from GET /v1/challenge, or use an API key.")
-        result = verify_solution(payload, self._signing, hmac_key_secret=self._key_signing)
+        try:
+            solved = Payload.from_base64(payload)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise _wrong() from None
+        result = verify_solution(solved, self._signing, hmac_key_secret=self._key_signing)
         if result.expired:
             raise _expired()
         if not result.verified:
-            raise Forbidden("challenge_wrong", "The challenge is not solved, or not one of ours.")
-        signed = Payload.from_base64(payload).challenge.parameters
+            raise _wrong()
+        signed = solved.challenge.parameters
         data: dict[str, Any] = signed.data or {}
         if data["site"] != site:
             raise Forbidden("challenge_wrong", "The challenge was given for another site.")
@@ -82,6 +86,10 @@ class Challenges:
         if age > LONGEST_AGE:
             raise _expired()
         return Solved(signed.nonce, given + LONGEST_AGE, age)
+
+
+def _wrong() -> Forbidden:
+    return Forbidden("challenge_wrong", "The challenge is not solved, or not one of ours.")
 
 
 def _expired() -> Forbidden:

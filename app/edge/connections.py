@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.edge.body import MAX_BODY_SIZE
 from app.edge.client_address import buckets, client_address
+from app.edge.early import answering_early
 from app.edge.waiting import Waiting
 from app.errors import problem_response
 from app.metrics import Metrics
@@ -236,7 +237,7 @@ class Connection(HttpToolsProtocol):
         cycle.keep_alive = cycle.keep_alive and not self.closing
         self._held = None
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, answering_early(app, cycle, self._end_reading) if cycle.more_body else app)
 
     def _tell_of_the_end(self) -> None:
         """Let the application know, or it writes to what is closed; uvicorn tells the last request in line only."""

@@ -5,14 +5,15 @@ from typing import Any, Final
 
 from limits.storage import Storage
 
+from app.edge.recent import Recent
+
 MOST_KEYS: Final = 50_000
 """About 20 MB."""
+_NONE = (0, 0.0)
 
 
 class Counters(Storage):
-    """Fixed windows, in two generations of at most half of MOST_KEYS. What is counted moves into the newer one.
-
-    When that is full, or the longest window is over, the older one is forgotten, as a whole: so its memory goes back.
+    """Fixed windows of the keys that were counted lately, at most MOST_KEYS; each holds its count and its end.
 
     The memory storage of `limits` keeps every key until its window ends, 400 bytes of each: a flood from a million
     addresses would take 400 MB, one of IPv6 three times as much. It also looks through all of them, in a thread that it
@@ -26,10 +27,7 @@ class Counters(Storage):
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions, **options)
-        self._new: dict[str, tuple[int, float]] = {}
-        self._old: dict[str, tuple[int, float]] = {}
-        self._turned = time.monotonic()
-        self._longest = 0  # seconds of a window
+        self._windows: Recent[tuple[int, float]] = Recent(MOST_KEYS)
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -39,23 +37,20 @@ class Counters(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Add to the count of a key, whose window of `expiry` seconds begins with its first; give the count."""
         now = time.monotonic()
-        self._longest = max(self._longest, expiry)
-        if len(self._new) >= MOST_KEYS // 2 or now - self._turned > self._longest:
-            self._old, self._new, self._turned = self._new, {}, now
-        count, ends = self._found(key)
+        count, ends = self._windows.get(key, _NONE)
         if ends <= now:
             count, ends = 0, now + expiry
-        self._new[key] = (count + amount, ends)
+        self._windows.set(key, (count + amount, ends), expiry)
         return count + amount
 
     def get(self, key: str) -> int:
         """Give the count of a key in its present window."""
-        count, ends = self._found(key)
+        count, ends = self._windows.get(key, _NONE)
         return count if ends > time.monotonic() else 0
 
     def get_expiry(self, key: str) -> float:
         """Give the end of a key's window, in seconds since 1970; the present time where there is none."""
-        _, ends = self._found(key)
+        _, ends = self._windows.get(key, _NONE)
         return time.time() + max(0.0, ends - time.monotonic())
 
     def check(self) -> bool:
@@ -64,14 +59,8 @@ class Counters(Storage):
 
     def reset(self) -> int:
         """Forget all, and give how many they were."""
-        size = len(self._new | self._old)
-        self._new, self._old = {}, {}
-        return size
+        return self._windows.clear()
 
     def clear(self, key: str) -> None:
         """Forget a key."""
-        self._new.pop(key, None)
-        self._old.pop(key, None)
-
-    def _found(self, key: str) -> tuple[int, float]:
-        return self._new.get(key) or self._old.get(key) or (0, 0.0)
+        self._windows.remove(key)

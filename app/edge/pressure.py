@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.edge.client_address import Bucket
+from app.edge.recent import Recent
 
 HALF_LIFE: Final = 120.0
 """Seconds after which what was seen counts half."""
@@ -19,6 +20,7 @@ _MOST_BY_SITE = 25.0
 MOST: Final = 200.0
 """The highest multiple."""
 _MOST_KEYS = 50_000
+_KEPT = 10 * HALF_LIFE  # a thousandth is left then
 
 
 class Pressure:
@@ -31,7 +33,7 @@ class Pressure:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[str, tuple[float, float]] = {}
+        self._seen: Recent[tuple[float, float]] = Recent(_MOST_KEYS, clock)
 
     def add(self, site: str, buckets: Sequence[Bucket]) -> float:
         """Count one challenge and give its difficulty, a multiple of the ordinary one from 1 to MOST."""
@@ -54,9 +56,5 @@ class Pressure:
 
     def _count(self, key: str, now: float, one: int = 1) -> float:
         count = one + self._now(key, now)
-        # Taken out and put in again: the dictionary stays in the order of the last use.
-        self._seen.pop(key, None)
-        self._seen[key] = (count, now)
-        if len(self._seen) > _MOST_KEYS:
-            del self._seen[next(iter(self._seen))]
+        self._seen.set(key, (count, now), _KEPT)
         return count

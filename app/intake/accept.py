@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.errors import FieldError, Invalid
+from app.errors import FieldError, invalid
 from app.intake.hours import expected_call
 from app.intake.page import active_page, page_address
 from app.intake.phone import Phone, PhoneRefused, read_phone
@@ -55,7 +55,7 @@ def accept(
     if request.department is not None and department is None:
         errors.append(FieldError("department", "unknown_department", "This site has no such department."))
     if errors or phone is None:
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=errors)
+        raise invalid(errors)
 
     terms = department or site
     planned_time = request.planned_time and request.planned_time.astimezone(UTC)

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import phonenumbers
 
-from app.errors import FieldError, Invalid
+from app.errors import FieldError, Invalid, invalid
 
 _BETWEEN = re.compile(r"[\s().\-–]")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
@@ -50,5 +50,4 @@ def _phone(text: str) -> str:
 
 
 def _refused(code: str, detail: str) -> Invalid:
-    error = FieldError("entry", code, detail)
-    return Invalid("invalid", "Some values need correction: see errors.", errors=[error])
+    return invalid([FieldError("entry", code, detail)])

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, func, insert, not_, or_, select, update
 
-from app.errors import Invalid, TooMany
-from app.outbox import upsert
+from app.errors import Forbidden, Invalid, TooMany
+from app.outbox import blocklist, upsert
 from app.outbox.callback import STANDING, Accepted, Callback, Glimpse, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
@@ -39,11 +39,13 @@ class AcceptRules:
     """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas.
 
     ``told`` keeps what the log was told of the budget: see quotas.tell_of_budget.
+    ``blocked``: the phone or the visitor is; it is refused when its challenge is used up.
     """
 
     duplicate_window: timedelta
     quotas: Quotas
     told: Told = field(default_factory=dict, compare=False, repr=False)
+    blocked: bool = False
 
 
 def accept(
@@ -57,14 +59,14 @@ def accept(
 
     Returns what its caller is told, and what the log is to be told of the site's budget when it is committed.
     Raises Invalid when the request key was used for another request, Conflict when the challenge was, TooMany when a
-    quota is reached.
+    quota is reached, Forbidden when the rules say that it is blocked.
     """
     if request_key is not None and (kept := answered(connection, request_key)) is not None:
         # The id is ours when this work runs again.
         return (replace(kept, replayed=False) if kept.id == callback.id else kept), ()
     user = _challenge_user(callback, request_key)
     if challenge is not None:
-        # Before the quotas: with a challenge that was used, nobody gets to ask them about any number.
+        # Before all else: with a challenge that was used, nobody gets to ask about any number.
         check_unused(connection, challenge, user)
     standing = _standing(connection, callback, rules.duplicate_window)
     if standing is not None and standing.id == callback.id:
@@ -73,11 +75,13 @@ def accept(
         callback = in_line(connection, callback)
     spent: Sequence[Spent] = ()
     try:
+        if rules.blocked:
+            raise blocklist.refusal()
         if standing is None:
             spent = check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
         elif standing.id != callback.id and callback.client_bucket is not None:
             _check_repeat(connection, callback, standing, rules, solved=challenge is not None)
-    except TooMany:
+    except (Forbidden, TooMany):
         # Its challenge is used up too, or one solution would do to ask about any number of phones. That stands though
         # the request is refused, and although a refusal takes back nothing: it is the whole of what is to be written.
         if challenge is not None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, update
 
+from app.errors import Forbidden
 from app.outbox import upsert
 from app.outbox.callback import Status
 from app.outbox.schema import blocklist, callbacks
@@ -59,6 +60,11 @@ class Blocked:
             for (version, shift), numbers in self._networks.items()
             if version == address.version
         )
+
+
+def refusal() -> Forbidden:
+    """Give the one answer for a blocked phone and for a blocked address, so that nobody learns which of them it is."""
+    return Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
 
 
 def add(connection: Connection, entry: str, note: str | None, now: datetime) -> None:

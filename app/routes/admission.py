@@ -7,10 +7,11 @@ from fastapi import Request
 
 from app.edge.api_keys import require_scope
 from app.edge.client_address import Bucket
-from app.errors import FieldError, Forbidden, Invalid, Malformed
+from app.errors import FieldError, Forbidden, Invalid, Malformed, invalid
 from app.intake.accept import Sender, accept, fingerprint
 from app.intake.request import CallbackRequest
 from app.intake.suspicion import suspicion
+from app.outbox.blocklist import refusal
 from app.outbox.callback import Accepted, Callback, RequestKey
 from app.outbox.challenges import Challenge
 from app.routes.services import Services
@@ -22,8 +23,7 @@ def sender_of(request: Request, site: str, services: Services, api_key: str | No
     if api_key is None and origin is None:
         raise Forbidden("origin_missing", "A request from no page needs an API key: Authorization: Bearer <key>.")
     if site not in services.settings.sites:
-        wrong = FieldError("site", "unknown_site", "There is no such site in the settings of this service.")
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
+        raise invalid([FieldError("site", "unknown_site", "There is no such site in the settings of this service.")])
     if api_key is not None:
         require_scope(api_key, services.api_keys, "callbacks:write", site)
     elif origin is not None and not services.origins[site].allows(origin):
@@ -58,18 +58,29 @@ async def admit(
     The first answer holds, also when the same request would be refused by now: its planned time is past, its challenge
     has expired, the settings have changed. There is no callback then.
     """
+    rules = services.rules[body.site]
     try:
-        callback, challenge = await _judge(body, sender, buckets, services)
+        callback, challenge = _judge(body, sender, buckets, services)
+        if await _is_blocked(callback, services):
+            if challenge is None:
+                raise refusal()
+            rules = replace(rules, blocked=True)
     except (Invalid, Forbidden):
         # Only now, so that an ordinary request costs no look-up of its own.
         accepted = await services.outbox.answered(key) if key else None
         if accepted is None:
             raise
         return accepted, None
-    return await services.outbox.accept(callback, key, services.rules[body.site], challenge), callback
+    return await services.outbox.accept(callback, key, rules, challenge), callback
 
 
-async def _judge(
+async def _is_blocked(callback: Callback, services: Services) -> bool:
+    blocked = await services.outbox.blocked()
+    by_address = callback.client_ip is not None and blocked.address(callback.client_ip)
+    return by_address or blocked.phone(callback.client_phone)
+
+
+def _judge(
     body: CallbackRequest, sender: Sender, buckets: Sequence[Bucket], services: Services
 ) -> tuple[Callback, Challenge | None]:
     """Make the callback a request asks for. Raises Invalid and Forbidden."""
@@ -79,10 +90,6 @@ async def _judge(
     if sender.api_key is None and services.settings.sites[body.site].asks_for_challenge:
         solved = services.challenges.read(body.challenge, body.site)
     callback = accept(body, sender, services.settings, now, origin_allowed=services.origins[body.site].allows)
-    blocked = await services.outbox.blocked()
-    if blocked.phone(callback.client_phone) or (callback.client_ip and blocked.address(callback.client_ip)):
-        # One answer for both, so that nobody learns which of them it is.
-        raise Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
     if sender.api_key is not None:
         return callback, None
     hold = suspicion(

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from app.chaser import ChaserClient, ChaserError, StatisticsFilter
 from app.edge.api_keys import permitted_sites
-from app.errors import FieldError, Forbidden, Invalid, NotFound
+from app.errors import FieldError, Forbidden, NotFound, invalid
 from app.routes.chaser_errors import refused
 from app.routes.problems import responses
 from app.routes.services import Given, Services, key_with
@@ -121,7 +121,7 @@ async def show_statistics(
         raise Forbidden("site_not_allowed", "This API key is bound to other sites.")
     if date_from and date_to and date_to < date_from:
         wrong = FieldError("date_to", "before_date_from", "This is before date_from: see both.")
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
+        raise invalid([wrong])
     account = _account(services, tuple(mine[:1]))
     found = await _ask(services, account, lambda chaser: chaser.statistics(site_id, date_from, date_to, filter))
     response.headers["Cache-Control"] = "no-store"
@@ -141,7 +141,7 @@ def _account(services: Services, sites: tuple[str, ...]) -> str:
     accounts = {_sites(services)[name].client_id or general for name in sites} or {general}
     if len(accounts) > 1:
         wrong = FieldError("site", "required", "The sites of this key use several accounts: name one of the sites.")
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
+        raise invalid([wrong])
     return accounts.pop()
 
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.errors import FieldError, Refused, problem_response, refused_response, unexpected_response
+from app.errors import FieldError, Refused, invalid, problem_response, refused_response, unexpected_response
 from app.logs import event
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,7 @@ def answer_errors(app: FastAPI) -> None:
         faults = error.errors()
         if any(fault["type"] == "json_invalid" or fault["loc"] == ("body",) for fault in faults):
             return _http_problem(request, 400)
-        errors = _field_errors(faults)
-        _log(422, "invalid", errors)
-        detail = "Some values need correction: see errors."
-        return problem_response(422, "invalid", detail, request_id=request.state.request_id, errors=errors)
+        return await _refused(request, invalid(_field_errors(faults)))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

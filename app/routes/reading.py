@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import key_of, permitted_sites, require_scope
-from app.errors import FieldError, Invalid, NotFound
+from app.errors import FieldError, NotFound, invalid
 from app.outbox.callback import shown
 from app.outbox.reading import Wanted
 from app.routes.documentation import KEY_OPTIONAL
@@ -100,7 +100,7 @@ def _not_found() -> NotFound:
 def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> Wanted:
     if query.from_ and query.to and query.to <= query.from_:
         wrong = FieldError("to", "not_after_from", "This is not after from, so nothing lies between: see both.")
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong])
+        raise invalid([wrong])
     phone = None
     if query.client_phone is not None:
         named = [services.settings.sites[site] for site in sites if site in services.settings.sites]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.errors import FieldError, Invalid
+from app.errors import FieldError, Invalid, invalid
 from app.intake.phone import KNOWN_REGIONS, PhoneRefused, read_phone
 from app.outbox.callback import Status
 
@@ -87,4 +87,4 @@ def phone_to_find(text: str, regions: Iterable[str]) -> str:
         return read_phone(text, [*dict.fromkeys((*regions, *sorted(KNOWN_REGIONS)))]).digits
     except PhoneRefused as refused:
         wrong = FieldError("client_phone", refused.code, refused.detail)
-        raise Invalid("invalid", "Some values need correction: see errors.", errors=[wrong]) from None
+        raise invalid([wrong]) from None

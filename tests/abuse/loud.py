@@ -61,7 +61,7 @@ def loud_process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
     try:
         with client(url) as http:
             here = Process(url, http, started, log)
-            until(lambda: started.poll() is not None or _listens(port))
+            until(lambda: started.poll() is not None or _listens(port), within=60)
             assert started.poll() is None, here.output()
             yield here
     finally:

@@ -31,9 +31,9 @@ from tests.faults.doses import LONG, dose, note
 from tests.faults.servers import free_port
 from tests.running import ORIGIN, phone, process, service, values
 
-pytestmark = pytest.mark.timeout(1800 if LONG else 120)
+pytestmark = pytest.mark.timeout(1800 if LONG else 300)
 
-REQUESTS = dose(200, 2_000)
+REQUESTS = dose(100, 2_000)
 """For every way to the service, with honest headers and with forged ones each."""
 LIMIT = 4
 """Of a bucket, an hour."""
@@ -257,7 +257,7 @@ def both_kinds() -> socket.socket:
 )
 def test_a_wrong_bucket_would_be_noticed_were_there_one(tmp_path: Path, trusted: list[str], kind: str) -> None:
     ours = free_port()
-    with process(tmp_path, chosen(tmp_path, trusted)) as there:
+    with service(Settings.model_validate(chosen(tmp_path, trusted))) as there:
         folder = tmp_path / "nginx"
         folder.mkdir()
         with nginx(folder, at_the_edge(ours, int(there.url.rpartition(":")[2])), [ours]):

@@ -25,7 +25,7 @@ import pytest
 from tests.faults.doses import LONG, dose, note
 from tests.running import Process, process, until, values
 
-pytestmark = pytest.mark.timeout(600 if LONG else 120)
+pytestmark = pytest.mark.timeout(1200 if LONG else 300)
 
 MOST_RISE = 20.0
 """MB of memory."""

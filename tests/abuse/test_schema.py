@@ -13,7 +13,7 @@ from tests.running import API_KEY, ORIGIN, chaser, process, values
 
 pytestmark = pytest.mark.timeout(1800 if LONG else 300)
 
-EXAMPLES = dose(25, 400)
+EXAMPLES = dose(10, 400)
 # A schema can't tell a telephone number from ten digits, a past time from a future one, or that two fields must agree.
 # What is right by the schema may therefore be refused, though never with a fault of ours.
 CHECKS = """

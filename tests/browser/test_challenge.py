@@ -4,16 +4,18 @@ The pages here are on localhost, which browsers trust as they trust HTTPS: elsew
 """
 
 import asyncio
+import contextlib
 import statistics
 from collections.abc import Iterator, Mapping
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Route, expect
+from playwright.async_api import TimeoutError as WaitedInVain
 
 from app.simulator.options import DEMO_SITE_ID
 from tests.browser.visitor import Visitor
 from tests.browser.world import HTML, World, pages_of_owners
-from tests.faults.doses import dose, note
+from tests.faults.doses import LONG, dose, note
 from tests.running import AUTHORIZED, chaser, phone, service, settings
 
 HOST = "shop.localhost"
@@ -175,6 +177,7 @@ async def test_solving_takes_an_ordinary_visitor_no_time_to_speak_of(browser: Br
     await context.close()
 
 
+@pytest.mark.timeout(3600 if LONG else 300)
 async def test_a_browser_driven_from_many_addresses_at_one_number_rings_it_up_to_the_cap(
     browser: Browser, guarded: TrustedWorld
 ) -> None:
@@ -185,14 +188,22 @@ async def test_a_browser_driven_from_many_addresses_at_one_number_rings_it_up_to
     async def drive(address: str, number: str) -> int:
         async with turns:
             context = await coming_from(browser, address)
-            visitor = Visitor(await context.new_page(), guarded)
-            await visitor.visit()
-            await visitor.open()
-            async with visitor.page.expect_response("**/v1/callbacks") as answer:
-                await visitor.ask("+" + number)
-            status = (await answer.value).status
-            await context.close()
-            return status
+            try:
+                # On a busy machine the widget may give up waiting; a person tries again, and so does a script.
+                with contextlib.suppress(WaitedInVain):
+                    return await send(context, number)
+                return await send(context, number)
+            finally:
+                await context.close()
+
+    async def send(context: BrowserContext, number: str) -> int:
+        visitor = Visitor(await context.new_page(), guarded)
+        visitor.page.set_default_timeout(60_000)
+        await visitor.visit()
+        await visitor.open()
+        async with visitor.page.expect_response("**/v1/callbacks") as answer:
+            await visitor.ask("+" + number)
+        return (await answer.value).status
 
     attacks = [drive(f"198.51.100.{n}", victim) for n in range(1, ADDRESSES + 1)]
     # Meanwhile honest visitors come, all by one carrier's address.

@@ -1,9 +1,11 @@
-"""One service for the tests of the edge that need no limits or clocks of their own."""
+"""One service for the tests of the edge that need no limits or clocks of their own, and a server with no patience."""
 
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
 
+from tests.edge.patient import patient_server, port_of
 from tests.routes.refusal import OTHER_ORIGIN
 from tests.running import Service, chaser, service, settings
 
@@ -21,3 +23,15 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         chosen = settings(tmp_path_factory.mktemp("edge"), far_side.api_url, sites=sites)
         with service(chosen) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[uvicorn.Server]:
+    """A server with the protocol of connections.py and little patience."""
+    with patient_server() as running:
+        yield running
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    return port_of(server)

@@ -30,6 +30,8 @@ ASK_SLOW = b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n"
 ASK_BUFFERED = b"GET /buffered HTTP/1.1\r\nHost: here\r\n"
 asked: list[str] = []
 """The requests that came to the application, as soon as it was called."""
+first_parts: list[tuple[int, bool]] = []
+"""Of every body that the application began to read: how many bytes it was given at once, and whether more follow."""
 
 
 async def echo(request: Request) -> Response:
@@ -68,7 +70,17 @@ def patient_server() -> Iterator[uvicorn.Server]:
     async def app(scope, receive, send) -> None:
         if scope["type"] == "http":
             asked.append(scope["query_string"].decode())
-        await inner(scope, receive, send)
+        begun = False
+
+        async def receiving():
+            nonlocal begun
+            message = await receive()
+            if message["type"] == "http.request" and not begun:
+                first_parts.append((len(message["body"]), message["more_body"]))
+                begun = True
+            return message
+
+        await inner(scope, receiving, send)
 
     patient = protocol(Waiting(seconds=0.5, most=MOST), Metrics())
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=patient, timeout_graceful_shutdown=1))

@@ -1,18 +1,13 @@
-"""What one connection may send: heads, bodies, framing, requests in line, and bytes that are no HTTP."""
+"""What one connection may send: heads, bodies, framing, and requests in line."""
 
-import contextlib
 import logging
 import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
 
 import pytest
 import uvicorn
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from starlette.requests import ClientDisconnect
 
 from app.edge.body import MAX_BODY_SIZE
 from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED
@@ -26,21 +21,9 @@ from tests.edge.patient import (
     asked,
     connect,
     drip,
-    patient_server,
-    port_of,
+    first_parts,
 )
 from tests.running import until
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[uvicorn.Server]:
-    with patient_server() as running:
-        yield running
-
-
-@pytest.fixture
-def port(server: uvicorn.Server) -> int:
-    return port_of(server)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +78,7 @@ def test_headers_as_large_as_any_honest_client_sends_are_read(port: int, sent: b
     ("begun", "part"),
     [
         (b"1;", b"x" * 65536),
-        (b"", b"0000000000000001\r\nx\r\n" * 1000),
+        (b"", b"0000000000000001\r\nx\r\n" * 8000),
         (b"0\r\nX-Long: ", b"x" * 65536),
     ],
     ids=["an extension", "bytes in a chunk each", "a trailer"],
@@ -113,6 +96,31 @@ def test_the_application_is_not_called_before_the_body_is_there(port: int) -> No
     connection.sendall(b"5")
     assert all_read(connection).endswith(b"read 5")
     assert "held" in asked
+
+
+CHUNK = b"1000\r\n" + bytes(4096) + b"\r\n"
+WAYS = {
+    "declared": (b"Content-Length: 3000\r\n\r\n", [bytes(1000)] * 3, 3000),
+    "announced": (b"Expect: 100-continue\r\nContent-Length: 3000\r\n\r\n", [bytes(1000)] * 3, 3000),
+    "chunked": (b"Transfer-Encoding: chunked\r\n\r\n", [CHUNK, CHUNK, b"0\r\n\r\n"], 8192),
+    "as large as may be": (b"Transfer-Encoding: chunked\r\n\r\n", [*[CHUNK] * 4, b"0\r\n\r\n"], MAX_BODY_SIZE),
+    "too large": (b"Transfer-Encoding: chunked\r\n\r\n", [CHUNK] * 5, None),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_application_never_waits_for_a_body_that_it_would_read(port: int, way: str) -> None:
+    """So it needs no time limit of its own: see BodyLimit."""
+    before = len(first_parts)
+    begins, parts, whole = WAYS[way]
+    connection = connect(port, POST, CLOSE, begins)
+    for part in parts:
+        time.sleep(0.02)
+        connection.sendall(part)
+    all_read(connection)
+    ((size, more),) = first_parts[before:]
+    assert more == (whole is None)
+    assert size > MAX_BODY_SIZE if more else size == whole
 
 
 def test_who_wants_to_be_told_to_send_the_body_is_told(port: int) -> None:
@@ -142,6 +150,7 @@ def test_a_body_that_comes_after_its_answer_is_let_come_so_that_the_answer_is_no
     time.sleep(0.1)
     connection.sendall(bytes(500_000) + GET + b"\r\n")
     answer = all_read(connection)
+    assert b"\r\nconnection: close\r\n" in answer  # so that its client sends nothing after it on this connection
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"not looked at")
 
@@ -181,92 +190,3 @@ def test_what_follows_a_request_to_upgrade_is_not_read_for_long(port: int, caplo
         drip(connection, b"frame")
     assert b"read 0" in all_read(connection)
     assert len(caplog.records) < 5
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
-        b"CONNECT [::1 HTTP/1.1\r\nHost: here\r\n\r\n",
-        b"GET http://[::1/ HTTP/1.1\r\nHost: here\r\n\r\n",
-        b"GET http://here:port/ HTTP/1.1\r\nHost: here\r\n\r\n",
-        GET + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-    ],
-    ids=["TLS", "CONNECT", "a broken address", "a broken port", "two lengths"],
-)
-def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int, sent: bytes) -> None:
-    answer = all_read(connect(port, sent))
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b'"code":"not_http"' in answer
-
-
-def test_a_refusal_can_be_read_by_any_page_and_has_the_headers_of_every_answer(port: int) -> None:
-    head = all_read(connect(port, b"?\r\n\r\n")).partition(b"\r\n\r\n")[0].lower()
-    assert b"\r\naccess-control-allow-origin: *" in head
-    assert b"\r\nx-content-type-options: nosniff" in head
-    assert re.search(rb"\r\nx-request-id: [0-9a-f-]{36}", head)
-
-
-PARTS = [
-    *(
-        b"GET ",
-        b"POST ",
-        b"HEAD ",
-        b"CONNECT ",
-        b"PRI * HTTP/2.0",
-        b"/",
-        b"*",
-        b"http://[",
-        b"here:99999",
-        b"%ff",
-        b"?a#b",
-    ),
-    *(
-        b" HTTP/1.1\r\n",
-        b" HTTP/1.0\r\n",
-        b" HTTP/9.9\r\n",
-        b"Host: here\r\n",
-        b"\r\n",
-        b"\n",
-        b"\r",
-        b"\0",
-        b" ",
-        b": ",
-    ),
-    *(
-        b"Content-Length: 3\r\n",
-        b"Content-Length: 99999\r\n",
-        b"Transfer-Encoding: chunked\r\n",
-        b"Connection: close\r\n",
-    ),
-    *(
-        b"Connection: upgrade\r\nUpgrade: h2c\r\n",
-        b"Expect: 100-continue\r\n",
-        b"abc",
-        b"3\r\n",
-        b"0\r\n",
-        b"ffff\r\n",
-        b"-1",
-    ),
-    *(GET + b"\r\n", POST + b"Content-Length: 3\r\n\r\n", POST + b"Transfer-Encoding: chunked\r\n\r\n", bytes(17_000)),
-]
-
-
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(PARTS) | st.binary(max_size=20), max_size=12))
-@example([b"CONNECT ", b"/", b" HTTP/1.1\r\n", b"\r\n", b"abc"])
-def test_whatever_bytes_come_no_error_is_ours(
-    server: uvicorn.Server, port: int, caplog: pytest.LogCaptureFixture, parts: list[bytes]
-) -> None:
-    connection = connect(port, b"".join(parts))
-    with contextlib.suppress(OSError):  # it may be closed by now
-        connection.shutdown(socket.SHUT_WR)
-    all_read(connection)
-    until(lambda: not server.server_state.tasks)
-    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record for record in errors if not disconnected(record)] == []
-
-
-def disconnected(record: logging.LogRecord) -> bool:
-    """Tell whether the application of this test was told that its client has gone, which it leaves to the server."""
-    return record.exc_info is not None and isinstance(record.exc_info[1], ClientDisconnect)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import uvicorn
@@ -20,21 +19,8 @@ from tests.edge.patient import (
     drip,
     hardly_reading,
     is_ended,
-    patient_server,
-    port_of,
 )
 from tests.running import until
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[uvicorn.Server]:
-    with patient_server() as running:
-        yield running
-
-
-@pytest.fixture
-def port(server: uvicorn.Server) -> int:
-    return port_of(server)
 
 
 def test_a_connection_that_never_says_a_word_is_closed_without_one(port: int) -> None:

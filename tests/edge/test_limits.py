@@ -1,5 +1,6 @@
 """The flood limit: what it counts, whom it takes for one client, and how it refuses."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import httpx2
 import pytest
 
 from app.edge.operator import operator_key
+from tests.edge.patient import all_read, connect
 from tests.routes.conftest import digest
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, client, phone, service, settings, until
@@ -39,6 +41,7 @@ def assert_flood(answer: httpx2.Response) -> None:
 
 
 GOOD = b'{"site":"shop","client_phone":"89161234567"}'
+EMPTY = b"POST /v1/callbacks HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 POST: dict[str, Any] = {"method": "POST", "url": "/v1/callbacks", "content": GOOD}
 PAGE = {"origin": ORIGIN, "content-type": "application/json"}
 REFUSED: dict[int, dict[str, Any]] = {
@@ -178,15 +181,17 @@ def test_the_operator_at_the_terminal_is_not_counted(here: Service, tmp_path: Pa
 
 
 def test_of_several_limits_each_holds_and_the_wait_is_that_of_the_one_reached(tmp_path: Path) -> None:
-    with service(settings(tmp_path, limits={"flood": "3/second;7/hour"})) as here:
+    with service(settings(tmp_path, limits={"flood": "3/2 seconds;7/hour"})) as here:
 
         def shown() -> httpx2.Response:
             return here.ask(client_phone=phone())
 
-        short = next(answer for answer in (shown() for _ in range(7)) if answer.status_code == 429)
-        assert_refused(short, 429, "flood")
-        assert short.headers["retry-after"] == "1"
-        until(lambda: shown().status_code == 202)  # the second is over
+        # Sent at once, so that a busy machine gets them within the two seconds as well.
+        last = EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        answers = all_read(connect(int(here.url.rpartition(":")[2]), EMPTY * 3 + last))
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"422", b"422", b"422", b"429"]
+        assert re.findall(rb"retry-after: (\d+)", answers) in ([b"1"], [b"2"])
+        until(lambda: shown().status_code == 202)  # the two seconds are over
         until(lambda: int(shown().headers.get("retry-after", "0")) > 60)
 
 

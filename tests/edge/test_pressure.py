@@ -1,6 +1,6 @@
 """How the challenge's difficulty rises and falls."""
 
-import tracemalloc
+import sys
 from ipaddress import ip_address
 
 import pytest
@@ -90,11 +90,15 @@ def test_the_difficulty_falls_by_itself() -> None:
     assert pressure.add("shop", HOME) == 1
 
 
-def test_ever_new_addresses_do_not_fill_the_memory() -> None:
-    pressure = Pressure()
-    tracemalloc.start()
-    for number in range(120_000):
+def test_ever_new_addresses_do_not_fill_the_memory_and_it_goes_back() -> None:
+    seconds = Seconds()
+    pressure = Pressure(seconds)
+    before = sys.getallocatedblocks()
+    for number in range(100_000):
         pressure.add("shop", buckets(ip_address(from_somewhere(number))))
-    used, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert used < 32 * 1024 * 1024
+    used = sys.getallocatedblocks() - before
+    for _ in range(2):
+        seconds.now += 11 * HALF_LIFE
+        pressure.add("shop", HOME)
+    assert used < 250_000  # four for each that is kept
+    assert sys.getallocatedblocks() - before < used / 20

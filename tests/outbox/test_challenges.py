@@ -1,16 +1,18 @@
 """A challenge is good for one request, and the same request may come again."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from limits import parse_many
 
 from app.errors import Conflict, TooMany
-from app.outbox.callback import RequestKey
+from app.outbox.callback import Accepted, RequestKey
 from app.outbox.challenges import Challenge
 from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
+from tests.databases import PostgreSQL
 from tests.outbox.making import NOW, callback, rules
 from tests.outbox.test_quotas import WIDE
 
@@ -25,6 +27,22 @@ async def test_a_second_request_with_the_same_challenge_is_refused_and_not_store
         await outbox.accept(second, None, rules(), ONE)
     assert refused.value.code == "challenge_used"
     assert await outbox.glimpse(second.id) is None
+
+
+async def test_of_many_requests_at_once_with_one_challenge_at_two_processes_one_is_taken(
+    postgresql: PostgreSQL,
+) -> None:
+    url = postgresql.new_database()
+    both = [Outbox.open(url), Outbox.open(url)]
+    asked = [callback(client_phone=str(79160000000 + number)) for number in range(40)]
+    answers = await asyncio.gather(
+        *(both[number % 2].accept(each, None, rules(), ONE) for number, each in enumerate(asked)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, Accepted) for answer in answers) == 1
+    assert sum(isinstance(answer, Conflict) for answer in answers) == len(asked) - 1
+    for outbox in both:
+        outbox.close()
 
 
 async def test_the_same_request_again_is_answered_as_the_first_time(outbox: Outbox) -> None:
@@ -44,7 +62,7 @@ async def test_a_request_that_was_refused_for_a_quota_has_used_its_challenge(out
     used_up = rules(Quotas(tuple(parse_many("1/hour")), WIDE, WIDE, WIDE))
     await outbox.accept(callback(), None, used_up)
     with pytest.raises(TooMany):
-        await outbox.accept(callback(created_at=NOW + timedelta(minutes=3)), None, used_up, ONE)
+        await outbox.accept(callback(department="sales", created_at=NOW + timedelta(minutes=3)), None, used_up, ONE)
     with pytest.raises(Conflict):
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, used_up, ONE)
 

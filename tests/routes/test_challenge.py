@@ -48,6 +48,16 @@ def test_a_solved_challenge_opens_the_door_once(here: Service, work: str) -> Non
     assert_refused(here.ask(client_phone=phone(), challenge=work), 409, "challenge_used")
 
 
+def test_asking_whether_a_number_is_blocked_uses_a_challenge_up(here: Service, work: str) -> None:
+    number = phone()
+    assert here.http.post("/v1/blocklist", json={"entry": f"+{number}"}, headers=AUTHORIZED).status_code == 201
+    asked = {"client_phone": number, "challenge": work, "request_id": "blocked"}
+    for _ in range(2):  # the same request again is the same question
+        assert_refused(here.ask(**asked), 403, "blocked")
+    assert_refused(here.ask(client_phone=number, challenge=work), 409, "challenge_used")
+    assert_refused(here.ask(client_phone=phone(), challenge=work), 409, "challenge_used")
+
+
 def test_the_same_request_again_with_the_same_solution_is_the_same_callback(here: Service, work: str) -> None:
     asked = {"client_phone": phone(), "challenge": work, "request_id": "the-same"}
     first, again = here.ask(**asked), here.ask(**asked)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app.outbox.outbox import Outbox
@@ -138,17 +139,21 @@ def test_a_visitor_can_try_again_when_the_database_is_back(here: Service, folder
 def test_when_too_many_wait_for_the_database_the_next_is_told_to_come_back(
     here: Service, folder: Path, outbox: Outbox, clock: BreakingClock
 ) -> None:
-    crowd: list[asyncio.Future[list[BaseException | None]]] = []
+    crowds: list[asyncio.Future[list[BaseException | None]]] = []
 
-    def fill_the_queue() -> None:
-        work = (outbox.check() for _ in range(_MORE_THAN_MAY_WAIT))
-        crowd.append(asyncio.gather(*work, return_exceptions=True))
+    def asked_of_a_full_queue() -> httpx2.Response:
+        clock.once = lambda: crowds.append(
+            asyncio.gather(*(outbox.check() for _ in range(_MORE_THAN_MAY_WAIT)), return_exceptions=True)
+        )
+        assert here.http.get("/v1/sites/shop").is_success
+        return here.ask(client_phone=phone())
 
     with _foreign(folder):
-        clock.once = fill_the_queue
-        until(lambda: bool(crowd))
-        assert_refused(here.ask(client_phone=phone()), 503, "overloaded")
-    until(crowd[0].done)
+        answer = asked_of_a_full_queue()
+        if answer.json()["code"] != "overloaded":  # on a busy machine the writer has turned to the next 256 meanwhile
+            answer = asked_of_a_full_queue()
+        assert_refused(answer, 503, "overloaded")
+    until(lambda: all(crowd.done() for crowd in crowds), within=120)
     assert here.ask(client_phone=phone()).status_code == 202
 
 

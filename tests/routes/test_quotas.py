@@ -90,6 +90,16 @@ def test_a_site_takes_so_many_and_not_more(here: Service, clock: Clock) -> None:
     assert_over(over, "quota_site", HOUR - 6 * 60)
 
 
+@pytest.mark.parametrize("number", ["8 800 555-35-35", "8 809 123-45-67", "+1 900 234 5678", "112", "+7 701 123-45-67"])
+def test_a_number_that_is_never_phoned_is_refused_before_any_quota_is_spent(
+    here: Service, clock: Clock, number: str
+) -> None:
+    for _ in range(5):
+        assert ask(here, clock, "192.0.2.60", site="client", client_phone=number).status_code == 422
+    for _ in range(2):
+        assert ask(here, clock, "192.0.2.60", site="client", client_phone=phone()).status_code == 202
+
+
 def test_after_the_wait_that_was_told_the_visitor_is_accepted(here: Service, clock: Clock) -> None:
     number = phone()
     for host, site in ((40, "client"), (41, "phones")):

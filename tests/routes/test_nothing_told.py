@@ -1,0 +1,126 @@
+"""No answer tells whether a number was asked for before: not by its shape, nor by what has to be done for it."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+from sqlalchemy import Engine, event
+
+from tests.faults.doses import note
+from tests.routes.refusal import assert_cors, assert_protected
+from tests.running import ORIGIN, Clock, Service, phone, service, settings
+from tests.solving import solve
+
+VICTIM, STRANGER = "203.0.113.1", "198.51.100.1"
+PAGE = {"origin": ORIGIN, "x-forwarded-for": STRANGER}
+SITES = {
+    "shop": {},
+    "guarded": {"site_id": 1, "origins": [ORIGIN], "challenge": "on"},
+    "client": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_client": "1/hour"}},
+    "phones": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_client_phones": "1/hour"}},
+    "spent": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_site": "2/hour"}},
+}
+OFTEN = 7
+"""What else goes on adds to what is counted for one request, so the fewest of some are compared."""
+
+
+class Case(NamedTuple):
+    """A request of the stranger's: what it is answered for any number, and what of it is special."""
+
+    status: int
+    code: str | None
+    site: str = "shop"
+    headers: dict[str, str] = PAGE
+    fields: dict[str, Any] = {}  # noqa: RUF012  it is never changed
+
+
+CASES = [
+    Case(202, None),
+    Case(403, "origin_missing", headers={"x-forwarded-for": STRANGER}),
+    Case(403, "origin_not_allowed", headers=PAGE | {"origin": "https://evil.example"}),
+    Case(403, "challenge_missing", "guarded"),
+    Case(403, "challenge_wrong", "guarded", fields={"challenge": "e30="}),
+    Case(409, "challenge_used", "guarded"),
+    Case(422, "invalid", fields={"department": "none"}),
+    Case(429, "quota_client", "client"),
+    Case(429, "quota_client_phones", "phones"),
+    Case(429, "quota_site", "spent"),
+]
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Service]:
+    chosen = settings(tmp_path_factory.mktemp("told"), sites=SITES, trusted_proxies=["127.0.0.1"])
+    with service(chosen, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+def statements() -> Iterator[Callable[[], int]]:
+    """Counts what is asked of any database in this process."""
+    count = 0
+
+    def counting(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    event.listen(Engine, "before_cursor_execute", counting)
+    yield lambda: count
+    event.remove(Engine, "before_cursor_execute", counting)
+
+
+def solved(here: Service, clock: Clock, site: str) -> dict[str, str]:
+    """Give the field with a solved challenge, where the site asks for one."""
+    if site != "guarded":
+        return {}
+    work = solve(here.http, site)
+    clock.advance(seconds=5)
+    return {"challenge": work}
+
+
+def told(answer: httpx2.Response) -> dict[str, Any]:
+    """Give all that an answer tells, but for what differs from one request to the next anyway."""
+    body = {name: value for name, value in answer.json().items() if name not in ("id", "request_id")}
+    headers = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "date")}
+    return {"status": answer.status_code, "body": body, "headers": headers}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.code or "accepted")
+def test_a_known_and_an_unknown_number_are_answered_alike(
+    here: Service, clock: Clock, statements: Callable[[], int], case: Case
+) -> None:
+    clock.advance(hours=2)  # let no case meet what another has counted
+    known, fields = phone(), case.fields
+    by_victim = {"origin": ORIGIN, "x-forwarded-for": VICTIM}
+    asked = here.ask(by_victim, site=case.site, client_phone=known, **solved(here, clock, case.site))
+    assert asked.status_code == 202
+    if case.code in ("challenge_used", "quota_client", "quota_client_phones", "quota_site"):
+        # The stranger does what he may, and no more is left.
+        work = solved(here, clock, case.site)
+        assert here.ask(PAGE, site=case.site, client_phone=phone(), **work).status_code == 202
+        fields = fields | work
+    took: dict[str, list[float]] = {"known": [], "unknown": []}
+    needed: dict[str, list[int]] = {"known": [], "unknown": []}
+    for _ in range(OFTEN):
+        answers = {}
+        for kind, number in (("known", known), ("unknown", phone())):
+            before, began = statements(), time.perf_counter()
+            answers[kind] = here.ask(case.headers, site=case.site, client_phone=number, **fields)
+            took[kind].append(time.perf_counter() - began)
+            needed[kind].append(statements() - before)
+        assert (answers["known"].status_code, answers["known"].json().get("code")) == (case.status, case.code)
+        assert told(answers["known"]) == told(answers["unknown"])
+        assert_protected(answers["known"])
+        assert_cors(answers["known"])
+    if case.code is not None:
+        assert min(needed["known"]) == min(needed["unknown"])
+    known_ms, unknown_ms = (statistics.median(times) * 1000 for times in took.values())
+    note(f"{case.status} {case.code or ''} of a known number", f"{known_ms:.1f} ms, of an unknown one {unknown_ms:.1f}")
