@@ -104,10 +104,12 @@ def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fie
     logger.log(level, name, extra=_without_clashes(fields))
 
 
+# logging refuses extra fields named like its own ("name", "module", "created"…).
+_RESERVED = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime"))
+
+
 def _without_clashes(fields: Mapping[str, Any]) -> dict[str, Any]:
-    # logging refuses extra fields named like its own ("name", "module", "created"…).
-    reserved = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
-    return {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
+    return {f"{name}_" if name in _RESERVED else name: value for name, value in fields.items()}
 
 
 def mask_phone(digits: str) -> str:

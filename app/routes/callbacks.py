@@ -77,8 +77,8 @@ async def create_callback(
     idempotency_key: Annotated[
         list[Annotated[str, Field(pattern=_KEY)]],
         WithJsonSchema({"type": "string", "pattern": _KEY}),  # a list so that a second one is noticed
-        Header(default_factory=list, description="The same as request_id, as a header"),
-    ],
+        Header(description="The same as request_id, as a header"),
+    ] = [],  # noqa: B006  # nobody changes it, and of a default_factory the signature is read at each request
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> CallbackAccepted:
     """Store a request to be phoned; the 202 is sent once it is on disk.
