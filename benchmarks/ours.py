@@ -12,7 +12,7 @@ from benchmarks.processes import BIN, free_port, running
 
 KEY = "ccb_the-key-of-the-benchmark-which-is-long-enough"
 SECRET = "the secret of the benchmark, 32 characters or more"  # noqa: S105  it protects nothing
-WIDE, DEFAULT = "1000000000/minute", "60/minute"
+WIDE, DEFAULT = "1000000/second", "60/minute"
 """Flood limits."""
 SITE_NAMES = [f"s{number:03d}" for number in range(SITES)]
 
