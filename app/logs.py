@@ -1,5 +1,7 @@
 """Logs: one JSON line per event on standard output, with the request's id and without personal data or secrets."""
 
+import asyncio
+import contextlib
 import logging
 import logging.config
 import sys
@@ -7,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
@@ -35,6 +37,53 @@ class _Formatter(JsonFormatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802  # the name is logging's
         kind, _, trace = ei
         return f"{kind.__name__ if kind else 'Exception'} at {_places(trace)}"
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Write the lines of one turn of the event loop together, at its end; a warning, or outside of a loop, at once.
+
+    Each write hands the interpreter to another thread, and waits to get it back.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        try:
+            self._waiting.append(self.format(record) + self.terminator)
+            loop = _running_loop() if record.levelno < logging.WARNING else None
+            if loop is None:
+                self.flush()
+            elif self._loop is not loop:
+                self._loop = loop
+                loop.call_soon(self._at_the_end, record)
+        except Exception:  # noqa: BLE001  # as logging's own handlers
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self.lock or contextlib.nullcontext():
+            self._loop = None
+            lines, self._waiting = self._waiting, []
+            if lines:
+                self.stream.write("".join(lines))
+            super().flush()
+
+    def _at_the_end(self, record: logging.LogRecord) -> None:
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001
+            self.handleError(record)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _places(trace: TracebackType | None) -> str:
@@ -71,9 +120,7 @@ def configure_logging(level: str = "INFO") -> None:
                     "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
                 }
             },
-            "handlers": {
-                "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
-            },
+            "handlers": {"stdout": {"()": _Lines, "stream": "ext://sys.stdout", "formatter": "json"}},
             "root": {"level": "WARNING", "handlers": ["stdout"]},
             "loggers": {
                 "app": {"level": level},
@@ -101,7 +148,10 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
 
 def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event. Field values must hold no personal data: give telephone numbers through mask_phone."""
-    logger.log(level, name, extra=_without_clashes(fields))
+    if logger.isEnabledFor(level):
+        # As logger.log() does it, without looking through the stack for the line it was called from, which isn't told.
+        extra = _without_clashes(fields)
+        logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra=extra))
 
 
 # logging refuses extra fields named like its own ("name", "module", "created"…).
