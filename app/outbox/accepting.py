@@ -37,12 +37,16 @@ _ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).whe
     request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
 )
 
+_INSERT: Final = insert(callbacks)
+_REMEMBER: Final = insert(request_keys)
+
 
 def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     """Select what may stand for a callback: what is in these states within the window, or still to come."""
     table = callbacks.c
     mine = table.id == bindparam("this")
-    recent = (table.created_at > bindparam("since")) & table.status.in_(states)
+    in_one = or_(*(table.status == state for state in states))  # IN would be spelt out anew at each execution
+    recent = (table.created_at > bindparam("since")) & in_one
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
@@ -208,7 +212,7 @@ def _insert(connection: Connection, callback: Callback) -> None:
     if hold is not None:
         state |= {"status": Status.HELD, "due_at": None, "reason": hold}
     # As parameters: values() would make an expression of each of them, every time.
-    connection.execute(insert(callbacks), values | state)
+    connection.execute(_INSERT, values | state)
 
 
 def _remember(connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted) -> None:
@@ -227,10 +231,10 @@ def _remember(connection: Connection, request_key: RequestKey, callback_id: str,
             "duplicate": answer.duplicate,
         },
     }
-    remembered = upsert.insert(connection, request_keys)
     if request_key.scope == ALIAS:  # it is there already when this work runs again
-        remembered = remembered.on_conflict_do_nothing()
-    connection.execute(remembered, values)
+        connection.execute(upsert.insert(connection, request_keys).on_conflict_do_nothing(), values)
+    else:
+        connection.execute(_REMEMBER, values)
 
 
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
