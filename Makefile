@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS = never
 export UV_PROJECT_ENVIRONMENT = .venv
 unexport VIRTUAL_ENV
 
-.PHONY: demo test torture screenshots lint format clean
+.PHONY: demo test torture bench screenshots lint format clean
 
 demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
 	@$(BIN)/chaser-callback demo
@@ -18,6 +18,9 @@ test: .make/dev .make/chromium .make/nginx node_modules/.package-lock.json  ## e
 
 torture: .make/dev .make/chromium .make/nginx  ## faults and attacks in long doses: some hours, with a line of figures for each
 	DOSE=long $(BIN)/python -m pytest tests/faults tests/abuse tests/browser/test_challenge.py
+
+bench: .make/bench  ## side by side with what people would use instead: a quarter of an hour, on a machine that does nothing else
+	$(BIN)/python -m benchmarks
 
 screenshots: .make/dev .make/chromium  ## every state of the widget, into ./screenshots; and the README's pictures
 	$(BIN)/python -m tests.browser.screenshots screenshots
@@ -65,4 +68,13 @@ node_modules/.package-lock.json: .make/dev package.json package-lock.json
 
 .make/nginx: .make/dev
 	@PATH="$$PATH:/usr/sbin" command -v nginx || { apt-get update -qq && apt-get install -y -qq nginx-light; }
+	@touch $@
+
+# Debian's packages of what is compared, and of the load; and the peers' own dependencies.
+.make/bench: .make/dev .make/nginx benchmarks/node/package-lock.json
+	@{ command -v wrk && PATH="$$PATH:/usr/sbin" php -m | grep -qx curl; } >/dev/null 2>&1 \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk php-fpm php-curl; }
+	$(UV) sync --quiet --frozen --inexact --group bench --compile-bytecode --python $(PYTHON)
+	cd benchmarks/node && PATH="$(NODE_WHEEL)/bin:$$PATH" $(NODE) $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
+		--no-audit --no-fund --loglevel=error
 	@touch $@

@@ -101,13 +101,18 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
 
 def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event. Field values must hold no personal data: give telephone numbers through mask_phone."""
-    logger.log(level, name, extra=_without_clashes(fields))
+    if logger.isEnabledFor(level):
+        # As logger.log() does it, without looking through the stack for the line it was called from, which isn't told.
+        extra = _without_clashes(fields)
+        logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra=extra))
+
+
+# logging refuses extra fields named like its own ("name", "module", "created"…).
+_RESERVED = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime"))
 
 
 def _without_clashes(fields: Mapping[str, Any]) -> dict[str, Any]:
-    # logging refuses extra fields named like its own ("name", "module", "created"…).
-    reserved = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
-    return {f"{name}_" if name in reserved else name: value for name, value in fields.items()}
+    return {f"{name}_" if name in _RESERVED else name: value for name, value in fields.items()}
 
 
 def mask_phone(digits: str) -> str:

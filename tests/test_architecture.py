@@ -25,7 +25,7 @@ MODULES = {
 SCRIPTS = sorted(ROOT.glob("widget/*.js"))
 ROOMS = sorted({name.split(".")[1] for name in MODULES if "." in name})
 
-COMMON = {"settings", "errors", "logs", "metrics", "version"}
+COMMON = {"settings", "errors", "logs", "metrics", "randomness", "version"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"main", "serving", "demo", "outbox", "simulator", "terminal", *COMMON},
     "terminal": {"edge", "outbox", "chaser", *COMMON},
@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "logs": set(),
     "metrics": {"errors", "version"},
+    "randomness": set(),
     "version": set(),
 }
 PURE_PARSERS = {"app.edge.client_address", "app.edge.origins"}

@@ -14,9 +14,11 @@ from app.errors import SECURITY_HEADERS, unexpected_response
 from app.logs import event
 from app.logs import request_id as current_request_id
 from app.metrics import Metrics
+from app.randomness import random_bytes
 
 log = logging.getLogger(__name__)
 
+_SECURITY = Headers(SECURITY_HEADERS).raw
 _UNLOGGED = ("/livez", "/readyz", "/metrics")
 _POLICY = "Content-Security-Policy"
 _PAGE_POLICY = "frame-ancestors 'none'"
@@ -41,7 +43,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = str(uuid.uuid4())
+        request_id = str(uuid.UUID(bytes=random_bytes(), version=4))
         current_request_id.set(request_id)
         address = self._address(scope)
         found = {"request_id": request_id, "client_address": address, "client_buckets": buckets(address)}
@@ -57,8 +59,8 @@ class Envelope:
                 headers["X-Request-Id"] = request_id
                 if headers.get("Content-Type", "").startswith("text/html"):
                     headers.setdefault(_POLICY, _PAGE_POLICY)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                own = {name for name, _ in headers.raw}
+                headers.raw.extend(header for header in _SECURITY if header[0] not in own)
             await send(message)
             finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 

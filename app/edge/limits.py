@@ -5,6 +5,7 @@ bodies and unknown paths count too (its decorator on a route counts only request
 this process. People and money are protected by the quotas in the outbox, which are exact.
 """
 
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv6Address
@@ -27,6 +28,7 @@ _READ = ("GET", "HEAD")
 _READS = 10  # what one visitor's page reads for one request that it sends, and some page views without one
 
 _Check = Callable[[Request], Awaitable[None]]
+_Key = Callable[[Request], str]
 
 
 class FloodLimit:
@@ -104,14 +106,23 @@ class FloodLimit:
         return float(self._limiter.limiter.get_window_stats(limit, *names).reset_time - time.time())
 
 
-def _bucket(depth: int) -> Callable[[Request], str]:
+def _bucket(depth: int) -> _Key:
     def key(request: Request) -> str:
         bucket: str = request.state.client_buckets[depth].key
         return bucket
 
-    return key
+    return _with_signature(key)
 
 
 def _api_key(request: Request) -> str:
     name: str = request.state.counted_key
     return name
+
+
+def _with_signature(key: _Key) -> _Key:
+    """Keep the signature with the function: slowapi asks for it each time, which costs more than to count."""
+    key.__signature__ = inspect.signature(key)  # type: ignore[attr-defined]
+    return key
+
+
+_with_signature(_api_key)

@@ -5,11 +5,11 @@ Everything here may run again after a connection was lost during its commit, whe
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, not_, or_, select, update
 
 from app.errors import Forbidden, Invalid, TooMany
 from app.outbox import blocklist, upsert
@@ -32,6 +32,41 @@ _SENT_BY: Final = ("account", "chaser_site_id")
 """By what Chaser is asked. What still waits for another account or site than the settings name may wait in vain."""
 
 _TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_until.is_not(None))
+
+_COLUMNS = tuple(column.name for column in fields(Callback) if column.name != "hold")
+
+# Statements are made once: to put one together takes several times as long as to execute it.
+_ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).where(
+    request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
+)
+
+_INSERT: Final = insert(callbacks)
+_REMEMBER: Final = insert(request_keys)
+
+
+def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
+    """Select what may stand for a callback: what is in these states within the window, or still to come."""
+    table = callbacks.c
+    mine = table.id == bindparam("this")
+    in_one = or_(*(table.status == state for state in states))  # IN would be spelt out anew at each execution
+    sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
+    recent = (table.created_at > bindparam("since")) & in_one & or_(~_TO_BE_SENT, sent_so)
+    # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
+    # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
+    for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
+    to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
+    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in _WISH))
+    return (
+        select(callbacks)
+        .where(or_(mine, (table.client_phone == bindparam("phone")) & or_(recent, same_wish)))
+        .order_by(mine.desc(), table.created_at.desc())
+        # As it is once other replicas are done with it: one of them may be giving it up.
+        .with_for_update(key_share=True)
+    )
+
+
+# What is held may never be sent: it stands only for what would be held as well.
+_STANDING: Final = {False: _stands(*STANDING), True: _stands(*STANDING, Status.HELD)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +152,7 @@ def answered(connection: Connection, request_key: RequestKey) -> Accepted | None
 
     None when the key is new. Raises Invalid when it was used for another request.
     """
-    row = connection.execute(
-        select(request_keys.c.fingerprint, request_keys.c.answer).where(
-            request_keys.c.scope == request_key.scope, request_keys.c.key == request_key.key
-        )
-    ).one_or_none()
+    row = connection.execute(_ANSWERED, {"scope": request_key.scope, "key": request_key.key}).one_or_none()
     if row is None:
         return None
     if row.fingerprint != request_key.fingerprint:
@@ -192,33 +223,35 @@ def _check_repeat(
 
 
 def _insert(connection: Connection, callback: Callback) -> None:
-    values = asdict(callback)
-    hold = values.pop("hold")
+    values = {name: getattr(callback, name) for name in _COLUMNS}  # asdict() would copy what is in them
+    hold = callback.hold
     state = {"status": Status.QUEUED, "updated_at": callback.created_at}
     if hold is not None:
         state |= {"status": Status.HELD, "due_at": None, "reason": hold}
-    connection.execute(insert(callbacks).values(values | state))
+    # As parameters: values() would make an expression of each of them, every time.
+    connection.execute(_INSERT, values | state)
 
 
 def _remember(connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted) -> None:
     expected_at = answer.call_expected_at
-    remembered = upsert.insert(connection, request_keys).values(
-        scope=request_key.scope,
-        key=request_key.key,
-        fingerprint=request_key.fingerprint,
-        callback_id=callback_id,
-        created_at=answer.created_at,
-        answer={
+    values = {
+        "scope": request_key.scope,
+        "key": request_key.key,
+        "fingerprint": request_key.fingerprint,
+        "callback_id": callback_id,
+        "created_at": answer.created_at,
+        "answer": {
             "id": answer.id,
             "status": answer.status,
             "created_at": answer.created_at.isoformat(),
             "call_expected_at": expected_at and expected_at.isoformat(),
             "duplicate": answer.duplicate,
         },
-    )
+    }
     if request_key.scope == ALIAS:  # it is there already when this work runs again
-        remembered = remembered.on_conflict_do_nothing()
-    connection.execute(remembered)
+        connection.execute(upsert.insert(connection, request_keys).on_conflict_do_nothing(), values)
+    else:
+        connection.execute(_REMEMBER, values)
 
 
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
@@ -226,24 +259,14 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
 
     Or this very one, written before.
     """
-    table = callbacks.c
-    mine = table.id == callback.id
-    # What is held may never be sent: it stands only for what would be held as well.
-    states = STANDING if callback.hold is None else (*STANDING, Status.HELD)
-    sent_so = and_(*(table[name] == getattr(callback, name) for name in _SENT_BY))
-    recent = (table.created_at > callback.created_at - window) & table.status.in_(states) & or_(~_TO_BE_SENT, sent_so)
-    # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
-    # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
-    for_later = or_(table.planned_time > callback.created_at, table.call_expected_at > callback.created_at)
-    to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
-    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(getattr(callback, name)) for name in _WISH))
-    found = connection.execute(
-        select(callbacks)
-        .where(or_(mine, (table.client_phone == callback.client_phone) & or_(recent, same_wish)))
-        .order_by(mine.desc(), table.created_at.desc())
-        # As it is once other replicas are done with it: one of them may be giving it up.
-        .with_for_update(key_share=True)
-    )
+    values = {
+        "this": callback.id,
+        "phone": callback.client_phone,
+        "now": callback.created_at,
+        "since": callback.created_at - window,
+        **{name: getattr(callback, name) for name in (*_WISH, *_SENT_BY)},
+    }
+    found = connection.execute(_STANDING[callback.hold is not None], values)
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
     return next((row for row in found.all() if row.site == callback.site and not _is_too_late(callback, row)), None)
 

@@ -9,12 +9,16 @@ callback waits for its next attempt longer than it was to wait from the last one
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, case, func, literal, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal, select, update
 
 from app.outbox.schema import Instant, callbacks
 
 CLOCKS_DIFFER: Final = timedelta(minutes=1)
 """How far the clocks of replicas may differ: what is less ahead than this stays as it is."""
+
+_NEWEST_AHEAD = select(func.max(callbacks.c.created_at, type_=Instant())).where(
+    callbacks.c.created_at > bindparam("from")
+)
 
 
 def redate_requests(connection: Connection, now: datetime, seen: datetime | None) -> None:
@@ -25,10 +29,10 @@ def redate_requests(connection: Connection, now: datetime, seen: datetime | None
     wish as one that comes now. A call that was expected at once stays so: else it would look like one still to come.
     It costs one look at the end of an index where there is nothing to do.
     """
-    created_at = callbacks.c.created_at
-    ahead = created_at > now + CLOCKS_DIFFER
-    newest = connection.execute(select(func.max(created_at, type_=Instant())).where(ahead)).scalar_one()
+    newest = connection.execute(_NEWEST_AHEAD, {"from": now + CLOCKS_DIFFER}).scalar_one()
     if newest is not None:
+        created_at = callbacks.c.created_at
+        ahead = created_at > now + CLOCKS_DIFFER
         showed = literal(max(newest, seen or newest), Instant())
         moved = literal(now, Instant()) - (showed - created_at)
         expected = callbacks.c.call_expected_at

@@ -12,13 +12,13 @@ what was asked for within all limits must not ring in one hour.
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from limits import RateLimitItem
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, func, or_, select
 
 from app.errors import TooMany
 from app.logs import event
@@ -46,6 +46,38 @@ It is no factor of BUCKETS: a /48, which anybody can rent, has as much room as o
 
 _ALL: Final = 100
 _WARN_AT: Final = (80, _ALL)
+
+
+def _newest(which: ColumnElement[bool], *, each_phone_once: bool = False) -> Select[datetime]:
+    """Select the times of the callbacks that count, newest first; of several for one phone perhaps only the last."""
+    created_at = callbacks.c.created_at
+    counted = which & created_at.between(bindparam("since"), bindparam("until"))
+    if not each_phone_once:
+        return select(created_at).where(counted).order_by(created_at.desc())
+    last = func.max(created_at, type_=created_at.type)
+    return select(last).where(counted).group_by(callbacks.c.client_phone).order_by(last.desc())
+
+
+def _by_client(name: str) -> tuple[Select[datetime], Select[datetime]]:
+    """Select by the bucket in a column: all that it asked for, and for what other phones."""
+    same = callbacks.c[name] == bindparam("bucket")
+    others = same & (callbacks.c.client_phone != bindparam("phone"))
+    before = bindparam("before", type_=Integer())
+    return (
+        _newest(same).offset(before).limit(1),
+        _newest(others, each_phone_once=True).offset(before).limit(1),
+    )
+
+
+# Made once: to put a statement together takes several times as long as to execute it.
+_BY_CLIENT: Final = {name: _by_client(name) for name, _ in BUCKETS}
+_INSIDE = _newest(callbacks.c.site == bindparam("site")).limit(bindparam("most", type_=Integer())).subquery()
+_OF_SITE: Final = select(func.count(), func.min(_INSIDE.c.created_at, type_=Instant()))
+_RINGS_AT = func.coalesce(callbacks.c.planned_time, callbacks.c.created_at, type_=Instant())
+_OF_PHONE: Final = select(callbacks.c.created_at, callbacks.c.planned_time, callbacks.c.status).where(
+    callbacks.c.client_phone == bindparam("phone"),
+    or_(callbacks.c.created_at > bindparam("asked_from"), bindparam("rings_from", type_=Instant()) < _RINGS_AT),
+)
 
 _COARSE: Final = timedelta(minutes=15)
 _NO_RINGING: Final = (Status.CANCELLED, Status.FAILED)
@@ -91,11 +123,15 @@ def check_quotas(
     ``solved``: did its visitor solve a challenge. ``rings``: False for one that another callback stands for, so that
     the limits of its phone are not asked. Returns what its site will have spent of its budget once it is written.
     """
-    for code, limits, weight, newest in _queries(callback, quotas, ROOM if solved else 1):
-        for limit in limits:
-            wait = _wait(connection, callback, limit, limit.amount * weight, newest)
-            if wait is not None:
-                raise _too_many(code, wait)
+    for name, weight in BUCKETS:
+        bucket = getattr(callback, name)
+        if bucket is not None:
+            times = max(ROOM if solved else 1, weight)
+            asked, phones = _BY_CLIENT[name]
+            who = {"bucket": bucket}
+            _check_client(connection, callback, "quota_client", quotas.per_client, times, asked, who)
+            who["phone"] = callback.client_phone
+            _check_client(connection, callback, "quota_client_phones", quotas.per_client_phones, times, phones, who)
     spent = tuple(spending for limit in quotas.per_site for spending in _spend(connection, callback, limit))
     # The phone comes last: whoever has used up his own quotas is told so, and learns nothing of anybody's number.
     if rings:
@@ -118,17 +154,21 @@ def tell_of_budget(spent: Iterable[Spent], told: Told) -> None:
             event(log, "quota.site_budget", level, site=one.site, percent=one.percent, limit=str(one.limit))
 
 
-def _queries(callback: Callback, quotas: Quotas, room: int) -> Iterator[tuple[str, Limits, int, "_Newest"]]:
-    table = callbacks.c
-    for name, weight in BUCKETS:
-        bucket = getattr(callback, name)
-        if bucket is None:
-            continue
-        same_client = table[name] == bucket
-        times = max(room, weight)
-        yield "quota_client", quotas.per_client, times, _Newest(same_client)
-        others = same_client & (table.client_phone != callback.client_phone)
-        yield "quota_client_phones", quotas.per_client_phones, times, _Newest(others, each_phone_once=True)
+def _check_client(
+    connection: Connection,
+    callback: Callback,
+    code: str,
+    limits: Limits,
+    times: int,
+    newest: Select[datetime],
+    who: Mapping[str, str],
+) -> None:
+    """Raise TooMany when a client used one of the limits, each so many times, up in its window."""
+    for limit in limits:
+        values = {**who, **_within(callback, limit), "before": limit.amount * times - 1}
+        reached = connection.execute(newest, values).scalar_one_or_none()
+        if reached is not None:
+            raise _too_many(code, _left(callback, limit, reached))
 
 
 def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> Iterator[Spent]:
@@ -136,9 +176,8 @@ def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> 
 
     One walk through the window answers it all: a site has hundreds of callbacks in it, and accepts them one by one.
     """
-    newest = _Newest(callbacks.c.site == callback.site)
-    inside = newest(_within(callback, limit)).limit(limit.amount).subquery()
-    count, first = connection.execute(select(func.count(), func.min(inside.c.created_at, type_=Instant()))).one()
+    values = {"site": callback.site, **_within(callback, limit), "most": limit.amount}
+    count, first = connection.execute(_OF_SITE, values).one()
     if count == limit.amount:
         raise _too_many("quota_site", _left(callback, limit, first))
     for percent in _WARN_AT:
@@ -146,19 +185,10 @@ def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> 
             yield Spent(callback.site, limit, percent, callback.created_at)
 
 
-def _wait(
-    connection: Connection, callback: Callback, limit: RateLimitItem, number: int, newest: "_Newest"
-) -> timedelta | None:
-    """Give how long there are ``number`` of them within the limit's window; None when there are fewer."""
-    within = _within(callback, limit)
-    reached = connection.execute(newest(within).offset(number - 1).limit(1)).scalar_one_or_none()
-    return None if reached is None else _left(callback, limit, reached)
-
-
-def _within(callback: Callback, limit: RateLimitItem) -> tuple[datetime, datetime]:
+def _within(callback: Callback, limit: RateLimitItem) -> dict[str, datetime]:
     window = timedelta(seconds=limit.get_expiry())
     # The clocks of replicas may differ by a little; what lies further ahead was redated before.
-    return (callback.created_at - window + _INSTANT, callback.created_at + CLOCKS_DIFFER)
+    return {"since": callback.created_at - window + _INSTANT, "until": callback.created_at + CLOCKS_DIFFER}
 
 
 def _left(callback: Callback, limit: RateLimitItem, reached: datetime) -> timedelta:
@@ -173,11 +203,16 @@ def _too_many(code: str, wait: timedelta) -> TooMany:
 
 def _check_phone(connection: Connection, callback: Callback, limits: Limits) -> None:
     """Raise TooMany when the phone was asked for too often, or would ring too often."""
-    asked = _Newest(callbacks.c.client_phone == callback.client_phone)
-    for limit in limits:
-        window = timedelta(seconds=limit.get_expiry())
-        wait = _wait(connection, callback, limit, limit.amount, asked)
-        if wait is None and _rings_too_often(_ringing(connection, callback, window), _rings_at(callback), limit):
+    windows = [timedelta(seconds=limit.get_expiry()) for limit in limits]
+    others = _others_of_phone(connection, callback, max(windows))
+    asked = sorted((other.created_at for other in others), reverse=True)
+    ringing = [other.planned_time or other.created_at for other in others if other.status not in _NO_RINGING]
+    for limit, window in zip(limits, windows, strict=True):
+        counted = [at for at in asked if callback.created_at - window < at <= callback.created_at + CLOCKS_DIFFER]
+        wait = None
+        if len(counted) >= limit.amount:
+            wait = _left(callback, limit, counted[limit.amount - 1])
+        elif _rings_too_often(ringing, _rings_at(callback), limit):
             wait = window  # when the time asked for gets free, if ever, is the business of those who planned it
         if wait is not None:
             # Coarse: the exact time would tell a stranger when somebody asked to be phoned.
@@ -189,18 +224,14 @@ def _rings_at(callback: Callback) -> datetime:
     return callback.planned_time or callback.created_at
 
 
-def _ringing(connection: Connection, callback: Callback, window: timedelta) -> Sequence[datetime]:
-    """Give when the callback's phone rings, or did, less than a window before or after it. One phone has few rows."""
-    table = callbacks.c
-    rings_at = func.coalesce(table.planned_time, table.created_at, type_=Instant())
-    this = _rings_at(callback)
-    return connection.scalars(
-        select(rings_at).where(
-            table.client_phone == callback.client_phone,
-            table.status.not_in(_NO_RINGING),
-            rings_at.between(this - window + _INSTANT, this + window - _INSTANT),
-        )
-    ).all()
+def _others_of_phone(connection: Connection, callback: Callback, window: timedelta) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Give what was asked for a callback's phone within the window, and what rings within it: few rows, read once."""
+    parameters = {
+        "phone": callback.client_phone,
+        "asked_from": callback.created_at - window,
+        "rings_from": _rings_at(callback) - window,
+    }
+    return connection.execute(_OF_PHONE, parameters).all()
 
 
 def _rings_too_often(others: Sequence[datetime], this: datetime, limit: RateLimitItem) -> bool:
@@ -209,19 +240,3 @@ def _rings_too_often(others: Sequence[datetime], this: datetime, limit: RateLimi
     window = timedelta(seconds=limit.get_expiry())
     spans = zip(times, times[limit.amount :], strict=False)  # from each one to the one that is one too many
     return any(first <= this <= last and last - first < window for first, last in spans)
-
-
-@dataclass(frozen=True, slots=True)
-class _Newest:
-    """The times of the callbacks that count, newest first; of several for one phone perhaps only the last."""
-
-    which: ColumnElement[bool]
-    each_phone_once: bool = False
-
-    def __call__(self, within: tuple[datetime, datetime]) -> Select[datetime]:
-        created_at = callbacks.c.created_at
-        counted = self.which & created_at.between(*within)
-        if not self.each_phone_once:
-            return select(created_at).where(counted).order_by(created_at.desc())
-        last = func.max(created_at, type_=created_at.type)
-        return select(last).where(counted).group_by(callbacks.c.client_phone).order_by(last.desc())

@@ -1,14 +1,16 @@
 """POST /v1/callbacks."""
 
 import logging
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.edge.api_keys import key_of
 from app.edge.body import JsonRoute
+from app.errors import FieldError, invalid
 from app.intake.request import CallbackRequest
 from app.logs import event, mask_phone
 from app.metrics import Result
@@ -16,13 +18,20 @@ from app.outbox.callback import Accepted, Callback
 from app.routes.admission import admit, request_key, sender_of
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
-from app.routes.services import Authorization, Given
+from app.routes.services import Services
 from app.routes.shown import EXAMPLE
 
 log = logging.getLogger(__name__)
 
 # draft-ietf-httpapi-idempotency-key-header has a string in quotes; most programs send it without.
-_KEY = r'^("[!#-~]{1,128}"|[!#-~]{1,128})$'
+_KEY = re.compile(r'^("[!#-~]{1,128}"|[!#-~]{1,128})$')
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": _KEY.pattern, "title": "Idempotency-Key"},
+    "description": "The same as request_id, as a header; with or without quotes",
+}
 
 router = APIRouter(route_class=JsonRoute, tags=["callbacks"])
 _REPLAYED: dict[int | str, dict[str, Any]] = {
@@ -67,24 +76,12 @@ class CallbackAccepted(BaseModel):
     response_model=CallbackAccepted,
     responses=_REPLAYED | responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
     summary="Ask to be called back",
-    openapi_extra=KEY_OPTIONAL,
+    openapi_extra=KEY_OPTIONAL | {"parameters": [_KEY_HEADER]},
 )
 async def create_callback(
     body: CallbackRequest,
     request: Request,
-    response: Response,
-    services: Given,
-    idempotency_key: Annotated[
-        list[Annotated[str, Field(pattern=_KEY)]],
-        WithJsonSchema({"type": "string", "pattern": _KEY}),  # a list so that a second one is noticed
-        Header(
-            alias="Idempotency-Key",  # as people write it; how it comes makes no difference
-            default_factory=list,
-            description="The same as request_id, as a header; with or without quotes",
-        ),
-    ],
-    authorization: Authorization = None,
-) -> CallbackAccepted:
+) -> Response:
     """Store a request to be phoned; the 202 is sent once it is on disk.
 
     The same Idempotency-Key or request_id with the same body is the same request, however often it is sent: the first
@@ -94,13 +91,19 @@ async def create_callback(
     A page needs no key but its Origin, and a challenge where the site asks for one. An API key of the scope
     callbacks:write replaces both, and allows the fields from client_ip on.
     """
-    sender = sender_of(request, body.site, services, key_of(authorization, services.api_keys))
+    # Read here, not by FastAPI: each parameter of its kind costs as much as the whole body.
+    services: Services = request.app.state.services
+    idempotency_key = request.headers.getlist("idempotency-key")
+    if not all(map(_KEY.fullmatch, idempotency_key)):
+        wrong = FieldError(
+            "Idempotency-Key", "wrong_form", "Send 1 to 128 printable characters without spaces and quotes."
+        )
+        raise invalid([wrong])
+    api_key = key_of(request.headers.get("authorization"), services.api_keys)
+    sender = sender_of(request, body.site, services, api_key)
     key = request_key(body, sender, idempotency_key, services)
     with services.under_way.holding(key, refuse=bool(idempotency_key)):
         accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
-    if accepted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    response.headers["Cache-Control"] = "no-store"
     services.metrics.accepted(body.site, _result(accepted, callback))
     event(
         log,
@@ -113,13 +116,15 @@ async def create_callback(
         hold=callback.hold if callback else None,
         api_key=sender.api_key,
     )
-    return CallbackAccepted(
+    answer = CallbackAccepted(
         id=accepted.id,
         status=accepted.status,
         created_at=accepted.created_at,
         call_expected_at=accepted.call_expected_at,
         duplicate=accepted.duplicate,
     )
+    headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if accepted.replayed else {})
+    return Response(answer.model_dump_json(), 202, headers, "application/json")
 
 
 def _result(accepted: Accepted, callback: Callback | None) -> Result:

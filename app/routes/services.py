@@ -68,7 +68,7 @@ class Services:
         }
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # not plain, or each request would change threads for it
     services: Services = request.app.state.services
     return services
 

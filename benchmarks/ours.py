@@ -1,0 +1,70 @@
+"""The service as it is measured: every protection is on, and every quota is the default."""
+
+import contextlib
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.dose import SITES
+from benchmarks.processes import BIN, free_port, running
+
+KEY = "ccb_the-key-of-the-benchmark-which-is-long-enough"
+SECRET = "the secret of the benchmark, 32 characters or more"  # noqa: S105  it protects nothing
+WIDE, DEFAULT = "1000000/second", "60/minute"
+"""Flood limits."""
+SITE_NAMES = [f"s{number:03d}" for number in range(SITES)]
+
+_SETTINGS = """\
+database_url = "{database}"
+secret_key = "{secret}"
+# Each visitor has an address of his own, as behind one's own web server.
+trusted_proxies = ["127.0.0.1"]
+
+[limits]
+flood = "{flood}"
+
+[chaser]
+client_id = "4711"
+private_key = "the private key of the benchmark"
+api_url = "{upstream}"
+
+[api_keys.benchmark]
+sha256 = "{digest}"
+scopes = ["callbacks:write", "callbacks:read"]
+"""
+_SITE = """
+[sites.{name}]
+site_id = {number}
+origins = ["https://shop.example"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A service that runs: its port and its process."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def ours(
+    folder: Path, database: str, upstream: str, *, sites: int = SITES, flood: str = WIDE, wait: bool = True
+) -> Iterator[Ours]:
+    """Run the service on a database with Chaser at an address. ``wait``: until it listens.
+
+    ``flood``: the flood limit, which counts in any case; all of the load comes with one API key.
+    """
+    port = free_port()
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    text = _SETTINGS.format(database=database, secret=SECRET, upstream=upstream, digest=digest, flood=flood)
+    text += "".join(_SITE.format(name=name, number=number) for number, name in enumerate(SITE_NAMES[:sites], 1))
+    file = folder / "callback.toml"
+    file.write_text(text, encoding="utf-8")
+    command = [BIN / "chaser-callback", "serve", "--port", str(port)]
+    environment = {"CONFIG_FILE": str(file)}
+    log = folder / "ours.log"
+    with running(command, log, port=port if wait else None, environment=environment) as process:
+        yield Ours(port, process)

@@ -1,0 +1,1 @@
+"""Peers in Python, each written as its documentation teaches."""
