@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -229,8 +230,7 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
 
     Its output goes to a new file in `folder`, its settings come by the environment.
     """
-    with _listening() as probe:
-        port = probe.getsockname()[1]
+    port = _unassigned_port()
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
     for name, value in chosen.items():
         environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
@@ -290,6 +290,15 @@ def _listening() -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", 0))
     return listening
+
+
+def _unassigned_port() -> int:
+    """Find a free port below those that systems give to outgoing connections, which might take it meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)  # a test may have seeded the other one
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _answers(http: httpx2.Client) -> bool:
