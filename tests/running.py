@@ -15,7 +15,6 @@ import hashlib
 import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -35,6 +34,7 @@ from app.serving import Server
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Options
 from app.simulator.running import running_in_thread
+from tests.ports import free_port
 
 NOBODY = "http://127.0.0.1:1/v1/"
 """A Chaser that can't be reached: nothing listens on port 1, so everything stays queued."""
@@ -230,7 +230,7 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
 
     Its output goes to a new file in `folder`, its settings come by the environment.
     """
-    port = _unassigned_port()
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
     for name, value in chosen.items():
         environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
@@ -290,15 +290,6 @@ def _listening() -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", 0))
     return listening
-
-
-def _unassigned_port() -> int:
-    """Find a free port below those that systems give to outgoing connections, which might take it meanwhile."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)  # a test may have seeded the other one
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _answers(http: httpx2.Client) -> bool:
