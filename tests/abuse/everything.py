@@ -128,7 +128,8 @@ class Everything:
         """Break, in a request and in the worker, with all secrets in the text of the exception."""
         broken = self.folder / "broken"
         broken.write_text(" ".join((*KEYS, PHONE)), encoding="utf-8")
-        assert self.here.ask(KEYED, client_phone=PHONE).status_code == 500
+        answer = self.here.ask(KEYED, client_phone=PHONE)
+        assert answer.status_code == 500, answer.text
         until(lambda: "delivery.unexpected_error" in self.here.output())
         broken.unlink()
 
