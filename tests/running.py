@@ -34,6 +34,7 @@ from app.serving import Server
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Options
 from app.simulator.running import running_in_thread
+from tests.ports import free_port
 
 NOBODY = "http://127.0.0.1:1/v1/"
 """A Chaser that can't be reached: nothing listens on port 1, so everything stays queued."""
@@ -229,8 +230,7 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
 
     Its output goes to a new file in `folder`, its settings come by the environment.
     """
-    with _listening() as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
     for name, value in chosen.items():
         environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)

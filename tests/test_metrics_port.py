@@ -7,14 +7,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.ports import free_port
 from tests.routes.refusal import assert_protected, assert_refused
 from tests.running import client, process, values
 from tests.scraping import read, scrape
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_it_tells_the_same_as_the_public_port_and_nothing_else(tmp_path: Path) -> None:

@@ -13,17 +13,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests.ports import free_port
 from tests.running import Process, client, until
 
 ROOT: Final = Path(__file__).parents[2]
 LOGGERS: Final = ("asyncio", "httpcore2", "httpx2", "psycopg", "slowapi", "limits", "uvicorn", "uvicorn.error")
 _LOUD = f"""
 import logging, pathlib, sys
-from app import cli, logs
+from app import cli, logs, main
+from app.logs import configure_logging
 from app.main import create_app, utc_now
 
 def loudly():
-    logs.configure_logging("DEBUG")
+    configure_logging("DEBUG")
     for name in (None, *{LOGGERS}):
         logging.getLogger(name).setLevel(logging.DEBUG)
 
@@ -33,8 +35,9 @@ def clock():
     return utc_now()
 
 broken = pathlib.Path(sys.argv.pop(1))
-cli.configure_logging = loudly
-cli.create_app = lambda settings, **named: create_app(settings, clock=clock, **named)
+# The command imports both when it runs.
+logs.configure_logging = loudly
+main.create_app = lambda settings, **named: create_app(settings, clock=clock, **named)
 cli.main()
 """
 
@@ -50,9 +53,7 @@ def environment(chosen: Mapping[str, Any]) -> dict[str, str]:
 @contextlib.contextmanager
 def loud_process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
     """Run `chaser-callback serve`, loudly. While the file `folder/broken` exists, its clock raises what is in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = folder / "loud.log"
     command = [sys.executable, "-X", "dev", "-c", _LOUD, str(folder / "broken"), "serve", "--port", str(port)]
     with log.open("wb") as output:

@@ -28,7 +28,7 @@ from app.settings import Settings
 from tests import running
 from tests.abuse.nginx import nginx
 from tests.faults.doses import LONG, dose, note
-from tests.faults.servers import free_port
+from tests.ports import free_port
 from tests.running import ORIGIN, phone, process, service, values
 
 pytestmark = pytest.mark.timeout(1800 if LONG else 300)

@@ -57,7 +57,7 @@ async def crowd(count: int) -> dict[str, float]:
         nonlocal passed
         passed += 1
 
-    limit = FloodLimit(app, parse_limits(f"60/{WINDOW} seconds"))
+    limit = FloodLimit(app, parse_limits(f"60/{WINDOW} seconds"), {})
 
     async def ask(client: Address) -> None:
         state = {"client_address": client, "client_buckets": buckets(client), "request_id": "one"}

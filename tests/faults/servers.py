@@ -19,6 +19,7 @@ import psutil
 
 from tests.databases import PostgreSQL
 from tests.faults.crashing import Fate
+from tests.ports import free_port
 from tests.running import until
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -44,15 +45,6 @@ class Nursery:
     def close(self) -> None:
         """End it, and whatever of it still runs."""
         self._process.communicate()
-
-
-def free_port() -> int:
-    """Find a port below those the system gives to outgoing connections, so that it stays free while nobody listens."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Replica:

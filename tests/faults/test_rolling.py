@@ -15,8 +15,9 @@ from tests.abuse.nginx import nginx
 from tests.databases import PostgreSQL
 from tests.faults.doses import LONG, dose, note
 from tests.faults.load import Crowd, all_at_once, new_wish
-from tests.faults.servers import Nursery, Replica, free_port, replicas
+from tests.faults.servers import Nursery, Replica, replicas
 from tests.faults.world import WIDE, world
+from tests.ports import free_port
 from tests.running import ORIGIN, client, phone, until
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 240)
