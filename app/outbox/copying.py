@@ -79,7 +79,7 @@ def public_name(url: str) -> str:
     """Give a database's address as it can be shown, written down and compared: without what may be secret."""
     known = make_url(url).set(password=None, query={})
     if known.get_backend_name() == "sqlite":
-        known = known.set(database=str(Path(known.database or "").resolve()))  # wherever the next run is started
+        known = known.set(database=str(Path(known.database or "").absolute()))  # wherever the next run is started
     return known.render_as_string().replace("+psycopg", "")
 
 
