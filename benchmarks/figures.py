@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load came to: answers a second, times to answer in ms, and how many answers were not as expected."""
+    """What a load came to: answers a second that were as expected, how many were not, and times to answer in ms."""
 
     rate: float
     p50: float
@@ -32,8 +32,8 @@ def read_wrk(output: str, *, refusals: bool) -> Load:
         raise ValueError(f"wrk printed no result: {output[-300:]!r}")
     found = json.loads(line)
     refused, broken = found["refused"], found["broken"]
-    wrong = broken + (found["requests"] - refused if refusals else refused)
-    return Load(found["requests"] / found["seconds"], found["p50_ms"], found["p99_ms"], wrong)
+    other = found["requests"] - refused if refusals else refused
+    return Load((found["requests"] - other) / found["seconds"], found["p50_ms"], found["p99_ms"], other + broken)
 
 
 def median(rounds: Sequence[Load]) -> Load:

@@ -26,11 +26,12 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 NGINX = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 
 
-def environment(service: str) -> dict[str, str]:
-    """Give what a service finds in its environment when only the needed settings are set."""
+def environment(service: str, more_proxies: str = "") -> dict[str, str]:
+    """Give what a service finds in its environment when only the needed settings are set, and maybe proxies."""
     written = SERVICES[service].get("environment", {})
     given = {name: NEEDED[name] if value is None else value for name, value in written.items()}
-    return {name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value) for name, value in given.items()}
+    added = f",{more_proxies}" if more_proxies else ""
+    return {name: value.replace("${TRUSTED_PROXIES:+,$TRUSTED_PROXIES}", added) for name, value in given.items()}
 
 
 def test_it_is_valid_by_the_compose_specification() -> None:
@@ -79,6 +80,13 @@ def test_three_replicas_trust_the_proxy_and_nginx_knows_all_three() -> None:
         assert any(ip_address(proxy) in network for network in trusted)
         assert not any(ip_address(SERVICES[replica]["networks"]["inside"]["ipv4_address"]) in one for one in trusted)
         assert ip_address(SERVICES[replica]["networks"]["inside"]["ipv4_address"]) in inside
+
+
+@pytest.mark.parametrize("service", ["callback", *REPLICAS])
+def test_proxies_before_those_of_the_file_are_trusted_beside_them(service: str) -> None:
+    own, more = load(environment(service)).trusted_proxies, ip_network("203.0.113.0/24")
+    assert own
+    assert set(load(environment(service, str(more))).trusted_proxies) == {*own, more}
 
 
 def test_a_container_is_given_the_time_it_takes_to_end() -> None:

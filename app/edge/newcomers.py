@@ -52,7 +52,8 @@ def _turn_away(listening: int) -> None:
 
 
 def _waiting(listening: int) -> int:
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(listening)) as door:
+    """Tell how many wait at a listening socket; 0 where the system has no such question, as macOS."""
+    with contextlib.suppress(AttributeError, OSError), socket.socket(fileno=os.dup(listening)) as door:
         return int.from_bytes(
             door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED + 4)[_UNACKED:], sys.byteorder
         )

@@ -7,16 +7,18 @@ and one that is complete changes nothing. At every moment at most one of the two
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, func, select, text, tuple_
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import driver_words, open_database
+from app.outbox.database import DatabaseUnusable, driver_words, open_database
 from app.outbox.migrate import migrate
 from app.outbox.moved import Role, hold, mark, mark_of, unmark
 from app.outbox.schema import metadata
@@ -26,6 +28,7 @@ _OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user "
     "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
 )
+_LOOKS, _PAUSE = 20, 0.05  # whose connection has just ended is seen for a moment longer; seconds
 
 Tell = Callable[[str, int, int], None]
 """Is told a table's name, how many of its rows are done, and how many there are."""
@@ -53,13 +56,19 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
     """
     names = public_name(source_url), public_name(target_url)
     try:
-        with _opened(source_url, names[0]) as source, _opened(target_url, names[1]) as target:
+        with (
+            _opened(source_url, names[0], "DATABASE_URL") as source,
+            _opened(target_url, names[1], "--to") as target,
+        ):
             _begin(source, target, *names)
             expected = {table: _copy_table(source, target, table, tell, batch) for table in metadata.sorted_tables}
             found = {table: _sum_of(target, table, batch) for table in metadata.sorted_tables}
             wrong = [table.name for table in expected if expected[table] != found[table]]
             if wrong:
                 raise NotCopied(f"--to: after the copy {', '.join(wrong)} differ: run the command again")
+            # Who was cut off from PostgreSQL when we began may have come back.
+            _alone(source, names[0])
+            _alone(target, names[1])
             _hand_over(source, target, names[1])
     except DBAPIError as error:
         raise NotCopied(f"--to: a database refused ({driver_words(error)}): mend that, then run it again") from None
@@ -68,30 +77,56 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
 
 def public_name(url: str) -> str:
     """Give a database's address as it can be shown, written down and compared: without what may be secret."""
-    return make_url(url).set(password=None, query={}).render_as_string().replace("+psycopg", "")
+    known = make_url(url).set(password=None, query={})
+    if known.get_backend_name() == "sqlite":
+        known = known.set(database=str(Path(known.database or "").absolute()))  # wherever the next run is started
+    return known.render_as_string().replace("+psycopg", "")
 
 
 @contextmanager
-def _opened(url: str, name: str) -> Iterator[Connection]:
+def _opened(url: str, name: str, given_by: str) -> Iterator[Connection]:
     """Give the one connection that all is done with; nobody else works on the database for as long as it lasts."""
-    database = open_database(url)
+    with _naming(given_by):
+        database = open_database(url)
     try:
-        migrate(database.writing)
+        with _naming(given_by):
+            migrate(database.writing)
         with database.writing.connect() as connection:
             with connection.begin():
                 if not hold(connection):
                     raise NotCopied(
                         f"{name} is being copied, or a service just starts on it: wait for its end, or stop it"
                     )
-                others = 0 if database.one_process else connection.execute(_OTHERS).scalar_one()
-            if others:
-                raise NotCopied(
-                    f"{name} has {others} other connections of the same user: stop the service, and whatever else uses "
-                    "the database, then run it again"
-                )
+            _alone(connection, name)
             yield connection
     finally:
         database.close()
+
+
+@contextmanager
+def _naming(given_by: str) -> Iterator[None]:
+    """Let what can't be used be told by the name of what gave its address."""
+    try:
+        yield
+    except DatabaseUnusable as unusable:
+        raise DatabaseUnusable(str(unusable).replace("DATABASE_URL", given_by, 1)) from None
+
+
+def _alone(connection: Connection, name: str) -> None:
+    """Raise NotCopied when others are connected to a PostgreSQL database. SQLite has its process lock for that."""
+    if connection.dialect.name != "postgresql":
+        return
+    others = 0
+    for _ in range(_LOOKS):
+        with connection.begin():
+            others = connection.execute(_OTHERS).scalar_one()
+        if not others:
+            return
+        time.sleep(_PAUSE)
+    raise NotCopied(
+        f"{name} has {others} other connections of the same user: stop the service, and whatever else uses "
+        "the database, then run it again"
+    )
 
 
 def _begin(source: Connection, target: Connection, from_: str, to: str) -> None:

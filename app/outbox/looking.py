@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.outbox.database import DatabaseUnusable, driver_words
 from app.outbox.migrate import Standing, standing
+from app.outbox.moved import why_unusable
 
 _CONNECT_WITHIN = 5  # seconds
 _MAY_WRITE = """
@@ -21,11 +22,15 @@ _MAY_WRITE = """
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen: the place of the database without its password, and how far it is; `there`: it exists."""
+    """What was seen: the place of the database without its password, and how far it is; `there`: it exists.
+
+    ``unusable``: why no service may work on it, see moved.py.
+    """
 
     place: str
     there: bool
     standing: Standing
+    unusable: str | None = None
 
 
 def look(url: str) -> Seen:
@@ -44,12 +49,13 @@ def look(url: str) -> Seen:
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
             found = standing(connection)
             _may_write_on_server(connection, found)
+            unusable = why_unusable(connection)
     except DBAPIError as error:
         raise DatabaseUnusable(
             f"DATABASE_URL: the database can't be opened ({driver_words(error)}): check that the server runs, and the "
             "address, user and password"
         ) from None
-    return Seen(place, True, found)
+    return Seen(place, True, found, unusable)
 
 
 def _may_write_on_server(connection: Connection, found: Standing) -> None:
@@ -91,7 +97,7 @@ def _look_at_file(named: Path) -> Seen:
     engine = _reading(path)
     try:
         with engine.connect() as connection:
-            return Seen(str(path), True, standing(connection))
+            return Seen(str(path), True, standing(connection), why_unusable(connection))
     except DBAPIError as error:
         raise DatabaseUnusable(
             f"DATABASE_URL: {path} can't be read as a database ({driver_words(error)}): give another path, "

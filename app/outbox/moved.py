@@ -63,19 +63,24 @@ def open_to_work(url: str) -> Database:
     return database
 
 
+def why_unusable(connection: Connection) -> str | None:
+    """Tell why no service may work on a marked database, with the cure; None for one without a mark."""
+    match mark_of(connection):
+        case Role.HALF, other:
+            return f"DATABASE_URL: this is half a copy of {other}: complete it: run `chaser-callback db copy` there"
+        case Role.AWAY, other:
+            return (
+                f"DATABASE_URL: this database was moved to {other}: set DATABASE_URL to that one. Only if no "
+                "service has ever started there: drop the table `moved` here to go on with this one"
+            )
+    return None
+
+
 def _refuse_moved(connection: Connection) -> None:
     """Raise DatabaseUnusable, with the cure, where a service must not start."""
     if connection.dialect.name == "postgresql":
         held = text("SELECT pg_try_advisory_xact_lock_shared(:key)")
         if not connection.execute(held, {"key": _LOCK}).scalar_one():
             raise DatabaseUnusable("DATABASE_URL: the database is just being copied: start once that has ended")
-    match mark_of(connection):
-        case Role.HALF, other:
-            raise DatabaseUnusable(
-                f"DATABASE_URL: this is half a copy of {other}: complete it: run `chaser-callback db copy` there"
-            )
-        case Role.AWAY, other:
-            raise DatabaseUnusable(
-                f"DATABASE_URL: this database was moved to {other}: set DATABASE_URL to that one. Only if no "
-                "service has ever started there: drop the table `moved` here to go on with this one"
-            )
+    if why := why_unusable(connection):
+        raise DatabaseUnusable(why)

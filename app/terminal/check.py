@@ -88,6 +88,9 @@ def _database(settings: "Settings") -> Iterator[Line]:
         return
     there = "opens, and can be written" if seen.there else "is not there yet: the service makes it at its first start"
     yield Line("ok", "database", f"{seen.place} {there}")
+    if seen.unusable:
+        yield Line("fault", "tables", seen.unusable)
+        return
     match seen.standing:
         case Standing.CURRENT:
             yield Line("ok", "tables", "up to date")

@@ -23,6 +23,8 @@ def copy(
     """
     from app.outbox.copying import NotCopied
     from app.outbox.database import DatabaseUnusable
+    from app.outbox.looking import look
+    from app.outbox.migrate import Standing
     from app.settings.addresses import parse_database_address
 
     url = settings_or_stop().database_url
@@ -32,6 +34,9 @@ def copy(
         stop(WRONG, f"--to: {error}")
     logging.getLogger("app").setLevel(logging.CRITICAL)  # what fails is told below
     try:
+        seen = look(url)
+        if seen.standing is Standing.EMPTY:
+            stop(REFUSED, f"DATABASE_URL: there is no database of this service in {seen.place} yet: nothing to copy")
         copied = _with_a_bar(url, target)
     except NotCopied as told:
         stop(REFUSED, str(told))
@@ -51,7 +56,8 @@ def _with_a_bar(source: str, target: str) -> "dict[str, Sum]":
     from app.outbox.copying import copy_database
 
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
         def tell(table: str, done: int, total: int) -> None:

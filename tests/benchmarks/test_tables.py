@@ -32,12 +32,12 @@ def results(*, with_stored: float = 1.0) -> Results:
     return found
 
 
-def test_what_wrk_counted_is_read_among_its_other_lines() -> None:
-    assert read_wrk(f"Running 2s test\n{LINE}\n", refusals=False) == Load(1500, 10.5, 31.0, wrong=5)
+def test_what_wrk_counted_is_read_among_its_other_lines_and_what_was_refused_is_no_speed() -> None:
+    assert read_wrk(f"Running 2s test\n{LINE}\n", refusals=False) == Load(1498, 10.5, 31.0, wrong=5)
 
 
 def test_where_refusals_are_expected_an_accepted_one_is_wrong() -> None:
-    assert read_wrk(LINE, refusals=True).wrong == 1 + 2996
+    assert read_wrk(LINE, refusals=True) == Load(2, 10.5, 31.0, wrong=1 + 2996)
 
 
 def test_a_load_that_did_not_run_is_no_figure() -> None:

@@ -178,6 +178,37 @@ def test_while_it_is_copied_no_service_starts(source: str, target: str) -> None:
     assert refused == [source, target]
 
 
+def test_who_comes_back_to_postgresql_meanwhile_keeps_both_from_being_worked_on(source: str, target: str) -> None:
+    engine = create_engine(source if source.startswith("postgresql") else target, poolclass=NullPool)
+    came_back: list[Connection] = []
+
+    def come_back(_table: str, _done: int, _total: int) -> None:
+        if not came_back:
+            came_back.append(engine.connect())
+
+    try:
+        with pytest.raises(NotCopied, match="has 1 other connections of the same user: stop the service"):
+            copy(source, target, come_back)
+    finally:
+        came_back[0].close()
+    with pytest.raises(DatabaseUnusable, match="half a copy"):
+        Outbox.open(target)
+    copy(source, target)
+    Outbox.open(target).close()
+
+
+def test_a_target_that_cannot_be_used_is_told_by_its_own_name(source: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for wrong in (f"sqlite:///{tmp_path}/file/x.db", "postgresql+psycopg://callback@127.0.0.1:1/callback"):
+        with pytest.raises(DatabaseUnusable, match=r"^--to: "):
+            copy(source, wrong)
+
+
+def test_a_file_is_the_same_from_wherever_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert public_name("sqlite:///x.db") == public_name(f"sqlite:///{tmp_path}/x.db") == f"sqlite:///{tmp_path}/x.db"
+
+
 def test_a_copy_that_came_out_different_is_not_handed_over(source: str, target: str) -> None:
     def damage(table: str, done: int, _total: int) -> None:
         if table == "request_keys" and done == ROWS:

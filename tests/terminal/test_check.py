@@ -14,6 +14,7 @@ from alembic.config import Config
 
 import app.outbox.migrations
 from app.outbox.database import open_database
+from app.outbox.moved import Role, mark
 from app.outbox.outbox import Outbox
 from tests.running import NOBODY, Chaser, Service, values
 from tests.terminal.conftest import Terminal
@@ -29,6 +30,15 @@ def lines(told: str) -> dict[str, tuple[str, str]]:
 
 def contents(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def make_moved(url: str) -> None:
+    """Mark a database as one that was copied elsewhere, and handed over."""
+    Outbox.open(url).close()
+    database = open_database(url)
+    with database.writing.begin() as connection:
+        mark(connection, Role.AWAY, "postgresql://db.example/callback")
+    database.close()
 
 
 def make_old(url: str) -> None:
@@ -109,6 +119,16 @@ def test_tables_of_an_older_version_are_told_and_left_as_they_are(
         "of an older version: restart the service, or run `chaser-callback db upgrade`",
     )
     assert contents(tmp_path) == before
+
+
+def test_a_database_that_was_moved_is_told_before_a_service_refuses_it(
+    tmp_path: Path, database_url: str, far_side: Chaser
+) -> None:
+    make_moved(database_url)
+    ended = Terminal(values(tmp_path, far_side.api_url, database_url=database_url)).run("check")
+    verdict, words = lines(ended.stdout)["tables"]
+    assert (ended.returncode, verdict) == (1, "fault")
+    assert words.startswith("DATABASE_URL: this database was moved to postgresql://db.example/callback: set DATABASE_U")
 
 
 @pytest.mark.parametrize("kept", ["file", "folder"])

@@ -4,6 +4,7 @@ import os
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from sqlalchemy import delete, insert
 
 from app.outbox.database import open_database
@@ -50,7 +51,17 @@ def test_what_belongs_to_a_running_service_is_left_alone(tmp_path: Path) -> None
             assert ended.stderr.startswith("DATABASE_URL: another process already works on ")
 
 
-def test_nothing_is_made_to_be_tidied(tmp_path: Path) -> None:
-    ended = Terminal(values(tmp_path)).run("db", "vacuum")
+@pytest.mark.parametrize("command", [["vacuum"], ["copy", "--to", "sqlite:////proc/new.db"]], ids=["vacuum", "copy"])
+def test_nothing_is_made_where_no_database_is(tmp_path: Path, command: list[str]) -> None:
+    ended = Terminal(values(tmp_path)).run("db", *command)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_is_none_is_told_by_its_own_name(tmp_path: Path, database_url: str) -> None:
+    Outbox.open(database_url).close()
+    terminal = Terminal(values(tmp_path, database_url=database_url))
+    for to, code in (("mysql://here/callback", 2), ("sqlite:////proc/new.db", 3)):
+        ended = terminal.run("db", "copy", "--to", to)
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (code, "", 1)
+        assert ended.stderr.startswith("--to: ")
