@@ -28,22 +28,19 @@ let work;
 
 /** @type {Prepare} */
 export const prepare = ({ ask, name }) =>
-  work ||= ask("challenge?site=" + name, "parameters").then(async challenge => {
-    const came = Date.now();
-    return { solution: await solve(challenge), came };
-  }).catch(cause => {
-    work = undefined;
-    throw cause;
-  });
+  work ||= ask("challenge?site=" + name, "parameters")
+    // Who sends faster than a person can type is suspected.
+    .then(challenge => Promise.all([solve(challenge), sleep(2100)]))
+    .catch(cause => {
+      work = undefined;
+      throw cause;
+    });
 
 /** @type {Take} */
 const take = async service => {
   const mine = prepare(service);
   work = undefined; // it is good for one request
-  const { solution, came } = await mine;
-  // Who sends faster than a person can type is suspected.
-  await sleep(came + 2100 - Date.now());
-  return solution;
+  return (await mine)[0];
 };
 
 /** @type {Complete} */

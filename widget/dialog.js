@@ -172,7 +172,7 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
     call.hidden = !phone || !isBad;
     dialog.ariaLabel = title.textContent = words[isForm ? "title" : kind + "_title"];
     lead.textContent = text || words[isBad ? kind + "_text" : "done_text"] || "";
-    number.textContent = isForm ? "" : input.value;
+    number.textContent = isForm ? "" : fields.client_phone;
     next.textContent = isBad ? words.again : words.close;
     clearInterval(timer);
     ring.textContent = "";

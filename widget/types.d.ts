@@ -266,10 +266,9 @@ interface Challenge {
  * since browsers have crypto.subtle only there. */
 type Solve = (challenge: Challenge) => Promise<string>;
 
-/** callbacks.js: fetch a challenge and begin to solve it, unless one waits to be used. Gives when it came, too. */
-type Prepare = (service: Pick<Service, "ask" | "name">) =>
-  Promise<{ solution: string; came: number }>;
+/** callbacks.js: fetch a challenge and begin to solve it, unless one waits to be used. Gives its solution first, not
+ * sooner than two seconds after it came, by no clock that could be set. */
+type Prepare = (service: Pick<Service, "ask" | "name">) => Promise<[solution: string, waited: unknown]>;
 
-/** callbacks.js: what was prepared, for one request; not sooner than two seconds after it came. Rejects as ask()
- * does. */
+/** callbacks.js: what was prepared, for one request. Rejects as ask() does. */
 type Take = (service: Service) => Promise<string>;

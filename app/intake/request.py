@@ -27,6 +27,7 @@ def _address(value: Any) -> IPv4Address | IPv6Address | None:
 
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # as a page shows them: with line ends and tabs
 Text = Annotated[str, Field(max_length=500, pattern=_PRINTABLE)]
 PRIVILEGED = (
     "client_ip",
@@ -49,8 +50,8 @@ class ConsentGiven(BaseModel):
         Field(description="The version of the document, as GET /v1/sites/{site} tells it"),
     ] = None
     text: Annotated[
-        Annotated[str, Field(max_length=1000, pattern=_PRINTABLE)] | None,
-        Field(description="The words beside the tick box"),
+        Annotated[str, Field(max_length=1000, pattern=_LINES)] | None,
+        Field(description="The words beside the tick box, in one line or several"),
     ] = None
 
 

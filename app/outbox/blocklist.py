@@ -67,16 +67,18 @@ def refusal() -> Forbidden:
     return Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
 
 
-def add(connection: Connection, entry: str, note: str | None, now: datetime) -> None:
-    """Write an entry down; one that is there keeps its date and gets the new note.
+def add(connection: Connection, entry: str, note: str | None, now: datetime) -> datetime:
+    """Write an entry down, and give its date; one that is there keeps it, and gets the new note.
 
     What waits to be sent to a blocked phone is cancelled. A call that is being made can't be called back.
     """
     written = upsert.insert(connection, blocklist).values(entry=entry, note=note, created_at=now)
-    connection.execute(written.on_conflict_do_update(index_elements=["entry"], set_={"note": note}))
+    renoted = written.on_conflict_do_update(index_elements=["entry"], set_={"note": note})
+    since: datetime = connection.execute(renoted.returning(blocklist.c.created_at)).scalar_one()
     held = (callbacks.c.status == Status.HELD) & (callbacks.c.client_phone == entry)
     connection.execute(update(callbacks).where(held).values(_cancelled(now)))
     cancel_waiting(connection, now)
+    return since
 
 
 def cancel_waiting(connection: Connection, now: datetime) -> None:

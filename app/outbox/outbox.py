@@ -108,10 +108,10 @@ class Outbox:
         """Give the entries of the blocklist, newest first."""
         return await self._read(blocklist.entries)
 
-    async def block(self, entry: str, note: str | None, now: datetime) -> None:
-        """Block a phone or a network. See blocklist.add."""
+    async def block(self, entry: str, note: str | None, now: datetime) -> datetime:
+        """Block a phone or a network, and give since when it is. See blocklist.add."""
         try:
-            await self._write(partial(blocklist.add, entry=entry, note=note, now=now))
+            return await self._write(partial(blocklist.add, entry=entry, note=note, now=now))
         finally:
             self._blocked.forget()
 

@@ -91,10 +91,9 @@ async def block(body: ToBlock, services: Given, key: Writer) -> BlocklistEntry:
     """
     require_unbound(key, services.api_keys)
     entry = read_entry(body.entry)
-    now = services.clock()
-    await services.outbox.block(entry, body.note, now)
+    since = await services.outbox.block(entry, body.note, services.clock())
     event(log, "blocklist.added", entry=_told(entry), api_key=key)
-    return BlocklistEntry(entry=entry, note=body.note, created_at=now)
+    return BlocklistEntry(entry=entry, note=body.note, created_at=since)
 
 
 @router.delete(

@@ -49,7 +49,7 @@ class SiteShown(BaseModel):
                     "timezone": "Europe/Moscow",
                     "open": True,
                     "call_expected_at": "2026-01-31T07:00:00Z",
-                    "free_times": ["2026-01-31T09:00:00Z", "2026-01-31T09:15:00Z"],
+                    "free_times": ["2026-01-31T09:00:00Z", "2026-01-31T09:30:00Z"],
                     "departments": [{"id": "sales", "name": "Sales"}],
                     "consent": {"url": "https://shop.example/privacy", "version": "2026-01", "text": {}},
                     "texts": {"en": {"button": "Call me back"}},

@@ -150,6 +150,19 @@ async def test_a_challenge_that_expired_while_the_computer_slept_is_replaced_wit
     await context.close()
 
 
+async def test_a_clock_set_back_while_the_visitor_types_delays_nothing(browser: Browser, guarded: TrustedWorld) -> None:
+    context = await coming_from(browser, "203.0.113.6")
+    visitor = Visitor(await context.new_page(), guarded)
+    await visitor.visit()
+    async with visitor.page.expect_response("**/v1/challenge?*"):
+        await visitor.open()
+    await visitor.page.evaluate("(now => { Date.now = () => now() - 3600_000; })(Date.now)")
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    assert len(visitor.sent()) == 1
+    await context.close()
+
+
 async def test_solving_takes_an_ordinary_visitor_no_time_to_speak_of(browser: Browser, guarded: TrustedWorld) -> None:
     context = await coming_from(browser, "203.0.113.4")
     page = await context.new_page()

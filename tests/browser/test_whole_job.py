@@ -21,6 +21,18 @@ async def test_a_visitor_is_called_who_types_a_number_and_presses_the_button(vis
     assert call["params"]["active_page"] == visitor.page.url
 
 
+async def test_the_number_that_is_shown_is_the_one_that_was_sent(visitor: Visitor) -> None:
+    await visitor.hold_requests()
+    await visitor.visit()
+    await visitor.open()
+    async with visitor.page.expect_request("**/v1/callbacks"):
+        await visitor.ask("+7 916 123-45-60")
+    await visitor.number.fill("+7 916 123-45-61")
+    await visitor.let_go()
+    await expect(visitor.title).to_have_text("We’re calling you")
+    await expect(visitor.dialog.get_by_text("+7 916 123-45-60")).to_be_visible()
+
+
 async def test_the_whole_job_works_by_keyboard_alone(visitor: Visitor) -> None:
     await visitor.visit_site("consent")
     keyboard = visitor.page.keyboard

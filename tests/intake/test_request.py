@@ -91,6 +91,20 @@ def test_a_consent_is_yes_or_no_or_a_receipt() -> None:
     assert (receipt.accepted, receipt.version, receipt.text) == (True, "1", "Да")
 
 
+def test_the_words_beside_the_box_may_stand_in_several_lines() -> None:
+    """A page's innerText has them so, and the receipt keeps what was read."""
+    words = "I consent.\r\n\tRead the document.\n"
+    receipt = read(consent={"accepted": True, "text": words}).consent
+    assert not isinstance(receipt, bool)
+    assert receipt is not None
+    assert receipt.text == words
+
+
+@pytest.mark.parametrize("text", ["\0", "\x1b[31m", "\x0b", "\x7f"])
+def test_no_other_control_characters_are_kept_with_a_consent(text: str) -> None:
+    assert faults(consent={"accepted": True, "text": text})[0][0] == "consent"
+
+
 def test_what_needs_a_key_is_named_once() -> None:
     assert set(PRIVILEGED) < set(CallbackRequest.model_fields)
     assert len(set(PRIVILEGED)) == len(PRIVILEGED)

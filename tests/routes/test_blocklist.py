@@ -54,6 +54,12 @@ def test_a_blocked_phone_is_refused_to_visitors_and_services_until_it_is_unblock
     assert here.ask(client_phone=number).status_code == 202
 
 
+def test_who_blocks_again_is_told_since_when_it_is_blocked(here: Service) -> None:
+    number = f"+{phone()}"
+    first, again = block(here, number), block(here, number, "asked once more")
+    assert again.json() == first.json() | {"note": "asked once more"}
+
+
 def test_a_blocked_network_is_refused_and_others_are_not(here: Service) -> None:
     assert block(here, "127.3.0.0/16").status_code == 201
     with client(here.url, from_address=VISITOR) as http:
