@@ -102,3 +102,7 @@ def _keep_others_out(connection: Connection) -> None:
     for name in ("alembic_version", *metadata.tables):
         if name in there:
             connection.execute(text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"))
+        if name == "alembic_version":
+            # Whoever holds another table now comes to wait for this one, and has then waited for longer than we will:
+            # of a deadlock's two sides PostgreSQL ends the one that notices first, and theirs is tried again.
+            connection.execute(text("SELECT pg_sleep(0.2)"))
