@@ -84,7 +84,7 @@ def _rows(path: Path) -> dict[str, set[str]]:
 def test_everything_that_can_go_wrong_did(hunt: Hunt) -> None:
     for event in ("http.unexpected_error", "delivery.unexpected_error", "outbox.write_failed", "callback.accepted"):
         assert f'"event": "{event}"' in hunt.output
-    for outcome in ("delivered", "unknown", "refused", "not_sent"):
+    for outcome in ("delivered", "unknown", "account", "unauthorized", "refused", "not_sent"):
         assert f'"outcome": "{outcome}"' in hunt.output, outcome
     assert "+7916***0147" in hunt.output
     statuses = {int(answer[:3]) for answer in hunt.answers}
