@@ -23,12 +23,15 @@ def key_of(authorization: str | None, keys: Mapping[str, ApiKey]) -> str | None:
     return found[0]
 
 
-def require_scope(name: str, keys: Mapping[str, ApiKey], scope: Scope, site: str | None = None) -> None:
-    """Raise Forbidden when a key lacks the scope, or is bound to sites without this one."""
-    key = keys[name]
-    if scope not in key.scopes:
+def require_scope(name: str, keys: Mapping[str, ApiKey], scope: Scope) -> None:
+    """Raise Forbidden when a key lacks the scope."""
+    if scope not in keys[name].scopes:
         raise Forbidden("scope_missing", f"This API key lacks the scope {scope}.")
-    if site is not None and key.sites and site not in key.sites:
+
+
+def require_site(name: str, keys: Mapping[str, ApiKey], site: str) -> None:
+    """Raise Forbidden when a key is bound to sites without this one."""
+    if keys[name].sites and site not in keys[name].sites:
         raise Forbidden("site_not_allowed", "This API key is bound to other sites.")
 
 
@@ -47,12 +50,11 @@ def require_unbound(name: str, keys: Mapping[str, ApiKey]) -> None:
         raise Forbidden("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
 
 
-def permitted_sites(name: str, keys: Mapping[str, ApiKey], scope: Scope, asked: Sequence[str]) -> tuple[str, ...]:
+def permitted_sites(name: str, keys: Mapping[str, ApiKey], asked: Sequence[str]) -> tuple[str, ...]:
     """Give the sites that are to be read: those asked for, else those the key is bound to; none: all.
 
-    Raises Forbidden when the key lacks the scope, or is bound to sites without one of these.
+    Raises Forbidden when the key is bound to sites without one of these.
     """
-    require_scope(name, keys, scope)
     for site in asked:
-        require_scope(name, keys, scope, site)
+        require_site(name, keys, site)
     return tuple(asked) or keys[name].sites

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from app.errors import NotFound
+
 
 class Status(StrEnum):
     """Where a callback is in its life."""
@@ -101,3 +103,8 @@ class Glimpse:
 def shown(status: str) -> str:
     """Give a status as strangers are told it: whoever tried a trap must not learn that he is held."""
     return Status.QUEUED if status == Status.HELD else status
+
+
+def no_such_callback() -> NotFound:
+    """Make the refusal for an id that nobody was given."""
+    return NotFound("not_found", "There is no callback with this id.")

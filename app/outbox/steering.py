@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, case, exists, literal, select, true, update
 
-from app.errors import Conflict, NotFound
+from app.errors import Conflict
 from app.outbox.accepting import leads_to
-from app.outbox.callback import STANDING, Status
+from app.outbox.callback import STANDING, Status, no_such_callback
 from app.outbox.schema import Instant, callbacks
 
 
@@ -90,7 +90,7 @@ def _move(
         select(callbacks.c.status, callbacks.c.client_phone, callbacks.c.reason, callbacks.c.updated_at).where(this)
     ).one_or_none()
     if row is None:
-        raise NotFound("not_found", "There is no callback with this id.")
+        raise no_such_callback()
     if (row.status, row.reason, row.updated_at) == (to, reason, now):
         return  # this very decision, whose commit was executed and its answer lost
     if row.status in allowed and row.client_phone is None:

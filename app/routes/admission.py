@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fastapi import Request
 
-from app.edge.api_keys import require_scope
+from app.edge.api_keys import require_scope, require_site
 from app.edge.client_address import Bucket
 from app.errors import FieldError, Forbidden, Invalid, Malformed, invalid
 from app.intake.accept import Sender, accept, fingerprint
@@ -25,7 +25,8 @@ def sender_of(request: Request, site: str, services: Services, api_key: str | No
     if site not in services.settings.sites:
         raise invalid([FieldError("site", "unknown_site", "There is no such site in the settings of this service.")])
     if api_key is not None:
-        require_scope(api_key, services.api_keys, "callbacks:write", site)
+        require_scope(api_key, services.api_keys, "callbacks:write")
+        require_site(api_key, services.api_keys, site)
     elif origin is not None and not services.origins[site].allows(origin):
         raise Forbidden("origin_not_allowed", "This page may not ask for that site: see the site's ORIGINS setting.")
     return Sender(

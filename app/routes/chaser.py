@@ -84,7 +84,7 @@ async def list_websites(
 
     A key that is bound to sites sees those only, and names one of them when they use several accounts.
     """
-    sites = permitted_sites(key, services.api_keys, "chaser:read", [site] if site is not None else [])
+    sites = permitted_sites(key, services.api_keys, [site] if site is not None else [])
     bound = services.api_keys[key].sites
     found = await _ask(services, _account(services, sites), lambda chaser: chaser.websites())
     mine = {services.settings.sites[name].site_id for name in bound if name in services.settings.sites}
@@ -114,7 +114,7 @@ async def show_statistics(
 
     A key that is bound to sites may ask for these only. In which time zone a day begins Chaser doesn't document.
     """
-    sites = permitted_sites(key, services.api_keys, "chaser:read", [])
+    sites = services.api_keys[key].sites
     named = [name for name, site in _sites(services).items() if site.site_id == site_id]
     mine = [name for name in named if not sites or name in sites]
     if sites and not mine:

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.edge.api_keys import key_of, permitted_sites, require_scope
-from app.errors import FieldError, NotFound, invalid
-from app.outbox.callback import shown
+from app.edge.api_keys import key_of, permitted_sites, require_scope, require_site
+from app.errors import FieldError, invalid
+from app.outbox.callback import no_such_callback, shown
 from app.outbox.reading import Wanted
 from app.routes.documentation import KEY_OPTIONAL
 from app.routes.problems import responses
@@ -52,7 +52,7 @@ async def list_callbacks(
     To read on, send the same filters with ``cursor`` = ``next_cursor`` until that is null. What was there when you
     began comes exactly once, whatever is added or changes meanwhile.
     """
-    sites = permitted_sites(key, services.api_keys, "callbacks:read", query.site)
+    sites = permitted_sites(key, services.api_keys, query.site)
     wanted = _wanted(query, sites, services)
     found = await services.outbox.page(wanted, id_in(query.cursor) if query.cursor else None, query.limit + 1)
     page = found[: query.limit]
@@ -82,19 +82,15 @@ async def show_callback(
     if api_key is None:
         glimpse = await services.outbox.glimpse(callback_id) if known else None
         if glimpse is None:
-            raise _not_found()
+            raise no_such_callback()
         status = shown(glimpse.status)
         return CallbackGlimpse(id=glimpse.id, status=status, call_expected_at=glimpse.call_expected_at)
     require_scope(api_key, services.api_keys, "callbacks:read")
     stored = await services.outbox.stored(callback_id) if known else None
     if stored is None:
-        raise _not_found()
-    require_scope(api_key, services.api_keys, "callbacks:read", stored.callback["site"])
+        raise no_such_callback()
+    require_site(api_key, services.api_keys, stored.callback["site"])
     return shown_in_full(stored)
-
-
-def _not_found() -> NotFound:
-    return NotFound("not_found", "There is no callback with this id.")
 
 
 def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> Wanted:

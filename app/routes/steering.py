@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict
 
-from app.edge.api_keys import require_scope
-from app.errors import NotFound
+from app.edge.api_keys import require_site
 from app.logs import event
+from app.outbox.callback import no_such_callback
 from app.routes.problems import responses
 from app.routes.services import Given, Services, key_with
 from app.routes.shown import EXAMPLE
@@ -50,8 +50,8 @@ async def steer(
     """
     found = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
     if found is None:
-        raise NotFound("not_found", "There is no callback with this id.")
-    require_scope(key, services.api_keys, "callbacks:write", found.site)
+        raise no_such_callback()
+    require_site(key, services.api_keys, found.site)
     await _deciding(services, decision)(callback_id)
     event(log, "callback.steered", callback=callback_id, decision=decision, api_key=key)
     now = await services.outbox.glimpse(callback_id)

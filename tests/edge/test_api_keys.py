@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from app.edge.api_keys import key_of, require_scope
+from app.edge.api_keys import key_of, require_scope, require_site
 from app.errors import Forbidden, Unauthenticated
 from app.settings import ApiKey
 
@@ -68,7 +68,8 @@ def test_without_any_keys_in_the_settings_none_is_known() -> None:
 
 
 def test_a_key_may_do_what_its_scopes_say() -> None:
-    require_scope("crm", KEYS, "callbacks:write", "shop")
+    require_scope("crm", KEYS, "callbacks:write")
+    require_site("crm", KEYS, "shop")
     require_scope("crm", KEYS, "callbacks:read")
     with pytest.raises(Forbidden) as refused:
         require_scope("crm", KEYS, "chaser:read")
@@ -76,7 +77,8 @@ def test_a_key_may_do_what_its_scopes_say() -> None:
 
 
 def test_a_key_bound_to_sites_may_do_nothing_for_another() -> None:
-    require_scope("shop", KEYS, "callbacks:write", "outlet")
+    require_scope("shop", KEYS, "callbacks:write")
+    require_site("shop", KEYS, "outlet")
     with pytest.raises(Forbidden) as refused:
-        require_scope("shop", KEYS, "callbacks:write", "blog")
+        require_site("shop", KEYS, "blog")
     assert refused.value.code == "site_not_allowed"
