@@ -48,12 +48,12 @@ class Recorder:
         """
         now = self._clock()
         self._tell_accounts(claim, happened, now)
-        decision = self._decide(claim, happened, now)
-        held = await self._record(claim, _record(happened, decision), patient=patient)
-        while isinstance(held, datetime):
-            claim = replace(claim, give_up_at=held)
+        while True:
             decision = self._decide(claim, happened, now)
             held = await self._record(claim, _record(happened, decision), patient=patient)
+            if not isinstance(held, datetime):
+                break
+            claim = replace(claim, give_up_at=held)
         if held:
             self._count(claim, happened, decision, now)
         event(

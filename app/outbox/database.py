@@ -76,6 +76,19 @@ def open_database(url: str) -> Database:
     return Database(writing, reading.execution_options(postgresql_readonly=True), None)
 
 
+def file_at(url: str) -> Path:
+    """Give the file of an SQLite database, whatever links lead to it. Raises DatabaseUnusable if they lead nowhere."""
+    named = Path(str(make_url(url).database))
+    try:
+        path = named.resolve()
+        circle = path.is_symlink()
+    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for links that lead in a circle
+        circle = True
+    if circle:
+        raise DatabaseUnusable(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
+    return path
+
+
 def driver_words(error: DBAPIError) -> str:
     """Give the driver's own words ("database or disk is full") in one line, without the statement and its values.
 
@@ -107,15 +120,7 @@ def _leave_read_only(context: ExceptionContext) -> None:
 
 
 def _open_sqlite(url: str) -> Database:
-    named = Path(str(make_url(url).database))
-    try:
-        # One lock for one database, whatever links lead to it.
-        path = named.resolve()
-        circle = path.is_symlink()
-    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for links that lead in a circle
-        circle = True
-    if circle:
-        raise DatabaseUnusable(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
+    path = file_at(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

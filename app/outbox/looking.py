@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import DatabaseUnusable, driver_words
+from app.outbox.database import DatabaseUnusable, driver_words, file_at
 from app.outbox.migrate import Standing, standing
 from app.outbox.moved import why_unusable
 
@@ -40,7 +40,7 @@ def look(url: str) -> Seen:
     """
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
-        return _look_at_file(Path(str(address.database)))
+        return _look_at_file(file_at(url))
     place = f"{address.database} at {address.host or 'the local server'}"
     engine = create_engine(
         url, hide_parameters=True, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_WITHIN}
@@ -73,14 +73,7 @@ def _may_write_on_server(connection: Connection, found: Standing) -> None:
         raise DatabaseUnusable("DATABASE_URL: this user may not write: grant it the rights, or give another user")
 
 
-def _look_at_file(named: Path) -> Seen:
-    try:
-        path = named.resolve()
-        circle = path.is_symlink()
-    except (OSError, RuntimeError):  # as in database.py
-        circle = True
-    if circle:
-        raise DatabaseUnusable(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
+def _look_at_file(path: Path) -> Seen:
     try:
         _may_write_in(path.parent)
     except OSError as error:
