@@ -198,6 +198,7 @@ async def test_the_dialog_is_loaded_on_intent_and_not_before(visitor: Visitor) -
         await visitor.button.hover()
 
 
+@pytest.mark.own_window  # what follows the attempt to launch tel: is not over with the page
 async def test_a_visitor_gets_the_sites_number_when_the_dialog_cannot_be_loaded(visitor: Visitor) -> None:
     visitor.expects = ("Failed to load resource", "Failed to launch 'tel:")
     await visitor.visit()
