@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.outbox.database import DatabaseUnusable, driver_words, open_database
 from app.outbox.migrate import migrate
-from app.outbox.moved import Role, hold, mark, mark_of, unmark
+from app.outbox.moved import Role, hold, let_go, mark, mark_of, unmark
 from app.outbox.schema import metadata
 from app.outbox.upsert import insert
 
@@ -97,8 +97,12 @@ def _opened(url: str, name: str, given_by: str) -> Iterator[Connection]:
                     raise NotCopied(
                         f"{name} is being copied, or a service just starts on it: wait for its end, or stop it"
                     )
-            _alone(connection, name)
-            yield connection
+            try:
+                _alone(connection, name)
+                yield connection
+            finally:
+                with suppress(DBAPIError), connection.begin():  # a connection that is lost holds nothing
+                    let_go(connection)
     finally:
         database.close()
 
