@@ -209,7 +209,6 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
         calls_at_once=settings.calls_at_once,
         calls_per_second=settings.calls_per_second,
         keep_personal_data=settings.keep_personal_data,
-        give_up_after=settings.give_up_after,
         general=general,
         by_site=by_site,
     )

@@ -85,7 +85,7 @@ class Recorder:
     def _count(self, claim: Claim, happened: Happened, decision: Decision, now: datetime) -> None:
         self._metrics.attempted(claim.site, happened.outcome)
         if happened.outcome is Outcome.DELIVERED:
-            self._metrics.delivered(claim.site, now - self._rules.ready_at(claim))
+            self._metrics.delivered(claim.site, now - claim.ready_at)
         elif decision.status is Status.FAILED and decision.reason == TOO_OLD:
             self._metrics.gave_up()
 

@@ -9,21 +9,16 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, select, update
 
-from app.errors import Forbidden, Invalid, TooMany
-from app.outbox import blocklist, upsert
-from app.outbox.callback import STANDING, Accepted, Callback, Glimpse, RequestKey, Status, shown
+from app.errors import Forbidden, TooMany
+from app.outbox import blocklist
+from app.outbox.callback import STANDING, Accepted, Callback, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
+from app.outbox.repeats import alias_of, answered, check_room, remember, remember_alias
 from app.outbox.schema import callbacks, request_keys
-
-ALIAS: Final = "alias"
-"""The scope of request keys that are ids given to somebody whose request found another one's callback."""
-
-REPEATS: Final = 20
-"""How many request keys, aliases among them, visitors may add to one callback."""
 
 _WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
 """What makes a second request another wish than one still to come: another time, somebody else, something else."""
@@ -36,12 +31,7 @@ _TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_unti
 _COLUMNS = tuple(column.name for column in fields(Callback) if column.name != "hold")
 
 # Statements are made once: to put one together takes several times as long as to execute it.
-_ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).where(
-    request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
-)
-
 _INSERT: Final = insert(callbacks)
-_REMEMBER: Final = insert(request_keys)
 
 
 def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
@@ -50,7 +40,12 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     mine = table.id == bindparam("this")
     in_one = or_(*(table.status == state for state in states))  # IN would be spelt out anew at each execution
     sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
-    recent = (table.created_at > bindparam("since")) & in_one & or_(~_TO_BE_SENT, sent_so)
+    # Or its visitor was answered with it within the window: he too has asked for this already.
+    answered_so = select(request_keys.c.callback_id).where(
+        request_keys.c.client_bucket == bindparam("bucket"), request_keys.c.created_at > bindparam("since")
+    )
+    lately = or_(table.created_at > bindparam("since"), table.id.in_(answered_so))
+    recent = lately & in_one & or_(~_TO_BE_SENT, sent_so)
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
@@ -104,18 +99,24 @@ def accept(
         # Before all else: with a challenge that was used, nobody gets to ask about any number.
         check_unused(connection, challenge, user)
     standing = _standing(connection, callback, rules.duplicate_window)
+    repeated = _repeated(connection, callback, standing)
+    is_ours = callback.id in (standing and standing.id, repeated and repeated.id)  # this work runs again
     if standing is not None and standing.id == callback.id:
         callback = replace(callback, call_expected_at=standing.call_expected_at)
-    else:
+    elif repeated is None:
         callback = in_line(connection, callback)
+    answer = repeated or Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     spent: Sequence[Spent] = ()
     try:
         if rules.blocked:
             raise blocklist.refusal()
         if standing is None:
             spent = check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
-        elif standing.id != callback.id and callback.client_bucket is not None:
-            _check_repeat(connection, callback, standing, rules, solved=challenge is not None)
+        elif not is_ours and callback.client_bucket is not None:
+            if repeated is None:
+                # It rings nobody, but a stranger who has used up his quotas must not see which numbers still pass.
+                check_quotas(connection, callback, rules.quotas, solved=challenge is not None, rings=False)
+            check_room(connection, callback, standing.id)
     except (Forbidden, TooMany):
         # Its challenge is used up too, or one solution would do to ask about any number of phones. That stands though
         # the request is refused, and although a refusal takes back nothing: it is the whole of what is to be written.
@@ -127,66 +128,15 @@ def accept(
         use(connection, challenge, user)
     if standing is None:
         _insert(connection, callback)
-    answer = Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
-    callback_id = callback.id
-    if standing is not None and standing.id != callback.id:
-        callback_id = standing.id
+    elif not is_ours:
+        if repeated is None:
+            remember_alias(connection, callback, standing.id, answer)
         if standing.planned_time == callback.planned_time:
-            _renew(connection, callback_id, callback.give_up_at)
-        if not _is_stranger(callback, standing):
-            # A service of the owner's may know that it is held.
-            status = standing.status if callback.api_key else shown(standing.status)
-            answer = Accepted(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
-        else:
-            # Whoever asks for somebody else's number isn't told that it was asked for: the answer looks like any
-            # other, and its id leads to the callback that stands.
-            _remember(connection, RequestKey(ALIAS, callback.id, ""), callback_id, answer)
+            _renew(connection, standing.id, callback.give_up_at)
     if request_key is not None:
         # Also for a duplicate: its answer may get lost, and its repetition may come after the window.
-        _remember(connection, request_key, callback_id, answer)
+        remember(connection, request_key, callback.id if standing is None else standing.id, answer, callback.created_at)
     return answer, spent
-
-
-def answered(connection: Connection, request_key: RequestKey) -> Accepted | None:
-    """Give what was answered to this request the first time, whatever has become of the callback since.
-
-    None when the key is new. Raises Invalid when it was used for another request.
-    """
-    row = connection.execute(_ANSWERED, {"scope": request_key.scope, "key": request_key.key}).one_or_none()
-    if row is None:
-        return None
-    if row.fingerprint != request_key.fingerprint:
-        raise Invalid("request_id_reused", "This request_id came before with another request: use a new one.")
-    expected_at = row.answer["call_expected_at"]
-    return Accepted(
-        id=row.answer["id"],
-        status=row.answer["status"],
-        created_at=datetime.fromisoformat(row.answer["created_at"]),
-        call_expected_at=expected_at and datetime.fromisoformat(expected_at),
-        duplicate=row.answer["duplicate"],
-        replayed=True,
-    )
-
-
-def leads_to(callback_id: str) -> Select[tuple[str]]:
-    """Select the id of the callback that an id leads to which a stranger was given for it."""
-    keys = request_keys.c
-    return select(keys.callback_id).where(keys.scope == ALIAS, keys.key == callback_id)
-
-
-def glimpse(connection: Connection, callback_id: str) -> Glimpse | None:
-    """Give where a callback is in its life; also by an id that a stranger was given for it. None when there is none."""
-    seen = select(callbacks.c.site, callbacks.c.status, callbacks.c.call_expected_at)
-    row = connection.execute(seen.where(callbacks.c.id == callback_id)).one_or_none()
-    if row is not None:
-        return Glimpse(callback_id, row.site, row.status, row.call_expected_at)
-    alias = (request_keys.c.scope == ALIAS) & (request_keys.c.key == callback_id)
-    row = connection.execute(seen.add_columns(request_keys.c.answer).join(request_keys).where(alias)).one_or_none()
-    if row is None:
-        return None
-    # The time that was told with this id: another one would tell that the number was asked for before.
-    told = row.answer["call_expected_at"]
-    return Glimpse(callback_id, row.site, row.status, told and datetime.fromisoformat(told))
 
 
 def _challenge_user(callback: Callback, request_key: RequestKey | None) -> str:
@@ -204,22 +154,15 @@ def _is_stranger(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
     return callback.client_bucket not in (None, standing.client_bucket)
 
 
-def _check_repeat(
-    connection: Connection, callback: Callback, standing: Row[*tuple[Any, ...]], rules: AcceptRules, *, solved: bool
-) -> None:
-    """Raise TooMany for a visitor's duplicate when too many came, or when a stranger may ask for nothing anyway.
-
-    It rings nobody, but it is kept, and a stranger who has used up his quotas must not see which numbers still pass.
-    """
+def _repeated(connection: Connection, callback: Callback, standing: Row[*tuple[Any, ...]] | None) -> Accepted | None:
+    """Give what the one who asks was answered before, when another callback stands for his; None: nothing yet."""
+    if standing is None or standing.id == callback.id:
+        return None
     if _is_stranger(callback, standing):
-        check_quotas(connection, callback, rules.quotas, solved=solved, rings=False)
-    keys = request_keys.c
-    # Its own alias is there already when this work runs again.
-    own = (keys.scope == ALIAS) & (keys.key == callback.id)
-    repeats = select(func.count()).where(keys.callback_id == standing.id, not_(own))
-    if connection.execute(repeats).scalar_one() >= REPEATS:
-        wait = rules.duplicate_window.total_seconds()
-        raise TooMany("quota_client", "Too many requests for this number. Please try again later.", retry_after=wait)
+        return alias_of(connection, callback, standing)
+    # A service of the owner's may know that it is held.
+    status = standing.status if callback.api_key else shown(standing.status)
+    return Accepted(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
 
 
 def _insert(connection: Connection, callback: Callback) -> None:
@@ -232,28 +175,6 @@ def _insert(connection: Connection, callback: Callback) -> None:
     connection.execute(_INSERT, values | state)
 
 
-def _remember(connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted) -> None:
-    expected_at = answer.call_expected_at
-    values = {
-        "scope": request_key.scope,
-        "key": request_key.key,
-        "fingerprint": request_key.fingerprint,
-        "callback_id": callback_id,
-        "created_at": answer.created_at,
-        "answer": {
-            "id": answer.id,
-            "status": answer.status,
-            "created_at": answer.created_at.isoformat(),
-            "call_expected_at": expected_at and expected_at.isoformat(),
-            "duplicate": answer.duplicate,
-        },
-    }
-    if request_key.scope == ALIAS:  # it is there already when this work runs again
-        connection.execute(upsert.insert(connection, request_keys).on_conflict_do_nothing(), values)
-    else:
-        connection.execute(_REMEMBER, values)
-
-
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
     """Find the callback that stands for this one: for the same phone and site, within the window or still to come.
 
@@ -264,6 +185,7 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
         "phone": callback.client_phone,
         "now": callback.created_at,
         "since": callback.created_at - window,
+        "bucket": callback.client_bucket,
         **{name: getattr(callback, name) for name in (*_WISH, *_SENT_BY)},
     }
     found = connection.execute(_STANDING[callback.hold is not None], values)

@@ -9,20 +9,26 @@ callback waits for its next attempt longer than it was to wait from the last one
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, func, literal, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal, select, union_all, update
 
-from app.outbox.schema import Instant, callbacks
+from app.outbox.schema import Instant, callbacks, request_keys
 
 CLOCKS_DIFFER: Final = timedelta(minutes=1)
 """How far the clocks of replicas may differ: what is less ahead than this stays as it is."""
 
-_NEWEST_AHEAD = select(func.max(callbacks.c.created_at, type_=Instant())).where(
-    callbacks.c.created_at > bindparam("from")
-)
+_AHEAD = union_all(
+    *(
+        select(func.max(table.c.created_at, type_=Instant()).label("newest")).where(
+            table.c.created_at > bindparam("from")
+        )
+        for table in (callbacks, request_keys)
+    )
+).subquery()
+_NEWEST_AHEAD = select(func.max(_AHEAD.c.newest, type_=Instant()))
 
 
 def redate_requests(connection: Connection, now: datetime, seen: datetime | None) -> None:
-    """Move callbacks that were asked for after ``now`` back, all by as much as the clock was.
+    """Move callbacks and request keys that came after ``now`` back, all by as much as the clock was.
 
     ``seen``: what the clock last showed, None when nobody has looked yet. The newest callback counts as asked for now
     when it is later than that. Their distances stay: of two requests an hour apart only the later one may be the same
@@ -31,13 +37,13 @@ def redate_requests(connection: Connection, now: datetime, seen: datetime | None
     """
     newest = connection.execute(_NEWEST_AHEAD, {"from": now + CLOCKS_DIFFER}).scalar_one()
     if newest is not None:
-        created_at = callbacks.c.created_at
-        ahead = created_at > now + CLOCKS_DIFFER
         showed = literal(max(newest, seen or newest), Instant())
-        moved = literal(now, Instant()) - (showed - created_at)
+        moved = {table: literal(now, Instant()) - (showed - table.c.created_at) for table in (callbacks, request_keys)}
         expected = callbacks.c.call_expected_at
-        expected_too = case((expected == created_at, moved), else_=expected)
-        connection.execute(update(callbacks).where(ahead).values(created_at=moved, call_expected_at=expected_too))
+        at_once = {"call_expected_at": case((expected == callbacks.c.created_at, moved[callbacks]), else_=expected)}
+        for table, columns in ((callbacks, at_once), (request_keys, {})):
+            ahead = table.c.created_at > now + CLOCKS_DIFFER
+            connection.execute(update(table).where(ahead).values(created_at=moved[table], **columns))
 
 
 def redate_waits(connection: Connection, now: datetime) -> None:

@@ -37,7 +37,10 @@ SiteOfAccount = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One callback in the hands of one worker. ``history``: the outcomes of earlier attempts, oldest first."""
+    """One callback in the hands of one worker. ``history``: the outcomes of earlier attempts, oldest first.
+
+    ``ready_at``: since when it could be sent, its acceptance or a person's release or retry of it.
+    """
 
     callback_id: str
     site: str
@@ -45,7 +48,7 @@ class Claim:
     token: str
     number: int
     history: tuple[str, ...]
-    created_at: datetime
+    ready_at: datetime
     give_up_at: datetime
     parameters: dict[str, Any] = field(repr=False)
 
@@ -259,7 +262,7 @@ def _claim(row: Row[Any], token: str, number: int, history: tuple[str, ...]) -> 
         token=token,
         number=number,
         history=history,
-        created_at=row.created_at,
+        ready_at=row.ready_at or row.created_at,
         give_up_at=row.give_up_at,
         parameters={"site_id": row.chaser_site_id} | {name: values[name] for name in _PARAMETERS},
     )

@@ -7,16 +7,8 @@ from sqlalchemy import Connection, bindparam, case, delete, select, update
 from app.outbox.callback import Status
 from app.outbox.schema import attempts, callbacks, request_keys
 
-_PERSONAL = (
-    "client_phone",
-    "client_ip",
-    "active_page",
-    "referrer",
-    "consent",
-    "client_bucket",
-    "client_bucket_56",
-    "client_bucket_48",
-)
+_BUCKETS = ("client_bucket", "client_bucket_56", "client_bucket_48")
+_PERSONAL = ("client_phone", "client_ip", "active_page", "referrer", "consent", "message_on_ring", *_BUCKETS)
 _FINISHED = (Status.DELIVERED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
 
 
@@ -42,6 +34,8 @@ def erase_some(connection: Connection, before: datetime, limit: int) -> int:
         return 0
     # Chaser's answers are kept word for word, and may repeat the number.
     connection.execute(update(attempts).where(attempts.c.callback_id.in_(ids)).values(answer=None))
+    of_these = request_keys.c.callback_id.in_(ids)
+    connection.execute(update(request_keys).where(of_these).values(dict.fromkeys(_BUCKETS)))
     held = callbacks.c.status == Status.HELD
     states = {
         "status": case((held, Status.CANCELLED), else_=callbacks.c.status),

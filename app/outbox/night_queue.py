@@ -9,10 +9,10 @@ got from elsewhere stand in its queue too, and then a call comes later than we s
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from app.outbox.callback import Callback, Status
-from app.outbox.schema import callbacks
+from app.outbox.schema import callbacks, request_keys
 
 # What failed or was cancelled has left the queue, and what is held hasn't joined it.
 _IN_LINE = (Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
@@ -29,9 +29,10 @@ def call_at(start: datetime, interval: int | None, place: int) -> datetime:
 def next_place(connection: Connection, site: str, start: datetime) -> int:
     """Count the callbacks of a site that wait for the calls that begin at ``start``: the place of who asks next.
 
-    Counted are those expected at the start or later. A planned call is made at its time and stands in no queue.
+    Counted are those expected at the start or later. A planned call is made at its time and stands in no queue. Who
+    asked for a number that was asked for before took a place as well, or its lack would tell him so.
     """
-    table = callbacks.c
+    table, keys = callbacks.c, request_keys.c
     waiting = select(func.count()).where(
         table.site == site,
         table.call_expected_at >= start,
@@ -39,16 +40,27 @@ def next_place(connection: Connection, site: str, start: datetime) -> int:
         table.planned_time.is_distinct_from(table.call_expected_at),
         table.status.in_(_IN_LINE),
     )
-    return connection.execute(waiting).scalar_one()
+    of_site = exists().where(table.id == keys.callback_id, table.site == site, table.status.in_(_IN_LINE))
+    aliases = select(func.count()).where(keys.call_expected_at >= start, of_site)
+    both = waiting.scalar_subquery() + aliases.scalar_subquery()
+    place: int = connection.execute(select(both)).scalar_one()
+    return place
+
+
+def stands_in_line(callback: Callback) -> bool:
+    """Tell whether a callback waits for the start of a day's calls, and not for its own time, or for none."""
+    expected_at = callback.call_expected_at
+    no_wait = (None, callback.created_at, callback.planned_time)
+    return callback.nwt_action == "always_call" and expected_at not in no_wait
 
 
 def in_line(connection: Connection, callback: Callback) -> Callback:
     """Give a new callback with its place in the queue counted into ``call_expected_at``, which is the start so far.
 
-    A call that is made at once, or when it was planned, waits for no start, and stays as it is.
+    One that doesn't stand in line stays as it is.
     """
     start = callback.call_expected_at
-    if start is None or callback.nwt_action != "always_call" or start in (callback.created_at, callback.planned_time):
+    if start is None or not stands_in_line(callback):
         return callback
     place = next_place(connection, callback.site, start)
     return replace(callback, call_expected_at=call_at(start, callback.call_stack_interval, place))

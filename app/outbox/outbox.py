@@ -27,6 +27,7 @@ from app.outbox.moved import open_to_work
 from app.outbox.queue import Line, queue
 from app.outbox.quotas import tell_of_budget
 from app.outbox.reading import Stored, Wanted
+from app.outbox.repeats import answered, glimpse
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
 from app.outbox.writer import Work, Writer, not_stored
@@ -85,12 +86,12 @@ class Outbox:
         return accepted
 
     async def answered(self, key: RequestKey) -> Accepted | None:
-        """Give what a request was answered when it was accepted, None if it wasn't. See accepting.answered."""
-        return await self._read(partial(accepting.answered, request_key=key))
+        """Give what a request was answered when it was accepted, None if it wasn't. See repeats.answered."""
+        return await self._read(partial(answered, request_key=key))
 
-    async def glimpse(self, callback_id: str) -> Glimpse | None:
-        """Give where a callback is in its life, or None; strangers may see it as `shown` gives it."""
-        return await self._read(partial(accepting.glimpse, callback_id=callback_id))
+    async def glimpse(self, callback_id: str, now: datetime | None = None) -> Glimpse | None:
+        """Give where a callback is in its life, or None. ``now``: as a stranger may see it. See repeats.glimpse."""
+        return await self._read(partial(glimpse, callback_id=callback_id, now=now))
 
     async def stored(self, callback_id: str) -> Stored | None:
         """Give a callback with its attempts, for those who may see all of it. See reading.stored."""
@@ -155,14 +156,11 @@ class Outbox:
 
     async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
         """Let a held callback be sent. See steering.release."""
-        release = partial(steering.release, callback_id=callback_id, now=now, give_up_after=give_up_after)
-        await self._write(release, first=partial(self._begin_accepting, now=now))
-        self.ring()
+        await self._send(steering.release, callback_id, now, give_up_after)
 
     async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
         """Send a failed or unknown callback again. See steering.retry."""
-        await self._write(partial(steering.retry, callback_id=callback_id, now=now, give_up_after=give_up_after))
-        self.ring()
+        await self._send(steering.retry, callback_id, now, give_up_after)
 
     async def cancel(self, callback_id: str, now: datetime) -> None:
         """End a callback that is not being sent this moment. See steering.cancel."""
@@ -218,9 +216,9 @@ class Outbox:
         """Count the callbacks that wait for an attempt."""
         return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
 
-    async def queue(self, give_up_after: timedelta) -> dict[Status, Line]:
+    async def queue(self) -> dict[Status, Line]:
         """Give what waits, by its state. See queue.queue."""
-        return await self._read(partial(queue, give_up_after=give_up_after))
+        return await self._read(queue)
 
     async def check(self) -> None:
         """Prove that the database takes a transaction that writes: a full or read-only one still answers questions.
@@ -241,6 +239,11 @@ class Outbox:
         except TimeoutError:
             pass
         self._bell.clear()
+
+    async def _send(self, send: Callable[..., None], callback_id: str, now: datetime, give_up_after: timedelta) -> None:
+        decision = partial(send, callback_id=callback_id, now=now, give_up_after=give_up_after)
+        await self._write(decision, first=partial(self._begin_accepting, now=now))
+        self.ring()
 
     def _begin_accepting(self, connection: Connection, now: datetime) -> None:
         self._database.accept_alone(connection)

@@ -1,10 +1,10 @@
 """SQL of looking at the queue: what waits, and since when. By partial indexes, so it costs what waits and no more."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, case, func, literal, literal_column, select, union_all
+from sqlalchemy import Connection, func, literal_column, select, union_all
 
 from app.outbox.callback import Status
 from app.outbox.schema import Instant, callbacks
@@ -13,7 +13,6 @@ STATES: Final = (Status.HELD, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
 """Those in which a callback is not at its end. Of ``unknown`` ones only those that are still to be sent once more."""
 
 _HELD = callbacks.c.status == literal_column("'held'")  # a bound value would not tell SQLite that the index will do
-_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,14 @@ class Line:
     since: datetime | None
 
 
-def queue(connection: Connection, give_up_after: timedelta) -> dict[Status, Line]:
+def queue(connection: Connection) -> dict[Status, Line]:
     """Give the line of each of STATES.
 
-    What was released or retried waits since then: so does its age count, and ``give_up_after`` is what it ends by. What
-    is planned waits since it was accepted, for Chaser takes it at once and with its time.
+    What was released or retried waits since then, and what is planned since it was accepted, for Chaser takes it at
+    once and with its time.
     """
     table = callbacks.c
-    given_up_after = literal(_SOME_DAY + give_up_after, Instant()) - literal(_SOME_DAY, Instant())
-    ready = case((table.planned_time.is_not(None), table.created_at), else_=table.give_up_at - given_up_after)
+    ready = func.coalesce(table.ready_at, table.created_at, type_=Instant())
     waiting = select(table.status, func.count().label("count"), func.min(ready, type_=Instant()).label("since"))
     held = select(table.status, func.count(), func.min(table.created_at, type_=Instant()))
     rows = connection.execute(

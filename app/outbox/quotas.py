@@ -18,13 +18,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from limits import RateLimitItem
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, func, or_, select
+from sqlalchemy import Connection, Integer, Row, Select, Table, bindparam, func, or_, select, union_all
 
 from app.errors import TooMany
 from app.logs import event
 from app.outbox.callback import Callback, Status
 from app.outbox.clock_set_back import CLOCKS_DIFFER
-from app.outbox.schema import Instant, callbacks
+from app.outbox.schema import Instant, callbacks, request_keys
 
 log = logging.getLogger(__name__)
 
@@ -48,30 +48,43 @@ _ALL: Final = 100
 _WARN_AT: Final = (80, _ALL)
 
 
-def _newest(which: ColumnElement[bool], *, each_phone_once: bool = False) -> Select[datetime]:
-    """Select the times of the callbacks that count, newest first; of several for one phone perhaps only the last."""
-    created_at = callbacks.c.created_at
-    counted = which & created_at.between(bindparam("since"), bindparam("until"))
-    if not each_phone_once:
-        return select(created_at).where(counted).order_by(created_at.desc())
-    last = func.max(created_at, type_=created_at.type)
-    return select(last).where(counted).group_by(callbacks.c.client_phone).order_by(last.desc())
+def _asked(table: Table, name: str) -> Select[datetime, str]:
+    """Select when the bucket in a column asked within the window, and for what phones.
+
+    ``table``: of callbacks, or of the aliases among the request keys, which count as the callbacks they look like.
+    """
+    asked = select(table.c.created_at, callbacks.c.client_phone).where(
+        table.c[name] == bindparam("bucket"), table.c.created_at.between(bindparam("since"), bindparam("until"))
+    )
+    return asked if table is callbacks else asked.join(callbacks)
 
 
 def _by_client(name: str) -> tuple[Select[datetime], Select[datetime]]:
-    """Select by the bucket in a column: all that it asked for, and for what other phones."""
-    same = callbacks.c[name] == bindparam("bucket")
-    others = same & (callbacks.c.client_phone != bindparam("phone"))
+    """Select the n-th newest time, by the bucket in a column: of all that it asked for, and of what other phones.
+
+    Of several for one phone the last one counts.
+    """
+    every = union_all(*(_asked(table, name) for table in (callbacks, request_keys))).subquery()
+    last = func.max(every.c.created_at, type_=Instant())
+    others = select(last).where(every.c.client_phone != bindparam("phone")).group_by(every.c.client_phone)
     before = bindparam("before", type_=Integer())
     return (
-        _newest(same).offset(before).limit(1),
-        _newest(others, each_phone_once=True).offset(before).limit(1),
+        select(every.c.created_at).order_by(every.c.created_at.desc()).offset(before).limit(1),
+        others.order_by(last.desc()).offset(before).limit(1),
     )
 
 
 # Made once: to put a statement together takes several times as long as to execute it.
 _BY_CLIENT: Final = {name: _by_client(name) for name, _ in BUCKETS}
-_INSIDE = _newest(callbacks.c.site == bindparam("site")).limit(bindparam("most", type_=Integer())).subquery()
+_INSIDE = (
+    select(callbacks.c.created_at)
+    .where(
+        callbacks.c.site == bindparam("site"), callbacks.c.created_at.between(bindparam("since"), bindparam("until"))
+    )
+    .order_by(callbacks.c.created_at.desc())
+    .limit(bindparam("most", type_=Integer()))
+    .subquery()
+)
 _OF_SITE: Final = select(func.count(), func.min(_INSIDE.c.created_at, type_=Instant()))
 _RINGS_AT = func.coalesce(callbacks.c.planned_time, callbacks.c.created_at, type_=Instant())
 _OF_PHONE: Final = select(callbacks.c.created_at, callbacks.c.planned_time, callbacks.c.status).where(

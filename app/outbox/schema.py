@@ -27,8 +27,10 @@ _DUE = text("due_at IS NOT NULL")
 _LEASED = text("lease_until IS NOT NULL")
 _HELD = text("status = 'held'")
 _PERSONAL = text("client_phone IS NOT NULL")
+_OF_CLIENT = text("client_bucket IS NOT NULL")
 _IN_56 = text("client_bucket_56 IS NOT NULL")
 _IN_48 = text("client_bucket_48 IS NOT NULL")
+_IN_LINE = text("call_expected_at IS NOT NULL")
 NOT_DELIVERED: Final = f"status <> '{Status.DELIVERED}'"
 """Word for word the condition of an index, for statements that are to use it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,6 +104,7 @@ callbacks = Table(
     # The wider networks of an IPv6 visitor; null for all others.
     Column("client_bucket_56", String(64)),
     Column("client_bucket_48", String(64)),
+    Column("ready_at", Instant),  # when a person released or retried it last; null: it is ready since it was accepted
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index("ix_callbacks_held", "created_at", sqlite_where=_HELD, postgresql_where=_HELD),
@@ -152,8 +155,18 @@ request_keys = Table(
     Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("answer", JSON, nullable=False),  # what was answered the first time, to be answered again
+    # Of an alias alone, which counts as the callback it looks like. The last one: of those that stand in line.
+    Column("client_bucket", String(64)),
+    Column("client_bucket_56", String(64)),
+    Column("client_bucket_48", String(64)),
+    Column("call_expected_at", Instant),
     Index("ix_request_keys_created_at", "created_at"),
     Index("ix_request_keys_callback_id", "callback_id"),
+    *(
+        Index(f"ix_request_keys_{name}_created_at", name, "created_at", sqlite_where=there, postgresql_where=there)
+        for name, there in (("client_bucket", _OF_CLIENT), ("client_bucket_56", _IN_56), ("client_bucket_48", _IN_48))
+    ),
+    Index("ix_request_keys_call_expected_at", "call_expected_at", sqlite_where=_IN_LINE, postgresql_where=_IN_LINE),
 )
 
 # The widget's releases, as they were served; a few dozen kilobytes for each version.

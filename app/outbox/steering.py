@@ -11,33 +11,26 @@ from typing import Any
 from sqlalchemy import Connection, case, exists, literal, select, true, update
 
 from app.errors import Conflict
-from app.outbox.accepting import leads_to
 from app.outbox.callback import STANDING, Status, no_such_callback
+from app.outbox.repeats import leads_to
 from app.outbox.schema import Instant, callbacks
 
 
 def release(connection: Connection, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
     """Let a held callback be sent, now. Its age counts from here, or from a planned time that is still to come.
 
-    Raises NotFound, or Conflict when it isn't held, and when the same phone was asked for at the same site since and is
-    called for that, or was: nobody is phoned twice. Accepting must stand still meanwhile, see Database.accept_alone.
+    Raises NotFound, or Conflict when it isn't held, and when another callback stands for it: see _send.
     """
-    callback_id = _meant(connection, callback_id)
-    if _called_since(connection, callback_id):
-        raise Conflict(
-            "already_called",
-            "The same number was asked for again since, and that callback stands for this one: cancel this one.",
-        )
-    _move(connection, callback_id, (Status.HELD,), Status.QUEUED, now, give_up_after, "released")
+    _send(connection, callback_id, (Status.HELD,), now, give_up_after, "released")
 
 
 def retry(connection: Connection, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
     """Send a failed or unknown callback again, now; for an unknown one this may be a second call, as its person knows.
 
-    Raises NotFound, or Conflict in any other state and when the number was erased meanwhile.
+    Raises NotFound, or Conflict in any other state, when the number was erased meanwhile, and when another callback
+    stands for it: see _send.
     """
-    failed = (Status.FAILED, Status.UNKNOWN)
-    _move(connection, _meant(connection, callback_id), failed, Status.QUEUED, now, give_up_after, "retried")
+    _send(connection, callback_id, (Status.FAILED, Status.UNKNOWN), now, give_up_after, "retried")
 
 
 def cancel(connection: Connection, callback_id: str, now: datetime) -> None:
@@ -53,16 +46,37 @@ def _meant(connection: Connection, callback_id: str) -> str:
     return connection.scalar(leads_to(callback_id)) or callback_id
 
 
-def _called_since(connection: Connection, callback_id: str) -> bool:
-    held, other = callbacks.alias("held"), callbacks
+def _send(
+    connection: Connection,
+    callback_id: str,
+    allowed: tuple[Status, ...],
+    now: datetime,
+    give_up_after: timedelta,
+    reason: str,
+) -> None:
+    """Let a callback be sent, unless the same phone was asked for at the same site since, and is called for that.
+
+    Or was, for nobody is phoned twice. Accepting must stand still meanwhile, see Database.accept_alone.
+    """
+    callback_id = _meant(connection, callback_id)
+    if _called_since(connection, callback_id, allowed):
+        raise Conflict(
+            "already_called", "The same number was asked for again since, and that callback stands for this one."
+        )
+    _move(connection, callback_id, allowed, Status.QUEUED, now, give_up_after, reason)
+
+
+def _called_since(connection: Connection, callback_id: str, allowed: tuple[Status, ...]) -> bool:
+    this, other = callbacks.alias("this"), callbacks
     same_wish = (
-        (other.c.client_phone == held.c.client_phone)
-        & (other.c.site == held.c.site)
-        & (other.c.created_at >= held.c.created_at)
+        (other.c.client_phone == this.c.client_phone)
+        & (other.c.site == this.c.site)
+        & (other.c.created_at >= this.c.created_at)
         & other.c.status.in_(STANDING)
+        & (other.c.id != this.c.id)
     )
-    this = (held.c.id == callback_id) & (held.c.status == Status.HELD)
-    return connection.execute(select(exists().where(this, same_wish))).scalar_one()
+    is_this = (this.c.id == callback_id) & this.c.status.in_(allowed)
+    return connection.execute(select(exists().where(is_this, same_wish))).scalar_one()
 
 
 def _move(
@@ -80,7 +94,7 @@ def _move(
         late, planned = literal(now + give_up_after, Instant()), callbacks.c.planned_time
         # What is planned for later counts from there.
         give_up_at = case((planned > now, late + (planned - literal(now, Instant()))), else_=late)
-        values |= {"due_at": now, "give_up_at": give_up_at}
+        values |= {"due_at": now, "give_up_at": give_up_at, "ready_at": now}
     this = callbacks.c.id == callback_id
     callable_still = callbacks.c.client_phone.is_not(None) if to == Status.QUEUED else true()
     allows = this & callbacks.c.status.in_(allowed) & callable_still

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
@@ -34,7 +33,7 @@ class Scrape:
 
         Between setting and telling nothing is awaited, so one who asks at the same time gets nothing half set.
         """
-        queue = await self._queue(services.outbox, services.settings.give_up_after)
+        queue = await self._queue(services.outbox)
         delivery, metrics = services.delivery, services.metrics
         metrics.show_delivery(
             running=delivery.running, paused=services.paused_sites(), accounts=delivery.paused_accounts
@@ -50,8 +49,8 @@ class Scrape:
         encode, content_type = choose_encoder(accept or "")
         return Response(encode(metrics.registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    async def _queue(self, outbox: Outbox, give_up_after: timedelta) -> dict[Status, Line] | None:
-        self._look = self._look or SharedLook(partial(outbox.queue, give_up_after))
+    async def _queue(self, outbox: Outbox) -> dict[Status, Line] | None:
+        self._look = self._look or SharedLook(outbox.queue)
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await self._look.answer(_FRESH)

@@ -80,7 +80,7 @@ async def show_callback(
     response.headers["Cache-Control"] = "no-store"
     known = UUID.fullmatch(callback_id)
     if api_key is None:
-        glimpse = await services.outbox.glimpse(callback_id) if known else None
+        glimpse = await services.outbox.glimpse(callback_id, services.clock()) if known else None
         if glimpse is None:
             raise no_such_callback()
         status = shown(glimpse.status)

@@ -10,7 +10,6 @@ RULES = DeliveryRules(
     calls_at_once=16,
     calls_per_second=1000,
     keep_personal_data=timedelta(days=90),
-    give_up_after=timedelta(hours=2),
     general=Rules((timedelta(seconds=5),), "resend_once"),
     by_site={},
 )

@@ -11,7 +11,6 @@ from limits import parse_many
 from sqlalchemy import Connection, create_engine, select, text
 
 from app.errors import TooMany
-from app.outbox.accepting import REPEATS
 from app.outbox.callback import RequestKey, Status
 from app.outbox.delivering import Record, expire
 from app.outbox.outbox import Outbox
@@ -218,54 +217,3 @@ async def test_a_hundred_late_requests_at_once_for_what_waits_make_nothing_new(o
     answers = await asyncio.gather(*(outbox.accept(each, None, rules()) for each in late))
     assert {answer.id for answer in answers} == {first.id}
     assert await outbox.waiting() == 1
-
-
-async def test_a_strangers_duplicate_whose_commit_got_lost_is_answered_as_the_first_time(outbox: Outbox) -> None:
-    await outbox.accept(callback(), None, rules())
-    stranger = callback(client_bucket=STRANGER)
-    first = await outbox.accept(stranger, None, rules())
-    assert await outbox.accept(stranger, None, rules()) == first
-    assert (first.id, first.duplicate) == (stranger.id, False)
-    assert await outbox.waiting() == 1
-
-
-@pytest.mark.parametrize("late", [timedelta(seconds=30), timedelta(minutes=30)])
-async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_is_phoned_twice(
-    outbox: Outbox, late: timedelta
-) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    asked_at = NOW + late
-    stranger = callback(created_at=asked_at, call_expected_at=asked_at, client_bucket=STRANGER)
-    answer = await outbox.accept(stranger, KEY, rules())
-    assert (answer.id, answer.created_at, answer.call_expected_at) == (stranger.id, asked_at, asked_at)
-    assert (answer.status, answer.duplicate) == ("queued", False)
-    assert await outbox.waiting() == 1
-    glimpse = await outbox.glimpse(answer.id)
-    assert glimpse is not None
-    assert (glimpse.id, glimpse.status) == (stranger.id, "queued")
-    assert glimpse.call_expected_at == asked_at, "the time of the one that stands would tell of it"
-    again = await outbox.accept(callback(created_at=NOW + HOUR, client_bucket=STRANGER), KEY, rules())
-    assert again == replace(answer, replayed=True)
-    assert first.id != answer.id
-
-
-async def test_a_service_with_a_key_is_told_of_the_duplicate_it_made(outbox: Outbox) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    again = await outbox.accept(callback(client_bucket=None, created_at=NOW + timedelta(seconds=1)), None, rules())
-    assert (again.id, again.duplicate) == (first.id, True)
-
-
-@pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
-async def test_repeats_of_one_callback_have_an_end(outbox: Outbox, bucket: str) -> None:
-    first = await outbox.accept(callback(), None, rules())
-    keys = [replace(KEY, key=f"wish-{number}") for number in range(3 * REPEATS)]
-    repeats = [callback(client_bucket=bucket) for _ in keys]
-    answers = await asyncio.gather(
-        *(outbox.accept(again, key, rules()) for again, key in zip(repeats, keys, strict=True)), return_exceptions=True
-    )
-    refused = [answer for answer in answers if isinstance(answer, TooMany)]
-    assert len(keys) - len(refused) == (REPEATS if bucket == "203.0.113.7" else REPEATS / 2), "alias and key are two"
-    assert {(each.code, each.retry_after) for each in refused} == {("quota_client", 120)}
-    assert (await outbox.accept(callback(), keys[0], rules())).replayed, "what was answered is answered again"
-    services = callback(client_bucket=None, api_key="crm")
-    assert (await outbox.accept(services, None, rules())).id == first.id, "a key is no visitor"

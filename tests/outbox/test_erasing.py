@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -96,8 +96,9 @@ async def test_the_key_of_a_request_is_known_as_long_as_its_number_is(
 
 
 async def test_nothing_is_left_that_tells_who_it_was(outbox: Outbox) -> None:
-    wish = from_address("2001:db8::7", referrer="https://search.example/")
+    wish = from_address("2001:db8::7", referrer="https://search.example/", message_on_ring="for Anna")
     await outbox.accept(wish, None, rules())
+    await outbox.accept(replace(wish, id="alias", client_bucket="2001:db8:7::/64"), None, rules())
     (claim,) = await outbox.claim_due(NOW, furthest=SOON, lease=SOON, limit=1)
     finished = update(callbacks).values(status="delivered", lease_token=None, lease_until=None)
     answer = update(attempts).values(answer="called 79161234567", outcome="delivered")
@@ -109,7 +110,7 @@ async def test_nothing_is_left_that_tells_who_it_was(outbox: Outbox) -> None:
 
     text = await outbox._read(left)
     assert claim.callback_id in text, "the statistics stay"
-    for trace in ("9161234567", "2001:db8", "shop.example", "search.example", "version"):
+    for trace in ("9161234567", "2001:db8", "shop.example", "search.example", "version", "Anna"):
         assert trace not in text
 
 

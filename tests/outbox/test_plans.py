@@ -1,6 +1,7 @@
 """Every statement of accepting, claiming and erasing finds its rows by an index, so a million rows cost nobody time."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ async def plans(tmp_path: Path) -> AsyncIterator[Plans]:
     event.listen(outbox._database.writing, "before_cursor_execute", note)
     await outbox.accept(from_address("2001:db8::1"), RequestKey("site:shop", "wish-1", "a" * 64), rules())
     await outbox.accept(from_address("2001:db8:1::1", hold="honeypot"), None, rules())
+    stranger = from_address("2001:db8:2::1", nwt_action="always_call", call_expected_at=NOW + HOUR)
+    await outbox.accept(stranger, None, rules())
+    await outbox.accept(replace(stranger, id="again"), None, rules())
     await outbox.claim_due(NOW, furthest=HOUR, lease=HOUR, limit=9)
     await outbox.expire(NOW)
     await outbox.expire(NOW)
@@ -63,6 +67,16 @@ async def test_what_was_asked_for_before_is_found_by_its_number_however_busy_the
     steps = plans.of("SELECT callbacks.id, callbacks.site", "callbacks.client_phone = ?")
     assert any("ix_callbacks_client_phone_created_at" in step for step in steps), steps
     assert not any("site" in step for step in steps), steps
+
+
+async def test_what_a_visitor_was_told_of_others_callbacks_is_found_by_his_networks(plans: Plans) -> None:
+    for name in ("client_bucket", "client_bucket_56", "client_bucket_48"):
+        steps = plans.of("UNION ALL", f"request_keys.{name} = ?")
+        assert any(f"ix_request_keys_{name}_created_at" in step for step in steps), steps
+    steps = plans.of("count(*)", "request_keys.call_expected_at >= ?")
+    assert any("ix_request_keys_call_expected_at" in step for step in steps), steps
+    steps = plans.of("request_keys.answer", "request_keys.client_bucket = ?")
+    assert any("ix_request_keys_c" in step for step in steps), steps
 
 
 async def test_erasing_does_not_look_at_what_is_erased_already(plans: Plans) -> None:

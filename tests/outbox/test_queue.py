@@ -24,7 +24,7 @@ async def asked(outbox: Outbox, number: int, **changes: Any) -> str:
 
 
 async def test_an_empty_queue_has_a_line_for_every_state(outbox: Outbox) -> None:
-    assert await outbox.queue(GIVE_UP_AFTER) == dict.fromkeys(("held", "queued", "sending", "unknown"), NONE)
+    assert await outbox.queue() == dict.fromkeys(("held", "queued", "sending", "unknown"), NONE)
 
 
 async def test_each_state_is_counted_and_tells_since_when_its_oldest_waits(outbox: Outbox) -> None:
@@ -34,8 +34,8 @@ async def test_each_state_is_counted_and_tells_since_when_its_oldest_waits(outbo
         await asked(outbox, 10 + number, created_at=NOW + number * MINUTE)
     for number in range(2):
         await asked(outbox, 20 + number, created_at=NOW + (5 + number) * MINUTE, hold="honeypot")
-    assert sent.created_at == NOW + MINUTE
-    assert await outbox.queue(GIVE_UP_AFTER) == {
+    assert sent.ready_at == NOW + MINUTE
+    assert await outbox.queue() == {
         Status.HELD: Line(2, NOW + 5 * MINUTE),
         Status.QUEUED: Line(3, NOW),
         Status.SENDING: Line(1, NOW + MINUTE),
@@ -46,12 +46,18 @@ async def test_each_state_is_counted_and_tells_since_when_its_oldest_waits(outbo
 async def test_what_was_released_waits_since_then(outbox: Outbox) -> None:
     held = await asked(outbox, 1, hold="honeypot")
     await outbox.release(held, NOW + 30 * HOUR, GIVE_UP_AFTER)
-    assert (await outbox.queue(GIVE_UP_AFTER))[Status.QUEUED] == Line(1, NOW + 30 * HOUR)
+    assert (await outbox.queue())[Status.QUEUED] == Line(1, NOW + 30 * HOUR)
 
 
 async def test_what_is_planned_waits_since_it_was_accepted(outbox: Outbox) -> None:
     await asked(outbox, 1, planned_time=NOW + 30 * HOUR, give_up_at=NOW + 32 * HOUR)
-    assert (await outbox.queue(GIVE_UP_AFTER))[Status.QUEUED] == Line(1, NOW)
+    assert (await outbox.queue())[Status.QUEUED] == Line(1, NOW)
+
+
+async def test_what_somebody_asked_for_again_waits_since_the_first_time(outbox: Outbox) -> None:
+    await asked(outbox, 1)
+    await asked(outbox, 1, created_at=NOW + HOUR)
+    assert (await outbox.queue())[Status.QUEUED] == Line(1, NOW)
 
 
 async def test_what_is_at_its_end_is_not_counted(outbox: Outbox) -> None:
@@ -59,7 +65,7 @@ async def test_what_is_at_its_end_is_not_counted(outbox: Outbox) -> None:
         await asked(outbox, number)
     await outbox.cancel(await asked(outbox, 3), NOW)
     await outbox.expire(NOW + 3 * HOUR)
-    assert set((await outbox.queue(GIVE_UP_AFTER)).values()) == {NONE}
+    assert set((await outbox.queue()).values()) == {NONE}
 
 
 async def test_looking_reads_what_waits_and_no_more(tmp_path: Any) -> None:
@@ -70,7 +76,7 @@ async def test_looking_reads_what_waits_and_no_more(tmp_path: Any) -> None:
         executed.append((statement, parameters))
 
     event.listen(outbox._database.reading, "before_cursor_execute", note)
-    await outbox.queue(GIVE_UP_AFTER)
+    await outbox.queue()
     event.remove(outbox._database.reading, "before_cursor_execute", note)
     ((statement, parameters),) = [each for each in executed if each[0].startswith("SELECT")]
     with outbox._database.reading.connect() as connection:

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import insert, update
 
 from app.outbox import reading
-from app.outbox.accepting import ALIAS
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.reading import Wanted
+from app.outbox.repeats import ALIAS
 from app.outbox.schema import attempts, callbacks, request_keys
 from tests.outbox.making import NOW, callback
 

@@ -9,7 +9,7 @@ from app.errors import Conflict, NotFound
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, from_address, rules
+from tests.outbox.making import NOW, become, callback, from_address, rules
 
 LATER = NOW + timedelta(hours=30)
 DAY = timedelta(days=1)
@@ -54,6 +54,21 @@ async def test_a_decision_moves_a_callback_where_it_may_and_is_refused_elsewhere
     assert await outbox.expire(LATER) == [], "its age counts from the decision"
     claims = await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9)
     assert [claim.callback_id for claim in claims] == ([wish.id] if expected == "queued" != status else [])
+
+
+@pytest.mark.parametrize("status", ["failed", "unknown"])
+async def test_what_went_wrong_is_not_sent_again_when_its_number_is_called_for_a_later_wish(
+    outbox: Outbox, status: str
+) -> None:
+    wish, later = callback(), callback(created_at=NOW + DAY)
+    await outbox.accept(wish, None, rules())
+    await become(outbox, wish.id, status=status, due_at=None)
+    await outbox.accept(later, None, rules())
+    with pytest.raises(Conflict) as refused:
+        await decide(outbox, "retry", wish.id)
+    assert refused.value.code == "already_called"
+    await outbox.cancel(later.id, LATER)
+    await decide(outbox, "retry", wish.id)
 
 
 async def test_what_was_erased_can_not_be_sent_again_and_not_even_be_claimed(outbox: Outbox) -> None:

@@ -1,0 +1,158 @@
+"""SQL of what was answered before: to the same request, and to strangers whose request found another one's callback.
+
+Whoever asks for somebody else's number isn't told that it was asked for. The answer looks like any other, and its id,
+an alias, leads to the callback that stands. An alias does all that its callback would have done, but ring: it counts in
+the quotas of who asked, takes a place in the queue of the night, and who asks once more is answered with it again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Integer, Row, Select, bindparam, insert, select
+
+from app.errors import Invalid, TooMany
+from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status, shown
+from app.outbox.night_queue import stands_in_line
+from app.outbox.schema import callbacks, request_keys
+
+REPEATS: Final = 20
+"""How many request keys, aliases among them, visitors may add to one callback within an hour."""
+
+ALIAS: Final = "alias"
+_HOUR: Final = timedelta(hours=1)
+_LONGEST_DELAY: Final = timedelta(minutes=1)
+
+# Statements are made once: to put one together takes several times as long as to execute it.
+_ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).where(
+    request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
+)
+_OWNALIAS: Final = (
+    select(request_keys.c.answer, request_keys.c.created_at)
+    .where(request_keys.c.callback_id == bindparam("callback_id"), request_keys.c.client_bucket == bindparam("bucket"))
+    .order_by(request_keys.c.created_at.desc())
+    .limit(1)
+)
+_LATEST: Final = (
+    select(request_keys.c.created_at)
+    .where(request_keys.c.callback_id == bindparam("callback_id"), request_keys.c.created_at > bindparam("since"))
+    .order_by(request_keys.c.created_at.desc())
+    .offset(bindparam("before", type_=Integer()))
+    .limit(1)
+)
+_REMEMBER: Final = insert(request_keys)
+
+
+def answered(connection: Connection, request_key: RequestKey) -> Accepted | None:
+    """Give what was answered to this request the first time, whatever has become of the callback since.
+
+    None when the key is new. Raises Invalid when it was used for another request.
+    """
+    row = connection.execute(_ANSWERED, {"scope": request_key.scope, "key": request_key.key}).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != request_key.fingerprint:
+        raise Invalid("request_id_reused", "This request_id came before with another request: use a new one.")
+    return replace(_accepted(row.answer), replayed=True)
+
+
+def remember(
+    connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted, now: datetime
+) -> None:
+    """Keep what a request is answered, and the callback it is answered with."""
+    connection.execute(_REMEMBER, _kept(request_key, callback_id, answer, now))
+
+
+def remember_alias(connection: Connection, callback: Callback, standing_id: str, answer: Accepted) -> None:
+    """Let the id of a callback that is not stored lead to the one that stands for it."""
+    kept = _kept(RequestKey(ALIAS, callback.id, ""), standing_id, answer, callback.created_at)
+    waits = stands_in_line(callback) and callback.hold is None
+    who = {name: getattr(callback, name) for name in ("client_bucket", "client_bucket_56", "client_bucket_48")}
+    connection.execute(_REMEMBER, kept | who | {"call_expected_at": callback.call_expected_at if waits else None})
+
+
+def alias_of(connection: Connection, callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | None:
+    """Give what the visitor of a callback was answered when he first asked for what stands; None if he didn't."""
+    mine = {"callback_id": standing.id, "bucket": callback.client_bucket}
+    row = connection.execute(_OWNALIAS, mine).one_or_none()
+    if row is None:
+        return None
+    kept = _accepted(row.answer)
+    if kept.id == callback.id:  # this work runs again
+        return kept
+    return replace(kept, status=shown(_told(standing, row.created_at, callback.created_at)), duplicate=True)
+
+
+def check_room(connection: Connection, callback: Callback, standing_id: str) -> None:
+    """Raise TooMany when visitors added as much to one callback as they may: it rings nobody, but it is kept."""
+    values = {"callback_id": standing_id, "since": callback.created_at - _HOUR, "before": REPEATS - 1}
+    reached = connection.execute(_LATEST, values).scalar_one_or_none()
+    if reached is not None:
+        wait = min(reached + _HOUR - callback.created_at, _HOUR).total_seconds()
+        raise TooMany("quota_client", "Too many requests for this number. Please try again later.", retry_after=wait)
+
+
+def leads_to(callback_id: str) -> Select[tuple[str]]:
+    """Select the id of the callback that an id leads to which a stranger was given for it."""
+    keys = request_keys.c
+    return select(keys.callback_id).where(keys.scope == ALIAS, keys.key == callback_id)
+
+
+def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> Glimpse | None:
+    """Give where a callback is in its life; also by an id that a stranger was given for it. None when there is none.
+
+    ``now``: as a stranger may see it, who may still have to be told about held ones as `shown` does; None: as it is.
+    """
+    table, keys = callbacks.c, request_keys.c
+    seen = select(table.site, table.status, table.call_expected_at)
+    own = connection.execute(seen.where(table.id == callback_id)).one_or_none()
+    if own is not None:
+        return Glimpse(callback_id, own.site, own.status, own.call_expected_at)
+    led_to = seen.add_columns(table.created_at, table.updated_at, keys.answer, keys.created_at.label("asked_at"))
+    alias = (keys.scope == ALIAS) & (keys.key == callback_id)
+    row = connection.execute(led_to.join(request_keys).where(alias)).one_or_none()
+    if row is None:
+        return None
+    status = _told(row, row.asked_at, now) if now else row.status
+    # The time that was told with this id: another one would tell that the number was asked for before.
+    return Glimpse(callback_id, row.site, status, _accepted(row.answer).call_expected_at)
+
+
+def _told(standing: Row[*tuple[Any, ...]], asked_at: datetime, now: datetime) -> str:
+    """Give the status that a stranger is told, who asked at a time: not before it could have been that of his own.
+
+    His is queued for as long as the one that stands took to get where it is: one that was delivered in the moment
+    in which it was accepted would tell that it is older. For a minute at most, for it is not the truth.
+    """
+    took = min(standing.updated_at - standing.created_at, _LONGEST_DELAY)
+    return standing.status if now - asked_at >= took else Status.QUEUED
+
+
+def _kept(request_key: RequestKey, callback_id: str, answer: Accepted, now: datetime) -> dict[str, Any]:
+    expected_at = answer.call_expected_at
+    return {
+        "scope": request_key.scope,
+        "key": request_key.key,
+        "fingerprint": request_key.fingerprint,
+        "callback_id": callback_id,
+        "created_at": now,
+        "answer": {
+            "id": answer.id,
+            "status": answer.status,
+            "created_at": answer.created_at.isoformat(),
+            "call_expected_at": expected_at and expected_at.isoformat(),
+            "duplicate": answer.duplicate,
+        },
+    }
+
+
+def _accepted(answer: Mapping[str, Any]) -> Accepted:
+    expected_at = answer["call_expected_at"]
+    return Accepted(
+        id=answer["id"],
+        status=answer["status"],
+        created_at=datetime.fromisoformat(answer["created_at"]),
+        call_expected_at=expected_at and datetime.fromisoformat(expected_at),
+        duplicate=answer["duplicate"],
+    )
