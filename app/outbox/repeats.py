@@ -8,9 +8,9 @@ the quotas of who asked, takes a place in the queue of the night, and who asks o
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Integer, Row, Select, bindparam, insert, select
+from sqlalchemy import Column, Connection, Integer, Row, ScalarSelect, Select, bindparam, insert, select
 
 from app.errors import Invalid, TooMany
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status, shown
@@ -21,18 +21,13 @@ REPEATS: Final = 20
 """How many request keys, aliases among them, visitors may add to one callback within an hour."""
 
 ALIAS: Final = "alias"
+T = TypeVar("T")
 _HOUR: Final = timedelta(hours=1)
 _LONGEST_DELAY: Final = timedelta(minutes=1)
 
 # Statements are made once: to put one together takes several times as long as to execute it.
 _ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).where(
     request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
-)
-_OWNALIAS: Final = (
-    select(request_keys.c.answer, request_keys.c.created_at)
-    .where(request_keys.c.callback_id == bindparam("callback_id"), request_keys.c.client_bucket == bindparam("bucket"))
-    .order_by(request_keys.c.created_at.desc())
-    .limit(1)
 )
 _LATEST: Final = (
     select(request_keys.c.created_at)
@@ -72,16 +67,24 @@ def remember_alias(connection: Connection, callback: Callback, standing_id: str,
     connection.execute(_REMEMBER, kept | who | {"call_expected_at": callback.call_expected_at if waits else None})
 
 
-def alias_of(connection: Connection, callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | None:
-    """Give what the visitor of a callback was answered when he first asked for what stands; None if he didn't."""
-    mine = {"callback_id": standing.id, "bucket": callback.client_bucket}
-    row = connection.execute(_OWNALIAS, mine).one_or_none()
-    if row is None:
+def own_alias(column: Column[T]) -> ScalarSelect[T]:
+    """Select what the newest alias has in a column by which ``bucket``'s visitor knows the callback of a row."""
+    keys = request_keys.c
+    mine = (keys.callback_id == callbacks.c.id) & (keys.client_bucket == bindparam("bucket"))
+    return select(column).where(mine).order_by(keys.created_at.desc()).limit(1).scalar_subquery()
+
+
+def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | None:
+    """Give what the visitor of a callback was answered when he first asked for what stands; None if he didn't.
+
+    ``standing``: with what own_alias selects as ``alias_answer`` and ``alias_at``.
+    """
+    if standing.alias_answer is None:
         return None
-    kept = _accepted(row.answer)
+    kept = _accepted(standing.alias_answer)
     if kept.id == callback.id:  # this work runs again
         return kept
-    return replace(kept, status=shown(_told(standing, row.created_at, callback.created_at)), duplicate=True)
+    return replace(kept, status=shown(_told(standing, standing.alias_at, callback.created_at)), duplicate=True)
 
 
 def check_room(connection: Connection, callback: Callback, standing_id: str) -> None:
