@@ -10,11 +10,12 @@ from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, literal, select, update
 
 from app.errors import Forbidden
 from app.outbox import upsert
 from app.outbox.callback import Status
+from app.outbox.plans import are_few, unindexed
 from app.outbox.schema import blocklist, callbacks
 
 FRESH: Final = 2.0
@@ -83,8 +84,22 @@ def add(connection: Connection, entry: str, note: str | None, now: datetime) -> 
 
 def cancel_waiting(connection: Connection, now: datetime) -> None:
     """Cancel what waits for a blocked phone; asked again and again, since a try may end after the blocking."""
-    waiting = callbacks.c.due_at.is_not(None) & callbacks.c.client_phone.in_(select(blocklist.c.entry))
-    connection.execute(update(callbacks).where(waiting).values(_cancelled(now)))
+    if _any_waits(connection):
+        waiting = callbacks.c.due_at.is_not(None) & callbacks.c.client_phone.in_(select(blocklist.c.entry))
+        connection.execute(update(callbacks).where(waiting).values(_cancelled(now)))
+
+
+def _any_waits(connection: Connection) -> bool:
+    """Tell whether something waits for a blocked phone: asked of what waits when that is little, else of the phones."""
+    waits = callbacks.c.due_at.is_not(None)
+    if are_few(connection, waits):
+        blocked_too = unindexed(callbacks.c.client_phone).in_(select(blocklist.c.entry))
+        found = select(literal(1)).select_from(callbacks).where(waits, blocked_too)
+    else:
+        # Counted for each phone, since PostgreSQL would turn an EXISTS into a way along all that waits.
+        of_it = select(func.count()).where(callbacks.c.client_phone == blocklist.c.entry, waits).scalar_subquery()
+        found = select(literal(1)).select_from(blocklist).where(of_it > 0)
+    return connection.scalar(found.limit(1)) is not None
 
 
 def _cancelled(now: datetime) -> dict[str, Any]:

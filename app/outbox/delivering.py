@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, literal, or_, select, text, update
 
 from app.outbox.callback import Status
-from app.outbox.schema import attempts, blocklist, callbacks
+from app.outbox.plans import are_few, unindexed
+from app.outbox.schema import NOT_DELIVERED, attempts, blocklist, callbacks
 
 # The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
 _PARAMETERS = (
@@ -94,20 +95,18 @@ def claim_due(
     mine = _leased(connection, callbacks.c.lease_token == token, None)
     if mine:
         return mine
-    due = (
-        select(callbacks)
-        .where(
-            or_(callbacks.c.due_at <= now, callbacks.c.due_at > now + furthest),
-            callbacks.c.give_up_at > now,  # after a long stop this may come before expire does
-            callbacks.c.client_phone.not_in(select(blocklist.c.entry)),
-            callbacks.c.client_phone.is_not(None),  # erased: there is nobody left to call
-            _of(only) if only else ~or_(callbacks.c.account.in_(paused), *map(_of, paused_sites)),
-        )
-        .order_by(callbacks.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+    free = and_(
+        _of(only) if only else _is_none_of(paused, paused_sites),
+        callbacks.c.give_up_at > now,  # after a long stop this may come before expire does
+        callbacks.c.client_phone.is_not(None),  # erased: there is nobody left to call
+        ~exists().where(blocklist.c.entry == callbacks.c.client_phone),
     )
-    rows = connection.execute(due).all()
+    due = select(callbacks).order_by(callbacks.c.due_at).with_for_update(skip_locked=True)
+    # One after the other: for both at once SQLite would read and sort all that waits.
+    rows: list[Row[Any]] = []
+    for when in (callbacks.c.due_at <= now, callbacks.c.due_at > now + furthest):
+        if len(rows) < limit:
+            rows += connection.execute(due.where(when, free).limit(limit - len(rows))).all()
     histories = _histories(connection, [row.id for row in rows])
     lease_until = _lease_clock(connection, now) + lease
     claims = []
@@ -180,6 +179,8 @@ def expire(connection: Connection, now: datetime) -> list[str]:
     Returns the ids of what failed.
     """
     old = (callbacks.c.due_at <= now) & (callbacks.c.give_up_at <= now)
+    if connection.scalar(select(literal(1)).select_from(callbacks).where(old).limit(1)) is None:
+        return []  # as it is nearly always, and to learn it costs one way along all that is due
     may_have_rung = exists().where(attempts.c.callback_id == callbacks.c.id, attempts.c.outcome == _UNKNOWN)
     connection.execute(
         update(callbacks)
@@ -200,22 +201,40 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
 
     Returns their ids.
     """
-    to_resend = (callbacks.c.status == Status.UNKNOWN) & callbacks.c.due_at.is_not(None)
-    sites = [site for (site,) in connection.execute(select(callbacks.c.site).where(to_resend).distinct())]
-    held = [site for site in sites if holds(site)]
+    to_resend = _to_resend(connection)
+    site = unindexed(callbacks.c.site)  # SQLite would go along all callbacks, to meet each site but once
+    sites = connection.scalars(select(site).where(to_resend).distinct()).all()
+    held = [name for name in sites if holds(name)]
     if not held:
         return []
     changed = connection.execute(
         update(callbacks)
-        .where(to_resend, callbacks.c.site.in_(held))
+        .where(to_resend, site.in_(held))
         .values(due_at=None, reason="waits_for_a_person", updated_at=now)
         .returning(callbacks.c.id)
     )
     return [row.id for row in changed]
 
 
+def _to_resend(connection: Connection) -> ColumnElement[bool]:
+    """Say which are unknown and wait: by the index of statuses, or by that of what waits when many are unknown."""
+    listed = (callbacks.c.status == Status.UNKNOWN) & text(NOT_DELIVERED)
+    unknown = listed if are_few(connection, listed) else unindexed(callbacks.c.status) == Status.UNKNOWN
+    return unknown & callbacks.c.due_at.is_not(None)
+
+
 def _of(site: SiteOfAccount) -> ColumnElement[bool]:
-    return (callbacks.c.account == site[0]) & (callbacks.c.site == site[1])
+    # By what waits: a site may have had any number of callbacks.
+    return (callbacks.c.account == site[0]) & (unindexed(callbacks.c.site) == site[1])
+
+
+def _is_none_of(accounts: Collection[str], sites: Collection[SiteOfAccount]) -> ColumnElement[bool]:
+    # The sites in one list for each account: a list is looked up, however long, where pairs are compared one by one.
+    names: dict[str, list[str]] = {}
+    for account, site in sites:
+        names.setdefault(account, []).append(site)
+    of_sites = ((callbacks.c.account == account) & callbacks.c.site.in_(some) for account, some in names.items())
+    return ~or_(callbacks.c.account.in_(accounts), *of_sites)
 
 
 def _leased(connection: Connection, which: ColumnElement[bool], limit: int | None) -> list[Claim]:

@@ -1,0 +1,21 @@
+"""Which index a statement goes by, where the database would choose one that costs more as the tables grow."""
+
+from typing import Any, Final
+
+from sqlalchemy import Column, ColumnElement, Connection, func, literal, select
+
+from app.outbox.schema import callbacks
+
+FEW: Final = 1000
+"""How many rows may be looked at every second: that takes about a millisecond."""
+
+
+def are_few(connection: Connection, *which: ColumnElement[bool]) -> bool:
+    """Tell whether fewer than FEW callbacks are such; costs no more however many there are, given an index for it."""
+    some = select(literal(1)).select_from(callbacks).where(*which).limit(FEW)
+    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() < FEW
+
+
+def unindexed(column: Column[Any]) -> ColumnElement[Any]:
+    """Give a column in a form no index is known by, where another one is to be used."""
+    return func.coalesce(column, column, type_=column.type)
