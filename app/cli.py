@@ -3,6 +3,7 @@
 What a command needs is imported when it runs: `--help` and Tab shouldn't have to wait for the whole service.
 """
 
+import gc
 import io
 import os
 import sys
@@ -44,6 +45,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 @cli.command()
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the service. Settings come from the environment and callback.toml."""
+    gc.disable()  # what is made until the service listens stays for good: to look through it is in vain
     from app.errors import Refused
     from app.logs import configure_logging
     from app.main import create_app
@@ -66,6 +68,8 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         where = f"{settings.metrics_host}:{settings.metrics_port}"
         why = os.strerror(error.errno) if error.errno else str(error)
         stop(UNREACHABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
+    gc.freeze()
+    gc.enable()
     Server(app, app.end, app.metrics, host, port, beside).run()
 
 

@@ -37,6 +37,8 @@ class FloodLimit:
     Reading is counted apart, and may be done ten times as often: every page view of every visitor behind one address
     reads the site's settings. A request with a known API key is counted by that key, wherever it comes from; a guess
     by its client. Whoever has the operator's key is not counted: the terminal reads a million callbacks in pages.
+
+    Puts ``api_key``, the name of a known key or None, into the request's state.
     """
 
     def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...], api_keys: Mapping[str, ApiKey]) -> None:
@@ -78,7 +80,7 @@ class FloodLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        api_key = self._known(request)
+        api_key = request.state.api_key = self._known(request)
         if api_key == OPERATOR:
             await self._app(scope, receive, send)
             return
@@ -87,7 +89,6 @@ class FloodLimit:
             if api_key is None:
                 await self._checks[request.state.client_address.version, reads](request)
             else:
-                request.state.counted_key = api_key
                 await self._keyed[reads](request)
         except RateLimitExceeded:
             refused = TooMany("flood", "Too many requests. Please slow down.", retry_after=self._wait(request))
@@ -115,7 +116,7 @@ def _bucket(depth: int) -> _Key:
 
 
 def _api_key(request: Request) -> str:
-    name: str = request.state.counted_key
+    name: str = request.state.api_key
     return name
 
 

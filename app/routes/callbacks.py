@@ -99,7 +99,8 @@ async def create_callback(
             "Idempotency-Key", "wrong_form", "Send 1 to 128 printable characters without spaces and quotes."
         )
         raise invalid([wrong])
-    api_key = key_of(request.headers.get("authorization"), services.api_keys)
+    # The flood limit has looked for a known key; one that is unknown is refused here.
+    api_key = request.state.api_key or key_of(request.headers.get("authorization"), services.api_keys)
     sender = sender_of(request, body.site, services, api_key)
     key = request_key(body, sender, idempotency_key, services)
     with services.under_way.holding(key, refuse=bool(idempotency_key)):
