@@ -145,6 +145,8 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,
+        # Logs and metrics are our own, and what others would export holds addresses.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     answer_errors(app)
     open_metrics = FastAPI(openapi_url=None)

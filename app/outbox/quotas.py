@@ -1,7 +1,7 @@
 """Quotas: how often one phone, one visitor and one site may ask. Counted where the callbacks are, exactly.
 
-A limit of n in a window is reached when the n-th newest callback is still inside the window. That one row answers both
-questions, whether to refuse and for how long, by one step into an index.
+A limit of n in a window is reached when the n-th newest callback is still inside the window: its time answers both
+questions, whether to refuse and for how long.
 
 An IPv6 visitor is counted in his /64, and with more room in the /56 and the /48 around it: whoever is given one of
 those would otherwise have a fresh quota for each network in it.
@@ -12,13 +12,13 @@ what was asked for within all limits must not ring in one hour.
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from limits import RateLimitItem
-from sqlalchemy import Connection, Integer, Row, Select, Table, bindparam, func, or_, select, union_all
+from sqlalchemy import CompoundSelect, Connection, Integer, Row, bindparam, func, or_, select, union_all
 
 from app.errors import TooMany
 from app.logs import event
@@ -48,34 +48,23 @@ _ALL: Final = 100
 _WARN_AT: Final = (80, _ALL)
 
 
-def _asked(table: Table, name: str) -> Select[datetime, str]:
+def _asked_by(name: str) -> CompoundSelect[datetime, str]:
     """Select when the bucket in a column asked within the window, and for what phones.
 
-    ``table``: of callbacks, or of the aliases among the request keys, which count as the callbacks they look like.
+    Aliases, which are among the request keys, count as the callbacks they look like.
     """
-    asked = select(table.c.created_at, callbacks.c.client_phone).where(
-        table.c[name] == bindparam("bucket"), table.c.created_at.between(bindparam("since"), bindparam("until"))
+    of_callbacks, of_aliases = (
+        select(table.c.created_at, callbacks.c.client_phone).where(
+            table.c[name] == bindparam("bucket"),
+            table.c.created_at.between(bindparam("since"), bindparam("until")),
+        )
+        for table in (callbacks, request_keys)
     )
-    return asked if table is callbacks else asked.join(callbacks)
-
-
-def _by_client(name: str) -> tuple[Select[datetime], Select[datetime]]:
-    """Select the n-th newest time, by the bucket in a column: of all that it asked for, and of what other phones.
-
-    Of several for one phone the last one counts.
-    """
-    every = union_all(*(_asked(table, name) for table in (callbacks, request_keys))).subquery()
-    last = func.max(every.c.created_at, type_=Instant())
-    others = select(last).where(every.c.client_phone != bindparam("phone")).group_by(every.c.client_phone)
-    before = bindparam("before", type_=Integer())
-    return (
-        select(every.c.created_at).order_by(every.c.created_at.desc()).offset(before).limit(1),
-        others.order_by(last.desc()).offset(before).limit(1),
-    )
+    return union_all(of_callbacks, of_aliases.join(callbacks))
 
 
 # Made once: to put a statement together takes several times as long as to execute it.
-_BY_CLIENT: Final = {name: _by_client(name) for name, _ in BUCKETS}
+_ASKED_BY: Final = {name: _asked_by(name) for name, _ in BUCKETS}
 _INSIDE = (
     select(callbacks.c.created_at)
     .where(
@@ -137,14 +126,8 @@ def check_quotas(
     the limits of its phone are not asked. Returns what its site will have spent of its budget once it is written.
     """
     for name, weight in BUCKETS:
-        bucket = getattr(callback, name)
-        if bucket is not None:
-            times = max(ROOM if solved else 1, weight)
-            asked, phones = _BY_CLIENT[name]
-            who = {"bucket": bucket}
-            _check_client(connection, callback, "quota_client", quotas.per_client, times, asked, who)
-            who["phone"] = callback.client_phone
-            _check_client(connection, callback, "quota_client_phones", quotas.per_client_phones, times, phones, who)
+        if getattr(callback, name) is not None:
+            _check_client(connection, callback, name, quotas, max(ROOM if solved else 1, weight))
     spent = tuple(spending for limit in quotas.per_site for spending in _spend(connection, callback, limit))
     # The phone comes last: whoever has used up his own quotas is told so, and learns nothing of anybody's number.
     if rings:
@@ -167,21 +150,26 @@ def tell_of_budget(spent: Iterable[Spent], told: Told) -> None:
             event(log, "quota.site_budget", level, site=one.site, percent=one.percent, limit=str(one.limit))
 
 
-def _check_client(
-    connection: Connection,
-    callback: Callback,
-    code: str,
-    limits: Limits,
-    times: int,
-    newest: Select[datetime],
-    who: Mapping[str, str],
-) -> None:
-    """Raise TooMany when a client used one of the limits, each so many times, up in its window."""
-    for limit in limits:
-        values = {**who, **_within(callback, limit), "before": limit.amount * times - 1}
-        reached = connection.execute(newest, values).scalar_one_or_none()
-        if reached is not None:
-            raise _too_many(code, _left(callback, limit, reached))
+def _check_client(connection: Connection, callback: Callback, name: str, quotas: Quotas, times: int) -> None:
+    """Raise TooMany when the bucket in a column used one of a visitor's limits, each so many times, up in its window.
+
+    What it asked for is read once for all of them: it is not much more than it may.
+    """
+    longest = max(quotas.per_client + quotas.per_client_phones, key=RateLimitItem.get_expiry)
+    values = {"bucket": getattr(callback, name), **_within(callback, longest)}
+    asked = connection.execute(_ASKED_BY[name], values).all()
+    # Of several for one phone the last one counts.
+    others = {phone: at for at, phone in sorted(asked) if phone != callback.client_phone}
+    for code, limits, times_asked in (
+        ("quota_client", quotas.per_client, [at for at, _ in asked]),
+        ("quota_client_phones", quotas.per_client_phones, others.values()),
+    ):
+        newest = sorted(times_asked, reverse=True)
+        for limit in limits:
+            last = limit.amount * times - 1
+            since = _within(callback, limit)["since"]
+            if len(newest) > last and newest[last] >= since:
+                raise _too_many(code, _left(callback, limit, newest[last]))
 
 
 def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> Iterator[Spent]:
