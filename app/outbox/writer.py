@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -154,11 +153,11 @@ def _transactions(batch: list[_Job]) -> list[list[_Job]]:
 
 def _passes(error: Exception) -> bool:
     """Tell whether a server is away, or has thrown us out. SQLite has been waited for by its busy_timeout."""
-    if not isinstance(error, DBAPIError) or not isinstance(error.orig, psycopg.Error):
+    if not isinstance(error, DBAPIError):
         return False
-    state = error.orig.sqlstate
-    if state is None:  # said by the client's side: there is no connection
-        return isinstance(error.orig, psycopg.OperationalError)
+    state = getattr(error.orig, "sqlstate", "")  # only psycopg's errors have one
+    if not state:  # None was said by the client's side: there is no connection
+        return state is None and isinstance(error, OperationalError)
     return error.connection_invalidated or state.startswith(_PASSES)
 
 

@@ -1,6 +1,8 @@
 """Upgrading a database that holds a full queue loses nothing."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from limits import parse_many
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, insert, inspect, text
 from sqlalchemy.exc import OperationalError
@@ -103,6 +106,27 @@ async def test_an_erased_number_that_was_queued_again_is_not_called(database_url
     (claim,) = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=9)
     assert claim.callback_id == waiting.id
     outbox.close()
+
+
+def test_a_start_on_tables_that_are_up_to_date_needs_no_tool_of_migrations_or_of_another_database(
+    tmp_path: Path,
+) -> None:
+    """Their modules would take memory and time of each start."""
+    url = f"sqlite:///{tmp_path}/callbacks.db"
+    Outbox.open(url).close()
+    start = f"import sys, app.main\nfrom app.outbox.outbox import Outbox\nOutbox.open({url!r}).close()\n"
+    told = f"{start}print(sorted({{'alembic', 'psycopg'}} & sys.modules.keys()))"
+    command_line = [sys.executable, "-c", told]
+    assert subprocess.run(command_line, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_files_of_migrations_are_named_by_their_revisions() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(next(iter(app.outbox.migrations.__path__)))))
+    scripts = ScriptDirectory.from_config(config)
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"m{script.revision}_")
+    assert scripts.get_current_head() == max(script.revision for script in scripts.walk_revisions())
 
 
 def test_a_database_of_a_newer_version_is_told_as_that(database_url: str) -> None:
