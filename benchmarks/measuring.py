@@ -1,5 +1,6 @@
 """What is measured, one thing after another: nothing else runs beside it but the load and the upstream."""
 
+import os
 import time
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def measure_ours(dose: Dose, folder: Path, kind: Databases, upstreams: Upstreams
             delivered=dose.stored if state == "stored" else 0,
             waiting=dose.waiting if state == "waiting" else 0,
         )
+        os.sync()  # a gigabyte that was just filled in is written to the disk meanwhile, else
         for delay in DELAYS:
             say(f"ours on {kind.title}, {state}, Chaser takes {delay} ms")
             with ours(folder, database, upstreams.url(delay)) as service:
