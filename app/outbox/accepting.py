@@ -13,15 +13,12 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, se
 
 from app.errors import Forbidden, TooMany
 from app.outbox import blocklist
-from app.outbox.callback import STANDING, Accepted, Callback, RequestKey, Status, shown
+from app.outbox.callback import STANDING, WISH, Accepted, Callback, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.repeats import alias_of, answered, check_room, own_alias, remember, remember_alias
 from app.outbox.schema import callbacks, request_keys
-
-_WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
-"""What makes a second request another wish than one still to come: another time, somebody else, something else."""
 
 _SENT_BY: Final = ("account", "chaser_site_id")
 """By what Chaser is asked. What still waits for another account or site than the settings name may wait in vain."""
@@ -50,7 +47,7 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
     to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
-    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in _WISH))
+    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in WISH))
     # Looked up here, as one statement more would tell whoever measures that there is something to look up.
     known_as = (
         own_alias(request_keys.c.answer).label("alias_answer"),
@@ -105,7 +102,8 @@ def accept(
         check_unused(connection, challenge, user)
     standing = _standing(connection, callback, rules.duplicate_window)
     repeated = _repeated(callback, standing)
-    is_ours = callback.id in (standing and standing.id, repeated and repeated.id)  # this work runs again
+    # This work runs again when the callback, or an alias, has this very id.
+    is_ours = any(found is not None and found.id == callback.id for found in (standing, repeated))
     if standing is not None and standing.id == callback.id:
         callback = replace(callback, call_expected_at=standing.call_expected_at)
     elif repeated is None:
@@ -121,7 +119,8 @@ def accept(
             if repeated is None:
                 # It rings nobody, but a stranger who has used up his quotas must not see which numbers still pass.
                 check_quotas(connection, callback, rules.quotas, solved=challenge is not None, rings=False)
-            check_room(connection, callback, standing.id)
+            else:
+                check_room(connection, callback, standing.id)
     except (Forbidden, TooMany):
         # Its challenge is used up too, or one solution would do to ask about any number of phones. That stands though
         # the request is refused, and although a refusal takes back nothing: it is the whole of what is to be written.
@@ -140,7 +139,8 @@ def accept(
             _renew(connection, standing.id, callback.give_up_at)
     if request_key is not None:
         # Also for a duplicate: its answer may get lost, and its repetition may come after the window.
-        remember(connection, request_key, callback.id if standing is None else standing.id, answer, callback.created_at)
+        callback_id = callback.id if standing is None else standing.id
+        remember(connection, request_key, callback_id, answer, callback, repeats=repeated is not None)
     return answer, spent
 
 
@@ -191,20 +191,29 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
         "now": callback.created_at,
         "since": callback.created_at - window,
         "bucket": callback.client_bucket,
-        **{name: getattr(callback, name) for name in (*_WISH, *_SENT_BY)},
+        **{name: getattr(callback, name) for name in (*WISH, *_SENT_BY)},
     }
     found = connection.execute(_STANDING[callback.hold is not None], values)
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
-    return next((row for row in found.all() if row.site == callback.site and not _is_too_late(callback, row)), None)
+    may = [
+        row for row in found.all() if row.site == callback.site and (_is_known(callback, row) or _may(callback, row))
+    ]
+    return next((row for row in may if _is_known(callback, row)), may[0] if may else None)
 
 
-def _is_too_late(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
-    """Tell whether a stranger has planned a call for later than this one is wanted: nobody loses his call by that.
+def _is_known(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
+    """Tell whether the one who asks knows of what stands: it is his own, or he was answered with it."""
+    return not _is_stranger(callback, standing) or standing.alias_answer is not None
 
-    A visitor who changes his mind within the window is told which time stands.
+
+def _may(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
+    """Tell whether a stranger's callback may stand for one.
+
+    Not one that he planned for later than this one is wanted: nobody loses his call by that. A visitor who changes his
+    mind himself is told which time stands. And for none that is held: who filled in a trap would see it delivered.
     """
     wanted = callback.planned_time or callback.created_at
-    return _is_stranger(callback, standing) and standing.planned_time is not None and standing.planned_time > wanted
+    return callback.hold is None and (standing.planned_time is None or standing.planned_time <= wanted)
 
 
 def _renew(connection: Connection, callback_id: str, give_up_at: datetime) -> None:

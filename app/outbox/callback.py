@@ -27,6 +27,10 @@ After a failed or cancelled one the second request is a new wish.
 """
 
 
+WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
+"""What makes a second request another wish than the first: another time, somebody else, something else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
     """One request to be phoned, complete and checked. All times are aware and in UTC.

@@ -34,7 +34,7 @@ def erase_some(connection: Connection, before: datetime, limit: int) -> int:
         return 0
     # Chaser's answers are kept word for word, and may repeat the number.
     connection.execute(update(attempts).where(attempts.c.callback_id.in_(ids)).values(answer=None))
-    of_these = request_keys.c.callback_id.in_(ids)
+    of_these = request_keys.c.callback_id.in_(ids) & request_keys.c.client_bucket.is_not(None)
     connection.execute(update(request_keys).where(of_these).values(dict.fromkeys(_BUCKETS)))
     held = callbacks.c.status == Status.HELD
     states = {

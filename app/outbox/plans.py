@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, TextClause, func, literal, select
 
 from app.outbox.schema import callbacks
 
@@ -10,10 +10,11 @@ FEW: Final = 1000
 """How many rows may be looked at every second: that takes about a millisecond."""
 
 
-def are_few(connection: Connection, *which: ColumnElement[bool]) -> bool:
-    """Tell whether fewer than FEW callbacks are such; costs no more however many there are, given an index for it."""
-    some = select(literal(1)).select_from(callbacks).where(*which).limit(FEW)
-    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() < FEW
+def are_few(connection: Connection, *which: ColumnElement[bool] | TextClause, few: int | None = None) -> bool:
+    """Tell whether fewer than ``few`` callbacks are such, None: than FEW; costs no more than that, given an index."""
+    most = FEW if few is None else few
+    some = select(literal(1)).select_from(callbacks).where(*which).limit(most)
+    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() < most
 
 
 def unindexed(column: Column[Any]) -> ColumnElement[Any]:

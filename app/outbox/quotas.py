@@ -1,4 +1,4 @@
-"""Quotas: how often one phone, one visitor and one site may ask. Counted where the callbacks are, exactly.
+"""Quotas: how often one phone, one visitor and one site may ask. Counted where they are stored, exactly.
 
 A limit of n in a window is reached when the n-th newest callback is still inside the window: its time answers both
 questions, whether to refuse and for how long.
@@ -24,6 +24,7 @@ from app.errors import TooMany
 from app.logs import event
 from app.outbox.callback import Callback, Status
 from app.outbox.clock_set_back import CLOCKS_DIFFER
+from app.outbox.repeats import ALIAS
 from app.outbox.schema import Instant, callbacks, request_keys
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ _WARN_AT: Final = (80, _ALL)
 def _asked_by(name: str) -> CompoundSelect[datetime, str]:
     """Select when the bucket in a column asked within the window, and for what phones.
 
-    Aliases, which are among the request keys, count as the callbacks they look like.
+    Aliases count as the callbacks they look like.
     """
     of_callbacks, of_aliases = (
         select(table.c.created_at, callbacks.c.client_phone).where(
@@ -60,7 +61,7 @@ def _asked_by(name: str) -> CompoundSelect[datetime, str]:
         )
         for table in (callbacks, request_keys)
     )
-    return union_all(of_callbacks, of_aliases.join(callbacks))
+    return union_all(of_callbacks, of_aliases.join(callbacks).where(request_keys.c.scope == ALIAS))
 
 
 # Made once: to put a statement together takes several times as long as to execute it.

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, and_, func, literal, select, text
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, TextClause, and_, literal, select, text
 
 from app.outbox.callback import Status
+from app.outbox.plans import are_few, unindexed
 from app.outbox.repeats import leads_to
 from app.outbox.schema import NOT_DELIVERED, attempts, callbacks
 
@@ -110,18 +111,17 @@ def _used(by: str, conditions: Mapping[str, _Condition]) -> tuple[str, ...]:
 
 
 def _leaves_few(connection: Connection, name: str, conditions: Mapping[str, _Condition]) -> bool:
-    rows = select(literal(1)).select_from(callbacks)
-    rows = rows.where(*(conditions[used](callbacks.c[used]) for used in _used(name, conditions)))
+    which: list[ColumnElement[bool] | TextClause] = [
+        conditions[used](callbacks.c[used]) for used in _used(name, conditions)
+    ]
     if name == "status":
-        rows = rows.where(text(NOT_DELIVERED))
-    count = select(func.count()).select_from(rows.limit(FEW).subquery())
-    return connection.execute(count).scalar_one() < FEW
+        which.append(text(NOT_DELIVERED))
+    return are_few(connection, *which, few=FEW)
 
 
 def _column(name: str, used: Sequence[str]) -> ColumnElement[Any]:
-    """Give a column; in a form no index is known by when another one is to be used."""
     column: Column[Any] = callbacks.c[name]
-    return column if name in used else func.coalesce(column, column, type_=column.type)
+    return column if name in used else unindexed(column)
 
 
 def _first_id(at: datetime) -> str:

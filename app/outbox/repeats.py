@@ -13,14 +13,18 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Column, Connection, Integer, Row, ScalarSelect, Select, bindparam, insert, select
 
 from app.errors import Invalid, TooMany
+from app.outbox import upsert
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status, shown
 from app.outbox.night_queue import stands_in_line
+from app.outbox.plans import unindexed
 from app.outbox.schema import callbacks, request_keys
 
 REPEATS: Final = 20
-"""How many request keys, aliases among them, visitors may add to one callback within an hour."""
+"""How many request keys a visitor may add to a callback he has asked for, within an hour."""
 
 ALIAS: Final = "alias"
+"""The scope of the request keys that are aliases."""
+
 T = TypeVar("T")
 _HOUR: Final = timedelta(hours=1)
 _LONGEST_DELAY: Final = timedelta(minutes=1)
@@ -31,7 +35,12 @@ _ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).whe
 )
 _LATEST: Final = (
     select(request_keys.c.created_at)
-    .where(request_keys.c.callback_id == bindparam("callback_id"), request_keys.c.created_at > bindparam("since"))
+    .where(
+        request_keys.c.callback_id == bindparam("callback_id"),
+        request_keys.c.scope != ALIAS,
+        unindexed(request_keys.c.client_bucket) == bindparam("bucket"),
+        request_keys.c.created_at > bindparam("since"),
+    )
     .order_by(request_keys.c.created_at.desc())
     .offset(bindparam("before", type_=Integer()))
     .limit(1)
@@ -53,25 +62,39 @@ def answered(connection: Connection, request_key: RequestKey) -> Accepted | None
 
 
 def remember(
-    connection: Connection, request_key: RequestKey, callback_id: str, answer: Accepted, now: datetime
+    connection: Connection,
+    request_key: RequestKey,
+    callback_id: str,
+    answer: Accepted,
+    callback: Callback,
+    *,
+    repeats: bool,
 ) -> None:
-    """Keep what a request is answered, and the callback it is answered with."""
-    connection.execute(_REMEMBER, _kept(request_key, callback_id, answer, now))
+    """Keep what a request is answered, and the callback it is answered with.
+
+    ``callback``: what it asked for. ``repeats``: by a visitor who was answered with that one before.
+    """
+    kept = _kept(request_key, callback_id, answer, callback.created_at)
+    connection.execute(_REMEMBER, kept | {"client_bucket": callback.client_bucket if repeats else None})
 
 
 def remember_alias(connection: Connection, callback: Callback, standing_id: str, answer: Accepted) -> None:
     """Let the id of a callback that is not stored lead to the one that stands for it."""
     kept = _kept(RequestKey(ALIAS, callback.id, ""), standing_id, answer, callback.created_at)
-    waits = stands_in_line(callback) and callback.hold is None
     who = {name: getattr(callback, name) for name in ("client_bucket", "client_bucket_56", "client_bucket_48")}
-    connection.execute(_REMEMBER, kept | who | {"call_expected_at": callback.call_expected_at if waits else None})
+    place = {"call_expected_at": callback.call_expected_at if stands_in_line(callback) else None}
+    # When this work runs again, another callback may stand by then.
+    written = upsert.insert(connection, request_keys)
+    again = written.on_conflict_do_update(index_elements=["scope", "key"], set_={"callback_id": standing_id})
+    connection.execute(again, kept | who | place)
 
 
 def own_alias(column: Column[T]) -> ScalarSelect[T]:
     """Select what the newest alias has in a column by which ``bucket``'s visitor knows the callback of a row."""
     keys = request_keys.c
-    mine = (keys.callback_id == callbacks.c.id) & (keys.client_bucket == bindparam("bucket"))
-    return select(column).where(mine).order_by(keys.created_at.desc()).limit(1).scalar_subquery()
+    # By the callback, which has few: a bucket may have any number.
+    mine = (keys.callback_id == callbacks.c.id) & (unindexed(keys.client_bucket) == bindparam("bucket"))
+    return select(column).where(mine, keys.scope == ALIAS).order_by(keys.created_at.desc()).limit(1).scalar_subquery()
 
 
 def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | None:
@@ -88,8 +111,12 @@ def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | 
 
 
 def check_room(connection: Connection, callback: Callback, standing_id: str) -> None:
-    """Raise TooMany when visitors added as much to one callback as they may: it rings nobody, but it is kept."""
-    values = {"callback_id": standing_id, "since": callback.created_at - _HOUR, "before": REPEATS - 1}
+    """Raise TooMany when a visitor has repeated himself as often as he may: it rings nobody, but it is kept.
+
+    Only his own repetitions count, or he would learn of those of others.
+    """
+    mine = {"callback_id": standing_id, "bucket": callback.client_bucket}
+    values = mine | {"since": callback.created_at - _HOUR, "before": REPEATS - 1}
     reached = connection.execute(_LATEST, values).scalar_one_or_none()
     if reached is not None:
         wait = min(reached + _HOUR - callback.created_at, _HOUR).total_seconds()

@@ -155,7 +155,8 @@ request_keys = Table(
     Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("answer", JSON, nullable=False),  # what was answered the first time, to be answered again
-    # Of an alias alone, which counts as the callback it looks like. The last one: of those that stand in line.
+    # Of an alias, which counts as the callback it looks like; the first one also of what a visitor repeated, and the
+    # last one only of what stands in line.
     Column("client_bucket", String(64)),
     Column("client_bucket_56", String(64)),
     Column("client_bucket_48", String(64)),

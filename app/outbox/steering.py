@@ -8,10 +8,10 @@ Everything here may run again after a connection was lost during its commit: it 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, literal, select, true, update
+from sqlalchemy import Connection, and_, case, exists, func, literal, select, true, update
 
 from app.errors import Conflict
-from app.outbox.callback import STANDING, Status, no_such_callback
+from app.outbox.callback import STANDING, WISH, Status, no_such_callback
 from app.outbox.repeats import leads_to
 from app.outbox.schema import Instant, callbacks
 
@@ -43,7 +43,9 @@ def cancel(connection: Connection, callback_id: str, now: datetime) -> None:
 
 
 def _meant(connection: Connection, callback_id: str) -> str:
-    return connection.scalar(leads_to(callback_id)) or callback_id
+    """Give the id of the callback that an id means: its own one if there is, though it was an alias before."""
+    is_its_own = connection.scalar(select(exists().where(callbacks.c.id == callback_id)))
+    return callback_id if is_its_own else connection.scalar(leads_to(callback_id)) or callback_id
 
 
 def _send(
@@ -54,26 +56,27 @@ def _send(
     give_up_after: timedelta,
     reason: str,
 ) -> None:
-    """Let a callback be sent, unless the same phone was asked for at the same site since, and is called for that.
+    """Let a callback be sent, unless the same was asked for since, or sent again, and is called for or was.
 
-    Or was, for nobody is phoned twice. Accepting must stand still meanwhile, see Database.accept_alone.
+    Nobody is phoned twice for one wish. Accepting must stand still meanwhile, see Database.accept_alone.
     """
     callback_id = _meant(connection, callback_id)
     if _called_since(connection, callback_id, allowed):
         raise Conflict(
-            "already_called", "The same number was asked for again since, and that callback stands for this one."
+            "already_called", "The same call was asked for or sent again since, and that callback stands for this one."
         )
     _move(connection, callback_id, allowed, Status.QUEUED, now, give_up_after, reason)
 
 
 def _called_since(connection: Connection, callback_id: str, allowed: tuple[Status, ...]) -> bool:
     this, other = callbacks.alias("this"), callbacks
-    same_wish = (
-        (other.c.client_phone == this.c.client_phone)
-        & (other.c.site == this.c.site)
-        & (other.c.created_at >= this.c.created_at)
-        & other.c.status.in_(STANDING)
-        & (other.c.id != this.c.id)
+    same_wish = and_(
+        other.c.client_phone == this.c.client_phone,
+        other.c.site == this.c.site,
+        func.coalesce(other.c.ready_at, other.c.created_at) >= this.c.created_at,
+        other.c.status.in_(STANDING),
+        other.c.id != this.c.id,
+        *(other.c[name].is_not_distinct_from(this.c[name]) for name in WISH),
     )
     is_this = (this.c.id == callback_id) & this.c.status.in_(allowed)
     return connection.execute(select(exists().where(is_this, same_wish))).scalar_one()

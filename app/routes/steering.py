@@ -46,7 +46,8 @@ async def steer(
 ) -> CallbackSteered:
     """Send a held callback (release) or a failed or unknown one (retry), or end one that waits (cancel).
 
-    409 when its state forbids it. Retrying an unknown one may phone a person twice. Needs the scope callbacks:write.
+    409 when its state forbids it, and when the same call was asked for again since. Retrying an unknown one may phone a
+    person twice. Needs the scope callbacks:write.
     """
     found = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
     if found is None:

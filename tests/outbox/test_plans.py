@@ -75,8 +75,8 @@ async def test_what_a_visitor_was_told_of_others_callbacks_is_found_by_his_netwo
         assert any(f"ix_request_keys_{name}_created_at" in step for step in steps), steps
     steps = plans.of("count(*)", "request_keys.call_expected_at >= ?")
     assert any("ix_request_keys_call_expected_at" in step for step in steps), steps
-    steps = plans.of("request_keys.answer", "request_keys.client_bucket = ?")
-    assert any("ix_request_keys_c" in step for step in steps), steps
+    steps = plans.of("request_keys.answer", "client_phone = ?")
+    assert any("ix_request_keys_callback_id" in step for step in steps), steps
 
 
 async def test_erasing_does_not_look_at_what_is_erased_already(plans: Plans) -> None:

@@ -71,6 +71,26 @@ async def test_what_went_wrong_is_not_sent_again_when_its_number_is_called_for_a
     await decide(outbox, "retry", wish.id)
 
 
+async def test_of_two_that_went_wrong_for_one_wish_one_is_sent_again(outbox: Outbox) -> None:
+    wishes = [callback(created_at=NOW + hours * timedelta(hours=1)) for hours in range(2)]
+    for wish in wishes:
+        await outbox.accept(wish, None, rules())
+        await become(outbox, wish.id, status="failed", due_at=None)
+    await decide(outbox, "retry", wishes[0].id)
+    with pytest.raises(Conflict) as refused:
+        await decide(outbox, "retry", wishes[1].id)
+    assert refused.value.code == "already_called"
+
+
+async def test_what_went_wrong_is_sent_again_whatever_became_of_other_wishes(outbox: Outbox) -> None:
+    failed = callback(message_on_ring="Order 17", client_bucket=None, api_key="crm")
+    later = callback(message_on_ring="Order 18", client_bucket=None, api_key="crm", created_at=NOW + DAY)
+    await outbox.accept(failed, None, rules())
+    await become(outbox, failed.id, status="failed", due_at=None)
+    await outbox.accept(later, None, rules())
+    await decide(outbox, "retry", failed.id)
+
+
 async def test_what_was_erased_can_not_be_sent_again_and_not_even_be_claimed(outbox: Outbox) -> None:
     wish = callback(due_at=None)
     await outbox.accept(wish, None, rules())

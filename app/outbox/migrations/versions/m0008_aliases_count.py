@@ -10,6 +10,7 @@ from alembic import op
 revision = "0008"
 down_revision = "0007"
 
+CALLBACKS = sa.table("callbacks", sa.column("client_phone", sa.String), sa.column("message_on_ring", sa.String))
 INSTANT = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
@@ -21,6 +22,8 @@ def upgrade() -> None:
         _index(name, [name, "created_at"])
     op.add_column("request_keys", sa.Column("call_expected_at", INSTANT, nullable=True))
     _index("call_expected_at", ["call_expected_at"])
+    # What is said when a call rings may name somebody: it goes with the number.
+    op.execute(sa.update(CALLBACKS).where(CALLBACKS.c.client_phone.is_(None)).values(message_on_ring=None))
 
 
 def _index(of: str, columns: list[str]) -> None:
