@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, literal_column, or_, select, update
 
 from app.errors import Forbidden, TooMany
 from app.outbox import blocklist
@@ -35,7 +35,9 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     """Select what may stand for a callback: what is in these states within the window, or still to come."""
     table = callbacks.c
     mine = table.id == bindparam("this")
-    in_one = or_(*(table.status == state for state in states))  # IN would be spelt out anew at each execution
+    # Spelt out: a bound status makes SQLite prepare the statement anew each time, to see whether a partial index will
+    # do; and IN would be spelt out anew by SQLAlchemy.
+    in_one = or_(*(table.status == literal_column(f"'{state}'") for state in states))
     sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
     # Or its visitor was answered with it within the window: he too has asked for this already.
     answered_so = select(request_keys.c.callback_id).where(
@@ -46,7 +48,7 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
-    to_come = or_(_TO_BE_SENT, (table.status == Status.DELIVERED) & for_later)
+    to_come = or_(_TO_BE_SENT, (table.status == literal_column("'delivered'")) & for_later)
     same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in WISH))
     # Looked up here, as one statement more would tell whoever measures that there is something to look up.
     known_as = (
