@@ -87,6 +87,9 @@ def configure_logging(level: str = "INFO") -> None:
         }
     )
 
+    # No line tells these, and each record would look them up.
+    for asked in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, asked, False)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = lambda lost: _uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)
