@@ -8,9 +8,9 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.dose import Dose
+from benchmarks.dose import SITES, Dose
 from benchmarks.figures import Times, times
-from benchmarks.ours import KEY, ours
+from benchmarks.ours import KEY, SITE_NAMES, ours
 from benchmarks.upstreams import Upstreams
 
 _GAP = 0.06  # seconds: below CALLS_PER_SECOND, so that no call waits for its turn
@@ -27,11 +27,11 @@ def accept_to_received(dose: Dose, port: int, upstreams: Upstreams) -> Times:
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     sent: dict[str, float] = {}
-    for _ in range(dose.idle + 1):
+    for number in range(dose.idle + 1):
         phone = str(next(_phones))
         sent[phone] = time.monotonic()
-        if _ask(connection, phone) != 202:
-            raise RuntimeError("a request was not accepted")
+        if (status := _ask(connection, phone, SITE_NAMES[number % SITES])) != 202:
+            raise RuntimeError(f"a request was not accepted, but answered {status}")
         time.sleep(_GAP)
     time.sleep(1)
     connection.close()
@@ -60,14 +60,14 @@ def _accepts(port: int) -> bool:
     with contextlib.suppress(OSError):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            return _ask(connection, str(next(_phones))) == 202
+            return _ask(connection, str(next(_phones)), SITE_NAMES[0]) == 202
         finally:
             connection.close()
     return False
 
 
-def _ask(connection: http.client.HTTPConnection, phone: str) -> int:
-    body = json.dumps({"site": "s000", "client_phone": f"+{phone}", "request_id": phone})
+def _ask(connection: http.client.HTTPConnection, phone: str, site: str) -> int:
+    body = json.dumps({"site": site, "client_phone": f"+{phone}", "request_id": phone})
     # An address of its own, or the flood limit of 60 a minute would answer.
     number = int(phone[-7:])
     address = f"59.{number >> 16}.{number >> 8 & 255}.{number & 255}"
