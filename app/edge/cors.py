@@ -55,7 +55,7 @@ class Cors(CORSMiddleware):
         Starlette would put Vary: Origin there too, and caches would keep one copy for each page that embeds the widget.
         """
         is_start = message["type"] == "http.response.start"
-        if is_start and Headers(raw=message["headers"]).get("Access-Control-Allow-Origin") != "*":
+        if is_start and Headers(raw=message.get("headers", [])).get("Access-Control-Allow-Origin") != "*":
             await super().send(message, send, request_headers)
         else:
             await send(message)
