@@ -17,7 +17,7 @@ from app.outbox.callback import STANDING, WISH, Accepted, Callback, RequestKey, 
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
-from app.outbox.repeats import alias_of, answered, check_room, own_alias, remember, remember_alias
+from app.outbox.repeats import ALIAS, alias_of, answered, check_room, own_alias, remember, remember_alias
 from app.outbox.schema import callbacks, request_keys
 
 _SENT_BY: Final = ("account", "chaser_site_id")
@@ -41,7 +41,9 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
     # Or its visitor was answered with it within the window: he too has asked for this already.
     answered_so = select(request_keys.c.callback_id).where(
-        request_keys.c.client_bucket == bindparam("bucket"), request_keys.c.created_at > bindparam("since")
+        request_keys.c.client_bucket == bindparam("bucket"),
+        request_keys.c.created_at > bindparam("since"),
+        request_keys.c.scope == ALIAS,  # to repeat a request puts nothing off
     )
     lately = or_(table.created_at > bindparam("since"), table.id.in_(answered_so))
     recent = lately & in_one & or_(~_TO_BE_SENT, sent_so)

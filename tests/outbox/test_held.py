@@ -10,7 +10,7 @@ from app.errors import Conflict
 from app.outbox.callback import RequestKey, shown
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.making import NOW, callback, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
@@ -55,6 +55,16 @@ async def test_a_suspicious_request_for_a_number_that_is_called_already_makes_no
     first = await outbox.accept(callback(), None, rules())
     again = await outbox.accept(callback(created_at=SOON, hold="honeypot"), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)
+
+
+async def test_a_stranger_who_fills_in_a_trap_is_held_whatever_others_asked_for(outbox: Outbox) -> None:
+    """Or his request would be seen to be delivered, as none that is held ever is."""
+    await send(outbox, (await outbox.accept(callback(), None, rules())).id)
+    stranger = callback(client_bucket="198.51.100.1", hold="honeypot")
+    await outbox.accept(stranger, None, rules())
+    glimpse = await outbox.glimpse(stranger.id)
+    assert glimpse is not None
+    assert glimpse.status == "held"
 
 
 async def test_a_service_of_the_owners_is_told_that_its_request_met_a_held_one(outbox: Outbox) -> None:

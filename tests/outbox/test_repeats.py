@@ -232,22 +232,22 @@ async def test_repeats_of_one_callback_have_an_end_for_an_hour(outbox: Outbox, b
     assert (await outbox.accept(later, KEY, rules())).duplicate
 
 
+@pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
+async def test_repeating_a_request_does_not_put_off_the_end_of_its_window(outbox: Outbox, bucket: str) -> None:
+    await send(outbox, (await outbox.accept(callback(), None, rules())).id)
+    for seconds, key in ((10, "first"), (100, "second")):
+        again = callback(client_bucket=bucket, created_at=NOW + seconds * SECOND)
+        await outbox.accept(again, replace(KEY, key=key), rules())
+    later = callback(client_bucket=bucket, created_at=NOW + 150 * SECOND)
+    assert (await outbox.accept(later, replace(KEY, key="third"), rules())).id == later.id
+
+
 async def test_what_others_repeat_bounds_nobody_else(outbox: Outbox) -> None:
     planned = NOW + 30 * HOUR
     for number in range(REPEATS + 1):
         await outbox.accept(callback(planned_time=planned), replace(KEY, key=f"wish-{number}"), rules())
     stranger = callback(client_bucket=STRANGER, planned_time=planned)
     assert (await outbox.accept(stranger, replace(KEY, key="first"), rules())).id == stranger.id
-
-
-async def test_a_stranger_who_fills_in_a_trap_is_held_whatever_others_asked_for(outbox: Outbox) -> None:
-    """Or his request would be seen to be delivered, as none that is held ever is."""
-    await send(outbox, (await outbox.accept(callback(), None, rules())).id)
-    stranger = callback(client_bucket=STRANGER, hold="honeypot")
-    await outbox.accept(stranger, None, rules())
-    glimpse = await outbox.glimpse(stranger.id)
-    assert glimpse is not None
-    assert glimpse.status == "held"
 
 
 async def test_a_stranger_who_changes_his_mind_is_told_which_time_stands_as_with_any_number(outbox: Outbox) -> None:
