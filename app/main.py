@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.chaser import ChaserClient
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 
 _QUESTIONS = 4  # asked of Chaser at once for other services
 _CLOSE = 0.5  # seconds for the database; one that hangs would keep us for ever
+# Logs and metrics are our own, and what others would export holds addresses.
+_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 
 def utc_now() -> datetime:
@@ -145,11 +148,10 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=None,
-        # Logs and metrics are our own, and what others would export holds addresses.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_TELEMETRY,
     )
     answer_errors(app)
-    open_metrics = FastAPI(openapi_url=None)
+    open_metrics = FastAPI(openapi_url=None, telemetry=_TELEMETRY)
     answer_errors(open_metrics)
     open_metrics.include_router(open_metrics_router(scrape))
     for router in (

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, select, update
 
 from app.errors import Forbidden, TooMany
 from app.outbox import blocklist
 from app.outbox.callback import STANDING, WISH, Accepted, Callback, RequestKey, Status, shown
 from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
+from app.outbox.plans import has_status
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
-from app.outbox.repeats import ALIAS, alias_of, answered, check_room, own_alias, remember, remember_alias
-from app.outbox.schema import callbacks, request_keys
+from app.outbox.repeats import KNOWN_AS, LATELY_KNOWN, alias_of, answered, check_room, remember, remember_alias
+from app.outbox.schema import callbacks
 
 _SENT_BY: Final = ("account", "chaser_site_id")
 """By what Chaser is asked. What still waits for another account or site than the settings name may wait in vain."""
@@ -35,30 +36,19 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     """Select what may stand for a callback: what is in these states within the window, or still to come."""
     table = callbacks.c
     mine = table.id == bindparam("this")
-    # Spelt out: a bound status makes SQLite prepare the statement anew each time, to see whether a partial index will
-    # do; and IN would be spelt out anew by SQLAlchemy.
-    in_one = or_(*(table.status == literal_column(f"'{state}'") for state in states))
+    in_one = or_(*map(has_status, states))  # IN would be spelt out anew at each execution
     sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
     # Or its visitor was answered with it within the window: he too has asked for this already.
-    answered_so = select(request_keys.c.callback_id).where(
-        request_keys.c.client_bucket == bindparam("bucket"),
-        request_keys.c.created_at > bindparam("since"),
-        request_keys.c.scope == ALIAS,  # to repeat a request puts nothing off
-    )
-    lately = or_(table.created_at > bindparam("since"), table.id.in_(answered_so))
+    lately = or_(table.created_at > bindparam("since"), table.id.in_(LATELY_KNOWN))
     recent = lately & in_one & or_(~_TO_BE_SENT, sent_so)
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
-    to_come = or_(_TO_BE_SENT, (table.status == literal_column("'delivered'")) & for_later)
+    to_come = or_(_TO_BE_SENT, has_status(Status.DELIVERED) & for_later)
     same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in WISH))
-    # Looked up here, as one statement more would tell whoever measures that there is something to look up.
-    known_as = (
-        own_alias(request_keys.c.answer).label("alias_answer"),
-        own_alias(request_keys.c.created_at).label("alias_at"),
-    )
     return (
-        select(callbacks, *known_as)
+        # With the alias, as one statement more would tell whoever measures that there is something to look up.
+        select(callbacks, *KNOWN_AS)
         .where(or_(mine, (table.client_phone == bindparam("phone")) & or_(recent, same_wish)))
         .order_by(mine.desc(), table.created_at.desc())
         # As it is once other replicas are done with it: one of them may be giving it up.
@@ -200,7 +190,9 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
     found = connection.execute(_STANDING[callback.hold is not None], values)
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
     may = [
-        row for row in found.all() if row.site == callback.site and (_is_known(callback, row) or _may(callback, row))
+        row
+        for row in found.all()
+        if row.site == callback.site and (_is_known(callback, row) or _may_stand(callback, row))
     ]
     return next((row for row in may if _is_known(callback, row)), may[0] if may else None)
 
@@ -210,7 +202,7 @@ def _is_known(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
     return not _is_stranger(callback, standing) or standing.alias_answer is not None
 
 
-def _may(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
+def _may_stand(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
     """Tell whether a stranger's callback may stand for one.
 
     Not one that he planned for later than this one is wanted: nobody loses his call by that. A visitor who changes his

@@ -27,6 +27,9 @@ After a failed or cancelled one the second request is a new wish.
 """
 
 
+CLIENT_BUCKETS: Final = ("client_bucket", "client_bucket_56", "client_bucket_48")
+"""What a visitor is counted by: an address or an IPv6 /64, and the wider networks around that."""
+
 WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
 """What makes a second request another wish than the first: another time, somebody else, something else."""
 

@@ -4,11 +4,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, case, delete, select, update
 
-from app.outbox.callback import Status
+from app.outbox.callback import CLIENT_BUCKETS, Status
 from app.outbox.schema import attempts, callbacks, request_keys
 
-_BUCKETS = ("client_bucket", "client_bucket_56", "client_bucket_48")
-_PERSONAL = ("client_phone", "client_ip", "active_page", "referrer", "consent", "message_on_ring", *_BUCKETS)
+_PERSONAL = ("client_phone", "client_ip", "active_page", "referrer", "consent", "message_on_ring", *CLIENT_BUCKETS)
 _FINISHED = (Status.DELIVERED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
 
 
@@ -35,7 +34,7 @@ def erase_some(connection: Connection, before: datetime, limit: int) -> int:
     # Chaser's answers are kept word for word, and may repeat the number.
     connection.execute(update(attempts).where(attempts.c.callback_id.in_(ids)).values(answer=None))
     of_these = request_keys.c.callback_id.in_(ids) & request_keys.c.client_bucket.is_not(None)
-    connection.execute(update(request_keys).where(of_these).values(dict.fromkeys(_BUCKETS)))
+    connection.execute(update(request_keys).where(of_these).values(dict.fromkeys(CLIENT_BUCKETS)))
     held = callbacks.c.status == Status.HELD
     states = {
         "status": case((held, Status.CANCELLED), else_=callbacks.c.status),

@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, TextClause, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, TextClause, func, literal, literal_column, select
 
+from app.outbox.callback import Status
 from app.outbox.schema import callbacks
 
 FEW: Final = 1000
@@ -15,6 +16,14 @@ def are_few(connection: Connection, *which: ColumnElement[bool] | TextClause, fe
     most = FEW if few is None else few
     some = select(literal(1)).select_from(callbacks).where(*which).limit(most)
     return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() < most
+
+
+def has_status(status: Status) -> ColumnElement[bool]:
+    """Ask for a status in the statement's own words.
+
+    A bound one makes SQLite prepare the statement anew each time, to see whether a partial index by status will do.
+    """
+    return callbacks.c.status == literal_column(f"'{status}'")
 
 
 def unindexed(column: Column[Any]) -> ColumnElement[Any]:

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, literal_column, select, union_all
+from sqlalchemy import Connection, func, select, union_all
 
 from app.outbox.callback import Status
+from app.outbox.plans import has_status
 from app.outbox.schema import Instant, callbacks
 
 STATES: Final = (Status.HELD, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
 """Those in which a callback is not at its end. Of ``unknown`` ones only those that are still to be sent once more."""
-
-_HELD = callbacks.c.status == literal_column("'held'")  # a bound value would not tell SQLite that the index will do
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def queue(connection: Connection) -> dict[Status, Line]:
     held = select(table.status, func.count(), func.min(table.created_at, type_=Instant()))
     rows = connection.execute(
         union_all(
-            held.where(_HELD).group_by(table.status),
+            held.where(has_status(Status.HELD)).group_by(table.status),
             waiting.where(table.due_at.is_not(None)).group_by(table.status),
             waiting.where(table.lease_until.is_not(None)).group_by(table.status),
         )

@@ -22,7 +22,7 @@ from sqlalchemy import CompoundSelect, Connection, Integer, Row, bindparam, func
 
 from app.errors import TooMany
 from app.logs import event
-from app.outbox.callback import Callback, Status
+from app.outbox.callback import CLIENT_BUCKETS, Callback, Status
 from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.repeats import ALIAS
 from app.outbox.schema import Instant, callbacks, request_keys
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what was exactly an hour ago
 
-BUCKETS: Final = (("client_bucket", 1), ("client_bucket_56", 2), ("client_bucket_48", 4))
+BUCKETS: Final = tuple(zip(CLIENT_BUCKETS, (1, 2, 4), strict=True))
 """The columns a visitor is counted by, and how many times the limit may be used in each.
 
 Less than the flood limit gives, which must let every page of a whole company through: of all the people in a /48, few

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, TextClause, and_, literal, select, text
 
-from app.outbox.callback import Status
+from app.outbox.callback import CLIENT_BUCKETS, Status
 from app.outbox.plans import are_few, unindexed
 from app.outbox.repeats import leads_to
 from app.outbox.schema import NOT_DELIVERED, attempts, callbacks
@@ -22,8 +22,7 @@ from app.outbox.schema import NOT_DELIVERED, attempts, callbacks
 FEW: Final = 20_000
 """How many rows are sorted for a page rather than passed on the way: both take some hundredths of a second then."""
 
-_BUCKETS = ("client_bucket", "client_bucket_56", "client_bucket_48")
-_HIDDEN = ("account", "chaser_site_id", "lease_token", "lease_until", "ready_at", *_BUCKETS)
+_HIDDEN = ("account", "chaser_site_id", "lease_token", "lease_until", "ready_at", *CLIENT_BUCKETS)
 _SHOWN = [column for column in callbacks.c if column.name not in _HIDDEN]
 _ID = "id"
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Connection, Integer, Row, ScalarSelect, Select, bindparam, insert, select
+from sqlalchemy import Column, Connection, Integer, Row, ScalarSelect, Select, String, bindparam, insert, select
 
 from app.errors import Invalid, TooMany
 from app.outbox import upsert
-from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status, shown
+from app.outbox.callback import CLIENT_BUCKETS, Accepted, Callback, Glimpse, RequestKey, Status, shown
 from app.outbox.night_queue import stands_in_line
 from app.outbox.plans import unindexed
 from app.outbox.schema import callbacks, request_keys
@@ -28,17 +28,42 @@ ALIAS: Final = "alias"
 T = TypeVar("T")
 _HOUR: Final = timedelta(hours=1)
 _LONGEST_DELAY: Final = timedelta(minutes=1)
+_IS_ALIAS: Final = request_keys.c.scope == ALIAS
+_BUCKET: Final = bindparam("bucket", type_=String())
 
 # Statements are made once: to put one together takes several times as long as to execute it.
 _ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).where(
     request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
 )
+
+
+def _alias(column: Column[T]) -> ScalarSelect[T]:
+    # By the callback, which has few: a bucket may have any number.
+    mine = (request_keys.c.callback_id == callbacks.c.id) & (unindexed(request_keys.c.client_bucket) == _BUCKET)
+    newest = select(column).where(mine, _IS_ALIAS).order_by(request_keys.c.created_at.desc()).limit(1)
+    return newest.scalar_subquery()
+
+
+KNOWN_AS: Final = (
+    _alias(request_keys.c.answer).label("alias_answer"),
+    _alias(request_keys.c.created_at).label("alias_at"),
+)
+"""Of a callback, the newest alias by which the visitor of ``bucket`` knows it: what he was answered, and when."""
+
+LATELY_KNOWN: Final = select(request_keys.c.callback_id).where(
+    # Aliases alone: to repeat a request begins no new window.
+    request_keys.c.client_bucket == _BUCKET,
+    request_keys.c.created_at > bindparam("since"),
+    _IS_ALIAS,
+)
+"""The ids of callbacks for which the visitor of ``bucket`` was given an alias after ``since``."""
+
 _LATEST: Final = (
     select(request_keys.c.created_at)
     .where(
         request_keys.c.callback_id == bindparam("callback_id"),
-        request_keys.c.scope != ALIAS,
-        unindexed(request_keys.c.client_bucket) == bindparam("bucket"),
+        ~_IS_ALIAS,
+        unindexed(request_keys.c.client_bucket) == _BUCKET,
         request_keys.c.created_at > bindparam("since"),
     )
     .order_by(request_keys.c.created_at.desc())
@@ -81,7 +106,7 @@ def remember(
 def remember_alias(connection: Connection, callback: Callback, standing_id: str, answer: Accepted) -> None:
     """Let the id of a callback that is not stored lead to the one that stands for it."""
     kept = _kept(RequestKey(ALIAS, callback.id, ""), standing_id, answer, callback.created_at)
-    who = {name: getattr(callback, name) for name in ("client_bucket", "client_bucket_56", "client_bucket_48")}
+    who = {name: getattr(callback, name) for name in CLIENT_BUCKETS}
     place = {"call_expected_at": callback.call_expected_at if stands_in_line(callback) else None}
     # When this work runs again, another callback may stand by then.
     written = upsert.insert(connection, request_keys)
@@ -89,18 +114,10 @@ def remember_alias(connection: Connection, callback: Callback, standing_id: str,
     connection.execute(again, kept | who | place)
 
 
-def own_alias(column: Column[T]) -> ScalarSelect[T]:
-    """Select what the newest alias has in a column by which ``bucket``'s visitor knows the callback of a row."""
-    keys = request_keys.c
-    # By the callback, which has few: a bucket may have any number.
-    mine = (keys.callback_id == callbacks.c.id) & (unindexed(keys.client_bucket) == bindparam("bucket"))
-    return select(column).where(mine, keys.scope == ALIAS).order_by(keys.created_at.desc()).limit(1).scalar_subquery()
-
-
 def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | None:
     """Give what the visitor of a callback was answered when he first asked for what stands; None if he didn't.
 
-    ``standing``: with what own_alias selects as ``alias_answer`` and ``alias_at``.
+    ``standing``: selected with KNOWN_AS.
     """
     if standing.alias_answer is None:
         return None
@@ -126,7 +143,7 @@ def check_room(connection: Connection, callback: Callback, standing_id: str) -> 
 def leads_to(callback_id: str) -> Select[tuple[str]]:
     """Select the id of the callback that an id leads to which a stranger was given for it."""
     keys = request_keys.c
-    return select(keys.callback_id).where(keys.scope == ALIAS, keys.key == callback_id)
+    return select(keys.callback_id).where(_IS_ALIAS, keys.key == callback_id)
 
 
 def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> Glimpse | None:
@@ -140,7 +157,7 @@ def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> G
     if own is not None:
         return Glimpse(callback_id, own.site, own.status, own.call_expected_at)
     led_to = seen.add_columns(table.created_at, table.updated_at, keys.answer, keys.created_at.label("asked_at"))
-    alias = (keys.scope == ALIAS) & (keys.key == callback_id)
+    alias = _IS_ALIAS & (keys.key == callback_id)
     row = connection.execute(led_to.join(request_keys).where(alias)).one_or_none()
     if row is None:
         return None
