@@ -260,7 +260,10 @@ def chaser(options: Options | None = None) -> Iterator[Chaser]:
 @contextlib.contextmanager
 def client(url: str, from_address: str = "127.0.0.1", timeout: float = 30.0) -> Iterator[httpx2.Client]:
     """Give an HTTP client that comes from one address of this machine: all of 127.0.0.0/8 are."""
-    transport = httpx2.HTTPTransport(local_address=from_address)
+    limits = httpx2.Limits(
+        keepalive_expiry=2
+    )  # servers end what is idle for 5 s, perhaps while a request is on its way
+    transport = httpx2.HTTPTransport(local_address=from_address, limits=limits)
     with httpx2.Client(base_url=url, transport=transport, timeout=timeout) as http:
         yield http
 
