@@ -67,7 +67,7 @@ def run_demo(port: int, simulator_port: int) -> int:
         processes: list[subprocess.Popen[bytes]] = []
         try:
             for command in commands:
-                arguments = [sys.executable, "-m", "app.cli", *command]
+                arguments = [sys.executable, "-m", "app.cli.entrypoint", *command]
                 processes.append(subprocess.Popen(arguments, env=_environment(file)))  # noqa: S603
             if not _ready(f"{service}/readyz", processes) or not _ready(f"{simulator}/shop", processes):
                 print("The demo did not start; see the lines above.", file=sys.stderr)

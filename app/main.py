@@ -14,32 +14,42 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.chaser import ChaserClient
-from app.delivery.accounts import Accounts
-from app.delivery.ending import Ending
-from app.delivery.policy import Outcome, Rules
-from app.delivery.rules import DeliveryRules
+from app.delivery.circuit_breaker import Accounts
+from app.delivery.delivery_config import DeliveryRules
+from app.delivery.retry_policy import Outcome, Rules
+from app.delivery.shutdown import Ending
 from app.delivery.worker import Worker
-from app.edge.body import BodyLimit
-from app.edge.challenge import Challenges
+from app.edge.challenge_difficulty import Pressure
 from app.edge.cors import Cors
-from app.edge.envelope import Envelope
-from app.edge.limits import FloodLimit
-from app.edge.operator import with_operator
-from app.edge.origins import Origins
-from app.edge.pressure import Pressure
+from app.edge.flood_limit import FloodLimit
+from app.edge.operator_key import with_operator
+from app.edge.proof_of_work import Challenges
+from app.edge.request_body import BodyLimit
+from app.edge.request_context import Envelope
 from app.errors import Unavailable
 from app.logs import event
 from app.metrics import Metrics
+from app.net.origins import Origins
 from app.outbox.accepting import AcceptRules
 from app.outbox.database import DatabaseUnusable
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from app.routes import blocklist, callbacks, challenge, chaser, health, reading, sites, steering, widget
-from app.routes.documentation import DESCRIPTION, documentation_router
-from app.routes.metrics import Scrape, metrics_router, open_metrics_router
-from app.routes.problems import answer_errors
-from app.routes.services import Services
-from app.routes.under_way import UnderWay
+from app.routes import (
+    blocklist_routes,
+    callback_action_routes,
+    callback_query_routes,
+    callback_routes,
+    challenge_routes,
+    chaser_routes,
+    health_routes,
+    site_routes,
+    widget_routes,
+)
+from app.routes.dependencies import Services
+from app.routes.exception_handlers import answer_errors
+from app.routes.in_flight import UnderWay
+from app.routes.metrics_routes import Scrape, metrics_router, open_metrics_router
+from app.routes.openapi import DESCRIPTION, documentation_router
 from app.settings import Settings, Site
 from app.version import VERSION
 
@@ -155,16 +165,16 @@ def create_app(
     answer_errors(open_metrics)
     open_metrics.include_router(open_metrics_router(scrape))
     for router in (
-        callbacks.router,
-        reading.router,
-        steering.router,
-        challenge.router,
-        sites.router,
-        blocklist.router,
-        chaser.router,
-        health.health_router(),
+        callback_routes.router,
+        callback_query_routes.router,
+        callback_action_routes.router,
+        challenge_routes.router,
+        site_routes.router,
+        blocklist_routes.router,
+        chaser_routes.router,
+        health_routes.health_router(),
         metrics_router(scrape),
-        widget.widget_router(),
+        widget_routes.widget_router(),
     ):
         app.include_router(router)
     if settings.docs:

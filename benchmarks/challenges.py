@@ -6,7 +6,7 @@ from pathlib import Path
 
 from altcha import Challenge, Payload, solve_challenge
 
-from app.edge.challenge import COUNTERS, SHORTEST_AGE, Challenges
+from app.edge.proof_of_work import COUNTERS, SHORTEST_AGE, Challenges
 from app.main import utc_now
 from benchmarks.ours import SECRET, SITE_NAMES
 

@@ -235,7 +235,7 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
     for name, value in chosen.items():
         environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
     log = next(path for n in itertools.count(1) if not (path := folder / f"output-{n}.log").exists())
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "app.cli.entrypoint", "serve", "--port", str(port)]
     with log.open("wb") as output:
         root = Path(__file__).parent.parent
         started = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=subprocess.STDOUT)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings.names import generic_names
+from app.settings.suggestions import generic_names
 from app.version import VERSION
 from tests.settings.conftest import NEEDED, load
 from tests.settings.naming import generic

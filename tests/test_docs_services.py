@@ -33,7 +33,7 @@ def made() -> tuple[str, dict[str, Any]]:
     program, *words = shlex.split(COMMAND)
     assert program == "chaser-callback"
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "app.cli.entrypoint", *words], cwd=ROOT, capture_output=True, text=True, check=True
     )
     key, _, *lines = done.stdout.splitlines()
     return key, dict(line.split("=", 1) for line in lines)

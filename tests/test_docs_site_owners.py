@@ -11,8 +11,8 @@ import pytest
 
 from app.intake.phone import PHONE_REFUSALS
 from app.routes.widget_files import read_release
-from app.settings.names import generic_names
-from app.settings.widget import Language, TextName
+from app.settings.suggestions import generic_names
+from app.settings.widget_settings import Language, TextName
 from tests.running import ORIGIN, Service, service, settings
 from tests.settings.naming import generic
 

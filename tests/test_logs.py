@@ -245,7 +245,7 @@ def test_a_request_can_be_followed_by_the_id_in_its_answer(busy: Busy) -> None:
     (taken,) = busy.events("callback.accepted", request_id=request_id)
     (request,) = busy.events("http.request", request_id=request_id)
     assert taken["callback"] == busy.accepted.json()["id"]
-    assert taken["logger"] == "app.routes.callbacks"
+    assert taken["logger"] == "app.routes.callback_routes"
     assert taken["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"
     assert (request["method"], request["route"], request["status"]) == ("POST", "/v1/callbacks", 202)
 
@@ -278,7 +278,7 @@ def test_a_healthy_service_writes_no_errors(busy: Busy) -> None:
 def test_settings_that_can_not_be_used_are_told_in_plain_words(tmp_path: Path) -> None:
     """Before there is a log: to the person who starts the service, without the values."""
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli", "serve"],
+        [sys.executable, "-m", "app.cli.entrypoint", "serve"],
         env={"PATH": "/usr/bin:/bin", "CHASER__PRIVATE_KEY": CANARY, "SITES__SHOP__SITE_ID": CANARY},
         cwd=Path(__file__).parent.parent,
         capture_output=True,

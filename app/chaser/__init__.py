@@ -7,8 +7,8 @@
 `errors` draws the tree of what can go wrong; `signing` and `wire` are pure and can be used without the client.
 """
 
-from .client import API_URL, CallResult, ChaserClient
-from .errors import (
+from .api_models import Call, NwtAction, StatisticsFilter, Website
+from .chaser_errors import (
     ChaserError,
     Forbidden,
     InvalidParameter,
@@ -20,7 +20,7 @@ from .errors import (
     Unavailable,
     UnreadableAnswer,
 )
-from .wire import Call, NwtAction, StatisticsFilter, Website
+from .client import API_URL, CallResult, ChaserClient
 
 __all__ = [
     "API_URL",

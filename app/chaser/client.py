@@ -12,11 +12,11 @@ from typing import Any, Self
 import httpx2
 from pydantic import SecretStr
 
-from . import wire
-from .errors import InvalidParameter
+from . import api_models
+from .chaser_errors import InvalidParameter
+from .http_request import Opened, base_address, build_request
+from .log_redaction import quiet
 from .outcome import EXCERPT_BYTES, Exchange, error_of, retry_after_seconds, unreadable
-from .quiet import quiet
-from .request import Opened, base_address, build_request
 from .signing import Parameters, encodable, request_body
 
 API_URL = "https://api.chaser.ru/v1/"
@@ -96,11 +96,11 @@ class ChaserClient:
         """Close the transport. Requests still running are broken off."""
         await self._transport.aclose()
 
-    async def websites(self) -> list[wire.Website]:
+    async def websites(self) -> list[api_models.Website]:
         """Return the sites of the account. Raises a ChaserError (see `errors`) for anything but a readable 200."""
         exchange = await self._ask("websites", [])
         try:
-            return wire.read_websites(bytes(exchange.body))
+            return api_models.read_websites(bytes(exchange.body))
         except ValueError as error:
             exchange.failure = str(error)
         raise unreadable(exchange)
@@ -110,22 +110,22 @@ class ChaserClient:
         site_id: int,
         date_from: date | None = None,
         date_to: date | None = None,
-        filter: wire.StatisticsFilter | None = None,  # noqa: A002  (Chaser's own name for it)
+        filter: api_models.StatisticsFilter | None = None,  # noqa: A002  (Chaser's own name for it)
     ) -> list[dict[str, Any]]:
         """Return the calls of a site as Chaser sends them; their fields are not documented.
 
         The dates are the first and the last day asked for; in which time zone a day begins is not documented.
         Raises InvalidParameter before anything is sent, else a ChaserError for anything but a readable 200.
         """
-        parameters = wire.statistics_parameters(site_id, date_from, date_to, filter)
+        parameters = api_models.statistics_parameters(site_id, date_from, date_to, filter)
         exchange = await self._ask("statistics", parameters)
         try:
-            return wire.read_statistics(bytes(exchange.body))
+            return api_models.read_statistics(bytes(exchange.body))
         except ValueError as error:
             exchange.failure = str(error)
         raise unreadable(exchange)
 
-    async def call(self, call: wire.Call) -> CallResult:
+    async def call(self, call: api_models.Call) -> CallResult:
         """Ask Chaser to phone. Returns for the status 200 and nothing else; a second identical `call` phones again.
 
         Raises a ChaserError, of which only NotSent and Unavailable prove that repeating it phones nobody twice. A

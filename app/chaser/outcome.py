@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from .errors import (
+from .chaser_errors import (
     ChaserError,
     Forbidden,
     NotFound,

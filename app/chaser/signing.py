@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 from urllib.parse import quote_plus
 
-from .errors import InvalidParameter
+from .chaser_errors import InvalidParameter
 
 Value: TypeAlias = "bool | int | str | Sequence[Value] | Mapping[str, Value] | None"
 """What a parameter may be. No floats: Chaser has none, and how PHP prints one depends on its configuration."""

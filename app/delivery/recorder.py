@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from app.delivery.accounts import Accounts
-from app.delivery.chaser_call import Happened
-from app.delivery.policy import TOO_OLD, Decision, Outcome, decide
-from app.delivery.rules import DeliveryRules
+from app.delivery.attempt import Happened
+from app.delivery.circuit_breaker import Accounts
+from app.delivery.delivery_config import DeliveryRules
+from app.delivery.retry_policy import TOO_OLD, Decision, Outcome, decide
 from app.errors import Unavailable
 from app.logs import event, mask_phone
 from app.metrics import Metrics
 from app.outbox.callback import Status
-from app.outbox.delivering import Claim, Record
+from app.outbox.claims import Claim, Record
 from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)

@@ -9,17 +9,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.delivery.accounts import Accounts
-from app.delivery.care import Care
-from app.delivery.chaser_call import Happened, call_chaser
-from app.delivery.ending import Ending
-from app.delivery.pace import Pace
-from app.delivery.policy import Outcome
+from app.delivery.attempt import Happened, call_chaser
+from app.delivery.circuit_breaker import Accounts
+from app.delivery.delivery_config import DeliveryRules
+from app.delivery.maintenance import Care
+from app.delivery.rate_limiter import Pace
 from app.delivery.recorder import Recorder
-from app.delivery.rules import DeliveryRules
+from app.delivery.retry_policy import Outcome
+from app.delivery.shutdown import Ending
 from app.errors import Unavailable
 from app.metrics import Metrics
-from app.outbox.delivering import Claim, SiteOfAccount
+from app.outbox.claims import Claim, SiteOfAccount
 from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)

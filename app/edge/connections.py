@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.edge.body import MAX_BODY_SIZE
-from app.edge.client_address import buckets, client_address
 from app.edge.early import answering_early
+from app.edge.request_body import MAX_BODY_SIZE
 from app.edge.waiting import Waiting
 from app.errors import problem_response
 from app.metrics import Metrics
+from app.net.client_address import buckets, client_address
 
 LARGEST_HEAD: Final = 32 * 1024
 """Bytes of the path, headers and trailers together; as much as nginx takes."""

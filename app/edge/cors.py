@@ -9,10 +9,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Send
 
-from app.edge.origins import Origins, union_regex
 from app.errors import SECURITY_HEADERS, problem_response
 from app.logs import event
 from app.metrics import Metrics
+from app.net.origins import Origins, union_regex
 
 log = logging.getLogger(__name__)
 

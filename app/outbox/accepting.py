@@ -12,14 +12,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, select, update
 
 from app.errors import Forbidden, TooMany
-from app.outbox import blocklist
+from app.outbox import blocklist_store
 from app.outbox.callback import STANDING, WISH, Accepted, Callback, RequestKey, Status, shown
-from app.outbox.challenges import Challenge, check_unused, use
 from app.outbox.night_queue import in_line
 from app.outbox.plans import has_status
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.repeats import KNOWN_AS, LATELY_KNOWN, alias_of, answered, check_room, remember, remember_alias
 from app.outbox.schema import callbacks
+from app.outbox.used_challenges import Challenge, check_unused, use
 
 _SENT_BY: Final = ("account", "chaser_site_id")
 """By what Chaser is asked. What still waits for another account or site than the settings name may wait in vain."""
@@ -106,7 +106,7 @@ def accept(
     spent: Sequence[Spent] = ()
     try:
         if rules.blocked:
-            raise blocklist.refusal()
+            raise blocklist_store.refusal()
         if standing is None:
             spent = check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
         elif not is_ours and callback.client_bucket is not None:

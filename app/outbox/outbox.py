@@ -15,21 +15,31 @@ from starlette.concurrency import run_in_threadpool
 
 from app.errors import Unavailable
 from app.logs import event
-from app.outbox import accepting, blocklist, challenges, delivering, erasing, night_queue, reading, releases, steering
+from app.outbox import (
+    accepting,
+    blocklist_store,
+    claims,
+    night_queue,
+    operator_actions,
+    queries,
+    retention,
+    used_challenges,
+    widget_release_store,
+)
 from app.outbox.accepting import AcceptRules
-from app.outbox.blocklist import Blocked, Entry
+from app.outbox.blocklist_store import Blocked, Entry
 from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
-from app.outbox.challenges import Challenge
+from app.outbox.claims import Claim, Record, SiteOfAccount
 from app.outbox.clock_set_back import redate_requests, redate_waits
 from app.outbox.database import Database, driver_words
-from app.outbox.delivering import Claim, Record, SiteOfAccount
 from app.outbox.moved import open_to_work
-from app.outbox.queue import Line, queue
+from app.outbox.queries import Stored, Wanted
+from app.outbox.queue_stats import Line, queue
 from app.outbox.quotas import tell_of_budget
-from app.outbox.reading import Stored, Wanted
 from app.outbox.repeats import answered, glimpse
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
+from app.outbox.used_challenges import Challenge
 from app.outbox.writer import Work, Writer, not_stored
 
 log = logging.getLogger(__name__)
@@ -43,17 +53,16 @@ class Outbox:
     """Everything that is written down. Methods raise Unavailable when the database can't take or tell it."""
 
     def __init__(self, database: Database, *, patience: float = 5.0, answer_within: float = 12.0) -> None:
-        """Work on an open database with its tables. ``patience`` in seconds: see Writer.
+        """Use an open database with its tables. `patience` in seconds: see `Writer`.
 
-        ``answer_within``: seconds after which whoever accepts or reads is told that the database doesn't answer. A
-        server that stands still breaks none of its connections, and so no timeout of theirs ends the waiting.
+        `answer_within`: seconds before a write or read fails. A frozen server breaks no connection by itself.
         """
         self._database = database
         self._writer = Writer(database.writing, patience=patience)
         self._bell = asyncio.Event()
         self._clock_showed: datetime | None = None
         self._answer_within = answer_within
-        self._blocked = SharedLook(partial(self._read, blocklist.blocked))
+        self._blocked = SharedLook(partial(self._read, blocklist_store.blocked))
 
     @classmethod
     def open(cls, url: str) -> "Outbox":
@@ -68,10 +77,7 @@ class Outbox:
     async def accept(
         self, callback: Callback, key: RequestKey | None, rules: AcceptRules, challenge: Challenge | None = None
     ) -> Accepted:
-        """Store a callback, or find the one that stands for it; returns after the commit. See accepting.accept.
-
-        When the database is too slow to wait for, it may still be stored later; the request key then finds it.
-        """
+        """Insert a callback or find its duplicate; return after the commit. After a timeout it may still be stored."""
         accept = partial(accepting.accept, callback=callback, request_key=key, rules=rules, challenge=challenge)
         first = partial(self._begin_accepting, now=callback.created_at)
         try:
@@ -94,25 +100,25 @@ class Outbox:
         return await self._read(partial(glimpse, callback_id=callback_id, now=now))
 
     async def stored(self, callback_id: str) -> Stored | None:
-        """Give a callback with its attempts, for those who may see all of it. See reading.stored."""
-        return await self._read(partial(reading.stored, callback_id=callback_id))
+        """Give a callback with its attempts, for those who may see all of it. See queries.stored."""
+        return await self._read(partial(queries.stored, callback_id=callback_id))
 
     async def page(self, wanted: Wanted, below: str | None, limit: int) -> list[Stored]:
-        """Give up to ``limit`` callbacks, newest first. See reading.page."""
-        return await self._read(partial(reading.page, wanted=wanted, below=below, limit=limit))
+        """Give up to ``limit`` callbacks, newest first. See queries.page."""
+        return await self._read(partial(queries.page, wanted=wanted, below=below, limit=limit))
 
     async def blocked(self) -> Blocked:
-        """Give what is blocked, by a reading that ended blocklist.FRESH seconds ago at the most."""
-        return await self._blocked.answer(blocklist.FRESH)
+        """Give what is blocked, by a reading that ended blocklist_store.FRESH seconds ago at the most."""
+        return await self._blocked.answer(blocklist_store.FRESH)
 
     async def blocklist(self) -> list[Entry]:
         """Give the entries of the blocklist, newest first."""
-        return await self._read(blocklist.entries)
+        return await self._read(blocklist_store.entries)
 
     async def block(self, entry: str, note: str | None, now: datetime) -> datetime:
-        """Block a phone or a network, and give since when it is. See blocklist.add."""
+        """Block a phone or a network, and give since when it is. See blocklist_store.add."""
         try:
-            return await self._write(partial(blocklist.add, entry=entry, note=note, now=now))
+            return await self._write(partial(blocklist_store.add, entry=entry, note=note, now=now))
         finally:
             self._blocked.forget()
 
@@ -123,7 +129,7 @@ class Outbox:
         def remove(connection: Connection) -> bool:
             # Once it was there, it stays so when this runs again: perhaps the first time was committed after all.
             nonlocal removed
-            removed = blocklist.remove(connection, entry) or removed
+            removed = blocklist_store.remove(connection, entry) or removed
             return removed
 
         try:
@@ -143,41 +149,37 @@ class Outbox:
         only: SiteOfAccount | None = None,
         token: str | None = None,
     ) -> list[Claim]:
-        """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See delivering.claim_due.
+        """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See claims.claim_due.
 
         ``token``: to be used again until a claiming comes back; None: a new one.
         """
-        claim = partial(delivering.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
+        claim = partial(claims.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
         return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=token or str(uuid.uuid4())))
 
     async def record(self, claim: Claim, result: Record, now: datetime) -> bool | datetime:
-        """Write down what became of a claim; False when it is no longer held. See delivering.record."""
-        return await self._write(partial(delivering.record, claim=claim, result=result, now=now))
+        """Write down what became of a claim; False when it is no longer held. See claims.record."""
+        return await self._write(partial(claims.record, claim=claim, result=result, now=now))
 
     async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
-        """Let a held callback be sent. See steering.release."""
-        await self._send(steering.release, callback_id, now, give_up_after)
+        """Let a held callback be sent. See operator_actions.release."""
+        await self._send(operator_actions.release, callback_id, now, give_up_after)
 
     async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
-        """Send a failed or unknown callback again. See steering.retry."""
-        await self._send(steering.retry, callback_id, now, give_up_after)
+        """Send a failed or unknown callback again. See operator_actions.retry."""
+        await self._send(operator_actions.retry, callback_id, now, give_up_after)
 
     async def cancel(self, callback_id: str, now: datetime) -> None:
-        """End a callback that is not being sent this moment. See steering.cancel."""
-        await self._write(partial(steering.cancel, callback_id=callback_id, now=now))
+        """End a callback that is not being sent this moment. See operator_actions.cancel."""
+        await self._write(partial(operator_actions.cancel, callback_id=callback_id, now=now))
 
     async def abandoned(self, now: datetime) -> list[Claim]:
-        """Give claims that may have been left behind.
-
-        Where only one process can be, all that stand; elsewhere those whose lease has run out.
-        """
-        return await self._read(partial(delivering.abandoned, now=None if self._database.one_process else now))
+        """Return claims without a live worker: all of them where only one process can run, else expired leases."""
+        return await self._read(partial(claims.abandoned, now=None if self._database.one_process else now))
 
     async def expire(self, now: datetime) -> list[str]:
-        """Give up what has waited too long; returns the ids of what failed by that.
+        """Fail callbacks past `give_up_at` and return their ids; delete used challenges, cancel blocked phones.
 
-        Old challenges are forgotten, and what waits for a blocked phone is cancelled.
-        Asked every second or so, and so it is what notices that the clock was set back. See clock_set_back.
+        It runs every second or so, so it also detects a clock that was set back. See `clock_set_back`.
         """
         gone = await self._write(partial(_expire, now=now, seen=self._clock_showed))
         self._clock_showed = now
@@ -185,15 +187,12 @@ class Outbox:
 
     async def hold_unknown(self, now: datetime, holds: Callable[[str], bool]) -> list[str]:
         """Let unknown callbacks of the sites that ``holds`` names wait for a person; returns their ids."""
-        return await self._write(partial(delivering.hold_unknown, now=now, holds=holds))
+        return await self._write(partial(claims.hold_unknown, now=now, holds=holds))
 
     async def erase(self, before: datetime) -> int:
-        """Erase personal data of finished callbacks created before a time; returns of how many.
-
-        A thousand at a time, with a pause, so that others get to write without waiting for it.
-        """
-        erased = await self._bit_by_bit(partial(erasing.erase_some, before=before, limit=_ERASED_AT_ONCE))
-        await self._bit_by_bit(partial(erasing.forget_some_keys, before=before, limit=_ERASED_AT_ONCE))
+        """Erase personal data of finished callbacks created before a time, in batches; return their number."""
+        erased = await self._bit_by_bit(partial(retention.erase_some, before=before, limit=_ERASED_AT_ONCE))
+        await self._bit_by_bit(partial(retention.forget_some_keys, before=before, limit=_ERASED_AT_ONCE))
         return erased
 
     async def next_place(self, site: str, start: datetime) -> int:
@@ -201,16 +200,16 @@ class Outbox:
         return await self._read(partial(night_queue.next_place, site=site, start=start))
 
     async def keep_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
-        """Keep the files of a release of the widget. See releases.keep."""
-        await self._write(partial(releases.keep, version=version, bodies=bodies, now=now))
+        """Keep the files of a release of the widget. See widget_release_store.keep."""
+        await self._write(partial(widget_release_store.keep, version=version, bodies=bodies, now=now))
 
     async def kept_versions(self) -> frozenset[str]:
-        """Give the versions of the widget that were ever handed out. See releases.kept_versions."""
-        return await self._read(releases.kept_versions)
+        """Give the versions of the widget that were ever handed out. See widget_release_store.kept_versions."""
+        return await self._read(widget_release_store.kept_versions)
 
     async def kept_release(self, version: str) -> dict[str, bytes]:
-        """Give the files of a release of the widget, none if it isn't known. See releases.kept."""
-        return await self._read(partial(releases.kept, version=version))
+        """Give the files of a release of the widget, none if it isn't known. See widget_release_store.kept."""
+        return await self._read(partial(widget_release_store.kept, version=version))
 
     async def waiting(self) -> int:
         """Count the callbacks that wait for an attempt."""
@@ -292,6 +291,6 @@ def _expire(connection: Connection, now: datetime, seen: datetime | None) -> lis
     redate_requests(connection, now, seen)
     if seen is None or now < seen:  # at the start nobody knows
         redate_waits(connection, now)
-    challenges.forget(connection, now)
-    blocklist.cancel_waiting(connection, now)
-    return delivering.expire(connection, now)
+    used_challenges.forget(connection, now)
+    blocklist_store.cancel_waiting(connection, now)
+    return claims.expire(connection, now)

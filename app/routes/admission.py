@@ -6,15 +6,15 @@ from dataclasses import replace
 from fastapi import Request
 
 from app.edge.api_keys import require_scope, require_site
-from app.edge.client_address import Bucket
 from app.errors import FieldError, Forbidden, Invalid, Malformed, invalid
-from app.intake.accept import Sender, accept, fingerprint
-from app.intake.request import CallbackRequest
-from app.intake.suspicion import suspicion
-from app.outbox.blocklist import refusal
+from app.intake.bot_detection import suspicion
+from app.intake.build_callback import Sender, accept, fingerprint
+from app.intake.callback_request import CallbackRequest
+from app.net.client_address import Bucket
+from app.outbox.blocklist_store import refusal
 from app.outbox.callback import Accepted, Callback, RequestKey
-from app.outbox.challenges import Challenge
-from app.routes.services import Services
+from app.outbox.used_challenges import Challenge
+from app.routes.dependencies import Services
 
 
 def sender_of(request: Request, site: str, services: Services, api_key: str | None) -> Sender:

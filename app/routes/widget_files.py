@@ -14,7 +14,7 @@ from typing import Final
 import brotli
 from rjsmin import jsmin
 
-from app.edge.negotiation import IDENTITY
+from app.edge.content_negotiation import IDENTITY
 
 FOLDER: Final = Path(__file__).parent.parent.parent / "widget"
 LOADER: Final = "widget.js"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.settings.model import Settings
-from app.settings.names import generic_names, intended, table_at
+from app.settings.suggestions import generic_names, intended, table_at
 
 CONFIG_FILE = "CONFIG_FILE"
 # slowapi reads these by itself; one of them would switch our flood limit off behind our back.

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from app.edge.client_address import parse_networks
-from app.settings.addresses import BaseAddress, DatabaseAddress
-from app.settings.contradictions import contradictions
-from app.settings.notation import Limits, Listed, duration, parse_limits, switch, whole
-from app.settings.part import Contradictions, Name, Part, without_empty
-from app.settings.site import OnUnknown, Site
-from app.settings.text import ClientId, LongSecret, Secret
+from app.net.client_address import parse_networks
+from app.settings.cross_checks import contradictions
+from app.settings.setting_types import Limits, Listed, duration, parse_limits, switch, whole
+from app.settings.settings_base import Contradictions, Name, Part, without_empty
+from app.settings.site_settings import OnUnknown, Site
+from app.settings.text_types import ClientId, LongSecret, Secret
+from app.settings.urls import BaseAddress, DatabaseAddress
 
 Scope = Literal["callbacks:write", "callbacks:read", "chaser:read"]
 _DIGEST_OF_NOTHING = sha256(b"").hexdigest()

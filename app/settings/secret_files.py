@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.settings.environment import CONFIG_FILE
-from app.settings.names import intended, is_setting
+from app.settings.suggestions import intended, is_setting
 
 _END = "_FILE"
 

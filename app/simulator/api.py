@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from app.simulator.call_schedule import plan
 from app.simulator.core import Simulator
-from app.simulator.hours import plan
 from app.simulator.options import Account, Site
 from app.simulator.php import Array, parse_str
 from app.simulator.records import DONE, FAILED, SUCCESS, Call, readable
-from app.simulator.rules import (
+from app.simulator.request_rules import (
     BadParameterError,
     StatisticsParameters,
     read_call,

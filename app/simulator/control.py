@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.simulator.core import Simulator
-from app.simulator.faults import KINDS, FaultError, read_fault
+from app.simulator.fault_script import KINDS, FaultError, read_fault
 from app.simulator.live import events, status
 from app.simulator.records import FAILED, SUCCESS
-from app.simulator.wire import connection_of
+from app.simulator.wire_faults import connection_of
 
 GUIDE = {
     "GET /_control/state": "clock, faults, counts and versions",

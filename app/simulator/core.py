@@ -5,11 +5,11 @@ import contextlib
 import time
 from datetime import datetime, timedelta
 
-from app.simulator.clock import Clock
-from app.simulator.faults import FaultScript
-from app.simulator.hours import is_open, next_opening
+from app.simulator.call_schedule import is_open, next_opening
+from app.simulator.fault_script import FaultScript
 from app.simulator.ledger import Ledger
 from app.simulator.options import Options, WorkingHours
+from app.simulator.simulated_clock import Clock
 
 
 class Simulator:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from app.simulator.hours import Plan
+from app.simulator.call_schedule import Plan
 from app.simulator.options import Account, Site
 from app.simulator.records import DONE, FAILED, LEAD, QUEUED, RINGING, SUCCESS, ApiRequest, Call
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.responses import StreamingResponse
 
+from app.simulator.call_schedule import is_open
 from app.simulator.core import Simulator, wait
-from app.simulator.hours import is_open
 from app.simulator.records import iso
 
 SHOWN_CALLS = 100

@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.simulator.app import create_simulator
 from app.simulator.core import Simulator
 from app.simulator.options import Options
-from app.simulator.wire import EXTENSION, Connection
+from app.simulator.simulator_app import create_simulator
+from app.simulator.wire_faults import EXTENSION, Connection
 
 _GRACE_SECONDS = 1.0
 

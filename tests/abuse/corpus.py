@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from app.intake.request import CallbackRequest
+from app.intake.callback_request import CallbackRequest
 from tests.abuse.heads import HEADER_NAMES, HEADER_VALUES, METHODS, TARGETS, TYPES
 from tests.abuse.wire import Headers, Hostile
 from tests.abuse.written import ENCODINGS, NAMES, VALUES, WHOLE

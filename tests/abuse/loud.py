@@ -72,7 +72,7 @@ def loud_process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
 
 def failed_start(folder: Path, chosen: Mapping[str, str]) -> str:
     """Run `chaser-callback serve` with settings that can't be used, and give all it wrote. Fails when it serves."""
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", "1"]
+    command = [sys.executable, "-m", "app.cli.entrypoint", "serve", "--port", "1"]
     done = subprocess.run(
         command,
         env=environment(chosen) | {"PYTHONPATH": str(ROOT)},

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from app.edge.client_address import Address, buckets, parse_networks
 from app.edge.waiting import TIME_TO_SEND
+from app.net.client_address import Address, buckets, parse_networks
 from app.settings import Settings
 from tests import running
 from tests.abuse.nginx import nginx

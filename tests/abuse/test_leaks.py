@@ -13,15 +13,15 @@ import psycopg
 import pytest
 
 from app.chaser import Call, ChaserClient
-from app.edge.challenge import Challenges
-from app.intake.accept import Sender, accept
+from app.edge.proof_of_work import Challenges
+from app.intake.build_callback import Sender, accept
+from app.intake.callback_request import CallbackRequest
 from app.intake.phone import read_phone
-from app.intake.request import CallbackRequest
 from app.main import create_app, utc_now
-from app.outbox.blocklist import Entry
+from app.outbox.blocklist_store import Entry
 from app.outbox.callback import Status
-from app.outbox.delivering import Claim, Record
-from app.routes.services import Services
+from app.outbox.claims import Claim, Record
+from app.routes.dependencies import Services
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_SITE_ID, Options, Site
 from tests.abuse.everything import (

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.edge.client_address import Address, buckets
-from app.edge.limits import FloodLimit
-from app.settings.notation import parse_limits
+from app.edge.flood_limit import FloodLimit
+from app.net.client_address import Address, buckets
+from app.settings.setting_types import parse_limits
 from tests.faults.doses import LONG, dose, note
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 300)

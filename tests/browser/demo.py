@@ -39,7 +39,7 @@ def demo(service: int | None = None, simulator: int | None = None) -> Iterator[D
         service, simulator = _free_ports()
     ports = ("--port", str(service), "--simulator-port", str(simulator))
     with tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-m", "app.cli", "demo", *ports]
+        command = [sys.executable, "-m", "app.cli.entrypoint", "demo", *ports]
         process = subprocess.Popen(command, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT)
 
         def printed() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import app.chaser
-from app.chaser import errors
+from app.chaser import chaser_errors
 
 MODULES = sorted(Path(app.chaser.__file__).parent.glob("*.py"))
 ALLOWED = {"httpx2", "pydantic"}
@@ -40,8 +40,8 @@ def test_the_names_the_package_gives_are_there_and_sorted():
 
 
 def test_the_tree_in_the_documentation_is_the_tree_of_the_errors():
-    kinds = {kind: kind.__bases__[0] for _, kind in inspect.getmembers(errors, inspect.isclass)}
-    drawn = re.findall(r"^( *[*x+]) (\w+)", inspect.getdoc(errors) or "", re.MULTILINE)
+    kinds = {kind: kind.__bases__[0] for _, kind in inspect.getmembers(chaser_errors, inspect.isclass)}
+    drawn = re.findall(r"^( *[*x+]) (\w+)", inspect.getdoc(chaser_errors) or "", re.MULTILINE)
     parents: dict[str, str] = {}
     above: dict[str, str] = {}
     for mark, name in drawn:

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.chaser import Call, CallResult, ChaserClient, InvalidParameter
-from app.chaser.errors import ChaserError
+from app.chaser.chaser_errors import ChaserError
 from app.chaser.signing import request_body
 from tests.chaser.broken_servers import cut_body, cut_in_the_head, hanging, never_reading, read_then_reset
 from tests.chaser.raw_server import Connection, Script, free_port, raw_server

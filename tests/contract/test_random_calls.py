@@ -17,7 +17,7 @@ from app.chaser import Call, ChaserClient
 from app.chaser.signing import request_body
 from app.simulator.options import Account, Options, Site
 from app.simulator.php import parse_str
-from app.simulator.rules import read_call, signature_matches
+from app.simulator.request_rules import read_call, signature_matches
 from app.simulator.running import running
 from tests.simulator.support import Client as Control
 

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import event
 
 from app.chaser import ChaserClient
-from app.delivery.accounts import Accounts
-from app.delivery.chaser_call import Happened
-from app.delivery.policy import Outcome
+from app.delivery.attempt import Happened
+from app.delivery.circuit_breaker import Accounts
 from app.delivery.recorder import Recorder
+from app.delivery.retry_policy import Outcome
 from app.delivery.worker import Worker, _Call
 from app.main import utc_now
 from app.outbox.database import open_database
@@ -22,8 +22,8 @@ from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.databases import PostgreSQL
-from tests.delivery.making import RULES
-from tests.outbox.making import callback, rules
+from tests.delivery.factories import RULES
+from tests.outbox.factories import callback, rules
 from tests.running import Chaser, phone
 
 LEASE = timedelta(seconds=90)

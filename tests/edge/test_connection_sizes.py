@@ -9,8 +9,8 @@ import time
 import pytest
 import uvicorn
 
-from app.edge.body import MAX_BODY_SIZE
 from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED
+from app.edge.request_body import MAX_BODY_SIZE
 from tests.edge.patient import (
     ASK_SLOW,
     CLOSE,

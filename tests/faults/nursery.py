@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app.cli import main
+from app.cli.entrypoint import main
 from tests.faults.crashing import Crash
 
 _PR_SET_PDEATHSIG = 1

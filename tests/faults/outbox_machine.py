@@ -24,15 +24,15 @@ from hypothesis.stateful import (
     rule,
 )
 
-from app.delivery.policy import Outcome, Rules, decide
+from app.delivery.retry_policy import Outcome, Rules, decide
 from app.errors import Conflict
 from app.outbox.callback import Callback, RequestKey
+from app.outbox.claims import Claim, Record
 from app.outbox.database import open_database
-from app.outbox.delivering import Claim, Record
 from app.outbox.outbox import Outbox
 from tests.faults.world import read_sqlite
-from tests.outbox.making import callback as made
-from tests.outbox.making import rules as accept_rules
+from tests.outbox.factories import callback as made
+from tests.outbox.factories import rules as accept_rules
 
 LEASE = timedelta(seconds=40)
 FURTHEST = timedelta(minutes=30)  # nothing is ever due later than this, unless the clock was set back

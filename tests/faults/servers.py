@@ -84,7 +84,7 @@ class Replica:
         """Start a process; wait until it serves."""
         arguments = ["serve", "--port", str(self.port)]
         if self._within:
-            command = [*self._within, sys.executable, "-m", "app.cli", *arguments]
+            command = [*self._within, sys.executable, "-m", "app.cli.entrypoint", *arguments]
             with self._log.open("ab") as output:
                 self._child = subprocess.Popen(
                     command, env=self.environment, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT

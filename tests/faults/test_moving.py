@@ -82,7 +82,7 @@ def test_what_was_under_way_goes_on_in_the_copy(
         for words in ("accept before SIGKILL", "claim before SIGKILL"):
             copy_and_be_killed(nursery, replica, to, fate, words)
         began = time.monotonic()
-        command = [sys.executable, "-m", "app.cli", "db", "copy", "--to", to]
+        command = [sys.executable, "-m", "app.cli.entrypoint", "db", "copy", "--to", to]
         copied = subprocess.run(
             command, cwd=ROOT, env=replica.environment, capture_output=True, text=True, check=False, timeout=600
         )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from app.outbox.delivering import Claim
+from app.outbox.claims import Claim
 from app.outbox.outbox import Outbox
 from tests.faults.doses import dose
 from tests.faults.outbox_machine import OutboxMachine

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from app.outbox.schema import attempts, blocklist, callbacks, metadata, request_keys, used_challenges, widget_files
-from tests.outbox.making import NOW
+from tests.outbox.factories import NOW
 
 SITE = "archive"
 _PAGE = "https://shop.example/~каталог/?q=я+ты%20[1]&n="

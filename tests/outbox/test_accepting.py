@@ -10,10 +10,10 @@ from limits import parse_many
 from app.errors import Conflict, Invalid, TooMany
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Callback, RequestKey
-from app.outbox.challenges import Challenge
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from tests.outbox.making import NOW, become, callback, from_address, rules
+from app.outbox.used_challenges import Challenge
+from tests.outbox.factories import NOW, become, callback, from_address, rules
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, create_engine, select, text
 
 from app.errors import TooMany
 from app.outbox.callback import RequestKey, Status
-from app.outbox.delivering import Record, expire
+from app.outbox.claims import Record, expire
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
 from tests.databases import PostgreSQL
-from tests.outbox.making import NOW, become, callback, rules, send
+from tests.outbox.factories import NOW, become, callback, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)

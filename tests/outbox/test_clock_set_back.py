@@ -10,11 +10,11 @@ from sqlalchemy import select, update
 from app.errors import TooMany
 from app.outbox.accepting import AcceptRules
 from app.outbox.callback import Status
-from app.outbox.delivering import Record
+from app.outbox.claims import Record
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, rules, send
+from tests.outbox.factories import NOW, callback, rules, send
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -27,7 +27,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
 from app.outbox.writer import Writer
 from tests.databases import PostgreSQL
-from tests.outbox.making import callback, rules
+from tests.outbox.factories import callback, rules
 
 
 def test_the_migrations_make_the_tables_of_the_schema(database_url: str) -> None:

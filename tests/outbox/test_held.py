@@ -10,7 +10,7 @@ from app.errors import Conflict
 from app.outbox.callback import RequestKey, shown
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback, rules, send
+from tests.outbox.factories import NOW, callback, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)

@@ -11,8 +11,8 @@ from sqlalchemy import event
 from app.outbox import plans
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from tests.outbox.making import NOW, become, callback, rules
-from tests.outbox.test_delivering import accept, claim, status
+from tests.outbox.factories import NOW, become, callback, rules
+from tests.outbox.test_claims import accept, claim, status
 
 HOUR = timedelta(hours=1)
 SHOP = ("4711", "shop")

@@ -29,7 +29,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks, request_keys
 from tests.databases import PostgreSQL
-from tests.outbox.making import NOW, callback, from_address, rules
+from tests.outbox.factories import NOW, callback, from_address, rules
 
 WIDE = tuple(parse_many("9999/hour"))
 

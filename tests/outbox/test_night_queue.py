@@ -11,7 +11,7 @@ from app.outbox.callback import Callback, RequestKey
 from app.outbox.database import open_database
 from app.outbox.night_queue import call_at, next_place
 from app.outbox.outbox import Outbox
-from tests.outbox.making import callback, rules
+from tests.outbox.factories import callback, rules
 
 NIGHT = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)

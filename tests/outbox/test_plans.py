@@ -12,7 +12,7 @@ from sqlalchemy import event
 from app.outbox.callback import RequestKey
 from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
-from tests.outbox.making import NOW, from_address, rules
+from tests.outbox.factories import NOW, from_address, rules
 
 HOUR = timedelta(hours=1)
 WHOLE = {f"SCAN {table}" for table in metadata.tables}

@@ -8,14 +8,14 @@ import pytest
 from limits import parse_many
 from sqlalchemy import Connection, event
 
-from app.edge.client_address import buckets
 from app.errors import TooMany
+from app.net.client_address import buckets
 from app.outbox.accepting import AcceptRules
-from app.outbox.challenges import Challenge
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import BUCKETS, ROOM, Quotas
+from app.outbox.used_challenges import Challenge
 from tests.databases import PostgreSQL
-from tests.outbox.making import NOW, callback, from_address, rules
+from tests.outbox.factories import NOW, callback, from_address, rules
 
 WIDE = tuple(parse_many("9999/hour"))
 TWO = tuple(parse_many("2/hour"))

@@ -13,7 +13,7 @@ from app.outbox.database import open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.factories import NOW, callback, rules
 from tests.outbox.small_server import small_server
 from tests.routes.refusal import assert_refused
 from tests.running import phone, service, settings, until

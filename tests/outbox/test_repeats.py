@@ -16,7 +16,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.repeats import REPEATS
 from app.outbox.schema import Instant, callbacks
-from tests.outbox.making import NOW, become, callback, from_address, rules, send
+from tests.outbox.factories import NOW, become, callback, from_address, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import Connection, create_engine, event, text
 
 from app.outbox.callback import Status
+from app.outbox.claims import Record
 from app.outbox.database import Database, open_database
-from app.outbox.delivering import Record
 from app.outbox.outbox import Outbox
 from app.outbox.writer import Writer
 from tests.databases import PostgreSQL
-from tests.outbox.making import NOW, callback, rules
+from tests.outbox.factories import NOW, callback, rules
 
 LEASE = timedelta(seconds=40)
 DELIVERED = Record(Status.DELIVERED, None, None, "delivered", 200, 1, None, None)

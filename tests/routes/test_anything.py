@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.intake.request import CallbackRequest
+from app.intake.callback_request import CallbackRequest
 from tests.running import AUTHORIZED, ORIGIN, Chaser, Service, process, values
 
 GOOD = {"site": "shop", "client_phone": "89161234567"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.outbox.outbox import Outbox
-from tests.outbox.making import callback, rules
+from tests.outbox.factories import callback, rules
 from tests.routes.conftest import BOUND_KEY, READER_KEY, digest
 from tests.routes.refusal import OTHER_ORIGIN, assert_refused
 from tests.running import ORIGIN, Service, service, settings

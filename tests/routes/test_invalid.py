@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.intake.request import CallbackRequest
+from app.intake.callback_request import CallbackRequest
 from tests.routes.refusal import CANARY, CANARY_HEADERS, assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Service, client, phone
 

@@ -8,13 +8,13 @@ from typing import Any, get_args
 
 import pytest
 
-from app.routes.blocklist import Blocklist
-from app.routes.callbacks import CallbackAccepted
-from app.routes.documentation import Problem
-from app.routes.reading import CallbackGlimpse, CallbacksPage
-from app.routes.shown import CallbackShown
-from app.routes.sites import SiteShown
-from app.routes.steering import CallbackSteered
+from app.routes.blocklist_routes import Blocklist
+from app.routes.callback_action_routes import CallbackSteered
+from app.routes.callback_query_routes import CallbackGlimpse, CallbacksPage
+from app.routes.callback_routes import CallbackAccepted
+from app.routes.openapi import Problem
+from app.routes.schemas import CallbackShown
+from app.routes.site_routes import SiteShown
 from app.settings import Scope
 from app.version import VERSION
 from tests.routes.refusal import assert_protected, assert_refused

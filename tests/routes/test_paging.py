@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.making import NOW, callback
+from tests.outbox.factories import NOW, callback
 from tests.running import AUTHORIZED, Service, service, settings
 
 OLD, ADDED, CHANGED, LIMIT, EACH = 10_000, 1_000, 1_000, 500, 50

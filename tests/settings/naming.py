@@ -1,6 +1,6 @@
 """The generic name of a setting as somebody wrote it."""
 
-from app.settings.names import table_at
+from app.settings.suggestions import table_at
 
 
 def generic(name: str) -> str:

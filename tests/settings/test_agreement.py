@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from app.settings import Settings
-from app.settings.names import generic_names
-from app.settings.widget import Language, TextName
+from app.settings.suggestions import generic_names
+from app.settings.widget_settings import Language, TextName
 from tests.settings.conftest import NEEDED, faults, load
 from tests.settings.naming import generic
 

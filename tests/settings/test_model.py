@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.settings.names import generic_names
+from app.settings.suggestions import generic_names
 from tests.settings.conftest import NEEDED, faults, load
 from tests.settings.naming import generic
 

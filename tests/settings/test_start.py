@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def serve(folder: Path, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """Start the service on a port that is taken: with wrong settings it must not come as far as to notice."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [sys.executable, "-m", "app.cli", "serve", "--port", str(taken.getsockname()[1])]
+        command = [sys.executable, "-m", "app.cli.entrypoint", "serve", "--port", str(taken.getsockname()[1])]
         environ = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | environ
         return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False)
 

@@ -7,7 +7,7 @@ import httpx2
 
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID
 from app.simulator.php import Array, http_build_query
-from app.simulator.rules import security_key
+from app.simulator.request_rules import security_key
 from app.simulator.server import Running
 
 CALL = {"site_id": DEMO_SITE_ID, "client_phone": "79161234567"}

@@ -197,7 +197,7 @@ async def test_bytes_that_are_no_utf_8_are_accepted_and_shown_as_unreadable(clie
 
 
 async def test_it_runs_as_a_plain_asgi_app_too():
-    from app.simulator.app import create_simulator
+    from app.simulator.simulator_app import create_simulator
 
     transport = httpx2.ASGITransport(create_simulator())
     async with httpx2.AsyncClient(transport=transport, base_url="http://simulator") as plain:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.simulator.hours import Plan
+from app.simulator.call_schedule import Plan
 from app.simulator.ledger import Ledger
 from app.simulator.options import DEMO_ACCOUNT
 

@@ -18,7 +18,8 @@ PROCESS = [
     "-W",
     "error",
     "-c",
-    "from app.simulator.command import run_simulator; run_simulator(port=0, control_port=0, ring_seconds=60.0)",
+    "from app.simulator.simulator_command import run_simulator;"
+    "run_simulator(port=0, control_port=0, ring_seconds=60.0)",
 ]
 
 

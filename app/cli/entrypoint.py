@@ -1,0 +1,130 @@
+"""The chaser-callback command.
+
+What a command needs is imported when it runs: `--help` and Tab shouldn't have to wait for the whole service.
+"""
+
+import gc
+import io
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.api_key_command import keys
+from app.cli.blocklist_command import blocklist
+from app.cli.call_command import call
+from app.cli.callbacks_command import callbacks
+from app.cli.check_command import check
+from app.cli.db_command import db
+from app.cli.exit_codes import CODES, REFUSED, UNREACHABLE, settings_or_stop, stop
+from app.cli.statistics_command import statistics
+from app.cli.websites_command import websites
+
+cli = typer.Typer(
+    name="chaser-callback",
+    help="A visitor types a phone number on your site and is called back through Chaser.",
+    epilog=CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+
+
+@cli.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        from app.version import VERSION
+
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@cli.command()
+def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run the service. Settings come from the environment and callback.toml."""
+    gc.disable()  # what is made until the service listens stays for good: to look through it is in vain
+    from app.errors import Refused
+    from app.logs import configure_logging
+    from app.main import create_app
+    from app.outbox.database import DatabaseUnusable
+    from app.outbox.outbox import Outbox
+    from app.serving import Server, allow_open_files, metrics_server
+
+    settings = settings_or_stop()
+    configure_logging()
+    try:
+        outbox = Outbox.open(settings.database_url)
+    except (DatabaseUnusable, Refused) as unusable:
+        stop(UNREACHABLE, str(unusable))
+    allow_open_files()
+    app = create_app(settings, outbox=outbox)
+    try:
+        beside = metrics_server(app.open_metrics, app.metrics, settings)
+    except OSError as error:
+        outbox.close()
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        stop(UNREACHABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
+    gc.freeze()
+    gc.enable()
+    Server(app, app.end, app.metrics, host, port, beside).run()
+
+
+@cli.command()
+def simulator(
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    service_url: Annotated[str, typer.Option(help="Where /shop takes the widget from.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Run a Chaser to develop against, with a page that shows calls as they ring."""
+    from app.simulator.simulator_command import run_simulator
+
+    try:
+        run_simulator(host, port, service_url=service_url)
+    except OSError as error:
+        stop(UNREACHABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
+
+
+@cli.command()
+def demo(port: Port = 8000, simulator_port: Port = 8001) -> None:
+    """Run the service and the simulator together, with everything in a temporary folder."""
+    from app.demo import run_demo
+
+    raise typer.Exit(run_demo(port, simulator_port))
+
+
+cli.command()(check)
+cli.command()(websites)
+cli.command()(statistics)
+cli.command()(call)
+cli.add_typer(callbacks, name="callbacks")
+cli.add_typer(blocklist, name="blocklist")
+cli.add_typer(db, name="db")
+cli.add_typer(keys, name="api-key")
+
+
+def main() -> None:
+    """Run the command; the entry point of the package."""
+    sys.exit(_run())
+
+
+def _run() -> Any:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where the terminal can't write what strangers can
+    try:
+        return cli(standalone_mode=False)
+    except typer.TyperException as wrong:
+        # One line, as for every other error; none when it was the help that had to be shown.
+        if told := wrong.format_message():
+            typer.echo(told, err=True)
+        return wrong.exit_code
+    except typer.Abort:
+        typer.echo("Nothing was done.", err=True)
+        return REFUSED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What surrounds every request: its id, the client's address, security headers, the log, the count, the last catch."""
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.edge.untrusted_proxy import UntrustedProxyDetector
+from app.errors import SECURITY_HEADERS, unexpected_response
+from app.logs import event
+from app.logs import request_id as current_request_id
+from app.metrics import Metrics
+from app.net.client_address import Address, buckets, client_address
+from app.random_pool import random_bytes
+
+log = logging.getLogger(__name__)
+
+_SECURITY = Headers(SECURITY_HEADERS).raw
+_UNLOGGED = ("/livez", "/readyz", "/metrics")
+_POLICY = "Content-Security-Policy"
+_PAGE_POLICY = "frame-ancestors 'none'"
+"""For a page that brings no policy of its own: the strict one would keep it from its own scripts."""
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+class Envelope:
+    """The outermost layer below CORS.
+
+    Puts ``request_id``, ``client_address`` and ``client_buckets`` (narrowest first) into the request's state.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network], metrics: Metrics) -> None:
+        self._app = app
+        self._trusted = trusted
+        self._metrics = metrics
+        self._hint = UntrustedProxyDetector()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; an error nobody expected becomes a 500 in the common shape, logged without its text."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = str(uuid.UUID(bytes=random_bytes(), version=4))
+        current_request_id.set(request_id)
+        address = self._address(scope)
+        found = {"request_id": request_id, "client_address": address, "client_buckets": buckets(address)}
+        scope.setdefault("state", {}).update(found)
+        status, finished = 0, False
+        began = time.perf_counter()
+
+        async def sending(message: Message) -> None:
+            nonlocal status, finished
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                if headers.get("Content-Type", "").startswith("text/html"):
+                    headers.setdefault(_POLICY, _PAGE_POLICY)
+                own = {name for name, _ in headers.raw}
+                headers.raw.extend(header for header in _SECURITY if header[0] not in own)
+            await send(message)
+            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            log.exception("http.unexpected_error")
+            if not status:
+                await unexpected_response(request_id)(scope, receive, sending)
+            elif not finished:
+                raise  # too late for an answer; the server closes the connection
+        finally:
+            if "refused" in scope["state"]:
+                self._metrics.refused(*scope["state"]["refused"])
+            if scope["path"] not in _UNLOGGED:
+                taken = round((time.perf_counter() - began) * 1000, 1)
+                # The path, never the query; an unknown path is a stranger's text and stays out.
+                route = getattr(scope.get("route"), "path", None)
+                # A method that nobody uses is a stranger's text as well.
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                event(log, "http.request", method=method, route=route, status=status, duration_ms=taken)
+
+    def _address(self, scope: Scope) -> Address:
+        peer = scope["client"][0] if scope.get("client") else None
+        forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+        if not self._trusted and self._hint.observe(peer, bool(forwarded)):
+            advice = "every visitor looks like one proxy, and shares its limits: list that proxy in TRUSTED_PROXIES"
+            event(log, "edge.proxy_not_trusted", logging.WARNING, advice=advice)
+        return client_address(peer, forwarded, self._trusted)

@@ -1,0 +1,170 @@
+"""From a request to a callback: normalise the phone, enrich, apply the site's settings. Pure; reads no clock.
+
+Everything that is wrong with a request is told at once, one error for each field.
+"""
+
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from app.errors import FieldError, invalid
+from app.intake.callback_request import PRIVILEGED, CallbackRequest
+from app.intake.page_url import active_page, page_address
+from app.intake.phone import Phone, PhoneRefused, read_phone
+from app.intake.scheduling import planned_fault
+from app.intake.working_hours import expected_call
+from app.outbox.callback import Callback
+from app.random_pool import random_bytes
+from app.settings import Settings, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent the request, as the edge found out: never from the body.
+
+    ``api_key`` is the name of the key, None for a visitor. ``buckets`` are what quotas count a visitor by, narrowest
+    first: the address for IPv4; the /64, /56 and /48 for IPv6.
+    """
+
+    client_ip: str
+    buckets: Sequence[str]
+    origin: str | None
+    referer: str | None
+    api_key: str | None
+
+
+def accept(
+    request: CallbackRequest,
+    sender: Sender,
+    settings: Settings,
+    now: datetime,
+    *,
+    origin_allowed: Callable[[str], bool],
+) -> Callback:
+    """Turn a request for a known site into a callback. Raises Invalid with an error for each wrong field."""
+    site = settings.sites[request.site]
+    errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_stacking(request, site)]
+    phone = _phone(request.client_phone, site, errors)
+    consent = _consent(request, sender, site, now, errors)
+    department = site.departments.get(request.department or "")
+    if request.department is not None and department is None:
+        errors.append(FieldError("department", "unknown_department", "This site has no such department."))
+    if errors or phone is None:
+        raise invalid(errors)
+
+    terms = department or site
+    planned_time = request.planned_time and request.planned_time.astimezone(UTC)
+    nwt_action = request.nwt_action or site.nwt_action
+    stacked = nwt_action == "always_call"
+    start_hour = _first(request.call_stack_start_hour, site.call_stack_start_hour) if stacked else None
+    bucket, bucket_56, bucket_48 = [*(() if sender.api_key else sender.buckets), None, None, None][:3]
+    return Callback(
+        id=new_id(now),
+        site=request.site,
+        account=site.client_id or settings.chaser.client_id,
+        chaser_site_id=site.site_id,
+        client_phone=phone.digits,
+        phone_certain=phone.certain,
+        manager_phone=(request.manager_phone or "").lstrip("+") or terms.manager_phone or site.manager_phone,
+        planned_time=planned_time,
+        active_page=active_page(request.active_page, sender.referer, sender.origin, origin_allowed),
+        client_ip=str(request.client_ip or sender.client_ip),
+        message_on_ring=request.message_on_ring or terms.message_on_ring or site.message_on_ring,
+        nwt_action=nwt_action,
+        call_stack_start_hour=start_hour,
+        call_stack_interval=_first(request.call_stack_interval, site.call_stack_interval) if stacked else None,
+        referrer=page_address(request.referrer),
+        department=request.department,
+        consent=consent,
+        api_key=sender.api_key,
+        client_bucket=bucket,
+        client_bucket_56=bucket_56,
+        client_bucket_48=bucket_48,
+        created_at=now,
+        due_at=now,
+        give_up_at=(planned_time or now) + settings.give_up_after,
+        call_expected_at=expected_call(site, nwt_action, start_hour, planned_time or now),
+    )
+
+
+def fingerprint(request: CallbackRequest, secret: bytes) -> str:
+    """Give what tells one request from another under the same key, without keeping what was asked.
+
+    Keyed, because a plain hash of a telephone number is undone by trying all of them.
+    """
+    asked = request.model_dump(mode="json", exclude={"request_id", "challenge", "website"}, exclude_none=True)
+    return hmac.new(secret, json.dumps(asked, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def new_id(now: datetime) -> str:
+    """Make a UUID of version 7 (RFC 9562): in the order of time for the index, with 74 bits nobody can guess."""
+    milliseconds = int(now.timestamp() * 1000)
+    random = int.from_bytes(random_bytes()[:10])
+    number = (milliseconds << 80 | random) & ~(0xF << 76 | 0b11 << 62) | 0x7 << 76 | 0b10 << 62
+    return str(uuid.UUID(int=number))
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _privileged(request: CallbackRequest, sender: Sender) -> list[FieldError]:
+    if sender.api_key is not None:
+        return []
+    given = [name for name in PRIVILEGED if getattr(request, name) is not None]
+    return [FieldError(name, "needs_api_key", "Only a request with an API key may set this.") for name in given]
+
+
+def _planned(request: CallbackRequest, sender: Sender, site: Site, now: datetime) -> list[FieldError]:
+    if request.planned_time is None:
+        return []
+    fault = planned_fault(site, request.planned_time, now, by_visitor=sender.api_key is None)
+    return [fault] if fault else []
+
+
+def _stacking(request: CallbackRequest, site: Site) -> list[FieldError]:
+    if (request.nwt_action or site.nwt_action) == "always_call":
+        return []
+    names = ("call_stack_start_hour", "call_stack_interval")
+    detail = "This has a meaning only with nwt_action = always_call."
+    return [FieldError(name, "needs_always_call", detail) for name in names if getattr(request, name) is not None]
+
+
+def _phone(text: str, site: Site, errors: list[FieldError]) -> Phone | None:
+    try:
+        return read_phone(text, site.regions)
+    except PhoneRefused as refused:
+        errors.append(FieldError("client_phone", refused.code, refused.detail))
+        return None
+
+
+def _consent(
+    request: CallbackRequest, sender: Sender, site: Site, now: datetime, errors: list[FieldError]
+) -> dict[str, Any] | None:
+    """Make the receipt that is kept: when, from where, to which document, under which words."""
+    given = request.consent
+    if site.consent is None:
+        return None
+    if given is None and sender.api_key is not None:
+        return None  # a service of the owner's answers for the consent it collected
+    if given is None or given is False or (not isinstance(given, bool) and not given.accepted):
+        errors.append(
+            FieldError("consent", "consent_required", "Consent to the processing of personal data is needed.")
+        )
+        return None
+    version, text = (None, None) if isinstance(given, bool) else (given.version, given.text)
+    if version is not None and version != site.consent.version:
+        errors.append(FieldError("consent", "consent_outdated", "The document has changed: reload the page."))
+        return None
+    return {
+        "version": site.consent.version,
+        "url": site.consent.url,
+        "text": text,
+        "at": now.astimezone(UTC).isoformat(),
+        "client_ip": str(request.client_ip or sender.client_ip),
+    }

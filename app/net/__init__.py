@@ -1,0 +1,1 @@
+"""Pure parsers of addresses and origins, which settings and edge both use."""

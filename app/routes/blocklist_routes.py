@@ -1,0 +1,111 @@
+"""GET, POST and DELETE /v1/blocklist: who is never phoned, and who is not listened to."""
+
+import logging
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.edge.api_keys import require_unbound
+from app.edge.request_body import JsonRoute
+from app.errors import NotFound
+from app.intake.blocklist_entry import read_entry
+from app.intake.callback_request import Text
+from app.logs import event, mask_phone
+from app.routes.dependencies import Given, key_with
+from app.routes.exception_handlers import responses
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(route_class=JsonRoute, tags=["blocklist"])
+
+Reader = Annotated[str, Depends(key_with("callbacks:read"))]
+Writer = Annotated[str, Depends(key_with("callbacks:write"))]
+EntryText = Annotated[
+    str,
+    Field(max_length=64, description="A phone with + and its country code, an address, or a network in CIDR notation"),
+]
+_EXAMPLE: dict[str, Any] = {
+    "entry": "79161234567",
+    "note": "asked never to be phoned",
+    "created_at": "2026-01-31T07:00:00.120000Z",
+}
+
+
+class BlocklistEntry(BaseModel):
+    """``entry``: a phone in digits or a network, as it is compared."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    entry: str
+    note: str | None
+    created_at: datetime
+
+
+class Blocklist(BaseModel):
+    """The newest entry first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"entries": [_EXAMPLE]}]})
+
+    entries: list[BlocklistEntry]
+
+
+class ToBlock(BaseModel):
+    """What to block, and a note for people: who asked for it, say."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"entry": "+7 916 123-45-67", "note": "asked never to be phoned"}]},
+    )
+
+    entry: EntryText
+    note: Annotated[Text | None, Field(max_length=200, description="For people")] = None
+
+
+def _told(entry: str) -> str:
+    return entry if "/" in entry else mask_phone(entry)
+
+
+@router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="Who is blocked")
+async def show_blocklist(services: Given, key: Reader) -> Blocklist:
+    """Give every entry. Needs the scope callbacks:read."""
+    require_unbound(key, services.api_keys)
+    found = await services.outbox.blocklist()
+    return Blocklist(
+        entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in found]
+    )
+
+
+@router.post(
+    "/v1/blocklist",
+    status_code=201,
+    responses=responses(401, 403, 415, 422, 429, 503),
+    summary="Block a phone or a network",
+)
+async def block(body: ToBlock, services: Given, key: Writer) -> BlocklistEntry:
+    """Refuse from now on what is for that phone or comes from there, and cancel what waits for the phone.
+
+    Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
+    """
+    require_unbound(key, services.api_keys)
+    entry = read_entry(body.entry)
+    since = await services.outbox.block(entry, body.note, services.clock())
+    event(log, "blocklist.added", entry=_told(entry), api_key=key)
+    return BlocklistEntry(entry=entry, note=body.note, created_at=since)
+
+
+@router.delete(
+    "/v1/blocklist",
+    status_code=204,
+    responses=responses(401, 403, 404, 422, 429, 503),
+    summary="Unblock a phone or a network",
+)
+async def unblock(services: Given, entry: Annotated[EntryText, Query()], key: Writer) -> None:
+    """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
+    require_unbound(key, services.api_keys)
+    read = read_entry(entry, listed=True)
+    if not await services.outbox.unblock(read):
+        raise NotFound("not_found", "The blocklist has no such entry.")
+    event(log, "blocklist.removed", entry=_told(read), api_key=key)

@@ -1,0 +1,136 @@
+"""POST /v1/callbacks."""
+
+import logging
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.edge.api_keys import key_of
+from app.edge.request_body import JsonRoute
+from app.errors import FieldError, invalid
+from app.intake.callback_request import CallbackRequest
+from app.logs import event, mask_phone
+from app.metrics import Result
+from app.outbox.callback import Accepted, Callback
+from app.routes.admission import admit, request_key, sender_of
+from app.routes.dependencies import Services
+from app.routes.exception_handlers import responses
+from app.routes.openapi import KEY_OPTIONAL
+from app.routes.schemas import EXAMPLE
+
+log = logging.getLogger(__name__)
+
+# draft-ietf-httpapi-idempotency-key-header has a string in quotes; most programs send it without.
+_KEY = re.compile(r'^("[!#-~]{1,128}"|[!#-~]{1,128})$')
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": _KEY.pattern, "title": "Idempotency-Key"},
+    "description": "The same as request_id, as a header; with or without quotes",
+}
+
+router = APIRouter(route_class=JsonRoute, tags=["callbacks"])
+_REPLAYED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "headers": {
+            "Idempotency-Replayed": {
+                "description": "true: the same request came before, and this is what it was answered",
+                "schema": {"type": "string", "enum": ["true"]},
+            }
+        }
+    }
+}
+
+
+class CallbackAccepted(BaseModel):
+    """The callback is written down. ``duplicate``: an earlier request for this phone stands for this one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": EXAMPLE["id"],
+                    "status": "queued",
+                    "created_at": EXAMPLE["created_at"],
+                    "call_expected_at": EXAMPLE["call_expected_at"],
+                    "duplicate": False,
+                }
+            ]
+        }
+    )
+
+    id: str
+    status: str
+    created_at: datetime
+    call_expected_at: Annotated[datetime | None, Field(description="UTC; null when nobody can tell")]
+    duplicate: bool
+
+
+@router.post(
+    "/v1/callbacks",
+    status_code=202,
+    response_model=CallbackAccepted,
+    responses=_REPLAYED | responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    summary="Ask to be called back",
+    openapi_extra=KEY_OPTIONAL | {"parameters": [_KEY_HEADER]},
+)
+async def create_callback(
+    body: CallbackRequest,
+    request: Request,
+) -> Response:
+    """Store a request to be phoned; the 202 is sent once it is on disk.
+
+    The same Idempotency-Key or request_id with the same body is the same request, however often it is sent: the first
+    answer is given again, with Idempotency-Replayed. With another body it is refused (422, request_id_reused). While
+    the first one is under way, a request with the header gets a 409 (request_in_flight); one with request_id waits.
+
+    A page needs no key but its Origin, and a challenge where the site asks for one. An API key of the scope
+    callbacks:write replaces both, and allows the fields from client_ip on.
+    """
+    # Read here, not by FastAPI: each parameter of its kind costs as much as the whole body.
+    services: Services = request.app.state.services
+    idempotency_key = request.headers.getlist("idempotency-key")
+    if not all(map(_KEY.fullmatch, idempotency_key)):
+        wrong = FieldError(
+            "Idempotency-Key", "wrong_form", "Send 1 to 128 printable characters without spaces and quotes."
+        )
+        raise invalid([wrong])
+    # The flood limit has looked for a known key; one that is unknown is refused here.
+    api_key = request.state.api_key or key_of(request.headers.get("authorization"), services.api_keys)
+    sender = sender_of(request, body.site, services, api_key)
+    key = request_key(body, sender, idempotency_key, services)
+    with services.under_way.holding(key, refuse=bool(idempotency_key)):
+        accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
+    services.metrics.accepted(body.site, _result(accepted, callback))
+    event(
+        log,
+        "callback.accepted",
+        callback=accepted.id,
+        site=body.site,
+        client_phone=mask_phone(callback.client_phone) if callback else None,
+        duplicate=accepted.duplicate,
+        replayed=accepted.replayed,
+        hold=callback.hold if callback else None,
+        api_key=sender.api_key,
+    )
+    answer = CallbackAccepted(
+        id=accepted.id,
+        status=accepted.status,
+        created_at=accepted.created_at,
+        call_expected_at=accepted.call_expected_at,
+        duplicate=accepted.duplicate,
+    )
+    headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if accepted.replayed else {})
+    return Response(answer.model_dump_json(), 202, headers, "application/json")
+
+
+def _result(accepted: Accepted, callback: Callback | None) -> Result:
+    if accepted.replayed:
+        return "replayed"
+    if accepted.duplicate:
+        return "duplicate"
+    return "held" if callback is not None and callback.hold is not None else "new"

@@ -1,0 +1,127 @@
+"""GET /v1/sites/{site}: what the widget shows on that site."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Response
+from pydantic import BaseModel, ConfigDict
+
+from app.errors import NotFound, Unavailable
+from app.intake.scheduling import free_times
+from app.intake.working_hours import expected_call, is_open
+from app.outbox.night_queue import call_at
+from app.routes.dependencies import Given, Services
+from app.routes.exception_handlers import responses
+from app.settings import Analytics, Site, Theme, Triggers
+
+router = APIRouter(tags=["visitors"])
+
+
+class DepartmentShown(BaseModel):
+    """A choice offered to the visitor."""
+
+    id: str
+    name: str
+
+
+class ConsentShown(BaseModel):
+    """The document the visitor consents to. ``text`` by language; empty: the widget's own words."""
+
+    url: str
+    version: str
+    text: dict[str, str]
+
+
+class SiteShown(BaseModel):
+    """All the widget needs to know of a site; nothing in it is secret.
+
+    ``allowed``: may the page that asks (its Origin header) ask for callbacks too. ``free_times``: what a visitor may
+    choose as planned_time, in UTC. ``challenge``: does a visitor's request need one.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "shop",
+                    "allowed": True,
+                    "regions": ["RU"],
+                    "timezone": "Europe/Moscow",
+                    "open": True,
+                    "call_expected_at": "2026-01-31T07:00:00Z",
+                    "free_times": ["2026-01-31T09:00:00Z", "2026-01-31T09:30:00Z"],
+                    "departments": [{"id": "sales", "name": "Sales"}],
+                    "consent": {"url": "https://shop.example/privacy", "version": "2026-01", "text": {}},
+                    "texts": {"en": {"button": "Call me back"}},
+                    "theme": Theme().model_dump(mode="json"),
+                    "triggers": Triggers().model_dump(mode="json"),
+                    "analytics": Analytics().model_dump(mode="json"),
+                    "phone": "+74950000003",
+                    "challenge": True,
+                }
+            ]
+        }
+    )
+
+    site: str
+    allowed: bool
+    regions: list[str]
+    timezone: str
+    open: bool
+    call_expected_at: datetime | None
+    free_times: list[datetime]
+    departments: list[DepartmentShown]
+    consent: ConsentShown | None
+    texts: dict[str, dict[str, str]]
+    theme: Theme
+    triggers: Triggers
+    analytics: Analytics
+    phone: str | None
+    challenge: bool
+
+
+@router.get("/v1/sites/{site}", responses=responses(404, 429), summary="What the widget shows on a site")
+async def show_site(
+    site: Annotated[str, Path(description="The name of the site in the settings")],
+    response: Response,
+    services: Given,
+    origin: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> SiteShown:
+    """Give the site's public settings, and whether it takes calls now."""
+    settings = services.settings.sites.get(site)
+    # Any page may read this, also one whose origin is missing in the settings: the widget then says just that.
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Vary"] = "Origin"
+    response.headers["Cache-Control"] = "public, max-age=30"
+    if settings is None:
+        raise NotFound("unknown_site", "There is no such site in the settings of this service.")
+    now = services.clock()
+    return SiteShown(
+        site=site,
+        allowed=origin is None or services.origins[site].allows(origin),
+        regions=list(settings.regions),
+        timezone=str(settings.timezone),
+        open=is_open(settings, now),
+        call_expected_at=await _call_expected_at(services, site, settings, now),
+        free_times=free_times(settings, now),
+        departments=[DepartmentShown(id=name, name=part.name) for name, part in settings.departments.items()],
+        consent=ConsentShown.model_validate(settings.consent.model_dump()) if settings.consent else None,
+        texts={language: dict(texts) for language, texts in settings.texts.items()},
+        theme=settings.theme,
+        triggers=settings.triggers,
+        analytics=settings.analytics,
+        phone=f"+{settings.phone}" if settings.phone else None,
+        challenge=settings.asks_for_challenge,
+    )
+
+
+async def _call_expected_at(services: Services, name: str, site: Site, now: datetime) -> datetime | None:
+    """Tell when somebody who asks now is called, by the place in the night's queue; None when nobody can tell."""
+    start = expected_call(site, site.nwt_action, site.call_stack_start_hour, now)
+    if start is None or start == now:
+        return start
+    try:
+        place = await services.outbox.next_place(name, start)
+    except Unavailable:
+        return None  # the widget is still of use: it shows the site's telephone
+    return call_at(start, site.call_stack_interval, place)

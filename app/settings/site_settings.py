@@ -1,0 +1,124 @@
+"""The settings of one site: who may embed the widget, and on what terms its callbacks go to Chaser."""
+
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+import phonenumbers
+from pydantic import BeforeValidator, Field, model_validator
+
+from app.net.origins import parse_origin_pattern
+from app.settings.hours_syntax import WorkingHours
+from app.settings.setting_types import Limits, Listed, Telephone, whole
+from app.settings.settings_base import Contradictions, Name, Part
+from app.settings.text_types import ClientId, Secret, refuse_placeholder
+from app.settings.widget_settings import Analytics, Consent, Language, Line, TextName, Theme, Triggers
+
+OnUnknown = Literal["resend_once", "hold"]
+
+
+def _timezone(value: Any) -> ZoneInfo:
+    if isinstance(value, ZoneInfo):
+        return value
+    if not isinstance(value, str) or value.strip() not in available_timezones():
+        raise ValueError("write a name of the IANA time zone database, such as Europe/Moscow")
+    return ZoneInfo(value.strip())
+
+
+def _region(value: Any) -> str:
+    if not isinstance(value, str) or value.strip().upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("write two-letter country codes, such as RU or RU,KZ")
+    return value.strip().upper()
+
+
+def _origin(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("write origins such as https://shop.example")  # noqa: TRY004  # see hours.py
+    refuse_placeholder(value)
+    return str(parse_origin_pattern(value.strip()))
+
+
+def _challenge(value: Any) -> str:
+    if isinstance(value, bool):  # what on and off are in a file
+        return "on" if value else "off"
+    if str(value).strip().lower() not in ("on", "off"):
+        raise ValueError("write on or off")
+    return str(value).strip().lower()
+
+
+class Department(Part):
+    """A choice the visitor is offered; it may have its own manager and its own words for the manager."""
+
+    name: Annotated[Line, Field(description="the words the visitor sees")]
+    manager_phone: Telephone | None = None
+    message_on_ring: Line | None = None
+
+
+class SiteQuotas(Part):
+    """Caps of this site alone, in place of the general ones. The cap per phone is the same for all sites."""
+
+    per_client: Limits | None = None
+    per_client_phones: Limits | None = None
+    per_site: Limits | None = None
+
+
+class Site(Part):
+    """One site: ``SITES__<NAME>__...`` in the environment, ``[sites.<name>]`` in the file."""
+
+    site_id: Annotated[int, whole(1), Field(description="the number of the site at Chaser")]
+    origins: Annotated[
+        tuple[Annotated[str, BeforeValidator(_origin)], ...],
+        Listed,
+        Field(min_length=1, description="the origins of the pages with the widget, such as https://shop.example"),
+    ]
+    manager_phone: Telephone | None = None
+    message_on_ring: Line | None = None
+    nwt_action: Literal["create_leed", "always_call"] | None = None
+    call_stack_start_hour: Annotated[int, whole(0, 24)] | None = None
+    call_stack_interval: Annotated[int, whole(0, 60)] | None = None
+    regions: Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], Listed, Field(min_length=1)] = ("RU",)
+    timezone: Annotated[ZoneInfo, BeforeValidator(_timezone)] = ZoneInfo("Europe/Moscow")
+    working_hours: WorkingHours | None = None
+    departments: dict[Name, Department] = Field(default={})
+    consent: Consent | None = None
+    texts: dict[Language, dict[TextName, Line]] = Field(default={})
+    theme: Theme = Theme()
+    triggers: Triggers = Triggers()
+    analytics: Analytics = Analytics()
+    phone: Telephone | None = None
+    on_unknown: OnUnknown | None = None
+    challenge: Annotated[Literal["on", "off"], BeforeValidator(_challenge)] | None = None
+    quotas: SiteQuotas = SiteQuotas()
+    client_id: ClientId | None = None
+    private_key: Secret | None = None
+
+    @property
+    def asks_for_challenge(self) -> bool:
+        """Tell whether a visitor's request needs a challenge: as it is set, else wherever browsers can solve it."""
+        return self.challenge == "on" or (self.challenge is None and not self.plain_origins)
+
+    @property
+    def plain_origins(self) -> tuple[str, ...]:
+        """Give the origins whose pages browsers don't trust, and where they offer no arithmetic for the challenge."""
+        return tuple(origin for origin in self.origins if not parse_origin_pattern(origin).is_trusted)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        found = []
+        if self.challenge == "on" and self.plain_origins:
+            pages = ", ".join(self.plain_origins)
+            found.append(
+                ("challenge", f"browsers can't solve it on pages without HTTPS ({pages}): use https, or set off")
+            )
+        stacking = [
+            name for name in ("call_stack_start_hour", "call_stack_interval") if getattr(self, name) is not None
+        ]
+        if stacking and self.nwt_action != "always_call":
+            names = " and ".join(name.upper() for name in stacking)
+            found.append(("nwt_action", f"set it to always_call, without which {names} must be left out"))
+        if self.client_id is not None and self.private_key is None:
+            found.append(("private_key", "missing beside CLIENT_ID: set both, or neither to use CHASER__..."))
+        if self.private_key is not None and self.client_id is None:
+            found.append(("client_id", "missing beside PRIVATE_KEY: set both, or neither to use CHASER__..."))
+        if found:
+            raise Contradictions(found)
+        return self

@@ -1,0 +1,101 @@
+"""What of the widget the owner of a site chooses: its words, its looks, when it opens by itself, whom it tells."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from app.settings.icon import Icon
+from app.settings.setting_types import switch, whole
+from app.settings.settings_base import Part
+from app.settings.text_types import line
+from app.settings.urls import WebAddress
+
+Language = Literal["ru", "en"]
+# The words of the widget's messages.js, and those on the button. A test holds the two together.
+TextName = Literal[
+    "button",
+    "title",
+    "lead",
+    "phone",
+    "placeholder",
+    "time",
+    "your_time",
+    "now",
+    "department",
+    "submit",
+    "consent",
+    "consent_link",
+    "done_title",
+    "done_text",
+    "closed",
+    "later",
+    "sending",
+    "again",
+    "close",
+    "call",
+    "delivered_title",
+    "late_title",
+    "late_text",
+    "failed_title",
+    "unknown_title",
+    "unknown_text",
+    "phone_missing",
+    "phone_too_short",
+    "phone_region",
+    "phone_refused",
+    "time_refused",
+    "consent_required",
+    "network",
+    "too_many",
+    "trouble",
+    "blocked",
+    "error",
+]
+Line = Annotated[str, line(500)]
+Switch = Annotated[bool, switch()]
+_FURTHEST_OFFSET = 200  # beyond it the button leaves a screen of 320 px
+
+
+def _color(value: Any) -> str:
+    written = str(value).strip().lower()
+    if not re.fullmatch(r"#([0-9a-f]{3}|[0-9a-f]{6})", written, re.ASCII):
+        raise ValueError("write a colour as # and three or six hexadecimal digits, such as #2563eb")
+    return written if len(written) == len("#2563eb") else "#" + "".join(digit * 2 for digit in written[1:])
+
+
+class Consent(Part):
+    """The consent document of the site. Its version is kept with every request made under it."""
+
+    url: Annotated[WebAddress, Field(description="the address of the consent document")]
+    version: Annotated[str, line(64), Field(description="a name for this version of the document, such as 2026-01")]
+    text: dict[Language, Line] = Field(default={})
+
+
+class Theme(Part):
+    """How the widget looks on this site. Lengths are in CSS pixels; ``color`` always has six digits."""
+
+    color: Annotated[str, BeforeValidator(_color)] = "#2563eb"
+    scheme: Literal["auto", "light", "dark"] = "auto"
+    button: Switch = True
+    icon: Icon | None = None
+    position: Literal["left", "right"] = "right"
+    offset_x: Annotated[int, whole(0, _FURTHEST_OFFSET)] = 20
+    offset_y: Annotated[int, whole(0, _FURTHEST_OFFSET)] = 20
+    corner: Annotated[int, whole(0, 28)] = 20
+
+
+class Triggers(Part):
+    """When the dialog opens by itself; never, unless something is set."""
+
+    exit_intent: Switch = False
+    seconds: Annotated[int, whole(1, 3600)] | None = None
+    scroll: Annotated[int, whole(1, 100)] | None = None
+
+
+class Analytics(Part):
+    """Whom the widget tells what visitors do, without anything that says who they are; nobody, unless set."""
+
+    data_layer: Switch = False
+    gtag: Switch = False
+    metrika: Annotated[int, whole(1)] | None = None

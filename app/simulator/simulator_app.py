@@ -1,0 +1,117 @@
+"""A Chaser telephony API to develop and test against, as an ASGI app. No real phone rings.
+
+Known from the vendor's page, and acted out: the three methods, the signature (checked as a PHP receiver does), the
+parameters of each method and their documented ranges, the statuses 200, 401, 403 and 404, the shape of `websites`.
+
+**Not known, and invented here.** The vendor documents none of the following, so nothing may depend on it:
+
+- the body of a successful `call` (here {"result": "ok", "call_id": "1"})
+- the shape of a `statistics` item, and which calls it lists (here finished ones, by the day they rang)
+- the bodies of errors (here {"error": {"status", "name", "message"}})
+- how a parameter out of range is answered (here 400), a wrong method (405), a body over 1 MiB (413)
+- the length of a phone number (here 7 to 15 digits), whether client_ip is checked (here it must be an address)
+- which error comes first when several apply (here 401, 400 for site_id, 404, 403, 400 for the rest)
+- a rate limit (here none)
+- idempotency (here none: an identical second `call` rings a second time)
+- the time zone of dates (here the site's own)
+- what happens to a planned_time in the past (here it rings at once), to a call outside working hours without
+  nwt_action (it rings all the same), on weekends (as at night: a Friday night's call waits for Monday), and
+  exactly when stacked calls ring (see hours.py)
+- the clock: here it can be set, and a phone rings for a few seconds and is then answered, unless scripted
+
+Routes: /v1/… is the API, /_control/… sets the clock and scripts faults (control.py), / shows calls as they ring,
+/shop is a pretended shop that embeds the widget from another origin.
+"""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from app.simulator.api import Answer, execute, json_answer, refusal
+from app.simulator.control import control_routes
+from app.simulator.core import Simulator
+from app.simulator.fault_script import Fault
+from app.simulator.options import Options
+from app.simulator.pages import page_routes
+from app.simulator.records import ApiRequest
+from app.simulator.wire_faults import perform, send_answer
+
+MAX_BODY = 1024 * 1024
+
+
+def create_simulator(options: Options | None = None) -> Starlette:
+    """Make a simulator; its state is `app.state.simulator`.
+
+    Under a server other than our own (server.py) it works except for the faults that need the TCP connection:
+    asking for one of those is answered 409.
+    """
+    simulator = Simulator(options or Options())
+    api = Mount("/v1", ApiEndpoint(simulator))
+    app = Starlette(
+        routes=[api, *control_routes(simulator), *page_routes(simulator)],
+        exception_handlers={HTTPException: _error},
+        max_body_size=MAX_BODY,
+    )
+    app.router.redirect_slashes = False
+    app.state.simulator = simulator
+    return app
+
+
+class ApiEndpoint:
+    """Everything under /v1/: notes the request, meets a scripted fault, executes, answers."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        simulator = self._simulator
+        entry = simulator.ledger.add_request(
+            simulator.clock.now(),
+            request.method,
+            request.url.path,
+            scope["query_string"].decode("latin-1"),
+            body.decode("latin-1"),
+        )
+        fault = simulator.faults.take(entry.path)
+        answer = self._execute(entry, fault, body, scope, request.headers.get("content-type", ""))
+        simulator.announce()
+        if fault is None:
+            await send_answer(answer, send)
+        else:
+            await perform(fault, answer, scope, receive, send, simulator.stopping)
+
+    def _execute(self, entry: ApiRequest, fault: Fault | None, body: bytes, scope: Scope, content_type: str) -> Answer:
+        """Execute the request unless the fault forbids it, and write down what becomes of it."""
+        answer = json_answer(200, {"result": "ok"})
+        if fault is None or fault.execute:
+            name = fault.name if fault else None
+            answer = execute(self._simulator, entry.method, entry.path, scope["query_string"], body, content_type, name)
+        entry.call, entry.message = answer.call, answer.message
+        if fault is not None:
+            entry.fault = fault.name
+            if fault.kind == "status":
+                answer = _scripted(fault)
+        if fault is None or fault.kind in ("status", "slow", "cut_body", "drip", "drip_body"):
+            entry.status = answer.status
+        return answer
+
+
+def _scripted(fault: Fault) -> Answer:
+    usual = refusal(fault.status, "a scripted fault")
+    if fault.body is None:
+        return Answer(usual.status, usual.body, usual.headers | fault.headers)
+    return Answer(fault.status, fault.body.encode(), fault.headers)
+
+
+async def _error(_: Request, error: Exception) -> JSONResponse:
+    status, message = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "an error")
+    return JSONResponse({"error": {"status": status, "message": message}}, status)

@@ -1,0 +1,62 @@
+"""What is read of the answers of `websites` and `statistics`."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.chaser import Website
+from app.chaser.api_models import read_statistics, read_websites
+
+
+def test_a_website_keeps_the_fields_that_are_not_documented():
+    body = '[{"id":"12345","name":"пример.рф","title":null,"phones":["7916"],"on":true}]'.encode()
+    assert read_websites(body) == [Website(12345, "пример.рф", "", {"phones": ["7916"], "on": True})]
+
+
+def test_websites_can_be_collected_in_a_set():
+    assert len(set(read_websites(b'[{"id":1,"a":[]},{"id":1,"a":[]}]'))) == 1
+
+
+def test_a_byte_order_mark_does_no_harm():
+    assert read_statistics(b"\xef\xbb\xbf[{}]") == [{}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b'{"a":1}',
+        b"[1]",
+        b"[[]]",
+        b"[{]",
+        b"\xff",
+        b'[{"a":NaN}]',
+        b'[{"a":-Infinity}]',
+        b'[{"a":1e999}]',
+        b'[{"a":"\\ud800"}]',
+        b'[{"\\uDFFF":1}]',
+        b"[" * 100_000,
+        b'[{"a":' + b"9" * 5000 + b"}]",
+    ],
+)
+def test_a_body_that_is_no_list_of_objects_or_cannot_be_written_again_is_refused(body: bytes):
+    with pytest.raises(ValueError, match=r"^the body is not a JSON list of objects$") as caught:
+        read_statistics(body)
+    assert caught.value.__context__ is None
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    assert read_statistics(b'[{"a":"\\ud83d\\udcde"}]') == [{"a": "📞"}]
+
+
+@pytest.mark.parametrize("number", ["true", '""', '"x"', "0", "-1", "1.5", "null", '"01"', "[1]", '"٣"'])
+def test_a_website_needs_an_id_that_is_a_positive_integer(number: str):
+    with pytest.raises(ValueError, match="no id that is a positive integer"):
+        read_websites(f'[{{"id":{number},"name":"a"}}]'.encode())
+
+
+@given(st.binary())
+def test_bytes_that_are_no_json_are_refused_whatever_they_are(body: bytes):
+    with pytest.raises(ValueError, match=r"^the body is not a JSON list of objects$"):
+        read_websites(body + b"x")

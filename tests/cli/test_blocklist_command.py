@@ -1,0 +1,46 @@
+"""`chaser-callback blocklist` beside a running service."""
+
+from typing import Any
+
+from tests.cli.conftest import Terminal
+from tests.routes.refusal import assert_refused
+from tests.running import Service, phone
+
+
+def test_what_is_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocked(
+    here: Service, terminal: Terminal
+) -> None:
+    number = phone()
+    added = terminal.run("blocklist", "add", f"+{number}", "--note", "asked never to be phoned")
+    assert (added.returncode, added.stdout) == (0, f"blocked: {number}\n")
+    assert_refused(here.ask(client_phone=number), 403, "blocked")
+    (line,) = [line for line in terminal.run("blocklist", "list").stdout.splitlines() if line.startswith(number)]
+    assert line.split("\t")[2] == "asked never to be phoned"
+    removed = terminal.run("blocklist", "remove", f"+{number}")
+    assert (removed.returncode, removed.stdout) == (0, "unblocked\n")
+    assert here.ask(client_phone=number).status_code == 202
+
+
+def test_a_wrong_entry_is_told_in_one_line_with_the_cure(terminal: Terminal) -> None:
+    ended = terminal.run("blocklist", "add", "shop.example")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("entry: Write a phone with + and its country code")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_an_entry_that_is_not_there_is_told(terminal: Terminal) -> None:
+    ended = terminal.run("blocklist", "remove", "198.51.100.1")
+    assert (ended.returncode, ended.stderr) == (1, "The blocklist has no such entry.\n")
+
+
+def test_a_service_that_does_not_run_is_told(terminal: Terminal) -> None:
+    ended = terminal.run("blocklist", "list", "--url", "http://127.0.0.1:1")
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("--url: no service answers at http://127.0.0.1:1")
+
+
+def test_other_settings_than_the_services_open_no_door(chosen: dict[str, Any], here: Service) -> None:
+    stranger = Terminal(chosen | {"secret_key": "another secret, of 32 characters or more"}, here.url)
+    ended = stranger.run("blocklist", "list")
+    assert ended.returncode == 1
+    assert "another SECRET_KEY" in ended.stderr

@@ -1,0 +1,139 @@
+"""The policy as a table: every outcome, after every history that matters; and its bound as a property."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.delivery.retry_policy import Decision, Outcome, Rules, decide
+from app.outbox.callback import Status
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+GIVE_UP_AT = NOW + timedelta(hours=2)
+SCHEDULE = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=1))
+RESEND = Rules(SCHEDULE, "resend_once")
+HOLD = Rules(SCHEDULE, "hold")
+
+
+def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) -> tuple[str, float | None, str | None]:
+    facts = {"give_up_at": GIVE_UP_AT, "retry_after": None, "now": NOW, "random": 0.0} | changes
+    decision = decide(Outcome(outcome), history=history, rules=rules, **facts)
+    due_in = (decision.due_at - facts["now"]).total_seconds() if decision.due_at else None
+    return decision.status.value, due_in, decision.reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "history", "rules", "expected"),
+    [
+        ("delivered", (), RESEND, ("delivered", None, None)),
+        ("delivered", ("unknown",), RESEND, ("delivered", None, None)),
+        ("delivered", ("not_sent", "account"), HOLD, ("delivered", None, None)),
+        ("refused", (), RESEND, ("failed", None, "refused_by_chaser")),
+        ("refused", ("not_sent", "account", "unauthorized", "not_begun"), HOLD, ("failed", None, "refused_by_chaser")),
+        ("refused", ("unknown",), RESEND, ("unknown", None, "resend_refused")),
+        ("refused", ("unknown", "not_sent"), RESEND, ("unknown", None, "resend_refused")),
+        ("refused", ("unknown",), HOLD, ("unknown", None, "resend_refused")),
+        ("account", (), RESEND, ("queued", 0, "account_refused")),
+        ("account", ("account",) * 9, RESEND, ("queued", 0, "account_refused")),
+        ("account", ("unknown",), RESEND, ("unknown", 0, "account_refused")),
+        ("account", ("unknown",), HOLD, ("queued", 0, "account_refused")),
+        ("unauthorized", (), RESEND, ("queued", 5, "account_refused")),
+        ("unauthorized", ("unauthorized", "not_sent"), RESEND, ("queued", 15, "account_refused")),
+        ("unauthorized", ("unauthorized",) * 9, HOLD, ("queued", 60, "account_refused")),
+        ("unauthorized", ("not_sent", "account") * 5, RESEND, ("queued", 5, "account_refused")),
+        ("unauthorized", ("unknown",), RESEND, ("unknown", 5, "account_refused")),
+        ("unauthorized", ("unknown",), HOLD, ("queued", 5, "account_refused")),
+        ("not_begun", (), RESEND, ("queued", 0, "not_begun")),
+        ("not_begun", ("not_begun",) * 9, HOLD, ("queued", 0, "not_begun")),
+        ("not_begun", ("unknown",), RESEND, ("unknown", 0, "not_begun")),
+        ("not_begun", ("unknown",), HOLD, ("queued", 0, "not_begun")),
+        ("not_sent", (), RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("not_sent",), RESEND, ("queued", 15, "not_sent")),
+        ("not_sent", ("not_sent",) * 2, RESEND, ("queued", 60, "not_sent")),
+        ("not_sent", ("not_sent",) * 50, HOLD, ("queued", 60, "not_sent")),
+        ("not_sent", ("account", "unauthorized") * 5, RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("not_begun",) * 5, RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("unknown",), RESEND, ("unknown", 5, "not_sent")),
+        ("not_sent", ("unknown", "not_sent"), RESEND, ("unknown", 15, "not_sent")),
+        # Under `hold` only a person sends again after an unknown outcome, and that decision stands.
+        ("not_sent", ("unknown",), HOLD, ("queued", 5, "not_sent")),
+        ("unknown", (), RESEND, ("unknown", 60, "resend_once")),
+        ("unknown", ("not_sent", "account"), RESEND, ("unknown", 60, "resend_once")),
+        ("unknown", ("unknown",), RESEND, ("unknown", None, "resent_once_already")),
+        ("unknown", ("unknown", "not_sent"), RESEND, ("unknown", None, "resent_once_already")),
+        ("unknown", (), HOLD, ("unknown", None, "waits_for_a_person")),
+        ("unknown", ("not_sent",), HOLD, ("unknown", None, "waits_for_a_person")),
+    ],
+)
+def test_what_follows_from_an_attempt(
+    outcome: str, history: tuple[str, ...], rules: Rules, expected: tuple[str, float | None, str | None]
+) -> None:
+    assert decided(outcome, *history, rules=rules) == expected
+
+
+@pytest.mark.parametrize("outcome", ["not_sent", "account", "unauthorized", "not_begun"])
+def test_too_old_becomes_failed(outcome: str) -> None:
+    assert decided(outcome, now=GIVE_UP_AT) == ("failed", None, "too_old")
+
+
+@pytest.mark.parametrize("rules", [RESEND, HOLD])
+@pytest.mark.parametrize("outcome", ["not_sent", "account", "unauthorized", "not_begun"])
+def test_what_may_have_rung_is_never_failed_however_old_it_is(outcome: str, rules: Rules) -> None:
+    too_old = ("unknown", None, "too_old_to_resend")
+    assert decided(outcome, "unknown", now=GIVE_UP_AT, rules=rules) == too_old
+    assert decided(outcome, "unknown", "not_sent", now=GIVE_UP_AT, rules=rules) == too_old
+
+
+def test_a_delivery_counts_however_late_it_came() -> None:
+    assert decided("delivered", now=GIVE_UP_AT + timedelta(days=1)) == ("delivered", None, None)
+
+
+def test_an_unknown_one_is_not_resent_when_it_would_be_too_old_by_then() -> None:
+    assert decided("unknown", now=GIVE_UP_AT - timedelta(seconds=60)) == ("unknown", None, "too_old_to_resend")
+    assert decided("unknown", now=GIVE_UP_AT - timedelta(seconds=61)) == ("unknown", 60, "resend_once")
+
+
+def test_waiting_ends_where_giving_up_begins() -> None:
+    assert decided("not_sent", now=GIVE_UP_AT - timedelta(seconds=2)) == ("queued", 2, "not_sent")
+    assert decided("unauthorized", now=GIVE_UP_AT - timedelta(seconds=2)) == ("queued", 2, "account_refused")
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "wait"),
+    [(0, 5), (3, 5), (30.5, 30.5), (15 * 60, 15 * 60), (86_400, 15 * 60), (1e300, 15 * 60), (float("inf"), 15 * 60)],
+)
+def test_what_chaser_asks_for_is_honoured_within_bounds(retry_after: float, wait: float) -> None:
+    assert decided("not_sent", retry_after=retry_after) == ("queued", wait, "not_sent")
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_jitter_lengthens_a_wait_by_at_most_a_fifth(random: float) -> None:
+    _, wait, _ = decided("not_sent", random=random)
+    assert wait is not None
+    assert 5 <= wait <= 6
+
+
+@given(st.lists(st.sampled_from(list(Outcome)), max_size=30), st.sampled_from([RESEND, HOLD]))
+def test_no_sequence_of_outcomes_sends_again_more_often_than_allowed(outcomes: list[Outcome], rules: Rules) -> None:
+    history: list[str] = []
+    maybe_rung = 0
+    now = NOW
+    decision = Decision(Status.QUEUED, NOW, None)
+    for outcome in outcomes:
+        if outcome in (Outcome.DELIVERED, Outcome.UNKNOWN):
+            maybe_rung += 1
+        decision = decide(
+            outcome, history=history, give_up_at=GIVE_UP_AT, retry_after=None, now=now, random=0.5, rules=rules
+        )
+        history.append(outcome)
+        if decision.due_at is None:
+            assert decision.status in (Status.DELIVERED, Status.FAILED, Status.UNKNOWN), "lost: waits for nothing"
+            break
+        assert decision.status in (Status.QUEUED, Status.UNKNOWN)
+        now = max(now, decision.due_at)
+    unknown = history.count(Outcome.UNKNOWN)
+    assert not (unknown and decision.status is Status.FAILED), "failed says that nobody was phoned"
+    assert maybe_rung - 1 <= unknown <= (2 if rules is RESEND else 1)
+    assert maybe_rung <= (2 if rules is RESEND else 1)

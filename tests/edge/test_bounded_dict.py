@@ -1,0 +1,74 @@
+"""What is kept of what was lately put down: how much, and for how long."""
+
+import pytest
+
+from app.edge.bounded_dict import Recent
+
+MOST = 1000
+
+
+class Seconds:
+    """A clock that stands until it is moved."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def recent(clock: Seconds) -> Recent[int]:
+    return Recent(MOST, clock)
+
+
+def test_a_value_is_given_by_its_key_until_it_is_removed(recent: Recent[int]) -> None:
+    recent.set("a", 1, 60)
+    recent.set("a", 2, 60)
+    recent.set("b", 3, 60)
+    assert [recent.get(key, 0) for key in "abc"] == [2, 3, 0]
+    recent.remove("a")
+    assert recent.get("a", 0) == 0
+    assert recent.clear() == 1
+    assert recent.get("b", 0) == 0
+
+
+def test_of_too_many_keys_those_not_set_for_the_longest_time_are_forgotten(recent: Recent[int]) -> None:
+    for number in range(3 * MOST):
+        recent.set(f"{number}", number, 3600)
+        if number % 20 == 0:
+            recent.set("often", number, 3600)
+    assert recent.get("often", -1) == 3 * MOST - 20
+    assert recent.get(f"{2 * MOST - 1}", -1) == -1
+    assert recent.get(f"{3 * MOST - MOST // 3}", -1) == 3 * MOST - MOST // 3
+    assert MOST // 2 <= recent.clear() <= MOST
+
+
+def test_a_removed_key_does_not_come_back_from_the_older_generation(recent: Recent[int], clock: Seconds) -> None:
+    recent.set("a", 1, 60)
+    clock.now += 61
+    recent.set("b", 1, 60)
+    recent.set("a", 2, 60)
+    recent.remove("a")
+    assert recent.get("a", 0) == 0
+
+
+def test_what_is_over_is_forgotten(recent: Recent[int], clock: Seconds) -> None:
+    for number in range(MOST // 3):
+        recent.set(f"{number}", number, 1)
+    for _ in range(2):
+        clock.now += 1.1
+        recent.set("another", 0, 1)
+    assert recent.clear() == 1
+
+
+def test_what_lasts_is_not_forgotten_with_what_is_over_sooner(recent: Recent[int], clock: Seconds) -> None:
+    recent.set("lasting", 1, 3600)
+    for _ in range(30):
+        clock.now += 100
+        recent.set("short", 1, 1)
+    assert recent.get("lasting", 0) == 1

@@ -1,0 +1,55 @@
+"""What a flood pays: the work for a thousand requests, from few addresses and from many."""
+
+import hashlib
+import time
+from ipaddress import ip_address
+
+import pytest
+
+from app.edge.challenge_difficulty import Pressure
+from app.edge.proof_of_work import COST, COUNTERS
+from app.net.client_address import buckets
+from tests.faults.doses import note
+
+REQUESTS = 1000
+
+
+class Seconds:
+    """A clock that goes on as it is told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def derivations(addresses: int, seconds: float) -> float:
+    """Give the derivations, on average, for a thousand challenges fetched within some seconds."""
+    clock = Seconds()
+    pressure = Pressure(clock)
+    total = 0.0
+    for number in range(REQUESTS):
+        clock.now += seconds / REQUESTS
+        home = number % addresses
+        total += pressure.add("shop", buckets(ip_address(f"10.0.{home >> 8}.{home & 255}"))) * COUNTERS / 2
+    return total
+
+
+def test_a_flood_from_one_address_pays_many_times_what_as_many_visitors_pay() -> None:
+    ordinary = REQUESTS * COUNTERS / 2
+    assert derivations(addresses=1, seconds=60) > 10 * ordinary
+
+
+def test_a_thousand_visitors_of_a_day_pay_the_ordinary_price() -> None:
+    assert derivations(addresses=1000, seconds=86_400) == pytest.approx(REQUESTS * COUNTERS / 2)
+
+
+def test_the_price_is_told() -> None:
+    began = time.process_time()
+    for number in range(100):
+        hashlib.pbkdf2_hmac("sha256", bytes(16) + number.to_bytes(4, "big"), bytes(16), COST, 32)
+    each = (time.process_time() - began) / 100
+    for addresses, seconds in ((1, 60), (1, 3600), (200, 60), (200, 3600)):
+        price = derivations(addresses, seconds) * each
+        note(f"{REQUESTS} solved challenges, {addresses} addresses, within {seconds} s", f"{price:.0f} s of one core")
+    assert each > 0

@@ -1,0 +1,97 @@
+"""Bodies: what passes for JSON in UTF-8, and how large it may be. For the refusals see tests/routes."""
+
+import json
+
+import pytest
+
+from app.edge.request_body import MAX_BODY_SIZE, require_json, require_utf8
+from app.errors import Malformed, WrongMediaType
+from tests.running import ORIGIN, Service, phone
+
+PAGE = {"origin": ORIGIN, "content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        " application/json ",
+        "application/json;charset=utf-8",
+        "application/json; charset=UTF-8",
+        'application/json; charset="utf-8"',
+        "application/json; charset=utf8",
+        "application/json; profile=callback",
+        "application/json;",
+    ],
+)
+def test_json_in_utf_8_may_be_declared_in_these_ways(content_type: str) -> None:
+    require_json(content_type)
+
+
+@pytest.mark.parametrize("content_type", [None, "", "json", "*/*", "application/*", "application/json; charset="])
+def test_what_is_not_declared_as_json_is_refused(content_type: str | None) -> None:
+    with pytest.raises(WrongMediaType):
+        require_json(content_type)
+
+
+def test_one_charset_of_two_is_not_enough() -> None:
+    with pytest.raises(WrongMediaType):
+        require_json("application/json; charset=utf-8; charset=utf-16")
+
+
+EVERY_CHARACTER = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code <= 0xDFFF]
+
+
+def test_every_character_but_zero_passes_in_utf_8() -> None:
+    for start in range(0, len(EVERY_CHARACTER), 4096):
+        require_utf8(("{" + "".join(EVERY_CHARACTER[start : start + 4096])).encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_nothing_passes_behind_a_byte_order_mark(encoding: str) -> None:
+    for character in EVERY_CHARACTER[::101]:
+        with pytest.raises(Malformed):
+            require_utf8(character.encode(encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_no_json_in_wider_characters_passes(encoding: str) -> None:
+    """All JSON has ASCII in it, and so a zero byte."""
+    for character in EVERY_CHARACTER[::101]:
+        with pytest.raises(Malformed):
+            require_utf8(json.dumps(character, ensure_ascii=False).encode(encoding))
+
+
+@pytest.mark.parametrize("body", [b"\x80", b"\xc0\x80", b"\xc3", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"a\0", b"\0"])
+def test_what_is_no_utf_8_does_not_pass(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        require_utf8(body)
+
+
+def body_of(size: int) -> bytes:
+    return json.dumps({"site": "shop", "client_phone": phone()}).encode().ljust(size)
+
+
+def test_a_body_of_exactly_16_kib_is_read(here: Service) -> None:
+    answer = here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE), headers=PAGE)
+    assert answer.status_code == 202
+
+
+def test_a_body_of_exactly_16_kib_in_chunks_is_read(here: Service) -> None:
+    body = body_of(MAX_BODY_SIZE)
+    chunks = (body[start : start + 1000] for start in range(0, len(body), 1000))
+    assert here.http.post("/v1/callbacks", content=chunks, headers=PAGE).status_code == 202
+
+
+def test_the_size_is_checked_before_the_type(here: Service) -> None:
+    headers = PAGE | {"content-type": "text/plain"}
+    assert here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE + 1), headers=headers).status_code == 413
+    assert here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE), headers=headers).status_code == 415
+
+
+def test_a_connection_goes_on_after_a_body_that_was_too_large(here: Service) -> None:
+    for _ in range(3):
+        answer = here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE * 4), headers=PAGE)
+        assert answer.status_code == 413
+        assert here.http.post("/v1/callbacks", content=body_of(100), headers=PAGE).status_code == 202

@@ -1,0 +1,54 @@
+"""How an entry of the blocklist may be written."""
+
+import pytest
+
+from app.errors import Invalid
+from app.intake.blocklist_entry import read_entry
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("+7 (916) 123-45-67", "79161234567"),
+        ("+79161234567", "79161234567"),
+        ("+44 7911 123456", "447911123456"),
+        ("203.0.113.7", "203.0.113.7/32"),
+        (" 203.0.113.77/24 ", "203.0.113.0/24"),
+        ("2001:DB8::1", "2001:db8::1/128"),
+        ("2001:db8:1:2::/64", "2001:db8:1:2::/64"),
+    ],
+)
+def test_phones_addresses_and_networks_are_read(text: str, entry: str) -> None:
+    assert read_entry(text) == entry
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "wrong_form"),
+        ("shop.example", "wrong_form"),
+        ("79161234567", "wrong_form"),
+        ("9161234567", "wrong_form"),
+        ("+7 (8) 916 123-45-67", "wrong_form"),
+        ("+44 (0) 7911 123456", "wrong_form"),
+        ("fe80::1%eth0", "wrong_form"),
+        ("9161", "wrong_form"),
+        ("8 916 123-45-67-89-00-11", "wrong_form"),
+        ("0161234567", "wrong_form"),
+        ("203.0.113.0/33", "wrong_form"),
+        ("::ffff:203.0.113.7", "wrong_form"),
+        ("0.0.0.0/0", "too_wide"),
+        ("10.0.0.0/7", "too_wide"),
+        ("2000::/3", "too_wide"),
+    ],
+)
+def test_anything_else_is_refused_with_the_cure(text: str, code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_entry(text)
+    assert [error.code for error in refused.value.errors] == [code]
+
+
+def test_an_entry_may_be_taken_out_as_it_is_listed() -> None:
+    assert read_entry("79161234567", listed=True) == "79161234567"
+    assert read_entry("+79161234567", listed=True) == "79161234567"
+    assert read_entry("203.0.113.0/24", listed=True) == "203.0.113.0/24"

@@ -1,0 +1,193 @@
+"""Planned times: what is offered, and that it is taken."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.intake.scheduling import SERVICES_HORIZON, VISITORS_HORIZON, free_times, planned_fault
+from app.intake.working_hours import is_open
+from app.settings import WEEKDAYS, Site
+
+WEEK = "mon-fri 09:00-18:00, sat 10:00-14:30"
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def site(working_hours: str | None = WEEK, timezone: str = "Europe/Moscow") -> Site:
+    fields = {"site_id": 1, "origins": ["https://shop.example"], "timezone": timezone}
+    return Site.model_validate(fields | ({"working_hours": working_hours} if working_hours else {}))
+
+
+def moscow(text: str) -> datetime:
+    """Give a time in Moscow, which is three hours before UTC all year. 2 March 2026 is a Monday."""
+    return datetime.fromisoformat(f"{text}+03:00").astimezone(UTC)
+
+
+def offered(of: Site, now: datetime) -> list[str]:
+    """Give what is offered as the site's clock shows it, day of the month first."""
+    return [f"{moment.astimezone(of.timezone):%d %H:%M}" for moment in free_times(of, now)]
+
+
+def test_times_are_half_hours_of_the_next_three_days_that_are_open() -> None:
+    times = offered(site(), moscow("2026-03-05T16:10"))  # a Thursday
+    assert times[:4] == ["05 16:30", "05 17:00", "05 17:30", "06 09:00"]
+    assert times[-2:] == ["07 13:30", "07 14:00"]  # a Saturday
+    assert len(times) == 3 + 18 + 9
+
+
+def test_a_day_without_a_free_time_left_is_not_counted() -> None:
+    times = offered(site(), moscow("2026-03-05T17:31"))
+    assert times[0] == "06 09:00"
+    assert {time[:2] for time in times} == {"06", "07", "09"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ("2026-03-02T10:00", "02 10:30"),
+        ("2026-03-02T10:15", "02 10:30"),
+        ("2026-03-02T10:15:00.000001", "02 11:00"),
+        ("2026-03-02T08:44", "02 09:00"),
+        ("2026-03-02T08:46", "02 09:30"),
+        ("2026-03-01T23:59:59", "02 09:00"),
+    ],
+)
+def test_the_first_time_is_at_least_a_quarter_of_an_hour_ahead(asked: str, first: str) -> None:
+    assert offered(site(), moscow(asked))[0] == first
+
+
+def test_a_day_that_ends_at_midnight_has_its_last_half_hour() -> None:
+    assert offered(site("mon-tue 22:00-24:00"), moscow("2026-03-02T20:00")) == [
+        *("02 22:00", "02 22:30", "02 23:00", "02 23:30"),
+        *("03 22:00", "03 22:30", "03 23:00", "03 23:30"),
+    ]
+
+
+def test_a_site_without_working_hours_offers_the_next_24_hours() -> None:
+    times = offered(site(None), moscow("2026-03-02T10:00"))
+    assert (times[0], times[-1], len(times)) == ("02 10:30", "03 10:00", 48)
+
+
+def test_no_more_than_60_times_are_offered() -> None:
+    times = offered(site("mon-sun 00:00-24:00"), moscow("2026-03-02T00:00"))
+    assert (times[0], times[-1], len(times)) == ("02 00:30", "03 06:00", 60)
+
+
+def test_a_site_that_opens_once_a_week_offers_that_day_alone() -> None:
+    assert offered(site("wed 09:00-10:00"), moscow("2026-03-04T09:50")) == ["11 09:00", "11 09:30"]
+
+
+def test_working_hours_too_short_for_a_half_hour_offer_nothing() -> None:
+    assert free_times(site("mon-sun 09:05-09:25"), moscow("2026-03-04T09:50")) == []
+
+
+def test_half_hours_are_those_of_the_sites_own_clock() -> None:
+    kathmandu = site("mon-sun 09:00-10:00", "Asia/Kathmandu")  # 5:45 ahead of UTC
+    times = free_times(kathmandu, datetime(2026, 3, 2, tzinfo=UTC))
+    assert times[:2] == [datetime(2026, 3, 2, 3, 15, tzinfo=UTC), datetime(2026, 3, 2, 3, 45, tzinfo=UTC)]
+
+
+def test_an_hour_that_the_clocks_leave_out_is_not_offered() -> None:
+    berlin = site("sun 01:00-04:00", "Europe/Berlin")
+    assert offered(berlin, datetime(2026, 3, 28, 12, tzinfo=UTC)) == ["29 01:00", "29 01:30", "29 03:00", "29 03:30"]
+
+
+def test_an_hour_that_the_clocks_show_twice_is_offered_once() -> None:
+    berlin = site("sun 01:30-03:30", "Europe/Berlin")
+    now = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert offered(berlin, now) == ["25 01:30", "25 02:00", "25 02:30", "25 03:00"]
+    first, second, _, last = free_times(berlin, now)
+    assert (second - first, last - first) == (timedelta(minutes=30), timedelta(hours=2, minutes=30))
+
+
+ZONES = ["Europe/Moscow", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]
+CLOCK = st.integers(0, 96).map(lambda quarters: f"{quarters // 4:02}:{quarters % 4 * 15:02}")
+
+
+@st.composite
+def sites(draw: st.DrawFn) -> Site:
+    """A site with working hours: each day another opening, or none."""
+    days = draw(st.lists(st.sampled_from(WEEKDAYS), unique=True, min_size=1))
+    openings = [sorted(draw(st.lists(CLOCK, min_size=2, max_size=2, unique=True))) for _ in days]
+    hours = ", ".join(f"{day} {opens}-{closes}" for day, (opens, closes) in zip(days, openings, strict=True))
+    return site(hours, draw(st.sampled_from(ZONES)))
+
+
+MOMENTS = st.integers(0, 2 * 365 * 24 * 3600).map(lambda seconds: NEW_YEAR + timedelta(seconds=seconds))
+# When clocks change in the zones above: 29 March and 25 October, 8 March and 1 November, 5 April and 4 October.
+CHANGES = [date(2026, 3, 28), date(2026, 10, 24), date(2026, 3, 7), date(2026, 10, 31), date(2026, 4, 4)]
+NIGHTS = st.builds(
+    lambda day, hours: datetime.combine(day, time(), UTC) + timedelta(hours=hours),
+    st.sampled_from(CHANGES),
+    st.floats(0, 72),
+)
+
+
+def on_the_wall(of: Site, now: datetime) -> Iterator[datetime]:
+    """Go through the clock's half hours day by day, and keep those that are, within the hours and the horizon."""
+    assert of.working_hours is not None
+    today = now.astimezone(of.timezone).date()
+    for day in (today + timedelta(days=days) for days in range(9)):
+        opens, closes = of.working_hours.get(WEEKDAYS[day.weekday()], (time.max, time.min))
+        for half_hour in range(48):
+            shown = time(half_hour // 2, half_hour % 2 * 30)
+            local = datetime.combine(day, shown, of.timezone)
+            moment = local.astimezone(UTC)
+            exists = moment.astimezone(of.timezone).replace(tzinfo=None) == local.replace(tzinfo=None)
+            if exists and opens <= shown < closes and now + timedelta(minutes=15) <= moment <= now + VISITORS_HORIZON:
+                yield moment
+
+
+@given(sites(), MOMENTS | NIGHTS)
+def test_exactly_the_half_hours_within_the_working_hours_of_three_days_are_offered(of: Site, now: datetime) -> None:
+    expected = list(on_the_wall(of, now))
+    days = list(dict.fromkeys(moment.astimezone(of.timezone).date() for moment in expected))[:3]
+    assert free_times(of, now) == [moment for moment in expected if moment.astimezone(of.timezone).date() in days][:60]
+
+
+@given(sites() | st.sampled_from([site(None, zone) for zone in ZONES]), MOMENTS | NIGHTS, st.floats(0, 1))
+def test_what_is_offered_is_taken_until_it_has_come(of: Site, now: datetime, waited: float) -> None:
+    for moment in free_times(of, now):
+        assert now + timedelta(minutes=15) <= moment
+        assert is_open(of, moment)
+        later = min(now + (moment - now) * waited, moment - timedelta(microseconds=1))
+        assert planned_fault(of, moment, later, by_visitor=True) is None
+        assert planned_fault(of, moment, later, by_visitor=False) is None
+
+
+NOW = moscow("2026-03-02T10:00")
+FAULTS: list[tuple[timedelta, bool, str | None]] = [
+    (timedelta(0), True, "planned_time_past"),
+    (timedelta(0), False, "planned_time_past"),
+    (timedelta(microseconds=1), True, None),
+    (timedelta(hours=8) - timedelta(microseconds=1), True, None),
+    (timedelta(hours=8), True, "planned_time_closed"),
+    (timedelta(hours=8), False, None),
+    (VISITORS_HORIZON, True, None),
+    (VISITORS_HORIZON + timedelta(microseconds=1), True, "planned_time_too_far"),
+    (VISITORS_HORIZON + timedelta(microseconds=1), False, None),
+    (SERVICES_HORIZON, False, None),
+    (SERVICES_HORIZON + timedelta(microseconds=1), False, "planned_time_too_far"),
+]
+
+
+@pytest.mark.parametrize(("ahead", "by_visitor", "code"), FAULTS)
+def test_a_time_that_can_not_be_is_refused_with_the_reason(
+    ahead: timedelta, by_visitor: bool, code: str | None
+) -> None:
+    fault = planned_fault(site(), NOW + ahead, NOW, by_visitor=by_visitor)
+    assert (fault and (fault.field, fault.code)) == (code and ("planned_time", code))
+
+
+def test_a_time_in_another_zone_is_the_same_moment() -> None:
+    closing = moscow("2026-03-02T18:00").astimezone(ZoneInfo("Asia/Tokyo"))
+    fault = planned_fault(site(), closing, NOW, by_visitor=True)
+    assert fault is not None
+    assert fault.code == "planned_time_closed"
+
+
+def test_a_site_that_is_always_open_takes_a_visitors_time_at_night() -> None:
+    assert planned_fault(site(None), moscow("2026-03-03T03:00"), NOW, by_visitor=True) is None

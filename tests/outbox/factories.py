@@ -1,0 +1,73 @@
+"""Callbacks as the intake would make them."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+from limits import parse_many
+from sqlalchemy import update
+
+from app.intake.build_callback import new_id
+from app.net.client_address import buckets
+from app.outbox.accepting import AcceptRules
+from app.outbox.callback import Callback
+from app.outbox.outbox import Outbox
+from app.outbox.quotas import Quotas
+from app.outbox.schema import callbacks
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+_MANY = tuple(parse_many("1000/hour"))
+
+
+def callback(**changes: Any) -> Callback:
+    """A callback asked for at NOW, with what the test cares about changed."""
+    created_at = changes.get("created_at", NOW)
+    values: dict[str, Any] = {
+        "id": new_id(created_at),
+        "site": "shop",
+        "account": "4711",
+        "chaser_site_id": 12345,
+        "client_phone": "79161234567",
+        "phone_certain": True,
+        "manager_phone": None,
+        "planned_time": None,
+        "active_page": "https://shop.example/",
+        "client_ip": "203.0.113.7",
+        "message_on_ring": None,
+        "nwt_action": None,
+        "call_stack_start_hour": None,
+        "call_stack_interval": None,
+        "referrer": None,
+        "department": None,
+        "consent": {"version": "1"},
+        "api_key": None,
+        "client_bucket": "203.0.113.7",
+        "created_at": created_at,
+        "due_at": created_at,
+        "give_up_at": created_at + timedelta(hours=2),
+        "call_expected_at": created_at,
+    }
+    return Callback(**values | changes)
+
+
+def from_address(address: str, **changes: Any) -> Callback:
+    """A callback of a visitor who came from an address, counted as the edge says."""
+    names = ("client_bucket", "client_bucket_56", "client_bucket_48")
+    found = {name: bucket.key for name, bucket in zip(names, buckets(ip_address(address)), strict=False)}
+    return callback(client_ip=address, **found | changes)
+
+
+async def become(outbox: Outbox, callback_id: str, **columns: Any) -> None:
+    """Change the columns of a callback past all rules."""
+    change = update(callbacks).where(callbacks.c.id == callback_id).values(columns)
+    await outbox._write(lambda connection: connection.execute(change))
+
+
+async def send(outbox: Outbox, callback_id: str) -> None:
+    """Let a callback be one that Chaser has taken."""
+    await become(outbox, callback_id, status="delivered", due_at=None)
+
+
+def rules(quotas: Quotas | None = None) -> AcceptRules:
+    """The ordinary window of two minutes, and quotas that nothing reaches."""
+    return AcceptRules(timedelta(minutes=2), quotas or Quotas(_MANY, _MANY, _MANY, _MANY))

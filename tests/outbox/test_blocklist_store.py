@@ -1,0 +1,136 @@
+"""The blocklist: what is stored, and how it is asked."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, event
+
+from app.outbox import blocklist_store
+from app.outbox.blocklist_store import Blocked
+from app.outbox.outbox import Outbox
+from tests.databases import PostgreSQL
+from tests.outbox.factories import NOW, callback, rules
+
+BLOCKED = Blocked(["79161234567", "203.0.113.7/32", "198.51.100.0/24", "2001:db8:1::/48", "0.0.0.0/8"])
+
+
+@pytest.mark.parametrize(
+    ("address", "blocked"),
+    [
+        ("203.0.113.7", True),
+        ("203.0.113.8", False),
+        ("198.51.100.255", True),
+        ("198.51.101.0", False),
+        ("2001:db8:1:ffff::1", True),
+        ("2001:db8:2::1", False),
+        ("::1", False),
+        ("0.0.0.0", True),
+    ],
+)
+def test_an_address_is_blocked_by_any_network_that_holds_it(address: str, blocked: bool) -> None:
+    assert BLOCKED.address(address) is blocked
+
+
+def test_a_phone_is_blocked_whole_and_by_nothing_else() -> None:
+    assert BLOCKED.phone("79161234567")
+    assert not BLOCKED.phone("7916123456")
+    assert not Blocked().phone("79161234567")
+    assert not Blocked().address("203.0.113.7")
+
+
+async def test_entries_are_kept_and_taken_out_again(outbox: Outbox) -> None:
+    await outbox.block("79161234567", "asked for it", NOW)
+    await outbox.block("203.0.113.0/24", None, NOW + timedelta(minutes=1))
+    assert [entry.entry for entry in await outbox.blocklist()] == ["203.0.113.0/24", "79161234567"]
+    assert (await outbox.blocked()).address("203.0.113.9")
+    assert await outbox.unblock("203.0.113.0/24")
+    assert not (await outbox.blocked()).address("203.0.113.9")
+    assert not await outbox.unblock("203.0.113.0/24")
+
+
+async def test_an_entry_written_twice_keeps_its_date_and_gets_the_new_note(outbox: Outbox) -> None:
+    await outbox.block("79161234567", "first", NOW)
+    await outbox.block("79161234567", "second", NOW + timedelta(days=1))
+    assert await outbox.blocklist() == [blocklist_store.Entry("79161234567", "second", NOW)]
+
+
+async def test_what_another_process_blocked_is_seen_after_a_moment(outbox: Outbox, database_url: str) -> None:
+    await outbox.blocked()
+    await outbox._write(
+        lambda connection: blocklist_store.add(connection, "79161234567", None, NOW)
+    )  # as a replica would
+    while not (await outbox.blocked()).phone("79161234567"):
+        pass
+
+
+async def test_blocking_a_phone_ends_what_waits_for_it_and_nothing_else(outbox: Outbox) -> None:
+    waiting = await outbox.accept(callback(), None, rules())
+    other = await outbox.accept(callback(client_phone="79161234568"), None, rules())
+    await outbox.block("79161234567", None, NOW)
+    ended, stays = await outbox.glimpse(waiting.id), await outbox.glimpse(other.id)
+    assert ended is not None
+    assert stays is not None
+    assert (ended.status, stays.status) == ("cancelled", "queued")
+
+
+@contextmanager
+def readings(outbox: Outbox) -> Iterator[list[str]]:
+    """Gather each reading of the blocklist."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM blocklist" in statement:
+            seen.append(statement)
+
+    event.listen(outbox._database.reading, "before_cursor_execute", note)
+    yield seen
+    event.remove(outbox._database.reading, "before_cursor_execute", note)
+
+
+async def test_who_asks_at_the_same_time_shares_one_reading(outbox: Outbox) -> None:
+    with readings(outbox) as seen:
+        await asyncio.gather(*(outbox.blocked() for _ in range(50)))
+        await outbox.blocked()
+    assert len(seen) == 1
+
+
+async def test_a_reading_begun_before_a_change_is_not_kept_after_it(outbox: Outbox) -> None:
+    has_read, go_on = threading.Event(), threading.Event()
+
+    def stand_still(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM blocklist" in statement and not has_read.is_set():
+            has_read.set()
+            go_on.wait(10)
+
+    event.listen(outbox._database.reading, "after_cursor_execute", stand_still)
+    early = asyncio.ensure_future(outbox.blocked())
+    await asyncio.to_thread(has_read.wait, 10)
+    await outbox.block("79161234567", None, NOW)
+    late = asyncio.ensure_future(outbox.blocked())
+    await asyncio.sleep(0)
+    go_on.set()
+    await early
+    assert (await late).phone("79161234567")
+    assert (await outbox.blocked()).phone("79161234567")
+
+
+async def test_an_entry_whose_removal_was_committed_unheard_was_removed(postgresql: PostgreSQL) -> None:
+    outbox = Outbox.open(postgresql.new_database())
+    await outbox.block("79161234567", None, NOW)
+    lost = []
+
+    def lose(connection: Connection) -> None:
+        if not lost:
+            lost.append(connection.connection.dbapi_connection)
+            lost[0].commit()  # executed, and then nobody hears of it
+            lost[0].close()
+
+    event.listen(outbox._database.writing, "commit", lose)
+    assert await outbox.unblock("79161234567")
+    assert lost
+    assert await outbox.blocklist() == []
+    outbox.close()

@@ -1,0 +1,221 @@
+"""Claims, leases, records: a callback is in one pair of hands at a time, on both databases."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import text
+
+from app.outbox.callback import Status
+from app.outbox.claims import Claim, Record, claim_due
+from app.outbox.database import open_database
+from app.outbox.migrate import migrate
+from app.outbox.outbox import Outbox
+from tests.outbox.factories import NOW, callback, rules
+
+LEASE = timedelta(seconds=40)
+SECOND = timedelta(seconds=1)
+
+
+def result(status: Status = Status.DELIVERED, outcome: str = "delivered", **changes: Any) -> Record:
+    values: dict[str, Any] = {"due_at": None, "reason": None, "http_status": 200, "duration_ms": 12}
+    return Record(status=status, outcome=outcome, **(values | {"detail": None, "answer": "{}"} | changes))
+
+
+async def accept(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
+    wishes = [callback(**({"client_phone": f"7916{number:07}"} | changes)) for number in range(count)]
+    await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes))
+    return [wish.id for wish in wishes]
+
+
+async def status(outbox: Outbox, callback_id: str) -> str | None:
+    glimpse = await outbox.glimpse(callback_id)
+    return glimpse and glimpse.status
+
+
+async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
+    values: dict[str, Any] = {"now": NOW, "furthest": timedelta(minutes=30), "lease": LEASE}
+    return await outbox.claim_due(limit=limit, **(values | changes))
+
+
+async def test_a_claim_carries_every_parameter_of_the_call(outbox: Outbox) -> None:
+    wish = callback(
+        manager_phone="74951234567",
+        planned_time=NOW + timedelta(hours=1),
+        message_on_ring="Звонок",
+        nwt_action="always_call",
+        call_stack_start_hour=10,
+        call_stack_interval=0,
+        referrer="https://search.example/",
+    )
+    await outbox.accept(wish, None, rules())
+    (taken,) = await claim(outbox)
+    assert taken.parameters == {
+        "site_id": 12345,
+        "client_phone": "79161234567",
+        "manager_phone": "74951234567",
+        "planned_time": NOW + timedelta(hours=1),
+        "active_page": "https://shop.example/",
+        "client_ip": "203.0.113.7",
+        "message_on_ring": "Звонок",
+        "nwt_action": "always_call",
+        "call_stack_start_hour": 10,
+        "call_stack_interval": 0,
+        "referrer": "https://search.example/",
+    }
+    assert (taken.number, taken.history, taken.account) == (1, (), "4711")
+
+
+async def test_nothing_is_claimed_twice_by_claims_at_once(outbox: Outbox) -> None:
+    ids = await accept(outbox, 40)
+    taken = [one for claims in await asyncio.gather(*(claim(outbox, 7) for _ in range(8))) for one in claims]
+    assert sorted(one.callback_id for one in taken) == sorted(ids)
+
+
+async def test_what_is_not_due_yet_or_of_a_paused_account_stays(outbox: Outbox) -> None:
+    await accept(outbox, due_at=NOW + SECOND)
+    assert await claim(outbox) == []
+    assert len(await claim(outbox, now=NOW + SECOND, paused=("4712",))) == 1
+    await accept(outbox, client_phone="79169999999")
+    assert await claim(outbox, paused=("4711",)) == []
+
+
+async def test_a_recorded_claim_is_over(outbox: Outbox) -> None:
+    (wish,) = await accept(outbox)
+    (taken,) = await claim(outbox)
+    assert await status(outbox, wish) == "sending"
+    assert await outbox.record(taken, result(), NOW)
+    assert await status(outbox, wish) == "delivered"
+    assert not await outbox.record(taken, result(Status.FAILED, "refused"), NOW), "the token is spent"
+    assert await outbox.abandoned(NOW + timedelta(days=1)) == []
+
+
+async def test_a_later_attempt_knows_the_outcomes_of_the_earlier_ones(outbox: Outbox) -> None:
+    await accept(outbox)
+    for number in range(1, 4):
+        (taken,) = await claim(outbox, now=NOW + number * SECOND)
+        assert taken.number == number
+        await outbox.record(taken, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
+    (last,) = await claim(outbox, now=NOW + 9 * SECOND)
+    assert last.history == ("not_sent",) * 3
+
+
+async def test_a_worker_that_overslept_its_lease_changes_nothing(database_url: str) -> None:
+    sleeper = Outbox.open(database_url)
+    (wish,) = await accept(sleeper)
+    (slept,) = await claim(sleeper)
+    if database_url.startswith("sqlite"):
+        sleeper.close()  # no second process can be, so only its end makes a claim abandoned
+        other = Outbox.open(database_url)
+    else:
+        other = Outbox.open(database_url)
+        assert await other.abandoned(NOW) == [], "the lease still holds"
+        with other._database.writing.begin() as connection:  # leases go by the server's clock, which nobody can set
+            connection.execute(text("UPDATE callbacks SET lease_until = lease_until - interval '2 minutes'"))
+    (found,) = await other.abandoned(NOW)
+    assert (found.callback_id, found.number, found.history, found.token) == (wish, 1, (), slept.token)
+    due_at = NOW + timedelta(seconds=60)
+    assert await other.record(found, result(Status.UNKNOWN, "unknown", due_at=due_at), NOW)
+    (again,) = await claim(other, now=due_at)
+    assert again.history == ("unknown",)
+    late = other if database_url.startswith("sqlite") else sleeper
+    assert not await late.record(slept, result(), due_at)
+    assert await status(other, wish) == "sending"
+    for each in {late, other}:
+        each.close()
+
+
+async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(database_url: str) -> None:
+    database = open_database(database_url)
+    migrate(database.writing)
+    outbox = Outbox(database)
+    await accept(outbox, 3)
+    once = partial(claim_due, now=NOW, furthest=LEASE, lease=LEASE, token="t", limit=2)
+    first = await outbox._write(once)
+    again = await outbox._write(once)
+    assert sorted(one.callback_id for one in again) == sorted(one.callback_id for one in first)
+    assert [(one.number, one.history) for one in again] == [(1, ())] * 2
+    outbox.close()
+
+
+async def test_a_record_whose_commit_got_lost_counts_as_recorded(outbox: Outbox) -> None:
+    await accept(outbox)
+    (taken,) = await claim(outbox)
+    assert await outbox.record(taken, result(), NOW)
+    assert await outbox.record(taken, result(), NOW)
+    assert not await outbox.record(taken, result(outcome="unknown"), NOW)
+
+
+async def test_what_was_due_before_the_clock_was_set_back_an_hour_is_due_now(outbox: Outbox) -> None:
+    await accept(outbox)
+    assert len(await claim(outbox, now=NOW - timedelta(hours=1))) == 1
+
+
+async def test_too_old_becomes_failed_and_an_unknown_one_is_not_sent_again(outbox: Outbox) -> None:
+    old, unknown = await accept(outbox, 2, give_up_at=NOW + SECOND)
+    claims = {one.callback_id: one for one in await claim(outbox)}
+    await outbox.record(claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
+    await outbox.record(claims[unknown], result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND), NOW)
+    assert await outbox.expire(NOW) == []
+    assert await outbox.expire(NOW + SECOND) == [old]
+    assert [await status(outbox, each) for each in (old, unknown)] == ["failed", "unknown"]
+    assert await claim(outbox, now=NOW + timedelta(days=1)) == []
+
+
+async def test_erasing_takes_the_personal_data_of_what_is_over_and_nothing_else(outbox: Outbox) -> None:
+    over, waiting = await accept(outbox, 2)
+    claims = {one.callback_id: one for one in await claim(outbox)}
+    await outbox.record(claims[over], result(answer="called 79160000000"), NOW)
+    await outbox.record(claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
+    assert await outbox.erase(NOW) == 0, "not older than this"
+    assert await outbox.erase(NOW + SECOND) == 1
+    assert await outbox.erase(NOW + SECOND) == 0, "once is enough"
+    (still,) = await claim(outbox)
+    assert (still.callback_id, still.parameters["client_phone"]) == (waiting, "79160000001")
+    assert await status(outbox, over) == "delivered"
+
+
+async def test_what_is_too_old_is_not_claimed_even_before_it_is_given_up(outbox: Outbox) -> None:
+    await accept(outbox, give_up_at=NOW + SECOND)
+    assert await claim(outbox, now=NOW + SECOND) == []
+
+
+async def test_what_was_unknown_once_never_becomes_failed_by_age(outbox: Outbox) -> None:
+    """A person may have had it sent again, so that it is queued; it may have rung all the same."""
+    for status_in_between in (Status.QUEUED, Status.UNKNOWN):
+        (wish,) = await accept(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
+        (first,) = await claim(outbox)
+        await outbox.record(first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
+        (second,) = await claim(outbox)
+        await outbox.record(second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
+        assert await outbox.expire(NOW + SECOND) == []
+        assert await status(outbox, wish) == "unknown"
+        assert await claim(outbox, now=NOW + timedelta(days=1)) == []
+
+
+async def test_a_paused_site_stays_unless_it_is_asked_for(outbox: Outbox) -> None:
+    (wish,) = await accept(outbox)
+    (same_name,) = await accept(outbox, client_phone="79169999999", account="4712")
+    (other,) = await accept(outbox, client_phone="79169999998", site="other")
+    assert await claim(outbox, only=("4712", "other")) == []
+    free = await claim(outbox, paused_sites=[("4711", "shop"), ("1", "x")])
+    assert {one.callback_id for one in free} == {same_name, other}
+    (tried,) = await claim(outbox, paused_sites=[("4711", "shop")], only=("4711", "shop"))
+    assert tried.callback_id == wish
+
+
+async def test_unknown_ones_of_sites_that_hold_are_not_sent_again(outbox: Outbox) -> None:
+    for site in ("holding", "resending"):
+        await accept(outbox, 2, site=site)
+    claims = await claim(outbox)
+    for one in claims:
+        state = Status.QUEUED if one.parameters["client_phone"] == "79160000000" else Status.UNKNOWN
+        await outbox.record(one, result(state, "unknown", due_at=NOW), NOW)
+    unknown = {one.site: one.callback_id for one in claims if one.parameters["client_phone"] != "79160000000"}
+    assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [unknown["holding"]]
+    assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == []
+    again = await claim(outbox)
+    assert sorted(one.site for one in again) == ["holding", "resending", "resending"], "what a person queued is sent"
+    assert unknown["holding"] not in {one.callback_id for one in again}
+    assert await status(outbox, unknown["holding"]) == "unknown"

@@ -1,0 +1,98 @@
+"""A look at the database changes nothing, whatever state it was left in."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from app.outbox.database import DatabaseUnusable, open_database
+from app.outbox.inspect_database import look
+from app.outbox.migrate import Standing
+from app.outbox.outbox import Outbox
+from tests.databases import PostgreSQL
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_tables_that_are_up_to_date_are_seen_as_that(database_url: str) -> None:
+    Outbox.open(database_url).close()
+    assert (look(database_url).there, look(database_url).standing) == (True, Standing.CURRENT)
+
+
+def test_tables_of_a_newer_version_are_seen_as_that(database_url: str) -> None:
+    database = open_database(database_url)
+    with database.writing.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('9999')"))
+        if not database.one_process:
+            connection.execute(text("CREATE TABLE callbacks (id integer)"))
+    database.close()
+    assert look(database_url).standing is Standing.NEWER
+
+
+def test_a_file_whose_process_was_killed_is_read_with_its_log_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "alive").mkdir()
+    outbox = Outbox.open(f"sqlite:///{tmp_path}/alive/callbacks.db")
+    shutil.copytree(tmp_path / "alive", tmp_path / "dead")  # what a SIGKILL would leave: the tables are in the log
+    assert look(f"sqlite:///{tmp_path}/alive/callbacks.db").standing is Standing.CURRENT
+    outbox.close()
+    assert (tmp_path / "dead" / "callbacks.db-wal").stat().st_size > 0
+    before = contents(tmp_path / "dead")
+    assert look(f"sqlite:///{tmp_path}/dead/callbacks.db").standing is Standing.CURRENT
+    after = contents(tmp_path / "dead")
+    assert after.pop("callbacks.db-shm") is not None  # locks of readers are in there
+    before.pop("callbacks.db-shm")
+    assert after == before
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    seen = look(f"sqlite:///{tmp_path}/not/yet/callbacks.db")
+    assert (seen.there, seen.standing) == (False, Standing.EMPTY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["no database", "a folder", "below a file", "a circle"])
+def test_what_can_be_no_database_is_told(tmp_path: Path, left: str) -> None:
+    file = tmp_path / "callbacks.db"
+    if left == "no database":
+        file.write_text("a letter to grandmother, of more than a hundred signs " * 3)
+    elif left == "a folder":
+        file.mkdir()
+    elif left == "below a file":
+        file.write_text("")
+        file = file / "below.db"
+    else:
+        file.symlink_to("other.db")
+        (tmp_path / "other.db").symlink_to(file)
+    with pytest.raises(DatabaseUnusable, match=r"^DATABASE_URL: .*: give "):
+        look(f"sqlite:///{file}")
+
+
+def test_a_server_that_is_away_is_told_without_the_password() -> None:
+    with pytest.raises(DatabaseUnusable) as told:
+        look("postgresql+psycopg://callback:top-secret@127.0.0.1:1/callbacks")
+    assert "check that the server runs" in str(told.value)
+    assert "top-secret" not in str(told.value)
+
+
+def test_a_server_that_only_reads_and_a_user_who_may_not_write_are_told(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    Outbox.open(url).close()
+    address = make_url(url)
+    name = address.database
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE reader_of_{name} LOGIN"))
+        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_of_{name}"))
+    with pytest.raises(DatabaseUnusable, match="this user may not write"):
+        look(address.set(username=f"reader_of_{name}").render_as_string(hide_password=False))
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    engine.dispose()
+    with pytest.raises(DatabaseUnusable, match="this server only reads"):
+        look(url)

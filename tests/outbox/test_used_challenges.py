@@ -1,0 +1,83 @@
+"""A challenge is good for one request, and the same request may come again."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from limits import parse_many
+
+from app.errors import Conflict, TooMany
+from app.outbox.callback import Accepted, RequestKey
+from app.outbox.clock_set_back import CLOCKS_DIFFER
+from app.outbox.outbox import Outbox
+from app.outbox.quotas import Quotas
+from app.outbox.used_challenges import Challenge
+from tests.databases import PostgreSQL
+from tests.outbox.factories import NOW, callback, rules
+from tests.outbox.test_quotas import WIDE
+
+ONE = Challenge("00" * 16, NOW + timedelta(minutes=10))
+OTHER_PHONE = "79161234568"
+
+
+async def test_a_second_request_with_the_same_challenge_is_refused_and_not_stored(outbox: Outbox) -> None:
+    await outbox.accept(callback(), None, rules(), ONE)
+    second = callback(client_phone=OTHER_PHONE)
+    with pytest.raises(Conflict) as refused:
+        await outbox.accept(second, None, rules(), ONE)
+    assert refused.value.code == "challenge_used"
+    assert await outbox.glimpse(second.id) is None
+
+
+async def test_of_many_requests_at_once_with_one_challenge_at_two_processes_one_is_taken(
+    postgresql: PostgreSQL,
+) -> None:
+    url = postgresql.new_database()
+    both = [Outbox.open(url), Outbox.open(url)]
+    asked = [callback(client_phone=str(79160000000 + number)) for number in range(40)]
+    answers = await asyncio.gather(
+        *(both[number % 2].accept(each, None, rules(), ONE) for number, each in enumerate(asked)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, Accepted) for answer in answers) == 1
+    assert sum(isinstance(answer, Conflict) for answer in answers) == len(asked) - 1
+    for outbox in both:
+        outbox.close()
+
+
+async def test_the_same_request_again_is_answered_as_the_first_time(outbox: Outbox) -> None:
+    key = RequestKey("site:shop", "one", "same")
+    first = await outbox.accept(callback(), key, rules(), ONE)
+    again = await outbox.accept(callback(), key, rules(), ONE)
+    assert (again.id, again.replayed) == (first.id, True)
+
+
+async def test_work_that_runs_again_after_a_lost_commit_is_the_same_request(outbox: Outbox) -> None:
+    same = callback()
+    first = await outbox.accept(same, None, rules(), ONE)
+    assert await outbox.accept(same, None, rules(), ONE) == first
+
+
+async def test_a_request_that_was_refused_for_a_quota_has_used_its_challenge(outbox: Outbox) -> None:
+    used_up = rules(Quotas(tuple(parse_many("1/hour")), WIDE, WIDE, WIDE))
+    await outbox.accept(callback(), None, used_up)
+    with pytest.raises(TooMany):
+        await outbox.accept(callback(department="sales", created_at=NOW + timedelta(minutes=3)), None, used_up, ONE)
+    with pytest.raises(Conflict):
+        await outbox.accept(callback(client_phone=OTHER_PHONE), None, used_up, ONE)
+
+
+async def test_a_duplicate_uses_its_challenge_too(outbox: Outbox) -> None:
+    await outbox.accept(callback(), None, rules())
+    assert (await outbox.accept(callback(), None, rules(), ONE)).duplicate
+    with pytest.raises(Conflict):
+        await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)
+
+
+async def test_a_challenge_is_forgotten_once_it_has_expired_by_every_clock(outbox: Outbox) -> None:
+    await outbox.accept(callback(), None, rules(), ONE)
+    await outbox.expire(ONE.expires_at + CLOCKS_DIFFER - timedelta(seconds=1))
+    with pytest.raises(Conflict):
+        await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)
+    await outbox.expire(ONE.expires_at + CLOCKS_DIFFER + timedelta(seconds=1))
+    await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)

@@ -1,0 +1,133 @@
+"""GET /livez and /readyz. What they say without a database is tested in test_not_our_day.py."""
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from app.outbox.outbox import Outbox
+from app.routes import health_routes
+from app.simulator.options import Account, Options, Site
+from tests.routes.refusal import assert_protected
+from tests.running import Service, chaser, service, settings, until
+
+ASKING = 20
+
+
+def test_a_living_process_says_so(here: Service) -> None:
+    answer = here.http.get("/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert_protected(answer)
+
+
+def test_a_service_that_can_take_requests_is_ready(here: Service) -> None:
+    until(lambda: here.http.get("/readyz").json()["waiting"] == 0)
+    answer = here.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "database": "ok",
+        "delivery": "ok",
+        "waiting": 0,
+        "sites": {"shop": "ok", "other": "ok", "terms": "ok", "consent": "ok"},
+    }
+    assert_protected(answer)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health_is_not_counted_as_a_flood_and_not_logged_as_a_request(
+    here: Service, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="app")
+    for _ in range(3):
+        assert here.http.get(path).status_code == 200
+    assert not [record for record in caplog.records if record.message == "http.request"]
+
+
+def test_an_account_that_chaser_refuses_is_told_and_requests_are_still_taken(tmp_path: Path) -> None:
+    accounts = (Account("4711", "another-key-than-ours", (Site("12345", "shop.example"),)),)
+    with chaser(Options(accounts)) as far_side, service(settings(tmp_path, far_side.api_url)) as here:
+        waiting = here.accepted()
+        told = {"status": "ok", "database": "ok", "delivery": "ok", "waiting": 1, "sites": {"shop": "paused"}}
+        until(lambda: here.http.get("/readyz").json() == told)
+        assert here.http.get("/readyz").status_code == 200
+        assert here.status(waiting) == "queued"
+        assert here.status(here.accepted()) == "queued"
+        assert not far_side.calls()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let another program keep every writer out."""
+    with closing(sqlite3.connect(folder / "callbacks.db", timeout=10, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("COMMIT")
+
+
+@contextmanager
+def looks_at(outbox: Outbox) -> Iterator[list[str]]:
+    """Gather each look that readiness takes at the database."""
+    looks: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "alembic_version" in statement:
+            looks.append(statement)
+
+    event.listen(outbox._database.writing, "before_cursor_execute", note)
+    yield looks
+    event.remove(outbox._database.writing, "before_cursor_execute", note)
+
+
+def test_however_often_readiness_is_asked_the_database_is_looked_at_once_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(tmp_path)
+    outbox = Outbox.open(chosen.database_url)
+    with service(chosen, outbox=outbox) as here, looks_at(outbox) as looks:
+        monkeypatch.setattr(health_routes, "_FRESH", 3600)
+        assert [here.http.get("/readyz").status_code for _ in range(ASKING)] == [200] * ASKING
+        assert len(looks) == 1
+
+
+def test_who_asks_at_the_same_time_shares_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_routes, "_FRESH", 3600)  # for those who come a moment later
+    chosen = settings(tmp_path)
+    outbox = Outbox.open(chosen.database_url)
+    with service(chosen, outbox=outbox) as here, looks_at(outbox) as looks, ThreadPoolExecutor(ASKING) as crowd:
+        with locked(tmp_path):
+            asking = [crowd.submit(here.http.get, "/readyz") for _ in range(ASKING)]
+            until(lambda: here.http.get("/livez").status_code == 200)
+            assert looks == []
+        assert [answer.result().status_code for answer in asking] == [200] * ASKING
+        assert len(looks) == 1
+
+
+def test_a_database_that_does_not_answer_is_told_without_waiting_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_routes, "_PATIENCE", 0.2)
+    with service(settings(tmp_path)) as here:
+        with locked(tmp_path):
+            answer = here.http.get("/readyz")
+            assert answer.status_code == 503
+            assert answer.json() == {
+                "status": "unavailable",
+                "database": "unavailable",
+                "delivery": "ok",
+                "sites": {"shop": "ok"},
+            }
+        until(lambda: here.http.get("/readyz").status_code == 200)
+
+
+def test_readiness_names_sites_and_no_account(tmp_path: Path) -> None:
+    agency = {"site_id": 7, "origins": ["https://other.example"], "client_id": "9981", "private_key": "of-an-agency"}
+    with service(settings(tmp_path, sites={"other": agency})) as here:
+        body = here.http.get("/readyz").text
+    assert '"sites":{"shop":"ok","other":"ok"}' in body
+    assert "4711" not in body
+    assert "9981" not in body
