@@ -1,18 +1,18 @@
 """Every refusal of the service, and its one shape on the wire.
 
-    Refused                     what all have: status, code, detail, errors, retry_after
-    ├── Malformed        400    the request can't be read
-    ├── Unauthenticated  401    no key, or a key nobody knows
-    ├── Forbidden        403    the origin or the key may not do this
-    ├── NotFound         404
-    ├── Conflict         409    the state of things forbids it
-    ├── TooLarge         413
-    ├── WrongMediaType   415
-    ├── Invalid          422    readable, but a value is wrong: see errors
-    ├── TooMany          429    a limit: see retry_after
-    ├── BadGateway       502    Chaser refuses us, or answers what can't be read
-    ├── Unavailable      503    not accepted, try again
-    └── GatewayTimeout   504    Chaser gives no answer
+    ServiceError                     what all have: status, code, detail, errors, retry_after
+    ├── BadRequestError        400    the request can't be read
+    ├── UnauthenticatedError  401    no key, or a key nobody knows
+    ├── ForbiddenError        403    the origin or the key may not do this
+    ├── NotFoundError         404
+    ├── ConflictError         409    the state of things forbids it
+    ├── ContentTooLargeError         413
+    ├── UnsupportedMediaTypeError   415
+    ├── UnprocessableContentError          422    readable, but a value is wrong: see errors
+    ├── TooManyRequestsError          429    a limit: see retry_after
+    ├── BadGatewayError       502    Chaser refuses us, or answers what can't be read
+    ├── UnavailableError      503    not accepted, try again
+    └── GatewayTimeoutError   504    Chaser gives no answer
 
 The shape is ``application/problem+json`` of RFC 9457 with three members of our own: a stable ``code`` for programs,
 ``errors`` for the fields of a form, ``request_id`` to find the log line. Nothing the caller sent is ever repeated.
@@ -50,7 +50,7 @@ class FieldError:
     detail: str
 
 
-class Refused(Exception):
+class ServiceError(Exception):
     """A refusal with a stable code. ``retry_after`` is in seconds and is rounded up on the wire."""
 
     status: ClassVar[int] = 500
@@ -65,73 +65,73 @@ class Refused(Exception):
         self.retry_after = retry_after
 
 
-class Malformed(Refused):
+class BadRequestError(ServiceError):
     """The request can't be read."""
 
     status = 400
 
 
-class Unauthenticated(Refused):
+class UnauthenticatedError(ServiceError):
     """No key where one is needed, or a key nobody knows."""
 
     status = 401
 
 
-class Forbidden(Refused):
+class ForbiddenError(ServiceError):
     """The origin, or the key, may not do this."""
 
     status = 403
 
 
-class NotFound(Refused):
+class NotFoundError(ServiceError):
     """There is no such thing."""
 
     status = 404
 
 
-class Conflict(Refused):
+class ConflictError(ServiceError):
     """The state of things forbids it."""
 
     status = 409
 
 
-class TooLarge(Refused):
+class ContentTooLargeError(ServiceError):
     """The body is larger than the service reads."""
 
     status = 413
 
 
-class WrongMediaType(Refused):
+class UnsupportedMediaTypeError(ServiceError):
     """The body is not JSON in UTF-8."""
 
     status = 415
 
 
-class Invalid(Refused):
+class UnprocessableContentError(ServiceError):
     """The request is readable, but a value in it is wrong."""
 
     status = 422
 
 
-class TooMany(Refused):
+class TooManyRequestsError(ServiceError):
     """A limit is reached."""
 
     status = 429
 
 
-class BadGateway(Refused):
+class BadGatewayError(ServiceError):
     """Chaser refuses this service, or its answer can't be read."""
 
     status = 502
 
 
-class Unavailable(Refused):
+class UnavailableError(ServiceError):
     """The request was not accepted through no fault of its own."""
 
     status = 503
 
 
-class GatewayTimeout(Refused):
+class GatewayTimeoutError(ServiceError):
     """Chaser gave no answer."""
 
     status = 504
@@ -148,9 +148,9 @@ class ProblemResponse(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-def invalid(errors: Sequence[FieldError]) -> Invalid:
+def invalid(errors: Sequence[FieldError]) -> UnprocessableContentError:
     """Make the refusal of a request whose ``errors`` tell what is wrong with its fields."""
-    return Invalid("invalid", "Some values need correction: see errors.", errors=errors)
+    return UnprocessableContentError("invalid", "Some values need correction: see errors.", errors=errors)
 
 
 def problem_response(
@@ -186,8 +186,8 @@ def problem_response(
     return response
 
 
-def refused_response(refused: Refused, request_id: str) -> ProblemResponse:
-    """Write a Refused as its response."""
+def error_response(refused: ServiceError, request_id: str) -> ProblemResponse:
+    """Write a ServiceError as its response."""
     return problem_response(
         refused.status,
         refused.code,

@@ -14,24 +14,24 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.chaser import ChaserClient
-from app.delivery.circuit_breaker import Accounts
-from app.delivery.delivery_config import DeliveryRules
-from app.delivery.retry_policy import Outcome, Rules
-from app.delivery.shutdown import Ending
+from app.delivery.circuit_breaker import CircuitBreakers
+from app.delivery.delivery_config import DeliveryConfig
+from app.delivery.retry_policy import Outcome, RetryPolicy
+from app.delivery.shutdown import Shutdown
 from app.delivery.worker import Worker
-from app.edge.challenge_difficulty import Pressure
+from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.cors import Cors
 from app.edge.flood_limit import FloodLimit
 from app.edge.operator_key import with_operator
 from app.edge.proof_of_work import Challenges
 from app.edge.request_body import BodyLimit
-from app.edge.request_context import Envelope
-from app.errors import Unavailable
+from app.edge.request_context import RequestContextMiddleware
+from app.errors import UnavailableError
 from app.logs import event
 from app.metrics import Metrics
 from app.net.origins import Origins
-from app.outbox.accepting import AcceptRules
-from app.outbox.database import DatabaseUnusable
+from app.outbox.accepting import AdmissionConfig
+from app.outbox.database import DatabaseError
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.routes import (
@@ -46,9 +46,9 @@ from app.routes import (
     widget_routes,
 )
 from app.routes.dependencies import Services
-from app.routes.exception_handlers import answer_errors
-from app.routes.in_flight import UnderWay
-from app.routes.metrics_routes import Scrape, metrics_router, open_metrics_router
+from app.routes.exception_handlers import register_exception_handlers
+from app.routes.in_flight import InFlightKeys
+from app.routes.metrics_routes import MetricsCollector, metrics_router, open_metrics_router
 from app.routes.openapi import DESCRIPTION, documentation_router
 from app.settings import Settings, Site
 from app.version import VERSION
@@ -72,15 +72,15 @@ class Application:
     ``metrics``: what is counted. ``open_metrics``: an application for a port of its own, that tells it to whoever asks.
     """
 
-    def __init__(self, app: ASGIApp, ending: Ending, metrics: Metrics, open_metrics: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, shutdown: Shutdown, metrics: Metrics, open_metrics: ASGIApp) -> None:
         self._app = app
-        self._ending = ending
+        self._shutdown = shutdown
         self.metrics = metrics
         self.open_metrics = open_metrics
 
     def end(self) -> None:
         """Take no new work from the queue, from now on: the end of the lifespan may still have to wait for visitors."""
-        self._ending.tell()
+        self._shutdown.request()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; but when the lifespan fails, say why in one line instead of by a traceback."""
@@ -98,7 +98,7 @@ class Application:
         why = ""
         try:
             await self._app(scope, receive, sending)
-        except DatabaseUnusable as unusable:
+        except DatabaseError as unusable:
             why = str(unusable)
         except Exception:
             log.exception("service.unexpected_error")
@@ -111,8 +111,8 @@ def create_app(
 ) -> Application:
     """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given."""
     opened = outbox
-    ending = Ending()
-    metrics, scrape = Metrics(settings.sites, tuple(Outcome)), Scrape()
+    shutdown = Shutdown()
+    metrics, scrape = Metrics(settings.sites, tuple(Outcome)), MetricsCollector()
     secret = settings.secret()
     api_keys = with_operator(settings.api_keys, secret)
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
@@ -123,9 +123,9 @@ def create_app(
             outbox = opened or Outbox.open(settings.database_url)
             stack.push_async_callback(_close, outbox)
             _warn(settings)
-            accounts = Accounts(_clients(settings, clock))
+            accounts = CircuitBreakers(_clients(settings, clock))
             stack.push_async_callback(accounts.aclose)
-            worker = Worker(outbox, accounts, _delivery_rules(settings), clock, ending, metrics)
+            worker = Worker(outbox, accounts, _delivery_rules(settings), clock, shutdown, metrics)
             stack.push_async_callback(worker.stop)
             app.state.services = open_metrics.state.services = Services(
                 settings=settings,
@@ -138,15 +138,15 @@ def create_app(
                 secret=secret,
                 clock=clock,
                 challenges=Challenges(secret, clock),
-                pressure=Pressure(),
-                under_way=UnderWay(),
-                questions=asyncio.Semaphore(_QUESTIONS),
+                difficulty=AdaptiveDifficulty(),
+                in_flight=InFlightKeys(),
+                upstream_slots=asyncio.Semaphore(_QUESTIONS),
                 metrics=metrics,
             )
             try:
                 await worker.start()
-            except Unavailable:
-                raise DatabaseUnusable(
+            except UnavailableError:
+                raise DatabaseError(
                     "DATABASE_URL: the database opened, but what waits in it could not be read or written: "
                     "check what it says in the line above, then start again"
                 ) from None
@@ -160,9 +160,9 @@ def create_app(
         openapi_url=None,
         telemetry=_TELEMETRY,
     )
-    answer_errors(app)
+    register_exception_handlers(app)
     open_metrics = FastAPI(openapi_url=None, telemetry=_TELEMETRY)
-    answer_errors(open_metrics)
+    register_exception_handlers(open_metrics)
     open_metrics.include_router(open_metrics_router(scrape))
     for router in (
         callback_routes.router,
@@ -180,8 +180,13 @@ def create_app(
     if settings.docs:
         app.include_router(documentation_router(app))
     limited = FloodLimit(BodyLimit(app), settings.limits.flood, api_keys)
-    enveloped = Envelope(limited, settings.trusted_proxies, metrics)
-    return Application(Cors(enveloped, origins.values(), metrics), ending, metrics, Envelope(open_metrics, (), metrics))
+    enveloped = RequestContextMiddleware(limited, settings.trusted_proxies, metrics)
+    return Application(
+        Cors(enveloped, origins.values(), metrics),
+        shutdown,
+        metrics,
+        RequestContextMiddleware(open_metrics, (), metrics),
+    )
 
 
 def _warn(settings: Settings) -> None:
@@ -190,7 +195,7 @@ def _warn(settings: Settings) -> None:
             advice = (
                 "its pages without HTTPS can't solve the challenge, so it is off: use https, or set CHALLENGE to off"
             )
-            event(log, "site.without_challenge", logging.WARNING, site=name, origins=site.plain_origins, advice=advice)
+            event(log, "site.challenge_disabled", logging.WARNING, site=name, origins=site.plain_origins, advice=advice)
 
 
 async def _close(outbox: Outbox) -> None:
@@ -200,7 +205,7 @@ async def _close(outbox: Outbox) -> None:
     until = time.monotonic() + _CLOSE
     while closing.is_alive():
         if time.monotonic() > until:
-            event(log, "outbox.not_closed", logging.WARNING)
+            event(log, "outbox.close_timeout", logging.WARNING)
             return
         await asyncio.sleep(0.01)
 
@@ -213,12 +218,12 @@ def _clients(settings: Settings, clock: Callable[[], datetime]) -> dict[str, Cha
     }
 
 
-def _delivery_rules(settings: Settings) -> DeliveryRules:
-    general = Rules(settings.retry_schedule, settings.on_unknown, settings.resend_after)
+def _delivery_rules(settings: Settings) -> DeliveryConfig:
+    general = RetryPolicy(settings.retry_schedule, settings.on_unknown, settings.resend_after)
     by_site = {
         name: replace(general, on_unknown=site.on_unknown) for name, site in settings.sites.items() if site.on_unknown
     }
-    return DeliveryRules(
+    return DeliveryConfig(
         timeout=settings.chaser.timeout,
         calls_at_once=settings.calls_at_once,
         calls_per_second=settings.calls_per_second,
@@ -228,7 +233,7 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
     )
 
 
-def _accept_rules(settings: Settings, site: Site) -> AcceptRules:
+def _accept_rules(settings: Settings, site: Site) -> AdmissionConfig:
     general, own = settings.quotas, site.quotas
     quotas = Quotas(
         per_phone=general.per_phone,
@@ -236,4 +241,4 @@ def _accept_rules(settings: Settings, site: Site) -> AcceptRules:
         per_client_phones=own.per_client_phones or general.per_client_phones,
         per_site=own.per_site or general.per_site,
     )
-    return AcceptRules(settings.duplicate_window, quotas)
+    return AdmissionConfig(settings.duplicate_window, quotas)

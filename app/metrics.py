@@ -28,7 +28,7 @@ FORMER: Final = "(former)"
 """The name under which all sites are counted that the settings no longer know. No site can have it."""
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400)
 """Seconds. An ordinary callback takes less than one; the longest GIVE_UP_AFTER is a week."""
-_ALARMING: Final = ("quota_site", "not_stored", "not_readable", "internal")
+_ALARMING: Final = ("quota_site", "storage_unavailable", "storage_unavailable", "internal")
 """Refusals that docs/alerts.yml watches for."""
 
 Result = Literal["new", "held", "duplicate", "replayed"]
@@ -64,21 +64,25 @@ class Metrics:
         self._fields = counter("field_errors", "Fields that were wrong in refused requests.", "field", "code")
         self._dropped = counter("connections_dropped", "Connections ended without an answer: idle, or too many.")
         self._attempts = counter("attempts", "Calls to Chaser, by what they came to.", "site", "outcome")
-        self._delivered = counter("delivered", "Callbacks that Chaser has taken.", "site")
-        self._given_up = counter("given_up", "Callbacks that failed because they became older than GIVE_UP_AFTER.")
+        self._placed = counter("placed", "Callbacks that Chaser has taken.", "site")
+        self._expired = counter("expired", "Callbacks that failed because they became older than GIVE_UP_AFTER.")
         self._waited = Histogram(
-            "chaser_callback_accept_to_delivered_seconds",
+            "chaser_callback_delivery_latency_seconds",
             "From the acceptance, or a person's release or retry, until Chaser had taken the callback.",
             ("site",),
             registry=registry,
             buckets=BUCKETS,
         )
-        self._paused = gauge("site_paused", "1 while this process sends nothing as Chaser refuses the site.", "site")
-        self._accounts = gauge("paused_accounts", "Chaser accounts for which this process sends nothing.")
-        self._running = gauge("delivery_running", "1 while this process takes callbacks from the queue.")
-        self._database = gauge("database_up", "1 when the database told this process of its queue.")
-        self._queue = gauge("queue_callbacks", "Callbacks in the database that are not at their end.", "state")
-        self._oldest = gauge("queue_oldest_seconds", "How long the oldest of them has waited; 0 for none.", "state")
+        self._circuit_open = gauge(
+            "circuit_open",
+            "Scope site: 1 while nothing is sent for the site. Scope account: number of accounts Chaser refuses.",
+            "scope",
+            "site",
+        )
+        self._running = gauge("worker_up", "1 while this process takes callbacks from the queue.")
+        self._database = gauge("database_up", "1 if the last queue query succeeded.")
+        self._queue = gauge("queue_depth", "Callbacks in the database that are not at their end.", "status")
+        self._oldest = gauge("queue_oldest_seconds", "How long the oldest of them has waited; 0 for none.", "status")
         Info("chaser_callback_build", "The version that runs.", registry=registry).info({"version": VERSION})
         for code in _ALARMING:
             self._refused.labels(code)
@@ -87,7 +91,7 @@ class Metrics:
                 self._accepted.labels(site, result)
             for outcome in outcomes:
                 self._attempts.labels(site, outcome)
-            self._delivered.labels(site)
+            self._placed.labels(site)
             self._waited.labels(site)
         PlatformCollector(registry)
         ProcessCollector(registry=registry)
@@ -111,22 +115,22 @@ class Metrics:
         """Count an attempt whose outcome is written down."""
         self._attempts.labels(self._site(site), outcome).inc()
 
-    def delivered(self, site: str, waited: timedelta) -> None:
+    def placed(self, site: str, waited: timedelta) -> None:
         """Count a callback that Chaser has. ``waited``: since when it could have been sent."""
         known = self._site(site)
-        self._delivered.labels(known).inc()
+        self._placed.labels(known).inc()
         self._waited.labels(known).observe(max(0.0, waited.total_seconds()))
 
-    def gave_up(self, callbacks: int = 1) -> None:
+    def expired(self, callbacks: int = 1) -> None:
         """Count callbacks that became too old."""
-        self._given_up.inc(callbacks)
+        self._expired.inc(callbacks)
 
     def show_delivery(self, *, running: bool, paused: Mapping[str, bool], accounts: int) -> None:
         """Set how the delivery stands: ``paused`` by site, and how many ``accounts`` are."""
         self._running.set(running)
-        self._accounts.set(accounts)
+        self._circuit_open.labels("account", "").set(accounts)
         for site, is_paused in paused.items():
-            self._paused.labels(site).set(is_paused)
+            self._circuit_open.labels("site", site).set(is_paused)
 
     def show_queue(self, queue: Mapping[str, tuple[int, timedelta]] | None) -> None:
         """Set by state how many there are and how old the oldest is; None: nobody knows, and nothing is shown."""

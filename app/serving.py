@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
         metrics: Metrics,
         host: str = "127.0.0.1",
         port: int = 8000,
-        beside: "Beside | None" = None,
+        beside: "MetricsServer | None" = None,
     ) -> None:
         """Serve ``app``. What is refused before the application hears of it is counted in ``metrics``."""
         self._protocol = protocol(Waiting(), metrics)
@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
         super().handle_exit(sig, frame)
-        last = threading.Timer(_CUT_OFF, _cut_off, [signal.Signals(sig).name])
+        last = threading.Timer(_CUT_OFF, _force_exit, [signal.Signals(sig).name])
         last.daemon = True
         last.start()
 
@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
             await self._serving_beside
 
 
-class Beside(uvicorn.Server):
+class MetricsServer(uvicorn.Server):
     """A second server, for an application without a lifespan; it leaves signals to the first one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, host: str, port: int) -> None:
@@ -117,11 +117,11 @@ def _config(app: ASGIApp, http: type[Connection], **chosen: Any) -> uvicorn.Conf
     )
 
 
-def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> Beside | None:
+def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> MetricsServer | None:
     """Make the server of METRICS_PORT; None when there is no such port. Raises OSError when the port can't be had."""
     if settings.metrics_port is None:
         return None
-    return Beside(app, metrics, settings.metrics_host, settings.metrics_port)
+    return MetricsServer(app, metrics, settings.metrics_host, settings.metrics_port)
 
 
 def allow_open_files() -> None:
@@ -132,7 +132,7 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _cut_off(name: str) -> None:
+def _force_exit(name: str) -> None:
     # What is under way is settled at the next start, as after a kill.
-    event(log, "service.cut_off", logging.ERROR, signal=name, after=_CUT_OFF)
+    event(log, "service.forced_exit", logging.ERROR, signal=name, after=_CUT_OFF)
     os._exit(1)

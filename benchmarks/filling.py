@@ -35,7 +35,7 @@ def fill(database: str, *, delivered: int = 0, waiting: int = 0) -> None:
     every = _KEPT_FOR / max(1, delivered)
     for number in range(0, delivered, _BATCH):
         some = range(number, min(number + _BATCH, delivered))
-        rows = [_callback(one, now - _KEPT_FOR + one * every, "delivered") for one in some]
+        rows = [_callback(one, now - _KEPT_FOR + one * every, "placed") for one in some]
         _write(database, callbacks, rows)
         _write(database, attempts, [_attempt(row) for row in rows])
         _write(database, request_keys, [_key(row) for row in rows])
@@ -90,7 +90,7 @@ def _attempt(callback: Row) -> Row:
         "callback_id": callback["id"],
         "number": 1,
         "started_at": callback["created_at"],
-        "outcome": "delivered",
+        "outcome": "placed",
         "http_status": 200,
         "duration_ms": 300,
         "answer": '{"status":"ok"}',

@@ -55,7 +55,7 @@ def ours(
 ) -> Iterator[Ours]:
     """Run the service on a database with Chaser at an address. ``wait``: until it listens.
 
-    ``flood``: the flood limit, which counts in any case; all of the load comes with one API key.
+    ``rate_limited``: the flood limit, which counts in any case; all of the load comes with one API key.
     """
     port = free_port()
     digest = hashlib.sha256(KEY.encode()).hexdigest()

@@ -2,7 +2,7 @@
 
     with chaser() as far_side, service(settings(tmp_path, far_side.api_url)) as here:
         answer = here.ask(client_phone=phone())
-        here.wait_for(answer.json()["id"], "delivered")
+        here.wait_for(answer.json()["id"], "placed")
         assert far_side.calls()[0]["params"]["client_ip"] == "127.0.0.1"
 
 `service` and `chaser` run in threads of their own, so they serve plain and async tests alike and fixtures of any

@@ -42,9 +42,9 @@ EXPRESSIONS = list(expressions())
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The labels of each metric, after a life with a bit of everything."""
     with chaser() as far_side, service(settings(tmp_path_factory.mktemp("docs"), far_side.api_url)) as here:
-        here.wait_for(here.accepted(), "delivered")
+        here.wait_for(here.accepted(), "placed")
         assert here.ask(client_phone="112").status_code == 422
-        until(lambda: scrape(here)['chaser_callback_delivered_total{site="shop"}'] == 1)
+        until(lambda: scrape(here)['chaser_callback_placed_total{site="shop"}'] == 1)
         told = scrape(here)
     names: dict[str, set[str]] = {}
     for series in told:
@@ -84,7 +84,7 @@ def test_every_value_asked_for_is_one_that_there_is() -> None:
         for found in re.findall(r'(?:state|result|code)(?:=~|!=|=)"(.*?)"', each)
         for value in found.split("|")
     }
-    assert values <= {"queued", "unknown", "held", "new", "quota_site", "not_stored", "internal"}
+    assert values <= {"queued", "unknown", "held", "new", "quota_site", "storage_unavailable", "internal"}
 
 
 def test_the_page_tells_of_every_metric_and_its_labels_and_of_no_other(exposed: dict[str, set[str]]) -> None:

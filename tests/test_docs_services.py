@@ -85,7 +85,7 @@ def test_the_script_does_the_whole_life_of_a_callback_with_curl_alone(
     assert cancelled == {"id": queued, "status": "cancelled"}
     assert released["id"] == held
     for callback_id in (created["id"], failed, held):
-        here.wait_for(callback_id, "delivered")
+        here.wait_for(callback_id, "placed")
     assert here.status(queued) == "cancelled"
     assert len(far_side.calls(client_phone=held_phone)) == len(far_side.calls(client_phone=LEAD)) == 1
 

@@ -200,7 +200,7 @@ def _be_busy(here: Process, far_side: Chaser) -> tuple[httpx2.Response, httpx2.R
         consent={"accepted": True, "text": f"Consent-words {CANARY}"},
     )
     assert accepted.status_code == 202
-    here.wait_for(accepted.json()["id"], "delivered")
+    here.wait_for(accepted.json()["id"], "placed")
     here.ask(client_phone=NUMBER)
     far_side.fault("status", status=500, body=f"{CANARY} {SECOND}", times=1)
     second = here.ask(
@@ -258,7 +258,7 @@ def test_a_refusal_can_be_followed_by_the_id_in_its_answer(busy: Busy) -> None:
 
 
 def test_an_attempt_is_told_with_its_outcome_and_outside_of_any_request(busy: Busy) -> None:
-    (delivered,) = busy.events("delivery.attempt", outcome="delivered")
+    (delivered,) = busy.events("delivery.attempt", outcome="placed")
     (unknown,) = busy.events("delivery.attempt", outcome="unknown")
     assert delivered["callback"] == busy.accepted.json()["id"]
     assert delivered["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"

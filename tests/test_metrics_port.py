@@ -25,7 +25,7 @@ def test_it_tells_the_same_as_the_public_port_and_nothing_else(tmp_path: Path) -
         series = 'chaser_callback_accepted_total{result="new",site="shop"}'
         assert read(answer)[series] == scrape(here)[series] == 1
         assert_refused(own.get("/v1/callbacks"), 404, "not_found")
-        assert_refused(here.http.get("/metrics"), 401, "key_missing")
+        assert_refused(here.http.get("/metrics"), 401, "missing_api_key")
         assert here.terminate() in (0, -signal.SIGTERM), "a scraper that stays connected keeps nobody"
         assert "Traceback" not in here.output()
 

@@ -21,7 +21,7 @@ export const words = {
   again: "Try again",
   close: "Close",
   call: "Call us:",
-  delivered_title: "We’re calling you",
+  placed_title: "We’re calling you",
   late_title: "No call yet?",
   late_text: "Check the number and try again.",
   failed_title: "We couldn’t call you",

@@ -21,7 +21,7 @@ export const words = {
   again: "Попробовать ещё раз",
   close: "Закрыть",
   call: "Позвонить:",
-  delivered_title: "Звоним вам",
+  placed_title: "Звоним вам",
   late_title: "Звонка ещё нет?",
   late_text: "Проверьте номер и попробуйте ещё раз.",
   failed_title: "Не удалось позвонить",

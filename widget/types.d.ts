@@ -5,7 +5,7 @@
 
 type Language = "ru" | "en";
 
-type Status = "held" | "queued" | "sending" | "delivered" | "failed" | "unknown" | "cancelled";
+type Status = "held" | "queued" | "sending" | "placed" | "failed" | "unknown" | "cancelled";
 
 /** What GET /v1/sites/{site} says. Times are ISO 8601 in UTC. */
 interface Site {
@@ -78,7 +78,7 @@ interface Callback extends CallbackStatus {
  * something unforeseen happened.
  * With "invalid" the codes of the fields are in errors. The list may grow. */
 type RefusalCode =
-  | "network" | "error" | "invalid" | "request_id_reused" | "origin_not_allowed" | "flood" | "overloaded"
+  | "network" | "error" | "invalid" | "request_id_reused" | "origin_not_allowed" | "rate_limited" | "overloaded"
   | "quota_phone" | "quota_client" | "quota_client_phones" | "quota_site"
   | "challenge_missing" | "challenge_wrong" | "challenge_expired" | "challenge_too_fast" | "challenge_used"
   | (string & {});

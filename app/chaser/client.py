@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from . import api_models
 from .chaser_errors import InvalidParameter
-from .http_request import Opened, base_address, build_request
+from .http_request import ConnectionTracker, base_address, build_request
 from .log_redaction import quiet
 from .outcome import EXCERPT_BYTES, Exchange, error_of, retry_after_seconds, unreadable
 from .signing import Parameters, encodable, request_body
@@ -170,7 +170,7 @@ class ChaserClient:
 
     async def _transfer(self, exchange: Exchange, verb: str, method: str, parameters: Parameters, wanted: int) -> None:
         signed = request_body(parameters, self._client_id, self._private_key.get_secret_value())
-        opened = Opened()
+        opened = ConnectionTracker()
         request = build_request(exchange, opened, self._api_url, verb, method, signed)
         try:
             response = await self._transport.handle_async_request(request)

@@ -47,7 +47,7 @@ class Body(httpx2.AsyncByteStream):
             yield self._content
 
 
-class Opened:
+class ConnectionTracker:
     """Remembers the connections opened for a request, to close what the layers below leave open.
 
     httpcore2 2.16 loses the socket of a TLS handshake that a deadline or a cancellation breaks off: it stays open until
@@ -69,7 +69,7 @@ class Opened:
 
 
 def build_request(
-    exchange: Exchange, opened: Opened, api_url: httpx2.URL, verb: str, method: str, signed: bytes
+    exchange: Exchange, opened: ConnectionTracker, api_url: httpx2.URL, verb: str, method: str, signed: bytes
 ) -> httpx2.Request:
     """Build the request of a method with `GET` or `POST` so that the signed bytes go out as they are."""
     path = api_url.raw_path + method.encode("ascii")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
-from app.cli.exit_codes import REFUSED, UNREACHABLE, settings_or_stop, stop
+from app.cli.exit_codes import REFUSED, UNREACHABLE, fail, settings_or_fail
 
 if TYPE_CHECKING:
     import httpx2
@@ -20,7 +20,7 @@ _PAUSE = 1.0  # seconds before another try, where the service names no time
 _LONGEST_PAUSE = 300.0
 
 
-class Running:
+class ApiClient:
     """The service at a URL, asked as its operator over one connection that is kept.
 
     Ends the command with one line that names the cure when there is no answer, or a refusal.
@@ -33,7 +33,7 @@ class Running:
 
         self._url = url
         self._lost = False  # whether the last request may have arrived, though no answer came
-        key = operator_key(settings_or_stop().secret())
+        key = operator_key(settings_or_fail().secret())
         try:
             self._http = httpx2.Client(
                 base_url=url.rstrip("/"), headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT, trust_env=False
@@ -54,7 +54,7 @@ class Running:
         answer = self._send(method, path, arguments)
         return self._unreachable() if answer is None else self._read(answer)
 
-    def ask_patiently(self, path: str, **arguments: Any) -> Any:
+    def get_with_retry(self, path: str, **arguments: Any) -> Any:
         """GET, as often as it takes: when the service has no time, or is away for a moment.
 
         Waits as long as Retry-After says, five minutes at the most; six times in a row, then the command ends.
@@ -83,12 +83,12 @@ class Running:
 
     def _unreachable(self) -> NoReturn:
         if self._lost:
-            stop(
+            fail(
                 UNREACHABLE,
                 f"--url: the answer of {self._url} was lost, and what was asked may have been done: "
                 "look with `callbacks list` before you repeat it",
             )
-        stop(UNREACHABLE, f"--url: no service answers at {self._url}: start it, or name the address it listens at")
+        fail(UNREACHABLE, f"--url: no service answers at {self._url}: start it, or name the address it listens at")
 
     def _read(self, answer: "httpx2.Response") -> Any:
         import httpx2
@@ -107,12 +107,12 @@ class Running:
                 "The service runs with another SECRET_KEY or CHASER__PRIVATE_KEY: "
                 "run the command with the same settings"
             ]
-        return stop(REFUSED, *told)
+        return fail(REFUSED, *told)
 
 
 def ask(url: str, method: str, path: str, **arguments: Any) -> Any:
-    """Send one request as the operator; see Running.ask."""
-    with Running(url) as running:
+    """Send one request as the operator; see ApiClient.ask."""
+    with ApiClient(url) as running:
         return running.ask(method, path, **arguments)
 
 

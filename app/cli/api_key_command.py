@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from app.cli.exit_codes import WRONG, stop
+from app.cli.exit_codes import WRONG, fail
 
 keys = typer.Typer(help="Keys for other services.", no_args_is_help=True)
 
@@ -21,19 +21,19 @@ def new_key(
 ) -> None:
     """Make a key: shown once, with the lines for the settings, which hold only its SHA-256."""
     from app.settings import Scope
-    from app.settings.settings_base import proper_name
+    from app.settings.settings_base import validate_name
 
     chosen, known = _listed(scopes), get_args(Scope)
     wrong = [scope for scope in chosen if scope not in known]
     if wrong or not chosen:
-        stop(WRONG, f"--scopes: {', '.join(wrong) or 'none'}: choose from {', '.join(known)}")
+        fail(WRONG, f"--scopes: {', '.join(wrong) or 'none'}: choose from {', '.join(known)}")
     bound = _listed(sites)
     for option, given in (("NAME", [name]), ("--sites", bound)):
         for each in given:
             try:
-                proper_name(each)
+                validate_name(each)
             except ValueError as error:
-                stop(WRONG, f"{option}: {error}")
+                fail(WRONG, f"{option}: {error}")
     key = f"ccb_{secrets.token_urlsafe(32)}"
     setting = f"API_KEYS__{name.upper()}"
     typer.echo(f"{key}\n")

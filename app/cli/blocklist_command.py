@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.api_client import DEFAULT_URL, Url, ask
-from app.cli.output import Column, for_people, show_table
+from app.cli.output import Column, is_tty, show_table
 
 blocklist = typer.Typer(
     help="Phones that are never called, and networks that are not listened to.", no_args_is_help=True
@@ -19,7 +19,7 @@ def show(url: Url = DEFAULT_URL) -> None:
     """List the entries, newest first: entry, date, note; behind a pipe separated by tabs."""
     entries = ask(url, "GET", "/v1/blocklist")["entries"]
     columns = [Column("entry", whole=True), Column("since", whole=True), Column("note")]
-    cut = 10 if for_people() else None
+    cut = 10 if is_tty() else None
     show_table(columns, ([entry["entry"], entry["created_at"][:cut], entry["note"]] for entry in entries))
 
 

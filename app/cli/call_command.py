@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, Running, Url
+from app.cli.api_client import DEFAULT_URL, ApiClient, Url
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, WRONG, settings_or_stop, stop
+from app.cli.exit_codes import REFUSED, WRONG, fail, settings_or_fail
 from app.cli.output import clean
 
-_ENDS = {"delivered", "failed", "unknown", "cancelled", "held"}
-_WELL = {"queued", "sending", "delivered"}
+_ENDS = {"placed", "failed", "unknown", "cancelled", "held"}
+_WELL = {"queued", "sending", "placed"}
 _LOOK_EVERY = 0.5  # seconds
 
 
@@ -43,11 +43,11 @@ def call(
     It goes through the running service: its quotas and blocklist hold, and the call stands in its records. Prints the
     id, then each status as it comes; Ctrl-C ends the looking on, not the call.
     """
-    settings = settings_or_stop()
+    settings = settings_or_fail()
     if site is None and len(settings.sites) == 1:
         site = next(iter(settings.sites))
     if site not in settings.sites:
-        stop(WRONG, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+        fail(WRONG, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
     if not yes:
         _confirm(phone, site)
     given = {
@@ -59,7 +59,7 @@ def call(
     }
     body = {"site": site, "client_phone": phone, "request_id": str(uuid.uuid4())}
     body |= {name: value for name, value in given.items() if value is not None}
-    with Running(url) as running:
+    with ApiClient(url) as running:
         accepted = running.ask("POST", "/v1/callbacks", json=body)
         typer.echo(accepted["id"])
         if accepted["duplicate"]:
@@ -69,17 +69,17 @@ def call(
 
 def _confirm(phone: str, site: str) -> None:
     if not sys.stdin.isatty():
-        stop(WRONG, "--yes: there is no terminal to ask at, and this rings somebody: say --yes")
+        fail(WRONG, "--yes: there is no terminal to ask at, and this rings somebody: say --yes")
     if not typer.confirm(f"Ring {clean(phone)} now, for {site}?", err=True):
-        stop(REFUSED, "Nobody was rung.")
+        fail(REFUSED, "Nobody was rung.")
 
 
-def _follow(running: Running, accepted: dict[str, Any], *, wait: bool) -> None:
+def _follow(running: ApiClient, accepted: dict[str, Any], *, wait: bool) -> None:
     status = accepted["status"]
     typer.echo(status)
     while wait and status not in _ENDS:
         time.sleep(_LOOK_EVERY)
-        now = running.ask_patiently(f"/v1/callbacks/{accepted['id']}")
+        now = running.get_with_retry(f"/v1/callbacks/{accepted['id']}")
         if now["status"] != status:
             status = now["status"]
             typer.echo(status if not now.get("reason") else f"{status}\t{clean(now['reason'])}")

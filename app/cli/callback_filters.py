@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.api_client import Running
+from app.cli.api_client import ApiClient
 from app.cli.completion import STATUSES, complete_site, complete_status
-from app.cli.exit_codes import WRONG, stop
+from app.cli.exit_codes import WRONG, fail
 
 PAGE: Final = 1000
 """The most callbacks the service gives at once."""
@@ -38,7 +38,7 @@ def wanted(
     """
     for status in statuses or ():
         if status not in STATUSES:
-            stop(WRONG, f"--status: {status} is none: choose of {', '.join(STATUSES)}")
+            fail(WRONG, f"--status: {status} is none: choose of {', '.join(STATUSES)}")
     filters = {
         "site": list(sites or ()),
         "status": list(statuses or ()),
@@ -49,12 +49,12 @@ def wanted(
     return {name: value for name, value in filters.items() if value}
 
 
-def read(running: Running, filters: dict[str, Any], limit: int | None = None) -> Iterator[dict[str, Any]]:
+def read(running: ApiClient, filters: dict[str, Any], limit: int | None = None) -> Iterator[dict[str, Any]]:
     """Give the callbacks, newest first; never more than a page of them is held. `limit`: so many at the most."""
     cursor, left = None, limit
     while left is None or left > 0:
         asked = filters | {"limit": PAGE if left is None else min(left, PAGE)}
-        page = running.ask_patiently("/v1/callbacks", params=asked | ({"cursor": cursor} if cursor else {}))
+        page = running.get_with_retry("/v1/callbacks", params=asked | ({"cursor": cursor} if cursor else {}))
         yield from page["callbacks"]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -72,4 +72,4 @@ def _moment(option: str, text: str, *, whole_day: bool = False) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
-        stop(WRONG, f"{option}: write a day such as 2026-11-24, or a time such as 2026-11-24T09:30")
+        fail(WRONG, f"{option}: write a day such as 2026-11-24, or a time such as 2026-11-24T09:30")

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, Running, Url, ask
+from app.cli.api_client import DEFAULT_URL, ApiClient, Url, ask
 from app.cli.callback_filters import From, Phone, Sites, Statuses, To, read, wanted
 from app.cli.completion import complete_id
 from app.cli.export import export
-from app.cli.output import WIDE, Column, clean, console, for_people, show_table
+from app.cli.output import WIDE, Column, clean, console, is_tty, show_table
 from app.cli.websites_command import shown
 
 callbacks = typer.Typer(help="See callbacks, and release, retry or cancel one.", no_args_is_help=True)
@@ -36,9 +36,9 @@ def list_callbacks(
 
     Behind a pipe: id, time in UTC, status, phone, site, reason, attempts, outcome of the last one; separated by tabs.
     """
-    with Running(url) as running:
+    with ApiClient(url) as running:
         found = read(running, wanted(site, status, phone, from_, to), limit)
-        if not for_people():
+        if not is_tty():
             show_table([Column("")] * 8, (_cells(each) for each in found))
             return
         wide = console().width >= WIDE
@@ -84,7 +84,7 @@ def show(callback_id: Id, url: Url = DEFAULT_URL) -> None:
     """
     found = ask(url, "GET", f"/v1/callbacks/{callback_id}")
     attempts = found.pop("attempts")
-    if for_people():
+    if is_tty():
         _show(found, attempts)
         return
     for name, value in found.items():

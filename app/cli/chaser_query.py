@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from app.cli.exit_codes import REFUSED, UNREACHABLE, stop
+from app.cli.exit_codes import REFUSED, UNREACHABLE, fail
 
 if TYPE_CHECKING:
     import httpx2
@@ -43,7 +43,7 @@ def ask_chaser(settings: "Settings", account: str, question: "Callable[[ChaserCl
         return asyncio.run(asking())
     except ChaserError as error:
         answered = error.status is not None and 400 <= error.status < 500
-        stop(REFUSED if answered else UNREACHABLE, cure(error, settings, account))
+        fail(REFUSED if answered else UNREACHABLE, cure(error, settings, account))
 
 
 def cure(error: "ChaserError", settings: "Settings", account: str) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.api_client import DEFAULT_URL, Url
 from app.cli.exit_codes import REFUSED
-from app.cli.output import clean, console, for_people
+from app.cli.output import clean, console, is_tty
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -44,7 +44,7 @@ def check(url: Url = DEFAULT_URL) -> None:
 
 
 def _show(line: Line) -> None:
-    if not for_people():
+    if not is_tty():
         typer.echo("\t".join((line.verdict, line.subject, clean(line.told))))
         return
     from rich.table import Table
@@ -59,11 +59,11 @@ def _show(line: Line) -> None:
 
 
 def _lines(url: str) -> Iterator[Line]:
-    from app.settings import SettingsFaults, load_settings
+    from app.settings import SettingsError, load_settings
 
     try:
         settings = load_settings()
-    except SettingsFaults as faults:
+    except SettingsError as faults:
         for fault in faults.lines:
             yield Line("fault", "settings", fault)
         yield Line("note", "settings", "nothing else could be looked at")
@@ -77,13 +77,13 @@ def _lines(url: str) -> Iterator[Line]:
 
 
 def _database(settings: "Settings") -> Iterator[Line]:
-    from app.outbox.database import DatabaseUnusable
-    from app.outbox.inspect_database import look
-    from app.outbox.migrate import MADE_BY_NEWER, Standing
+    from app.outbox.database import DatabaseError
+    from app.outbox.inspect_database import inspect
+    from app.outbox.migrate import MADE_BY_NEWER, SchemaState
 
     try:
-        seen = look(settings.database_url)
-    except DatabaseUnusable as unusable:
+        seen = inspect(settings.database_url)
+    except DatabaseError as unusable:
         yield Line("fault", "database", str(unusable))
         return
     there = "opens, and can be written" if seen.there else "is not there yet: the service makes it at its first start"
@@ -91,16 +91,16 @@ def _database(settings: "Settings") -> Iterator[Line]:
     if seen.unusable:
         yield Line("fault", "tables", seen.unusable)
         return
-    match seen.standing:
-        case Standing.CURRENT:
+    match seen.schema:
+        case SchemaState.CURRENT:
             yield Line("ok", "tables", "up to date")
-        case Standing.EMPTY:
+        case SchemaState.EMPTY:
             yield Line("ok", "tables", "none yet: the service makes them at its first start")
-        case Standing.OLDER:
+        case SchemaState.OLDER:
             yield Line(
                 "fault", "tables", "of an older version: restart the service, or run `chaser-callback db upgrade`"
             )
-        case Standing.NEWER:
+        case SchemaState.NEWER:
             yield Line("fault", "tables", MADE_BY_NEWER)
 
 

@@ -6,16 +6,16 @@ import typer
 
 from app.cli.api_client import DEFAULT_URL
 
-STATUSES = ("held", "queued", "sending", "delivered", "failed", "unknown", "cancelled")
+STATUSES = ("held", "queued", "sending", "placed", "failed", "unknown", "cancelled")
 
 
 def complete_site(incomplete: str) -> Iterator[str]:
     """Propose the sites of the settings."""
-    from app.settings import SettingsFaults, load_settings
+    from app.settings import SettingsError, load_settings
 
     try:
         yield from (name for name in load_settings().sites if name.startswith(incomplete))
-    except SettingsFaults:
+    except SettingsError:
         return
 
 
@@ -24,7 +24,7 @@ def complete_id(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]
     import httpx2
 
     from app.edge.operator_key import operator_key
-    from app.settings import SettingsFaults, load_settings
+    from app.settings import SettingsError, load_settings
 
     try:
         key = operator_key(load_settings().secret())
@@ -38,7 +38,7 @@ def complete_id(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]
         for each in answer.json()["callbacks"]:
             if each["id"].startswith(incomplete):
                 yield each["id"], f"{each['status']}, {each['site']}"
-    except (SettingsFaults, httpx2.RequestError, httpx2.InvalidURL, ValueError, LookupError, TypeError):
+    except (SettingsError, httpx2.RequestError, httpx2.InvalidURL, ValueError, LookupError, TypeError):
         return
 
 

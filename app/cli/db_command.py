@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 import typer
 
 from app.cli.db_copy_command import copy
-from app.cli.exit_codes import REFUSED, UNREACHABLE, settings_or_stop, stop
+from app.cli.exit_codes import REFUSED, UNREACHABLE, fail, settings_or_fail
 
 db = typer.Typer(help="The database of the settings: its tables and its room.", no_args_is_help=True)
 db.command()(copy)
@@ -20,17 +20,17 @@ def upgrade() -> None:
     On PostgreSQL this works while replicas run. SQLite's file belongs to one process: stop the service first.
     """
     from app.outbox.database import open_database
-    from app.outbox.migrate import Standing, migrate, standing
+    from app.outbox.migrate import SchemaState, migrate, schema_state
 
-    url = settings_or_stop().database_url
+    url = settings_or_fail().database_url
     with _told_in_a_line(), closing(open_database(url)) as database:
         with database.writing.connect() as connection:
-            before = standing(connection)
+            before = schema_state(connection)
         migrate(database.writing)
     told = {
-        Standing.EMPTY: "The tables were made.",
-        Standing.OLDER: "The tables were brought up to date.",
-        Standing.CURRENT: "The tables are up to date already.",
+        SchemaState.EMPTY: "The tables were made.",
+        SchemaState.OLDER: "The tables were brought up to date.",
+        SchemaState.CURRENT: "The tables are up to date already.",
     }
     typer.echo(told[before])
 
@@ -43,15 +43,15 @@ def vacuum() -> None:
     PostgreSQL keeps the room for new rows and works on meanwhile.
     """
     from app.outbox.database import open_database
-    from app.outbox.inspect_database import look
-    from app.outbox.migrate import Standing
+    from app.outbox.inspect_database import inspect
+    from app.outbox.migrate import SchemaState
     from app.outbox.vacuum import vacuum as tidy
 
-    url = settings_or_stop().database_url
+    url = settings_or_fail().database_url
     with _told_in_a_line():
-        seen = look(url)
-        if seen.standing is Standing.EMPTY:
-            stop(REFUSED, f"DATABASE_URL: there is no database of this service in {seen.place} yet: nothing to do")
+        seen = inspect(url)
+        if seen.schema is SchemaState.EMPTY:
+            fail(REFUSED, f"DATABASE_URL: there is no database of this service in {seen.place} yet: nothing to do")
         with closing(open_database(url)) as database:
             before, after = tidy(database)
     typer.echo(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
@@ -59,10 +59,10 @@ def vacuum() -> None:
 
 @contextmanager
 def _told_in_a_line() -> Iterator[None]:
-    from app.outbox.database import DatabaseUnusable
+    from app.outbox.database import DatabaseError
 
     logging.getLogger("app").setLevel(logging.CRITICAL)  # what fails is told below
     try:
         yield
-    except DatabaseUnusable as unusable:
-        stop(UNREACHABLE, str(unusable))
+    except DatabaseError as unusable:
+        fail(UNREACHABLE, str(unusable))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.exit_codes import REFUSED, UNREACHABLE, WRONG, settings_or_stop, stop
+from app.cli.exit_codes import REFUSED, UNREACHABLE, WRONG, fail, settings_or_fail
 
 if TYPE_CHECKING:
     from app.outbox.copying import Sum
@@ -22,28 +22,28 @@ def copy(
     DATABASE_URL to the new database: on the old one no service starts any more.
     """
     from app.outbox.copying import NotCopied
-    from app.outbox.database import DatabaseUnusable
-    from app.outbox.inspect_database import look
-    from app.outbox.migrate import Standing
+    from app.outbox.database import DatabaseError
+    from app.outbox.inspect_database import inspect
+    from app.outbox.migrate import SchemaState
     from app.settings.urls import parse_database_address
 
-    url = settings_or_stop().database_url
+    url = settings_or_fail().database_url
     try:
         target = parse_database_address(to)
     except ValueError as error:
-        stop(WRONG, f"--to: {error}")
+        fail(WRONG, f"--to: {error}")
     logging.getLogger("app").setLevel(logging.CRITICAL)  # what fails is told below
     try:
-        seen = look(url)
-        if seen.standing is Standing.EMPTY:
-            stop(REFUSED, f"DATABASE_URL: there is no database of this service in {seen.place} yet: nothing to copy")
+        seen = inspect(url)
+        if seen.schema is SchemaState.EMPTY:
+            fail(REFUSED, f"DATABASE_URL: there is no database of this service in {seen.place} yet: nothing to copy")
         copied = _with_a_bar(url, target)
     except NotCopied as told:
-        stop(REFUSED, str(told))
-    except DatabaseUnusable as unusable:
-        stop(UNREACHABLE, str(unusable))
+        fail(REFUSED, str(told))
+    except DatabaseError as unusable:
+        fail(UNREACHABLE, str(unusable))
     except KeyboardInterrupt:
-        stop(_INTERRUPTED, "Interrupted: run the command again to go on.")
+        fail(_INTERRUPTED, "Interrupted: run the command again to go on.")
     for name, total in copied.items():
         typer.echo(f"{name:<16} {total.rows:>10} rows  {total.checksum}")
     typer.echo("Both databases hold the same. Set DATABASE_URL to the new one, then start the service.")

@@ -17,7 +17,7 @@ from app.cli.call_command import call
 from app.cli.callbacks_command import callbacks
 from app.cli.check_command import check
 from app.cli.db_command import db
-from app.cli.exit_codes import CODES, REFUSED, UNREACHABLE, settings_or_stop, stop
+from app.cli.exit_codes import CODES, REFUSED, UNREACHABLE, fail, settings_or_fail
 from app.cli.statistics_command import statistics
 from app.cli.websites_command import websites
 
@@ -46,19 +46,19 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the service. Settings come from the environment and callback.toml."""
     gc.disable()  # what is made until the service listens stays for good: to look through it is in vain
-    from app.errors import Refused
+    from app.errors import ServiceError
     from app.logs import configure_logging
     from app.main import create_app
-    from app.outbox.database import DatabaseUnusable
+    from app.outbox.database import DatabaseError
     from app.outbox.outbox import Outbox
     from app.serving import Server, allow_open_files, metrics_server
 
-    settings = settings_or_stop()
+    settings = settings_or_fail()
     configure_logging()
     try:
         outbox = Outbox.open(settings.database_url)
-    except (DatabaseUnusable, Refused) as unusable:
-        stop(UNREACHABLE, str(unusable))
+    except (DatabaseError, ServiceError) as unusable:
+        fail(UNREACHABLE, str(unusable))
     allow_open_files()
     app = create_app(settings, outbox=outbox)
     try:
@@ -67,7 +67,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         outbox.close()
         where = f"{settings.metrics_host}:{settings.metrics_port}"
         why = os.strerror(error.errno) if error.errno else str(error)
-        stop(UNREACHABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
+        fail(UNREACHABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
     gc.freeze()
     gc.enable()
     Server(app, app.end, app.metrics, host, port, beside).run()
@@ -85,7 +85,7 @@ def simulator(
     try:
         run_simulator(host, port, service_url=service_url)
     except OSError as error:
-        stop(UNREACHABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
+        fail(UNREACHABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
 
 
 @cli.command()

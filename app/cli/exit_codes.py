@@ -20,18 +20,18 @@ CODES = (
 )
 
 
-def stop(code: int, *lines: str) -> NoReturn:
+def fail(code: int, *lines: str) -> NoReturn:
     """End the command with a code, and say why on standard error."""
     for line in lines:
         typer.echo(line, err=True)
     raise typer.Exit(code)
 
 
-def settings_or_stop() -> "Settings":
+def settings_or_fail() -> "Settings":
     """Load the settings; with faults, end the command with a line for each."""
-    from app.settings import SettingsFaults, load_settings
+    from app.settings import SettingsError, load_settings
 
     try:
         return load_settings()
-    except SettingsFaults as faults:
-        stop(WRONG, *faults.lines)
+    except SettingsError as faults:
+        fail(WRONG, *faults.lines)

@@ -12,11 +12,11 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, Running, Url
+from app.cli.api_client import DEFAULT_URL, ApiClient, Url
 from app.cli.callback_filters import From, Phone, Sites, Statuses, To, read, wanted
-from app.cli.exit_codes import UNREACHABLE, stop
+from app.cli.exit_codes import UNREACHABLE, fail
 from app.cli.output import console
-from app.cli.spreadsheet import harmless
+from app.cli.spreadsheet import escape_formula
 
 COLUMNS = (
     "id",
@@ -84,7 +84,7 @@ def export(
         file = None
     by_name = Format.JSONL if file is not None and file.suffix == ".jsonl" else Format.CSV
     write = _write_csv if (format_ or by_name) is Format.CSV else _write_lines
-    with Running(url) as running:
+    with ApiClient(url) as running:
         found = read(running, filters)
         if file is None:
             count = _counted(found, lambda counting: write(sys.stdout, counting))
@@ -94,7 +94,7 @@ def export(
                 with _complete_or_part(file) as opened:
                     count = _counted(found, lambda counting: write(opened, counting))
             except OSError as error:
-                stop(UNREACHABLE, f"FILE: can't write {file}: {error.strerror}: choose another place")
+                fail(UNREACHABLE, f"FILE: can't write {file}: {error.strerror}: choose another place")
     typer.echo(f"{count:,} callbacks written to {file or 'standard output'}", err=True)
 
 
@@ -114,7 +114,7 @@ def _write_lines(out: TextIO, found: Iterable[dict[str, Any]]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | bool) else harmless(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | bool) else escape_formula(value)
 
 
 @contextmanager

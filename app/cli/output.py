@@ -23,7 +23,7 @@ WIDE = 110
 """The width, in signs, from which a terminal has room for what isn't needed at once."""
 
 STATUS_STYLES = {
-    "delivered": "green",
+    "placed": "green",
     "failed": "red",
     "unknown": "yellow",
     "held": "yellow",
@@ -48,7 +48,7 @@ def clean(value: Any) -> str:
     return "" if value is None else _UNSAFE.sub(" ", str(value))
 
 
-def for_people() -> bool:
+def is_tty() -> bool:
     """Tell whether standard output is a terminal."""
     return sys.stdout.isatty()
 
@@ -65,7 +65,7 @@ def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, head
 
     `head`: the titles stand above these lines too, for columns that nobody can know beforehand.
     """
-    if not for_people():
+    if not is_tty():
         if head:
             typer.echo("\t".join(clean(column.title) for column in columns))
         for row in rows:

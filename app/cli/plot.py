@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from app.cli.output import console, for_people
+from app.cli.output import console, is_tty
 
 Days = Mapping[date, int]
 
@@ -70,7 +70,7 @@ def show_plot(success: Days, failed: Days, first: date | None, last: date | None
         typer.echo("Nothing found.", err=True)
         return
     every = _from_to(min(first or counted[0], counted[0]), max(last or counted[-1], counted[-1]))
-    if for_people():
+    if is_tty():
         _draw(*_grouped(every, success, failed))
     else:
         for day in every:

@@ -5,7 +5,7 @@ from typing import Any
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def harmless(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """Put an apostrophe before text that a spreadsheet would take for a formula; numbers stay as they are.
 
     OWASP, "CSV Injection". Whoever reads the file with a program takes one apostrophe away from text that begins with

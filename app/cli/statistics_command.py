@@ -11,9 +11,9 @@ import typer
 
 from app.cli.chaser_query import account_of, ask_chaser
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, WRONG, settings_or_stop, stop
+from app.cli.exit_codes import REFUSED, WRONG, fail, settings_or_fail
 from app.cli.output import Column, show_table
-from app.cli.spreadsheet import harmless
+from app.cli.spreadsheet import escape_formula
 from app.cli.websites_command import shown
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def statistics(
     by tabs; with --plot: day, success, failed.
     """
     if plot + as_json + as_csv > 1:
-        stop(WRONG, "--plot, --json, --csv: choose one of them")
+        fail(WRONG, "--plot, --json, --csv: choose one of them")
     if from_ and to and from_ > to:
-        stop(WRONG, "--from: it must not be later than --to")
-    settings = settings_or_stop()
+        fail(WRONG, "--from: it must not be later than --to")
+    settings = settings_or_fail()
     number, account, zone = _which(settings, site, site_id)
     first, last = from_ and from_.date(), to and to.date()
 
@@ -73,8 +73,8 @@ def statistics(
         typer.echo(json.dumps(items, ensure_ascii=False, indent=2))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(harmless(field) for field in fields)
-        writer.writerows([harmless(shown(item.get(field))) for field in fields] for item in items)
+        writer.writerow(escape_formula(field) for field in fields)
+        writer.writerows([escape_formula(shown(item.get(field))) for field in fields] for item in items)
     else:
         columns = [Column(field, status=True) for field in fields]
         show_table(columns, ([shown(item.get(field)) for field in fields] for item in items), head=bool(fields))
@@ -83,7 +83,7 @@ def statistics(
 def _which(settings: "Settings", site: str | None, site_id: int | None) -> tuple[int, str, Any]:
     """Give the number of the site meant, its account and its time zone."""
     if site is not None and site_id is not None:
-        stop(WRONG, "--site, --site-id: choose one of them")
+        fail(WRONG, "--site, --site-id: choose one of them")
     if site_id is not None:
         site = next((name for name, known in settings.sites.items() if known.site_id == site_id), None)
         if site is None:
@@ -91,7 +91,7 @@ def _which(settings: "Settings", site: str | None, site_id: int | None) -> tuple
     if site is None and len(settings.sites) == 1:
         site = next(iter(settings.sites))
     if site not in settings.sites:
-        stop(WRONG, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+        fail(WRONG, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
     return settings.sites[site].site_id, account_of(settings, site), settings.sites[site].timezone
 
 
@@ -101,5 +101,5 @@ def _plot(by_kind: dict[Filter, Items], zone: Any, first: date | None, last: dat
     try:
         counted = {kind: days_of(items, zone) for kind, items in by_kind.items()}
     except NoDates as none:
-        stop(REFUSED, f"--plot: {none}: look at the calls without --plot")
+        fail(REFUSED, f"--plot: {none}: look at the calls without --plot")
     show_plot(counted.get(Filter.SUCCESS, {}), counted.get(Filter.FAILED, {}), first, last)

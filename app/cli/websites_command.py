@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from app.cli.chaser_query import account_of, ask_chaser
-from app.cli.exit_codes import settings_or_stop
+from app.cli.exit_codes import settings_or_fail
 from app.cli.output import Column, show_table
 
 
@@ -14,7 +14,7 @@ def websites() -> None:
     Asks Chaser itself; the service needn't run. Behind a pipe: a line of titles, then a line for each site, separated
     by tabs.
     """
-    settings = settings_or_stop()
+    settings = settings_or_fail()
     known = {(account_of(settings, name), site.site_id): name for name, site in settings.sites.items()}
     found = [
         (account, site)

@@ -22,7 +22,7 @@ _PLAN_MARGIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class AttemptResult:
     """What an attempt came to. ``duration`` and ``retry_after`` in seconds; ``answer``: at most 2 KiB of the body."""
 
     outcome: Outcome
@@ -33,7 +33,7 @@ class Happened:
     retry_after: float | None = None
 
 
-async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: datetime) -> Happened:
+async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: datetime) -> AttemptResult:
     """Ask Chaser to phone. Raises nothing but a cancellation."""
     planned_time = parameters["planned_time"]
     if planned_time is not None and planned_time <= now + _PLAN_MARGIN:
@@ -42,20 +42,20 @@ async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: dat
     try:
         done = await client.call(Call(**parameters))
     except InvalidParameter as error:
-        return Happened(Outcome.REFUSED, None, 0.0, f"invalid {error.parameter}", "")
+        return AttemptResult(Outcome.REFUSED, None, 0.0, f"invalid {error.parameter}", "")
     except ChaserError as error:
-        return Happened(
-            outcome_of(error), error.status, error.duration, type(error).__name__, error.body_excerpt, error.retry_after
+        return AttemptResult(
+            classify(error), error.status, error.duration, type(error).__name__, error.body_excerpt, error.retry_after
         )
-    return Happened(Outcome.DELIVERED, done.status, done.duration, None, done.body_excerpt)
+    return AttemptResult(Outcome.PLACED, done.status, done.duration, None, done.body_excerpt)
 
 
-def outcome_of(error: ChaserError) -> Outcome:
+def classify(error: ChaserError) -> Outcome:
     """Translate an error of the client into the policy's words."""
     if isinstance(error, Unauthorized):
         return Outcome.UNAUTHORIZED
     if isinstance(error, Forbidden):
-        return Outcome.ACCOUNT
+        return Outcome.FORBIDDEN
     if isinstance(error, NotSent | Unavailable):
         return Outcome.NOT_SENT
     if isinstance(error, OutcomeUnknown):

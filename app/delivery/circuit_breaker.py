@@ -18,11 +18,11 @@ from datetime import datetime, timedelta
 
 from app.chaser import ChaserClient, ChaserError, Forbidden, Unauthorized
 from app.logs import event
-from app.outbox.claims import SiteOfAccount
+from app.outbox.claims import SiteKey
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(minutes=1)
+PROBE_INTERVAL = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -33,14 +33,14 @@ class _Refused:
     callbacks: list[str] = field(default_factory=list)  # with a 401
 
 
-class Accounts:
+class CircuitBreakers:
     """Clients by client_id. Nothing here waits: probes run beside, one at a time for each account."""
 
     def __init__(self, clients: Mapping[str, ChaserClient]) -> None:
         self._clients = dict(clients)
         self._probe_at: dict[str, datetime] = {}  # of paused accounts
-        self._doubts: dict[str, _Refused] = {}  # of paused accounts of which nobody knows yet whether it is they
-        self._try_at: dict[SiteOfAccount, datetime] = {}  # of paused sites
+        self._undiagnosed: dict[str, _Refused] = {}  # of paused accounts of which nobody knows yet whether it is they
+        self._try_at: dict[SiteKey, datetime] = {}  # of paused sites
         self._probes: dict[str, asyncio.Task[None]] = {}
 
     def client(self, account: str) -> ChaserClient | None:
@@ -53,51 +53,51 @@ class Accounts:
         return tuple(self._probe_at)
 
     @property
-    def paused_sites(self) -> tuple[SiteOfAccount, ...]:
+    def paused_sites(self) -> tuple[SiteKey, ...]:
         """The sites that are paused alone."""
         return tuple(self._try_at)
 
-    def is_paused(self, site: SiteOfAccount) -> bool:
+    def is_paused(self, site: SiteKey) -> bool:
         """Tell whether callbacks of a site wait, because of the site or of its account."""
         return site[0] in self._probe_at or site in self._try_at
 
-    def refused(self, account: str, callback_id: str, now: datetime) -> None:
+    def on_unauthorized(self, account: str, callback_id: str, now: datetime) -> None:
         """Take a 401: pause the account, and ask whether it is the account or this one callback."""
         doubt = self._doubt(account, now)
         if doubt is not None:
             doubt.callbacks.append(callback_id)
 
-    def forbidden(self, site: SiteOfAccount, site_id: int, now: datetime) -> None:
+    def on_forbidden(self, site: SiteKey, site_id: int, now: datetime) -> None:
         """Take a 403: pause the site, or ask first whether it is the account."""
         account, name = site
         if site in self._try_at:
-            self._try_at[site] = now + EVERY
+            self._try_at[site] = now + PROBE_INTERVAL
             return
         doubt = self._doubt(account, now)
         if doubt is not None:
             doubt.sites[name] = site_id
 
-    def forgotten(self, account: str, now: datetime) -> None:
+    def on_removed(self, account: str, now: datetime) -> None:
         """Take note that the settings don't know an account any more: it is paused, and there is nobody to ask."""
         if account not in self._probe_at:
             self._probe_at[account] = now
             _tell_paused(account, "the settings don't know it any more: put it back, or cancel what waits for it")
 
-    def allowed(self, site: SiteOfAccount) -> None:
+    def on_success(self, site: SiteKey) -> None:
         """Take any answer that shows that Chaser takes calls for a site."""
         if self._try_at.pop(site, None) is not None:
             event(log, "delivery.site_resumed", account=site[0], site=site[1])
 
-    def to_try(self, now: datetime) -> tuple[SiteOfAccount, ...]:
+    def due_probes(self, now: datetime) -> tuple[SiteKey, ...]:
         """Give the paused sites that one callback may be tried for."""
         return tuple(site for site, due in self._try_at.items() if _is_due(due, now) and site[0] not in self._probe_at)
 
-    def tried(self, site: SiteOfAccount, now: datetime) -> None:
+    def mark_probed(self, site: SiteKey, now: datetime) -> None:
         """Take note that a callback of a paused site is being tried: the next may be in a minute."""
         if site in self._try_at:
-            self._try_at[site] = now + EVERY
+            self._try_at[site] = now + PROBE_INTERVAL
 
-    def probe(self, now: datetime) -> None:
+    def start_probes(self, now: datetime) -> None:
         """Begin to ask for each paused account, once a minute, whether Chaser takes it again."""
         for account, due in self._probe_at.items():
             client = self._clients.get(account)
@@ -117,11 +117,11 @@ class Accounts:
         """Pause an account and give what is to be asked about it; None when it is known already that it is refused."""
         if account not in self._probe_at:
             self._probe_at[account] = now
-            self._doubts[account] = _Refused()
-        return self._doubts.get(account)
+            self._undiagnosed[account] = _Refused()
+        return self._undiagnosed.get(account)
 
     async def _ask(self, account: str, client: ChaserClient, now: datetime) -> None:
-        self._probe_at[account] = now + EVERY
+        self._probe_at[account] = now + PROBE_INTERVAL
         told: ChaserError | None = None
         try:
             await client.websites()
@@ -129,7 +129,7 @@ class Accounts:
             told = error
         finally:
             del self._probes[account]
-        doubt = self._doubts.pop(account, None)
+        doubt = self._undiagnosed.pop(account, None)
         # A 200 says that Chaser takes the account, whatever its body looks like.
         well = told is None or told.status == 200
         only_sites = doubt is not None and not doubt.callbacks and not isinstance(told, Unauthorized | Forbidden)
@@ -152,8 +152,8 @@ class Accounts:
             cure = "Chaser takes the account, but not what this callback is signed with: it may never do, call yourself"
             event(log, "delivery.signature_refused", logging.ERROR, callback=callback_id, account=account, cure=cure)
 
-    def _pause_site(self, site: SiteOfAccount, site_id: int, now: datetime) -> None:
-        self._try_at[site] = now + EVERY
+    def _pause_site(self, site: SiteKey, site_id: int, now: datetime) -> None:
+        self._try_at[site] = now + PROBE_INTERVAL
         cure = f"Chaser refuses calls for site_id {site_id}: check the site's SITE_ID, and what this account may do"
         event(log, "delivery.site_paused", logging.ERROR, account=site[0], site=site[1], cure=cure)
 
@@ -164,4 +164,4 @@ def _tell_paused(account: str, cure: str) -> None:
 
 def _is_due(due: datetime, now: datetime) -> bool:
     # What is further ahead than a minute was set before the clock was set back.
-    return not now < due <= now + EVERY
+    return not now < due <= now + PROBE_INTERVAL

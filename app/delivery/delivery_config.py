@@ -3,24 +3,24 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.delivery.retry_policy import Rules
+from app.delivery.retry_policy import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryRules:
+class DeliveryConfig:
     """``timeout``: of one call; ``by_site``: sites that differ in ``on_unknown``."""
 
     timeout: timedelta
     calls_at_once: int
     calls_per_second: int
     keep_personal_data: timedelta
-    general: Rules
-    by_site: dict[str, Rules]
+    general: RetryPolicy
+    by_site: dict[str, RetryPolicy]
 
-    def of(self, site: str) -> Rules:
+    def policy_for(self, site: str) -> RetryPolicy:
         """Give the rules of a site, the general ones for a site the settings no longer know."""
         return self.by_site.get(site, self.general)
 
-    def holds(self, site: str) -> bool:
+    def holds_unknown(self, site: str) -> bool:
         """Tell whether a person decides at this site what becomes of an unknown outcome."""
-        return self.of(site).on_unknown == "hold"
+        return self.policy_for(site).on_unknown == "hold"

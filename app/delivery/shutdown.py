@@ -1,34 +1,34 @@
-"""The end of the service: told once, heard by all who work, with the time that has passed since."""
+"""The end of the service: requested once, heard by all who work, with the time that has passed since."""
 
 import asyncio
 import contextlib
 import time
 
 
-class Ending:
+class Shutdown:
     """May be made before there is an event loop; everything else belongs onto it."""
 
     def __init__(self) -> None:
-        self._told = asyncio.Event()
+        self._requested = asyncio.Event()
         self._since = 0.0
 
     @property
-    def told(self) -> bool:
+    def requested(self) -> bool:
         """Tell whether the service ends."""
-        return self._told.is_set()
+        return self._requested.is_set()
 
-    def tell(self) -> None:
+    def request(self) -> None:
         """Begin the end; a second time changes nothing."""
-        if not self.told:
+        if not self.requested:
             self._since = time.monotonic()
-            self._told.set()
+            self._requested.set()
 
-    def left(self, seconds: float) -> float:
+    def remaining(self, seconds: float) -> float:
         """Give what is left of so many seconds since the end began, at least 0."""
-        return max(0.0, self._since + seconds - time.monotonic()) if self.told else seconds
+        return max(0.0, self._since + seconds - time.monotonic()) if self.requested else seconds
 
-    async def within(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         """Return when the end begins, or after some seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._told.wait()
+                await self._requested.wait()

@@ -9,25 +9,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.delivery.attempt import Happened, call_chaser
-from app.delivery.circuit_breaker import Accounts
-from app.delivery.delivery_config import DeliveryRules
-from app.delivery.maintenance import Care
-from app.delivery.rate_limiter import Pace
+from app.delivery.attempt import AttemptResult, call_chaser
+from app.delivery.circuit_breaker import CircuitBreakers
+from app.delivery.delivery_config import DeliveryConfig
+from app.delivery.maintenance import Maintenance
+from app.delivery.rate_limiter import SlidingWindowLimiter
 from app.delivery.recorder import Recorder
 from app.delivery.retry_policy import Outcome
-from app.delivery.shutdown import Ending
-from app.errors import Unavailable
+from app.delivery.shutdown import Shutdown
+from app.errors import UnavailableError
 from app.metrics import Metrics
-from app.outbox.claims import Claim, SiteOfAccount
+from app.outbox.claims import Claim, SiteKey
 from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 _CLOCK_STEP = 1.0  # seconds between looks for what other processes accepted and what has become due
-_DRAIN = 7.0  # seconds from the beginning of the end that calls under way may take; containers are killed after ten
-_BREAK_OFF = 0.3  # seconds that broken off calls may take to end
-_LAST_WRITE = 1.0  # seconds for the outcomes that are not written yet
+SHUTDOWN_TIMEOUT = (
+    7.0  # seconds from the beginning of the end that calls under way may take; containers are killed after ten
+)
+CANCEL_TIMEOUT = 0.3  # seconds that broken off calls may take to end
+FINAL_WRITE_TIMEOUT = 1.0  # seconds for the outcomes that are not written yet
 _LEASE_MARGIN = timedelta(seconds=30)
 """How long after its claiming a call may still begin: it then ends within the lease."""
 _TRIES = (
@@ -41,7 +43,7 @@ class _Call:
 
     claim: Claim
     claimed_at: float
-    happened: Happened | None = None
+    result: AttemptResult | None = None
 
 
 class Worker:
@@ -50,25 +52,25 @@ class Worker:
     def __init__(
         self,
         outbox: Outbox,
-        accounts: Accounts,
-        rules: DeliveryRules,
+        accounts: CircuitBreakers,
+        rules: DeliveryConfig,
         clock: Callable[[], datetime],
-        ending: Ending | None = None,
+        shutdown: Shutdown | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         """Make a worker that takes nothing from the moment ``ending`` is told, which may be long before ``stop``."""
         metrics = metrics or Metrics()
         self._outbox = outbox
         self._accounts = accounts
-        self._rules = rules
+        self._config = rules
         self._clock = clock
-        self._ending = ending or Ending()
+        self._shutdown = shutdown or Shutdown()
         self._recorder = Recorder(outbox, accounts, rules, clock, metrics)
-        self._care = Care(outbox, accounts, self._recorder, rules, clock, self._works_on, metrics)
+        self._maintenance = Maintenance(outbox, accounts, self._recorder, rules, clock, self._is_running, metrics)
         self._calls: dict[asyncio.Task[None], _Call] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._apart: list[asyncio.Task[None]] = []
-        self._pace = Pace(rules.calls_per_second)
+        self._background: list[asyncio.Task[None]] = []
+        self._limiter = SlidingWindowLimiter(rules.calls_per_second)
         # Of the claiming under way, and of the next one when that does not come back.
         self._token: str | None = None
         self._claimed_at = 0.0
@@ -76,94 +78,94 @@ class Worker:
     @property
     def running(self) -> bool:
         """Tell whether the worker is alive, and not about to end."""
-        return bool(self._loops) and not self._ending.told and not any(loop.done() for loop in self._loops)
+        return bool(self._loops) and not self._shutdown.requested and not any(loop.done() for loop in self._loops)
 
     def is_paused(self, account: str, site: str) -> bool:
         """Tell whether callbacks of a site wait because Chaser refuses them."""
         return self._accounts.is_paused((account, site))
 
     @property
-    def paused_accounts(self) -> int:
+    def open_account_circuits(self) -> int:
         """Count the accounts that nothing is sent for."""
         return len(self._accounts.paused)
 
     async def start(self) -> None:
-        """Settle what a dead process left behind, then begin. Raises Unavailable."""
-        await self._care.begin()
+        """Settle what a dead process left behind, then begin. Raises UnavailableError."""
+        await self._maintenance.recover()
         self._loops = [
-            asyncio.create_task(self._forever(self._take), name="delivery"),
-            asyncio.create_task(self._forever(self._look_after), name="delivery-care"),
+            asyncio.create_task(self._forever(self._claim_and_start), name="delivery"),
+            asyncio.create_task(self._forever(self._maintain), name="delivery-care"),
         ]
-        self._apart = [asyncio.create_task(self._forever(self._erase), name="delivery-erasing")]
+        self._background = [asyncio.create_task(self._forever(self._erase), name="delivery-erasing")]
 
     async def stop(self) -> None:
         """Take nothing new, let calls under way finish within their time; what is unfinished then becomes unknown."""
-        self._ending.tell()
-        self._outbox.ring()
+        self._shutdown.request()
+        self._outbox.notify()
         # The loops are let go round to their end: a claim cut off after its commit would be an unknown for nothing.
         if self._loops:
-            await asyncio.wait(self._loops, timeout=self._ending.left(_DRAIN))
+            await asyncio.wait(self._loops, timeout=self._shutdown.remaining(SHUTDOWN_TIMEOUT))
         if self._calls:  # the last claim may be on its way back
-            await asyncio.wait(list(self._calls), timeout=self._ending.left(_DRAIN))
+            await asyncio.wait(list(self._calls), timeout=self._shutdown.remaining(SHUTDOWN_TIMEOUT))
         unfinished = dict(self._calls)
-        broken_off = [task for task in (*self._loops, *self._apart, *unfinished) if not task.done()]
+        broken_off = [task for task in (*self._loops, *self._background, *unfinished) if not task.done()]
         for task in broken_off:
             task.cancel()
         if broken_off:
-            await asyncio.wait(broken_off, timeout=_BREAK_OFF)
+            await asyncio.wait(broken_off, timeout=CANCEL_TIMEOUT)
         # With the database away the next start, or the lease, settles them.
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WRITE):
+            async with asyncio.timeout(FINAL_WRITE_TIMEOUT):
                 await asyncio.gather(*map(self._settle_at_last, unfinished.values()), return_exceptions=True)
 
     async def _settle_at_last(self, call: _Call) -> None:
-        shutdown = Happened(Outcome.UNKNOWN, None, 0.0, "shutdown", "")
-        await self._recorder.settle(call.claim, call.happened or shutdown, patient=True)
+        shutdown = AttemptResult(Outcome.UNKNOWN, None, 0.0, "shutdown", "")
+        await self._recorder.finish(call.claim, call.result or shutdown, retry_forever=True)
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        while not self._ending.told:
+        while not self._shutdown.requested:
             try:
                 await work()
-            except Unavailable:
-                await self._ending.within(_CLOCK_STEP)  # the database is away; the writer has logged why
+            except UnavailableError:
+                await self._shutdown.wait(_CLOCK_STEP)  # the database is away; the writer has logged why
             except Exception:
                 log.exception("delivery.unexpected_error")
-                await self._ending.within(_CLOCK_STEP)
+                await self._shutdown.wait(_CLOCK_STEP)
 
-    async def _take(self) -> None:
+    async def _claim_and_start(self) -> None:
         """Claim what the free places and the pace allow, then wait for more to be possible."""
-        free = self._rules.calls_at_once - len(self._calls)
+        free = self._config.calls_at_once - len(self._calls)
         if not free:
             await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
             return
-        allowed = min(free, self._pace.allowed(time.monotonic()))
+        allowed = min(free, self._limiter.available(time.monotonic()))
         if not allowed:
-            await self._ending.within(self._pace.wait)
+            await self._shutdown.wait(self._limiter.retry_after)
             return
-        for site in self._accounts.to_try(self._clock()):
+        for site in self._accounts.due_probes(self._clock()):
             found = await self._claim(1, only=site)
-            self._accounts.tried(site, self._clock())  # also when nothing was due: the others come next
+            self._accounts.mark_probed(site, self._clock())  # also when nothing was due: the others come next
             if found:
                 return
         if await self._claim(allowed) < allowed:
-            await self._outbox.wait_for_work(_CLOCK_STEP)
+            await self._outbox.wait(_CLOCK_STEP)
 
-    async def _look_after(self) -> None:
-        await self._care.look_round()
-        await self._ending.within(_CLOCK_STEP)
+    async def _maintain(self) -> None:
+        await self._maintenance.run_once()
+        await self._shutdown.wait(_CLOCK_STEP)
 
     async def _erase(self) -> None:
-        await self._care.erase()
-        await self._ending.within(_CLOCK_STEP)
+        await self._maintenance.erase()
+        await self._shutdown.wait(_CLOCK_STEP)
 
-    async def _claim(self, limit: int, only: SiteOfAccount | None = None) -> int:
+    async def _claim(self, limit: int, only: SiteKey | None = None) -> int:
         if self._token is None:
             self._token = str(uuid.uuid4())
             self._claimed_at = time.monotonic()
         claims = await self._outbox.claim_due(
             self._clock(),
-            furthest=self._rules.general.furthest,
-            lease=self._rules.timeout + _LEASE_MARGIN,
+            max_delay=self._config.general.max_delay,
+            lease=self._config.timeout + _LEASE_MARGIN,
             limit=limit,
             paused=self._accounts.paused,
             paused_sites=self._accounts.paused_sites,
@@ -171,43 +173,45 @@ class Worker:
             token=self._token,
         )
         # What was claimed while the end began is handed back: who comes next has more time for it.
-        handed_back = Happened(Outcome.NOT_BEGUN, None, 0.0, "shutdown", "") if self._ending.told else None
+        handed_back = (
+            AttemptResult(Outcome.NOT_STARTED, None, 0.0, "shutdown", "") if self._shutdown.requested else None
+        )
         if handed_back is None:
-            self._pace.spend(len(claims), time.monotonic())
+            self._limiter.consume(len(claims), time.monotonic())
         for claim in claims:
             call = _Call(claim, self._claimed_at, handed_back)
-            task = asyncio.create_task(self._work_on(call))
+            task = asyncio.create_task(self._run(call))
             self._calls[task] = call
             task.add_done_callback(self._calls.pop)
         self._token = None
         return len(claims)
 
-    async def _work_on(self, call: _Call) -> None:
-        if call.happened is None:
-            call.happened = await self._attempt(call)
+    async def _run(self, call: _Call) -> None:
+        if call.result is None:
+            call.result = await self._attempt(call)
         for _ in range(_TRIES):
             try:
-                await self._recorder.settle(call.claim, call.happened, patient=True)
+                await self._recorder.finish(call.claim, call.result, retry_forever=True)
                 break
             except Exception:
                 log.exception("delivery.unexpected_error")
                 await asyncio.sleep(_CLOCK_STEP)
 
-    async def _attempt(self, call: _Call) -> Happened:
+    async def _attempt(self, call: _Call) -> AttemptResult:
         claim = call.claim
         if time.monotonic() > call.claimed_at + _LEASE_MARGIN.total_seconds():
             # We stood still. Others may have called it lost, and a person may have cancelled it since.
-            return Happened(Outcome.NOT_BEGUN, None, 0.0, "overslept", "")
+            return AttemptResult(Outcome.NOT_STARTED, None, 0.0, "lease_margin_exceeded", "")
         client = self._accounts.client(claim.account)
         if client is None:
-            return Happened(Outcome.ACCOUNT, None, 0.0, "account_not_in_settings", "")
+            return AttemptResult(Outcome.FORBIDDEN, None, 0.0, "account_not_in_settings", "")
         try:
             return await call_chaser(client, claim.parameters, self._clock())
         except Exception:
             log.exception("delivery.unexpected_error")
-            return Happened(Outcome.UNKNOWN, None, 0.0, "internal", "")
+            return AttemptResult(Outcome.UNKNOWN, None, 0.0, "internal", "")
 
-    def _works_on(self, claim: Claim) -> bool:
+    def _is_running(self, claim: Claim) -> bool:
         if claim.token == self._token:
             return True  # written, and on its way to us
         held = (claim.callback_id, claim.token)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Recent(Generic[V]):
+class GenerationalDict(Generic[V]):
     """Values by key, in two generations of at most half of ``most``. What is set goes into the newer one.
 
     When that is full, or older than what is kept, the older one is forgotten, as a whole: so its memory goes back.
@@ -23,9 +23,9 @@ class Recent(Generic[V]):
         self._turned = clock()
         self._longest = 0.0
 
-    def get(self, key: str, otherwise: V) -> V:
+    def get(self, key: str, default: V) -> V:
         """Give the value of a key, or the other one where there is none."""
-        return self._new.get(key, self._old.get(key, otherwise))
+        return self._new.get(key, self._old.get(key, default))
 
     def set(self, key: str, value: V, seconds: float) -> None:
         """Keep a value for at least so many seconds."""

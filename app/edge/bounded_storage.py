@@ -1,18 +1,18 @@
-"""Counters in memory for slowapi: as many as it may take, and no more."""
+"""BoundedStorage in memory for slowapi: as many as it may take, and no more."""
 
 import time
 from typing import Any, Final
 
 from limits.storage import Storage
 
-from app.edge.bounded_dict import Recent
+from app.edge.bounded_dict import GenerationalDict
 
 MOST_KEYS: Final = 50_000
 """About 20 MB."""
 _NONE = (0, 0.0)
 
 
-class Counters(Storage):
+class BoundedStorage(Storage):
     """Fixed windows of the keys that were counted lately, at most MOST_KEYS; each holds its count and its end.
 
     The memory storage of `limits` keeps every key until its window ends, 400 bytes of each: a flood from a million
@@ -27,7 +27,7 @@ class Counters(Storage):
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions, **options)
-        self._windows: Recent[tuple[int, float]] = Recent(MOST_KEYS)
+        self._windows: GenerationalDict[tuple[int, float]] = GenerationalDict(MOST_KEYS)
 
     @property
     def base_exceptions(self) -> type[Exception]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from app.edge.bounded_dict import Recent
+from app.edge.bounded_dict import GenerationalDict
 from app.net.client_address import Bucket
 
 HALF_LIFE: Final = 120.0
@@ -23,7 +23,7 @@ _MOST_KEYS = 50_000
 _KEPT = 10 * HALF_LIFE  # a thousandth is left then
 
 
-class Pressure:
+class AdaptiveDifficulty:
     """Counts the challenges given, by site and by client bucket, in memory, each counting half after HALF_LIFE.
 
     For its site a bucket counts ten at the most at one time, times its weight, whatever it was given beyond.
@@ -33,9 +33,9 @@ class Pressure:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: Recent[tuple[float, float]] = Recent(_MOST_KEYS, clock)
+        self._seen: GenerationalDict[tuple[float, float]] = GenerationalDict(_MOST_KEYS, clock)
 
-    def add(self, site: str, buckets: Sequence[Bucket]) -> float:
+    def next(self, site: str, buckets: Sequence[Bucket]) -> float:
         """Count one challenge and give its difficulty, a multiple of the ordinary one from 1 to MOST."""
         now = self._clock()
         counts = [(self._count(bucket.key, now), bucket.weight) for bucket in buckets]
@@ -45,7 +45,7 @@ class Pressure:
         by_site = self._count(f"site {site}", now, 1 if is_new else 0) / _FREE_PER_SITE
         return min(MOST, max(1.0, min(by_site, _MOST_BY_SITE)) * max(1.0, by_bucket))
 
-    def is_crowded(self, buckets: Sequence[Bucket]) -> bool:
+    def is_elevated(self, buckets: Sequence[Bucket]) -> bool:
         """Tell whether more comes from a visitor's network than costs nothing."""
         now = self._clock()
         return any(self._now(bucket.key, now) > _FREE_PER_BUCKET * bucket.weight for bucket in buckets)

@@ -180,7 +180,7 @@ class Connection(HttpToolsProtocol):
         if self._head_too_large:
             self._refuse_head()
         else:
-            self._refuse(400, "not_http", "This is not a valid HTTP request.")
+            self._refuse(400, "bad_request", "This is not a valid HTTP request.")
 
     def _refuse_head(self) -> None:
         detail = f"The headers are too large: at most {MOST_HEADERS}, and {LARGEST_HEAD // 1024} KiB together."
@@ -194,7 +194,7 @@ class Connection(HttpToolsProtocol):
             self.waiting.remove(self)
             self.waiting.add(self)
         elif self._taken:
-            self._refuse(408, "too_slow", "The request did not arrive in time: send it again.")
+            self._refuse(408, "request_timeout", "The request did not arrive in time: send it again.")
         else:
             self.drop()
 

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.edge.api_keys import key_of
-from app.edge.bounded_storage import Counters
+from app.edge.bounded_storage import BoundedStorage
 from app.edge.operator_key import OPERATOR
-from app.errors import TooMany, Unauthenticated, refused_response
+from app.errors import TooManyRequestsError, UnauthenticatedError, error_response
 from app.net.client_address import NO_ADDRESS, Address, buckets
 from app.settings import ApiKey
 
@@ -44,7 +44,7 @@ class FloodLimit:
     def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...], api_keys: Mapping[str, ApiKey]) -> None:
         self._app = app
         self._api_keys = api_keys
-        storage = f"{Counters.STORAGE_SCHEME[0]}://"
+        storage = f"{BoundedStorage.STORAGE_SCHEME[0]}://"
         self._limiter = Limiter(key_func=_bucket(0), strategy="fixed-window", storage_uri=storage, key_style="endpoint")
         # slowapi reads a .env in the working directory by itself, and a line there could switch it off.
         self._limiter.enabled = True
@@ -91,15 +91,17 @@ class FloodLimit:
             else:
                 await self._keyed[reads](request)
         except RateLimitExceeded:
-            refused = TooMany("flood", "Too many requests. Please slow down.", retry_after=self._wait(request))
-            await refused_response(refused, request.state.request_id)(scope, receive, send)
+            refused = TooManyRequestsError(
+                "rate_limited", "Too many requests. Please slow down.", retry_after=self._wait(request)
+            )
+            await error_response(refused, request.state.request_id)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     def _known(self, request: Request) -> str | None:
         try:
             return key_of(request.headers.get("authorization"), self._api_keys)
-        except Unauthenticated:
+        except UnauthenticatedError:
             return None
 
     def _wait(self, request: Request) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from altcha import Payload, create_challenge, verify_solution
 
-from app.errors import Forbidden
+from app.errors import ForbiddenError
 
 ALGORITHM: Final = "PBKDF2/SHA-256"  # browsers have it built in, off the page's own thread
 COST: Final = 2000
@@ -27,7 +27,7 @@ SHORTEST_AGE: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Solved:
+class VerifiedChallenge:
     """A challenge solved in time for its site: the name it is remembered by, until when it must be, and its age."""
 
     nonce: str
@@ -43,7 +43,7 @@ class Challenges:
         self._key_signing = _derived(secret, b"challenge key")
         self._clock = clock
 
-    def give(self, site: str, difficulty: float) -> dict[str, Any]:
+    def issue(self, site: str, difficulty: float) -> dict[str, Any]:
         """Make a challenge for a site, as it goes to the browser. ``difficulty``: a multiple of COUNTERS, from 1."""
         now = self._clock()
         challenge = create_challenge(
@@ -59,10 +59,10 @@ class Challenges:
         )
         return challenge.to_dict()
 
-    def read(self, payload: str | None, site: str) -> Solved:
-        """Check a solution. Raises Forbidden: challenge_missing, _wrong, _expired or _too_fast."""
+    def verify(self, payload: str | None, site: str) -> VerifiedChallenge:
+        """Check a solution. Raises ForbiddenError: challenge_missing, _wrong, _expired or _too_fast."""
         if not payload:
-            raise Forbidden("challenge_missing", "Solve a challenge from GET /v1/challenge, or use an API key.")
+            raise ForbiddenError("challenge_missing", "Solve a challenge from GET /v1/challenge, or use an API key.")
         try:
             solved = Payload.from_base64(payload)
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -75,25 +75,25 @@ class Challenges:
         signed = solved.challenge.parameters
         data: dict[str, Any] = signed.data or {}
         if data["site"] != site:
-            raise Forbidden("challenge_wrong", "The challenge was given for another site.")
+            raise ForbiddenError("challenge_wrong", "The challenge was given for another site.")
         given = datetime.fromtimestamp(data["given"] / 1000, UTC)
         age = self._clock() - given
         if age < SHORTEST_AGE:
             wait = (SHORTEST_AGE - age).total_seconds()
-            raise Forbidden(
+            raise ForbiddenError(
                 "challenge_too_fast", "Nobody types so fast: wait a second and send it again.", retry_after=wait
             )
         if age > LONGEST_AGE:
             raise _expired()
-        return Solved(signed.nonce, given + LONGEST_AGE, age)
+        return VerifiedChallenge(signed.nonce, given + LONGEST_AGE, age)
 
 
-def _wrong() -> Forbidden:
-    return Forbidden("challenge_wrong", "The challenge is not solved, or not one of ours.")
+def _wrong() -> ForbiddenError:
+    return ForbiddenError("challenge_wrong", "The challenge is not solved, or not one of ours.")
 
 
-def _expired() -> Forbidden:
-    return Forbidden("challenge_expired", "The challenge is more than ten minutes old: solve a new one.")
+def _expired() -> ForbiddenError:
+    return ForbiddenError("challenge_expired", "The challenge is more than ten minutes old: solve a new one.")
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import Malformed, TooLarge, WrongMediaType, refused_response
+from app.errors import BadRequestError, ContentTooLargeError, UnsupportedMediaTypeError, error_response
 
 MAX_BODY_SIZE = 16 * 1024
 
@@ -25,15 +25,15 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, or refuse it. Inside the application, reading raises TooLarge."""
+        """Let the request pass, or refuse it. Inside the application, reading raises ContentTooLargeError."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        too_large = TooLarge("too_large", "The body is too large: at most 16 KiB.")
+        too_large = ContentTooLargeError("too_large", "The body is too large: at most 16 KiB.")
         declared = Headers(scope=scope).get("content-length", "0")
         # The server has refused by now what is no number.
         if declared.isdecimal() and int(declared) > MAX_BODY_SIZE:
-            await refused_response(too_large, scope["state"]["request_id"])(scope, receive, send)
+            await error_response(too_large, scope["state"]["request_id"])(scope, receive, send)
             return
         read = 0
 
@@ -49,15 +49,15 @@ class BodyLimit:
 
 
 def require_json(content_type: str | None) -> None:
-    """Accept ``application/json``, with no charset or utf-8 (RFC 8259 knows no other). Raises WrongMediaType."""
+    """Accept `application/json` without charset or with utf-8 (RFC 8259). Raises UnsupportedMediaTypeError."""
     media, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
     if media != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
-        raise WrongMediaType("not_json", "Send the body as JSON: Content-Type: application/json, in UTF-8.")
+        raise UnsupportedMediaTypeError("not_json", "Send the body as JSON: Content-Type: application/json, in UTF-8.")
 
 
 def require_utf8(body: bytes) -> None:
-    """Refuse what is not UTF-8, and a byte order mark (RFC 8259, 8.1). Raises Malformed."""
+    """Refuse what is not UTF-8, and a byte order mark (RFC 8259, 8.1). Raises BadRequestError."""
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -66,7 +66,7 @@ def require_utf8(body: bytes) -> None:
         # A zero byte means UTF-16 or UTF-32, which Python's json would read.
         wrong = body.startswith(b"\xef\xbb\xbf") or b"\0" in body
     if wrong:
-        raise Malformed("not_utf8", "The body must be UTF-8, without a byte order mark and zero bytes.")
+        raise BadRequestError("not_utf8", "The body must be UTF-8, without a byte order mark and zero bytes.")
 
 
 class JsonRoute(APIRoute):
@@ -91,4 +91,4 @@ async def _whole_body(request: Request) -> bytes:
         return await request.body()
     except ClientDisconnect:
         # Nobody reads the answer. It keeps a visitor who went away from looking like a fault of ours in the log.
-        raise Malformed("body_incomplete", "The connection ended before the body did.") from None
+        raise BadRequestError("body_incomplete", "The connection ended before the body did.") from None

@@ -27,7 +27,7 @@ _PAGE_POLICY = "frame-ancestors 'none'"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
-class Envelope:
+class RequestContextMiddleware:
     """The outermost layer below CORS.
 
     Puts ``request_id``, ``client_address`` and ``client_buckets`` (narrowest first) into the request's state.
@@ -89,5 +89,5 @@ class Envelope:
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
         if not self._trusted and self._hint.observe(peer, bool(forwarded)):
             advice = "every visitor looks like one proxy, and shares its limits: list that proxy in TRUSTED_PROXIES"
-            event(log, "edge.proxy_not_trusted", logging.WARNING, advice=advice)
+            event(log, "edge.untrusted_proxy", logging.WARNING, advice=advice)
         return client_address(peer, forwarded, self._trusted)

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import phonenumbers
 
-from app.errors import FieldError, Invalid, invalid
+from app.errors import FieldError, UnprocessableContentError, invalid
 
 _BETWEEN = re.compile(r"[\s().\-–]")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
@@ -17,7 +17,7 @@ def read_entry(text: str, *, listed: bool = False) -> str:
     """Give an entry of the blocklist: a phone in digits, or a network in CIDR notation, also for a single address.
 
     A phone is written with + and its country code: 9161234567 could be of Russia or India. ``listed``: the text may be
-    an entry as it is listed, where a phone has no plus. Raises Invalid, naming the cure.
+    an entry as it is listed, where a phone has no plus. Raises UnprocessableContentError, naming the cure.
     """
     if listed and text.strip().isdecimal():
         return text.strip()
@@ -30,24 +30,24 @@ def read_entry(text: str, *, listed: bool = False) -> str:
         raise _refused("too_wide", f"This network is too wide: block /{_WIDEST[network.version]} at most.")
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is not None:
-        raise _refused("wrong_form", f"Write this address as IPv4: {mapped}")
+        raise _refused("invalid_format", f"Write this address as IPv4: {mapped}")
     return str(network)
 
 
 def _phone(text: str) -> str:
     bare = _BETWEEN.sub("", text)
     if not _PHONE.fullmatch(bare):
-        raise _refused("wrong_form", _CURE)
+        raise _refused("invalid_format", _CURE)
     try:
         number = phonenumbers.parse(bare)
     except phonenumbers.NumberParseException:
-        raise _refused("wrong_form", _CURE) from None
+        raise _refused("invalid_format", _CURE) from None
     # As visitors' numbers are read: without the trunk prefix that people write behind the country code.
     digits = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
     if not phonenumbers.is_possible_number(number) or digits != bare.removeprefix("+"):
-        raise _refused("wrong_form", _CURE)
+        raise _refused("invalid_format", _CURE)
     return digits
 
 
-def _refused(code: str, detail: str) -> Invalid:
+def _refused(code: str, detail: str) -> UnprocessableContentError:
     return invalid([FieldError("entry", code, detail)])

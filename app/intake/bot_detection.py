@@ -7,17 +7,17 @@ LEAST_TIME: Final = timedelta(seconds=1.5)
 """From the challenge to the request. The widget waits for two, since the clocks of replicas may differ a little."""
 
 
-def suspicion(*, trap: str | None, age: timedelta | None, phone_certain: bool, crowded: bool) -> str | None:
+def hold_reason(*, honeypot: str | None, age: timedelta | None, phone_certain: bool, elevated: bool) -> str | None:
     """Give the stable code of a reason to hold a visitor's request, or None.
 
     ``trap``: what stands in the field that people don't see; a browser's autofill may have filled it for a real one.
     ``age``: of the challenge, None where there is none. ``phone_certain``: False when the number is possible but in no
-    numbering plan. ``crowded``: much more than usual came from the visitor's network in the last minutes.
+    numbering plan. ``elevated``: much more than usual came from the visitor's network in the last minutes.
     """
-    if trap:
-        return "trap_filled"
+    if honeypot:
+        return "honeypot"
     if age is not None and age < LEAST_TIME:
         return "sent_too_fast"
-    if not phone_certain and crowded:
-        return "number_and_network_doubtful"
+    if not phone_certain and elevated:
+        return "suspicious_network"
     return None

@@ -15,8 +15,8 @@ from typing import Any
 from app.errors import FieldError, invalid
 from app.intake.callback_request import PRIVILEGED, CallbackRequest
 from app.intake.page_url import active_page, page_address
-from app.intake.phone import Phone, PhoneRefused, read_phone
-from app.intake.scheduling import planned_fault
+from app.intake.phone import Phone, PhoneError, read_phone
+from app.intake.scheduling import check_planned_time
 from app.intake.working_hours import expected_call
 from app.outbox.callback import Callback
 from app.random_pool import random_bytes
@@ -38,7 +38,7 @@ class Sender:
     api_key: str | None
 
 
-def accept(
+def build_callback(
     request: CallbackRequest,
     sender: Sender,
     settings: Settings,
@@ -46,7 +46,10 @@ def accept(
     *,
     origin_allowed: Callable[[str], bool],
 ) -> Callback:
-    """Turn a request for a known site into a callback. Raises Invalid with an error for each wrong field."""
+    """Build the callback of a request for a known site.
+
+    Raises UnprocessableContentError with an error for each wrong field.
+    """
     site = settings.sites[request.site]
     errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_stacking(request, site)]
     phone = _phone(request.client_phone, site, errors)
@@ -123,7 +126,7 @@ def _privileged(request: CallbackRequest, sender: Sender) -> list[FieldError]:
 def _planned(request: CallbackRequest, sender: Sender, site: Site, now: datetime) -> list[FieldError]:
     if request.planned_time is None:
         return []
-    fault = planned_fault(site, request.planned_time, now, by_visitor=sender.api_key is None)
+    fault = check_planned_time(site, request.planned_time, now, by_visitor=sender.api_key is None)
     return [fault] if fault else []
 
 
@@ -138,7 +141,7 @@ def _stacking(request: CallbackRequest, site: Site) -> list[FieldError]:
 def _phone(text: str, site: Site, errors: list[FieldError]) -> Phone | None:
     try:
         return read_phone(text, site.regions)
-    except PhoneRefused as refused:
+    except PhoneError as refused:
         errors.append(FieldError("client_phone", refused.code, refused.detail))
         return None
 

@@ -22,7 +22,7 @@ _CONTINUATION = re.compile("%[89AaBb][0-9A-Fa-f]")
 def page_address(text: str | None) -> str | None:
     """Give the text if it is an absolute http or https address, cut to `MOST_CHARACTERS`; None if it is anything else.
 
-    Refused are white space, control and invisible characters, a user name or password, and a host no browser would
+    ServiceError are white space, control and invisible characters, a user name or password, and a host no browser would
     have. A long address is cut between two characters, counting an escaped one (`%D0%BF`) and one with its accents as
     one, so that the cut one is still readable.
     """

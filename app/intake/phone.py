@@ -32,7 +32,7 @@ PHONE_REFUSALS: Final = {
     "phone_not_personal": "This number can't be called back. Write your own mobile or fixed-line number.",
     "phone_region": "Numbers of this country can't be called back from this site. Write a number of another country.",
 }
-"""Every code a `PhoneRefused` can carry, and its `detail`."""
+"""Every code a `PhoneError` can carry, and its `detail`."""
 
 _MOST_CHARACTERS = 64
 _MOST_DIGITS = 15  # ITU-T E.164, section 6.1
@@ -84,7 +84,7 @@ class Phone:
     certain: bool
 
 
-class PhoneRefused(ValueError):
+class PhoneError(ValueError):
     """The number can't be phoned. `code` is a key of `PHONE_REFUSALS`; `detail` names the cure, never the input."""
 
     def __init__(self, code: str) -> None:
@@ -97,7 +97,7 @@ def read_phone(text: str, regions: Sequence[str]) -> Phone:
     """Read what a visitor typed or pasted as one number in one of `regions`.
 
     `regions` are ISO 3166 codes out of `KNOWN_REGIONS`, at least one; a number without a country code belongs to the
-    first. Raises `PhoneRefused`, and nothing else, for any text that is not such a number.
+    first. Raises `PhoneError`, and nothing else, for any text that is not such a number.
     """
     bare = _bare(text)
     for reading, region in _readings(bare, regions):
@@ -114,14 +114,14 @@ def read_phone(text: str, regions: Sequence[str]) -> Phone:
 def _bare(text: str) -> str:
     """Reduce the text to an optional plus and ASCII digits."""
     if len(text) > _MOST_CHARACTERS:
-        raise PhoneRefused("phone_too_long")
+        raise PhoneError("phone_too_long")
     folded = text if text.isascii() else "".join(map(_fold, text))
     folded = folded.strip().lower().removeprefix("tel:")
     bare = folded.translate(_SEPARATORS)
     if not _BARE.fullmatch(bare):
         bare = _DOUBLED_PREFIX.sub("+", "+" + bare.lstrip("+"), count=1) if bare.startswith("+") else bare
         if not _BARE.fullmatch(bare):
-            raise PhoneRefused(_misfit(folded))
+            raise PhoneError(_misfit(folded))
     if bare.startswith(("00", "+00")):  # the international prefix of most countries, though not of Russia
         return "+" + bare.removeprefix("+").removeprefix("00")
     return bare
@@ -172,13 +172,13 @@ def _readings(bare: str, regions: Sequence[str]) -> Iterator[tuple[str, str | No
 def _known(number: PhoneNumber, kind: int, regions: Sequence[str]) -> Phone:
     """Accept a number of a known range, if it is a person's and of the site's regions."""
     if kind not in _PERSONAL:
-        raise PhoneRefused(_REFUSED_TYPES.get(kind, "phone_not_personal"))
+        raise PhoneError(_REFUSED_TYPES.get(kind, "phone_not_personal"))
     region = phonenumbers.region_code_for_number(number)
     if region is None or region not in regions:
-        raise PhoneRefused("phone_region")
+        raise PhoneError("phone_region")
     digits = _digits(number)
     if len(digits) > _MOST_DIGITS:  # the German tables hold such numbers
-        raise PhoneRefused("phone_too_long")
+        raise PhoneError("phone_too_long")
     return Phone(digits, region, certain=True)
 
 
@@ -196,13 +196,13 @@ def _guess(bare: str, regions: Sequence[str]) -> Phone:
     if failure and not bare.startswith("+") and len(bare) <= _LONGEST_SHORT_NUMBER:
         failure = "phone_short_number"
     if failure:
-        raise PhoneRefused(failure)
+        raise PhoneError(failure)
     region = phonenumbers.region_code_for_number(number)
     if region is None:
         sharing = phonenumbers.region_codes_for_country_code(number.country_code or 0)
         region = next((allowed for allowed in regions if allowed in sharing), None)
     if region is None or region not in regions:
-        raise PhoneRefused("phone_region")
+        raise PhoneError("phone_region")
     return Phone(_digits(number), region, certain=False)
 
 

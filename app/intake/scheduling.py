@@ -1,6 +1,6 @@
 """Planned times: which are offered to a visitor, and which are taken. Pure; reads no clock.
 
-What is offered is taken: `free_times` and `planned_fault` go by the same hours and the same horizon, and a time that
+What is offered is accepted: `available_slots` and `check_planned_time` use the same hours and horizon, and a time that
 was offered stays good until it has come.
 """
 
@@ -24,7 +24,7 @@ _QUARTER = timedelta(minutes=15)
 _HALF_HOUR = 30
 
 
-def free_times(site: Site, now: datetime) -> list[datetime]:
+def available_slots(site: Site, now: datetime) -> list[datetime]:
     """Give the times that are offered to a visitor, at most 60, earliest first, in UTC as ``now`` is.
 
     They are the half hours on the site's clock, from 15 minutes ahead on: those within the working hours of the next
@@ -46,7 +46,7 @@ def free_times(site: Site, now: datetime) -> list[datetime]:
     return times
 
 
-def planned_fault(site: Site, planned_time: datetime, now: datetime, *, by_visitor: bool) -> FieldError | None:
+def check_planned_time(site: Site, planned_time: datetime, now: datetime, *, by_visitor: bool) -> FieldError | None:
     """Tell why a call can't be planned for a time, or None.
 
     A visitor's time has to be within the site's working hours: a call at night would find nobody, whatever was

@@ -11,9 +11,17 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, select, update
 
-from app.errors import Forbidden, TooMany
+from app.errors import ForbiddenError, TooManyRequestsError
 from app.outbox import blocklist_store
-from app.outbox.callback import STANDING, WISH, Accepted, Callback, RequestKey, Status, shown
+from app.outbox.callback import (
+    ACTIVE_STATUSES,
+    IDENTITY_FIELDS,
+    AcceptResult,
+    Callback,
+    RequestKey,
+    Status,
+    public_status,
+)
 from app.outbox.night_queue import in_line
 from app.outbox.plans import has_status
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
@@ -44,8 +52,8 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
     # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
-    to_come = or_(_TO_BE_SENT, has_status(Status.DELIVERED) & for_later)
-    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in WISH))
+    to_come = or_(_TO_BE_SENT, has_status(Status.PLACED) & for_later)
+    same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in IDENTITY_FIELDS))
     return (
         # With the alias, as one statement more would tell whoever measures that there is something to look up.
         select(callbacks, *KNOWN_AS)
@@ -57,11 +65,11 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
 
 
 # What is held may never be sent: it stands only for what would be held as well.
-_STANDING: Final = {False: _stands(*STANDING), True: _stands(*STANDING, Status.HELD)}
+_STANDING: Final = {False: _stands(*ACTIVE_STATUSES), True: _stands(*ACTIVE_STATUSES, Status.HELD)}
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptRules:
+class AdmissionConfig:
     """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas.
 
     ``told`` keeps what the log was told of the budget: see quotas.tell_of_budget.
@@ -78,14 +86,15 @@ def accept(
     connection: Connection,
     callback: Callback,
     request_key: RequestKey | None,
-    rules: AcceptRules,
+    rules: AdmissionConfig,
     challenge: Challenge | None = None,
-) -> tuple[Accepted, Sequence[Spent]]:
+) -> tuple[AcceptResult, Sequence[Spent]]:
     """Write the callback down, or find the one that stands for it already.
 
     Returns what its caller is told, and what the log is to be told of the site's budget when it is committed.
-    Raises Invalid when the request key was used for another request, Conflict when the challenge was, TooMany when a
-    quota is reached, Forbidden when the rules say that it is blocked.
+    Raises UnprocessableContentError when the request key was used for another request, ConflictError when the
+    challenge was, TooManyRequestsError when a
+    quota is reached, ForbiddenError when the rules say that it is blocked.
     """
     if request_key is not None and (kept := answered(connection, request_key)) is not None:
         # The id is ours when this work runs again.
@@ -102,7 +111,7 @@ def accept(
         callback = replace(callback, call_expected_at=standing.call_expected_at)
     elif repeated is None:
         callback = in_line(connection, callback)
-    answer = repeated or Accepted(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
+    answer = repeated or AcceptResult(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     spent: Sequence[Spent] = ()
     try:
         if rules.blocked:
@@ -115,7 +124,7 @@ def accept(
                 check_quotas(connection, callback, rules.quotas, solved=challenge is not None, rings=False)
             else:
                 check_room(connection, callback, standing.id)
-    except (Forbidden, TooMany):
+    except (ForbiddenError, TooManyRequestsError):
         # Its challenge is used up too, or one solution would do to ask about any number of phones. That stands though
         # the request is refused, and although a refusal takes back nothing: it is the whole of what is to be written.
         if challenge is not None:
@@ -153,15 +162,15 @@ def _is_stranger(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
     return callback.client_bucket not in (None, standing.client_bucket)
 
 
-def _repeated(callback: Callback, standing: Row[*tuple[Any, ...]] | None) -> Accepted | None:
+def _repeated(callback: Callback, standing: Row[*tuple[Any, ...]] | None) -> AcceptResult | None:
     """Give what the one who asks was answered before, when another callback stands for his; None: nothing yet."""
     if standing is None or standing.id == callback.id:
         return None
     if _is_stranger(callback, standing):
         return alias_of(callback, standing)
     # A service of the owner's may know that it is held.
-    status = standing.status if callback.api_key else shown(standing.status)
-    return Accepted(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
+    status = standing.status if callback.api_key else public_status(standing.status)
+    return AcceptResult(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
 
 
 def _insert(connection: Connection, callback: Callback) -> None:
@@ -185,7 +194,7 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
         "now": callback.created_at,
         "since": callback.created_at - window,
         "bucket": callback.client_bucket,
-        **{name: getattr(callback, name) for name in (*WISH, *_SENT_BY)},
+        **{name: getattr(callback, name) for name in (*IDENTITY_FIELDS, *_SENT_BY)},
     }
     found = connection.execute(_STANDING[callback.hold is not None], values)
     # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.

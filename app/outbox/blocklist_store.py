@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, literal, select, update
 
-from app.errors import Forbidden
+from app.errors import ForbiddenError
 from app.outbox import upsert
 from app.outbox.callback import Status
 from app.outbox.plans import are_few, unindexed
@@ -63,9 +63,9 @@ class Blocked:
         )
 
 
-def refusal() -> Forbidden:
+def refusal() -> ForbiddenError:
     """Give the one answer for a blocked phone and for a blocked address, so that nobody learns which of them it is."""
-    return Forbidden("blocked", "This request can't be taken. Please contact us in another way.")
+    return ForbiddenError("blocked", "This request can't be taken. Please contact us in another way.")
 
 
 def add(connection: Connection, entry: str, note: str | None, now: datetime) -> datetime:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from app.errors import NotFound
+from app.errors import NotFoundError
 
 
 class Status(StrEnum):
@@ -14,13 +14,13 @@ class Status(StrEnum):
     HELD = "held"
     QUEUED = "queued"
     SENDING = "sending"
-    DELIVERED = "delivered"
+    PLACED = "placed"
     FAILED = "failed"
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
 
 
-STANDING: Final = (Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
+ACTIVE_STATUSES: Final = (Status.QUEUED, Status.SENDING, Status.PLACED, Status.UNKNOWN)
 """Whoever asks again after one of these is answered with the same callback: the phone rings, has rung, or may have.
 
 After a failed or cancelled one the second request is a new wish.
@@ -30,7 +30,7 @@ After a failed or cancelled one the second request is a new wish.
 CLIENT_BUCKETS: Final = ("client_bucket", "client_bucket_56", "client_bucket_48")
 """What a visitor is counted by: an address or an IPv6 /64, and the wider networks around that."""
 
-WISH: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
+IDENTITY_FIELDS: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
 """What makes a second request another wish than the first: another time, somebody else, something else."""
 
 
@@ -86,7 +86,7 @@ class RequestKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptResult:
     """What the caller is told. ``duplicate``: an earlier callback stands for this one; ``replayed``: same request."""
 
     id: str
@@ -98,7 +98,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class CallbackStatus:
     """What is seen of a callback by its id. Who may see the true ``status`` is decided where it is asked for."""
 
     id: str
@@ -107,11 +107,11 @@ class Glimpse:
     call_expected_at: datetime | None
 
 
-def shown(status: str) -> str:
+def public_status(status: str) -> str:
     """Give a status as strangers are told it: whoever tried a trap must not learn that he is held."""
     return Status.QUEUED if status == Status.HELD else status
 
 
-def no_such_callback() -> NotFound:
+def callback_not_found() -> NotFoundError:
     """Make the refusal for an id that nobody was given."""
-    return NotFound("not_found", "There is no callback with this id.")
+    return NotFoundError("not_found", "There is no callback with this id.")

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, inser
 
 from app.outbox.callback import Status
 from app.outbox.plans import are_few, unindexed
-from app.outbox.schema import NOT_DELIVERED, attempts, blocklist, callbacks
+from app.outbox.schema import NOT_PLACED, attempts, blocklist, callbacks
 
 # The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
 _PARAMETERS = (
@@ -32,7 +32,7 @@ _PARAMETERS = (
 
 _UNKNOWN = "unknown"  # as an attempt's outcome
 
-SiteOfAccount = tuple[str, str]
+SiteKey = tuple[str, str]
 """An account's client_id and a site's name."""
 
 
@@ -40,7 +40,7 @@ SiteOfAccount = tuple[str, str]
 class Claim:
     """One callback in the hands of one worker. ``history``: the outcomes of earlier attempts, oldest first.
 
-    ``ready_at``: since when it could be sent, its acceptance or a person's release or retry of it.
+    ``available_at``: since when it could be sent, its acceptance or a person's release or retry of it.
     """
 
     callback_id: str
@@ -49,13 +49,13 @@ class Claim:
     token: str
     number: int
     history: tuple[str, ...]
-    ready_at: datetime
+    available_at: datetime
     give_up_at: datetime
     parameters: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class AttemptOutcome:
     """What is written down at the end of an attempt: the next state, and the attempt's own facts.
 
     ``reason`` and ``detail`` are stable codes, ``duration_ms`` is in milliseconds, ``answer`` at most 2 KiB.
@@ -75,13 +75,13 @@ def claim_due(
     connection: Connection,
     now: datetime,
     *,
-    furthest: timedelta,
+    max_delay: timedelta,
     lease: timedelta,
     token: str,
     limit: int,
     paused: Collection[str] = (),
-    paused_sites: Collection[SiteOfAccount] = (),
-    only: SiteOfAccount | None = None,
+    paused_sites: Collection[SiteKey] = (),
+    only: SiteKey | None = None,
 ) -> list[Claim]:
     """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts and sites.
 
@@ -89,7 +89,7 @@ def claim_due(
     ``token`` names the claims made by it. Until a claiming has come back the next one has the same token, and gives
     what that one may have taken, all of it: its commit may have been executed and only the answer lost.
     ``lease``: how long they are held. Nothing can
-    be due further ahead than ``furthest``: what seems to be was written before the clock was set back, and is due. What
+    be due further ahead than ``max_delay``: what seems to be was written before the clock was set back: it is due. What
     lies less far ahead is put right by clock_set_back.redate_waits.
     """
     mine = _leased(connection, callbacks.c.lease_token == token, None)
@@ -104,7 +104,7 @@ def claim_due(
     due = select(callbacks).order_by(callbacks.c.due_at).with_for_update(skip_locked=True)
     # One after the other: for both at once SQLite would read and sort all that waits.
     rows: list[Row[Any]] = []
-    for when in (callbacks.c.due_at <= now, callbacks.c.due_at > now + furthest):
+    for when in (callbacks.c.due_at <= now, callbacks.c.due_at > now + max_delay):
         if len(rows) < limit:
             rows += connection.execute(due.where(when, free).limit(limit - len(rows))).all()
     histories = _histories(connection, [row.id for row in rows])
@@ -130,14 +130,14 @@ def claim_due(
     return claims
 
 
-def abandoned(connection: Connection, now: datetime | None, limit: int | None = None) -> list[Claim]:
+def orphaned(connection: Connection, now: datetime | None, limit: int | None = None) -> list[Claim]:
     """Give claims whose worker is gone: the lease has run out by ``now``; None: all, no other process can be alive."""
     if now is None:
         return _leased(connection, callbacks.c.lease_until.is_not(None), limit)
     return _leased(connection, callbacks.c.lease_until < _lease_clock(connection, now), limit)
 
 
-def record(connection: Connection, claim: Claim, result: Record, now: datetime) -> bool | datetime:
+def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome, now: datetime) -> bool | datetime:
     """Write down what became of a claim. False, and nothing changed, when the claim is no longer held.
 
     A time, and nothing changed either, when somebody asked again since it was claimed, and so it is given up only
@@ -185,12 +185,12 @@ def expire(connection: Connection, now: datetime) -> list[str]:
     connection.execute(
         update(callbacks)
         .where(old, or_(callbacks.c.status == Status.UNKNOWN, (callbacks.c.status == Status.QUEUED) & may_have_rung))
-        .values(status=Status.UNKNOWN, due_at=None, reason="too_old_to_resend", updated_at=now)
+        .values(status=Status.UNKNOWN, due_at=None, reason="expired_unknown", updated_at=now)
     )
     failed = connection.execute(
         update(callbacks)
         .where(old, callbacks.c.status == Status.QUEUED, ~may_have_rung)
-        .values(status=Status.FAILED, due_at=None, reason="too_old", updated_at=now)
+        .values(status=Status.FAILED, due_at=None, reason="expired", updated_at=now)
         .returning(callbacks.c.id)
     )
     return [row.id for row in failed]
@@ -210,7 +210,7 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
     changed = connection.execute(
         update(callbacks)
         .where(to_resend, site.in_(held))
-        .values(due_at=None, reason="waits_for_a_person", updated_at=now)
+        .values(due_at=None, reason="awaiting_operator", updated_at=now)
         .returning(callbacks.c.id)
     )
     return [row.id for row in changed]
@@ -218,17 +218,17 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
 
 def _to_resend(connection: Connection) -> ColumnElement[bool]:
     """Say which are unknown and wait: by the index of statuses, or by that of what waits when many are unknown."""
-    listed = (callbacks.c.status == Status.UNKNOWN) & text(NOT_DELIVERED)
+    listed = (callbacks.c.status == Status.UNKNOWN) & text(NOT_PLACED)
     unknown = listed if are_few(connection, listed) else unindexed(callbacks.c.status) == Status.UNKNOWN
     return unknown & callbacks.c.due_at.is_not(None)
 
 
-def _of(site: SiteOfAccount) -> ColumnElement[bool]:
+def _of(site: SiteKey) -> ColumnElement[bool]:
     # By what waits: a site may have had any number of callbacks.
     return (callbacks.c.account == site[0]) & (unindexed(callbacks.c.site) == site[1])
 
 
-def _is_none_of(accounts: Collection[str], sites: Collection[SiteOfAccount]) -> ColumnElement[bool]:
+def _is_none_of(accounts: Collection[str], sites: Collection[SiteKey]) -> ColumnElement[bool]:
     # The sites in one list for each account: a list is looked up, however long, where pairs are compared one by one.
     names: dict[str, list[str]] = {}
     for account, site in sites:
@@ -245,7 +245,7 @@ def _leased(connection: Connection, which: ColumnElement[bool], limit: int | Non
     return [_claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1]) for row in rows]
 
 
-def _is_recorded(connection: Connection, claim: Claim, result: Record) -> bool:
+def _is_recorded(connection: Connection, claim: Claim, result: AttemptOutcome) -> bool:
     """Tell whether this very result is what stands there."""
     attempt = (attempts.c.callback_id == claim.callback_id) & (attempts.c.number == claim.number)
     columns = (attempts.c.outcome, attempts.c.http_status, attempts.c.duration_ms, attempts.c.detail)
@@ -281,7 +281,7 @@ def _claim(row: Row[Any], token: str, number: int, history: tuple[str, ...]) -> 
         token=token,
         number=number,
         history=history,
-        ready_at=row.ready_at or row.created_at,
+        available_at=row.available_at or row.created_at,
         give_up_at=row.give_up_at,
         parameters={"site_id": row.chaser_site_id} | {name: values[name] for name in _PARAMETERS},
     )

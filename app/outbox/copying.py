@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, select, text, tuple
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import DatabaseUnusable, driver_words, open_database
+from app.outbox.database import DatabaseError, driver_message, open_database
 from app.outbox.migrate import migrate
 from app.outbox.moved import Role, hold, let_go, mark, mark_of, unmark
 from app.outbox.schema import metadata
@@ -51,7 +51,7 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
     """Copy all tables, compare both databases, and hand the work over to the target.
 
     Returns what each table holds, as read from the target. The source is marked, so that no service starts on it
-    any more. ``batch``: rows that are read and committed at a time. Raises DatabaseUnusable when one of them can't be
+    any more. ``batch``: rows that are read and committed at a time. Raises DatabaseError when one of them can't be
     opened, and NotCopied.
     """
     names = public_name(source_url), public_name(target_url)
@@ -71,7 +71,7 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
             _alone(target, names[1])
             _hand_over(source, target, names[1])
     except DBAPIError as error:
-        raise NotCopied(f"--to: a database refused ({driver_words(error)}): mend that, then run it again") from None
+        raise NotCopied(f"--to: a database refused ({driver_message(error)}): mend that, then run it again") from None
     return {table.name: total for table, total in found.items()}
 
 
@@ -112,8 +112,8 @@ def _naming(given_by: str) -> Iterator[None]:
     """Let what can't be used be told by the name of what gave its address."""
     try:
         yield
-    except DatabaseUnusable as unusable:
-        raise DatabaseUnusable(str(unusable).replace("DATABASE_URL", given_by, 1)) from None
+    except DatabaseError as unusable:
+        raise DatabaseError(str(unusable).replace("DATABASE_URL", given_by, 1)) from None
 
 
 def _alone(connection: Connection, name: str) -> None:

@@ -35,7 +35,7 @@ _POSTGRES = {
 }
 
 
-class DatabaseUnusable(Exception):
+class DatabaseError(Exception):
     """The database can't be opened; the text names the reason and the cure."""
 
 
@@ -48,13 +48,13 @@ class Database:
     lock: int | None
 
     @property
-    def one_process(self) -> bool:
+    def is_exclusive(self) -> bool:
         """Tell whether no other process can be working on this database."""
         return self.lock is not None
 
-    def accept_alone(self, connection: Connection) -> None:
+    def lock_admission(self, connection: Connection) -> None:
         """Let one process at a time accept on PostgreSQL, so that quotas stay exact over replicas."""
-        if not self.one_process:
+        if not self.is_exclusive:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_ACCEPT_LOCK})
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Open the database at a URL as settings give it. Raises DatabaseUnusable."""
+    """Open the database at a URL as settings give it. Raises DatabaseError."""
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url)
     # One connection of the writer's own: however many read, and whatever holds them up, it need not wait for one.
@@ -77,7 +77,7 @@ def open_database(url: str) -> Database:
 
 
 def file_at(url: str) -> Path:
-    """Give the file of an SQLite database, whatever links lead to it. Raises DatabaseUnusable if they lead nowhere."""
+    """Give the file of an SQLite database, whatever links lead to it. Raises DatabaseError if they lead nowhere."""
     named = Path(str(make_url(url).database))
     try:
         path = named.resolve()
@@ -85,11 +85,11 @@ def file_at(url: str) -> Path:
     except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for links that lead in a circle
         circle = True
     if circle:
-        raise DatabaseUnusable(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
+        raise DatabaseError(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
     return path
 
 
-def driver_words(error: DBAPIError) -> str:
+def driver_message(error: DBAPIError) -> str:
     """Give the driver's own words ("database or disk is full") in one line, without the statement and its values.
 
     Of what PostgreSQL says only its first message: the details repeat the values, or the whole row.
@@ -100,19 +100,19 @@ def driver_words(error: DBAPIError) -> str:
 
 def _connect_postgresql(url: str, **pool: int) -> Engine:
     engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=_POSTGRES, **pool)
-    event.listen(engine, "handle_error", _leave_read_only)
-    event.listen(engine, "checkin", _go_by_default)
+    event.listen(engine, "handle_error", _discard_read_only_connection)
+    event.listen(engine, "checkin", _reset_read_only)
     return engine
 
 
-def _go_by_default(connection: Any, _record: Any) -> None:
+def _reset_read_only(connection: Any, _record: Any) -> None:
     # SQLAlchemy leaves a session that has read with the order to write, which would overrule a server that is to be
     # read only. None: whatever the server says.
     if connection is not None:
         connection.read_only = None
 
 
-def _leave_read_only(context: ExceptionContext) -> None:
+def _discard_read_only_connection(context: ExceptionContext) -> None:
     # Whether a session may write is set when it begins: one opened on a standby, or while the database was read-only,
     # can stay so for ever. So it is given up, and the next one is new.
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
@@ -125,14 +125,14 @@ def _open_sqlite(url: str) -> Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DatabaseUnusable(
+        raise DatabaseError(
             f"DATABASE_URL: can't write in {path.parent}: {error.strerror}: give a folder this user may write"
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise DatabaseUnusable(
+        raise DatabaseError(
             f"DATABASE_URL: another process already works on {path}: stop it first, "
             "or use PostgreSQL to run several processes"
         ) from None

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import DatabaseUnusable, driver_words, file_at
-from app.outbox.migrate import Standing, standing
+from app.outbox.database import DatabaseError, driver_message, file_at
+from app.outbox.migrate import SchemaState, schema_state
 from app.outbox.moved import why_unusable
 
 _CONNECT_WITHIN = 5  # seconds
@@ -21,7 +21,7 @@ _MAY_WRITE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DatabaseInfo:
     """What was seen: the place of the database without its password, and how far it is; `there`: it exists.
 
     ``unusable``: why no service may work on it, see moved.py.
@@ -29,14 +29,14 @@ class Seen:
 
     place: str
     there: bool
-    standing: Standing
+    schema: SchemaState
     unusable: str | None = None
 
 
-def look(url: str) -> Seen:
+def inspect(url: str) -> DatabaseInfo:
     """Open the database at a URL to read, and find out whether it could be written.
 
-    Raises DatabaseUnusable when it can't be opened or written, with the reason and the cure.
+    Raises DatabaseError when it can't be opened or written, with the reason and the cure.
     """
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
@@ -47,39 +47,39 @@ def look(url: str) -> Seen:
     )
     try:
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
-            found = standing(connection)
+            found = schema_state(connection)
             _may_write_on_server(connection, found)
             unusable = why_unusable(connection)
     except DBAPIError as error:
-        raise DatabaseUnusable(
-            f"DATABASE_URL: the database can't be opened ({driver_words(error)}): check that the server runs, and the "
-            "address, user and password"
+        raise DatabaseError(
+            f"DATABASE_URL: the database can't be opened ({driver_message(error)}): check that the server runs, and "
+            "the address, user and password"
         ) from None
-    return Seen(place, True, found, unusable)
+    return DatabaseInfo(place, True, found, unusable)
 
 
-def _may_write_on_server(connection: Connection, found: Standing) -> None:
+def _may_write_on_server(connection: Connection, found: SchemaState) -> None:
     kept = connection.scalar(
         text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
     )
     if kept:
-        raise DatabaseUnusable("DATABASE_URL: this server only reads: give the address of the one that writes")
+        raise DatabaseError("DATABASE_URL: this server only reads: give the address of the one that writes")
     may = (
         connection.scalar(text(_MAY_WRITE))
-        if found is not Standing.EMPTY
+        if found is not SchemaState.EMPTY
         else connection.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')"))
     )
     if not may:
-        raise DatabaseUnusable("DATABASE_URL: this user may not write: grant it the rights, or give another user")
+        raise DatabaseError("DATABASE_URL: this user may not write: grant it the rights, or give another user")
 
 
-def _look_at_file(path: Path) -> Seen:
+def _look_at_file(path: Path) -> DatabaseInfo:
     try:
         _may_write_in(path.parent)
     except OSError as error:
         raise _unwritable(path.parent, error) from None
     if not path.exists():
-        return Seen(str(path), False, Standing.EMPTY)
+        return DatabaseInfo(str(path), False, SchemaState.EMPTY)
     for companion in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))):
         try:
             os.close(os.open(companion, os.O_RDWR))
@@ -90,10 +90,10 @@ def _look_at_file(path: Path) -> Seen:
     engine = _reading(path)
     try:
         with engine.connect() as connection:
-            return Seen(str(path), True, standing(connection), why_unusable(connection))
+            return DatabaseInfo(str(path), True, schema_state(connection), why_unusable(connection))
     except DBAPIError as error:
-        raise DatabaseUnusable(
-            f"DATABASE_URL: {path} can't be read as a database ({driver_words(error)}): give another path, "
+        raise DatabaseError(
+            f"DATABASE_URL: {path} can't be read as a database ({driver_message(error)}): give another path, "
             "or put a backup there"
         ) from None
 
@@ -119,6 +119,6 @@ def _may_write_in(folder: Path) -> None:
         raise PermissionError(0, "Permission denied")
 
 
-def _unwritable(path: Path, error: OSError) -> DatabaseUnusable:
+def _unwritable(path: Path, error: OSError) -> DatabaseError:
     cure = "give this user the right to write there, or another path"
-    return DatabaseUnusable(f"DATABASE_URL: can't write {path}: {error.strerror}: {cure}")
+    return DatabaseError(f"DATABASE_URL: can't write {path}: {error.strerror}: {cure}")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app.logs import event
-from app.outbox.database import DatabaseUnusable, driver_words
+from app.outbox.database import DatabaseError, driver_message
 from app.outbox.schema import metadata
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _PASSES = ("40", "55P03")
 _WAIT_FOR_TABLES = "SET LOCAL lock_timeout = '4s'"
 
 
-class Standing(Enum):
+class SchemaState(Enum):
     """How a database's tables compare with those that this version works on."""
 
     EMPTY = "empty"
@@ -35,30 +35,30 @@ class Standing(Enum):
     NEWER = "newer"
 
 
-def standing(connection: Connection) -> Standing:
+def schema_state(connection: Connection) -> SchemaState:
     """Look how far a database is; changes nothing."""
     has_table = inspect(connection).has_table("alembic_version")
     there = connection.scalar(text("SELECT version_num FROM alembic_version")) if has_table else None
     if there is None:
-        return Standing.EMPTY
+        return SchemaState.EMPTY
     if there == _REVISIONS[-1]:
-        return Standing.CURRENT
-    return Standing.OLDER if there in _REVISIONS else Standing.NEWER
+        return SchemaState.CURRENT
+    return SchemaState.OLDER if there in _REVISIONS else SchemaState.NEWER
 
 
 def migrate(engine: Engine) -> None:
-    """Run the migrations the database doesn't have yet, all in one transaction. Raises DatabaseUnusable."""
+    """Run the migrations the database doesn't have yet, all in one transaction. Raises DatabaseError."""
     for left in reversed(range(_TRIES)):
         try:
             with engine.begin() as connection:
                 _upgrade(connection)
         except DBAPIError as error:
             if not left or not (getattr(error.orig, "sqlstate", None) or "").startswith(_PASSES):
-                raise DatabaseUnusable(
-                    f"DATABASE_URL: the database refused ({driver_words(error)}): check that it runs, "
+                raise DatabaseError(
+                    f"DATABASE_URL: the database refused ({driver_message(error)}): check that it runs, "
                     "that the address is right and that this user may change tables"
                 ) from None
-            event(log, "outbox.migration_retried", logging.WARNING, cause=driver_words(error))
+            event(log, "outbox.migration_retried", logging.WARNING, cause=driver_message(error))
             time.sleep(_PAUSE)
         else:
             return
@@ -70,14 +70,14 @@ def _upgrade(connection: Connection) -> None:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    found = standing(connection)
-    if found is Standing.CURRENT:
+    found = schema_state(connection)
+    if found is SchemaState.CURRENT:
         return
-    if found is Standing.NEWER:
-        raise DatabaseUnusable(MADE_BY_NEWER)
+    if found is SchemaState.NEWER:
+        raise DatabaseError(MADE_BY_NEWER)
     if on_postgresql:
         connection.execute(text(_WAIT_FOR_TABLES))
-        _keep_others_out(connection)
+        _lock_all_tables(connection)
     # Only now: nearly every start finds its tables up to date, and does without the time and memory this takes.
     from alembic import command
     from alembic.config import Config
@@ -88,7 +88,7 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _keep_others_out(connection: Connection) -> None:
+def _lock_all_tables(connection: Connection) -> None:
     """Take all tables before anything is changed: taken one by one, they would meet what replicas hold crosswise.
 
     First the one that replicas prove their health by: up to this version they did so before other work.

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, Text, inspect, select, text
 
-from app.outbox.database import Database, DatabaseUnusable, open_database
+from app.outbox.database import Database, DatabaseError, open_database
 from app.outbox.migrate import migrate
 
 _LOCK = 0x4D4F5645
@@ -57,7 +57,7 @@ def let_go(connection: Connection) -> None:
 
 
 def open_to_work(url: str) -> Database:
-    """Open a database for a service, with its tables up to date. Raises DatabaseUnusable, also for a marked one."""
+    """Open a database for a service, with its tables up to date. Raises DatabaseError, also for a marked one."""
     database = open_database(url)
     try:
         migrate(database.writing)
@@ -83,10 +83,10 @@ def why_unusable(connection: Connection) -> str | None:
 
 
 def _refuse_moved(connection: Connection) -> None:
-    """Raise DatabaseUnusable, with the cure, where a service must not start."""
+    """Raise DatabaseError, with the cure, where a service must not start."""
     if connection.dialect.name == "postgresql":
         held = text("SELECT pg_try_advisory_xact_lock_shared(:key)")
         if not connection.execute(held, {"key": _LOCK}).scalar_one():
-            raise DatabaseUnusable("DATABASE_URL: the database is just being copied: start once that has ended")
+            raise DatabaseError("DATABASE_URL: the database is just being copied: start once that has ended")
     if why := why_unusable(connection):
-        raise DatabaseUnusable(why)
+        raise DatabaseError(why)

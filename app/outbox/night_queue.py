@@ -15,7 +15,7 @@ from app.outbox.callback import Callback, Status
 from app.outbox.schema import callbacks, request_keys
 
 # What failed or was cancelled has left the queue, and what is held hasn't joined it.
-_IN_LINE = (Status.QUEUED, Status.SENDING, Status.DELIVERED, Status.UNKNOWN)
+_IN_LINE = (Status.QUEUED, Status.SENDING, Status.PLACED, Status.UNKNOWN)
 
 
 def call_at(start: datetime, interval: int | None, place: int) -> datetime:

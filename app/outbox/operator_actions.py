@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, exists, func, literal, select, true, update
 
-from app.errors import Conflict
-from app.outbox.callback import STANDING, WISH, Status, no_such_callback
+from app.errors import ConflictError
+from app.outbox.callback import ACTIVE_STATUSES, IDENTITY_FIELDS, Status, callback_not_found
 from app.outbox.repeats import leads_to
 from app.outbox.schema import Instant, callbacks
 
@@ -19,7 +19,7 @@ from app.outbox.schema import Instant, callbacks
 def release(connection: Connection, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
     """Let a held callback be sent, now. Its age counts from here, or from a planned time that is still to come.
 
-    Raises NotFound, or Conflict when it isn't held, and when another callback stands for it: see _send.
+    Raises NotFoundError, or ConflictError when it isn't held, and when another callback stands for it: see _send.
     """
     _send(connection, callback_id, (Status.HELD,), now, give_up_after, "released")
 
@@ -27,7 +27,7 @@ def release(connection: Connection, callback_id: str, now: datetime, give_up_aft
 def retry(connection: Connection, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
     """Send a failed or unknown callback again, now; for an unknown one this may be a second call, as its person knows.
 
-    Raises NotFound, or Conflict in any other state, when the number was erased meanwhile, and when another callback
+    Raises NotFoundError, or ConflictError in any other state, when the number was erased, and when another callback
     stands for it: see _send.
     """
     _send(connection, callback_id, (Status.FAILED, Status.UNKNOWN), now, give_up_after, "retried")
@@ -36,7 +36,7 @@ def retry(connection: Connection, callback_id: str, now: datetime, give_up_after
 def cancel(connection: Connection, callback_id: str, now: datetime) -> None:
     """End a callback that is not being sent this moment.
 
-    Raises NotFound, or Conflict when it is being sent or is over.
+    Raises NotFoundError, or ConflictError when it is being sent or is over.
     """
     waiting = (Status.QUEUED, Status.HELD, Status.UNKNOWN)
     _move(connection, _meant(connection, callback_id), waiting, Status.CANCELLED, now, None, "cancelled")
@@ -58,11 +58,11 @@ def _send(
 ) -> None:
     """Let a callback be sent, unless the same was asked for since, or sent again, and is called for or was.
 
-    Nobody is phoned twice for one wish. Accepting must stand still meanwhile, see Database.accept_alone.
+    Nobody is phoned twice for one wish. Accepting must stand still meanwhile, see Database.lock_admission.
     """
     callback_id = _meant(connection, callback_id)
     if _called_since(connection, callback_id, allowed):
-        raise Conflict(
+        raise ConflictError(
             "already_called", "The same call was asked for or sent again since, and that callback stands for this one."
         )
     _move(connection, callback_id, allowed, Status.QUEUED, now, give_up_after, reason)
@@ -73,10 +73,10 @@ def _called_since(connection: Connection, callback_id: str, allowed: tuple[Statu
     same_wish = and_(
         other.c.client_phone == this.c.client_phone,
         other.c.site == this.c.site,
-        func.coalesce(other.c.ready_at, other.c.created_at) >= this.c.created_at,
-        other.c.status.in_(STANDING),
+        func.coalesce(other.c.available_at, other.c.created_at) >= this.c.created_at,
+        other.c.status.in_(ACTIVE_STATUSES),
         other.c.id != this.c.id,
-        *(other.c[name].is_not_distinct_from(this.c[name]) for name in WISH),
+        *(other.c[name].is_not_distinct_from(this.c[name]) for name in IDENTITY_FIELDS),
     )
     is_this = (this.c.id == callback_id) & this.c.status.in_(allowed)
     return connection.execute(select(exists().where(is_this, same_wish))).scalar_one()
@@ -97,7 +97,7 @@ def _move(
         late, planned = literal(now + give_up_after, Instant()), callbacks.c.planned_time
         # What is planned for later counts from there.
         give_up_at = case((planned > now, late + (planned - literal(now, Instant()))), else_=late)
-        values |= {"due_at": now, "give_up_at": give_up_at, "ready_at": now}
+        values |= {"due_at": now, "give_up_at": give_up_at, "available_at": now}
     this = callbacks.c.id == callback_id
     callable_still = callbacks.c.client_phone.is_not(None) if to == Status.QUEUED else true()
     allows = this & callbacks.c.status.in_(allowed) & callable_still
@@ -107,10 +107,12 @@ def _move(
         select(callbacks.c.status, callbacks.c.client_phone, callbacks.c.reason, callbacks.c.updated_at).where(this)
     ).one_or_none()
     if row is None:
-        raise no_such_callback()
+        raise callback_not_found()
     if (row.status, row.reason, row.updated_at) == (to, reason, now):
         return  # this very decision, whose commit was executed and its answer lost
     if row.status in allowed and row.client_phone is None:
-        raise Conflict("personal_data_erased", "The number of this callback was erased: it can't be called any more.")
+        raise ConflictError(
+            "personal_data_erased", "The number of this callback was erased: it can't be called any more."
+        )
     only = " or ".join(allowed)
-    raise Conflict("state_forbids", f"This callback is {row.status}: only one that is {only} can be {reason}.")
+    raise ConflictError("invalid_state", f"This callback is {row.status}: only one that is {only} can be {reason}.")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.logs import event
 from app.outbox import (
     accepting,
@@ -26,21 +26,21 @@ from app.outbox import (
     used_challenges,
     widget_release_store,
 )
-from app.outbox.accepting import AcceptRules
+from app.outbox.accepting import AdmissionConfig
 from app.outbox.blocklist_store import Blocked, Entry
-from app.outbox.callback import Accepted, Callback, Glimpse, RequestKey, Status
-from app.outbox.claims import Claim, Record, SiteOfAccount
+from app.outbox.callback import AcceptResult, Callback, CallbackStatus, RequestKey, Status
+from app.outbox.claims import AttemptOutcome, Claim, SiteKey
 from app.outbox.clock_set_back import redate_requests, redate_waits
-from app.outbox.database import Database, driver_words
+from app.outbox.database import Database, driver_message
 from app.outbox.moved import open_to_work
-from app.outbox.queries import Stored, Wanted
-from app.outbox.queue_stats import Line, queue
+from app.outbox.queries import CallbackFilter, CallbackRecord
+from app.outbox.queue_stats import QueueDepth, queue_stats
 from app.outbox.quotas import tell_of_budget
 from app.outbox.repeats import answered, glimpse
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
 from app.outbox.used_challenges import Challenge
-from app.outbox.writer import Work, Writer, not_stored
+from app.outbox.writer import Work, Writer, storage_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -50,23 +50,23 @@ _ERASE_PAUSE = 0.05  # seconds
 
 
 class Outbox:
-    """Everything that is written down. Methods raise Unavailable when the database can't take or tell it."""
+    """Everything that is written down. Methods raise UnavailableError when the database can't take or tell it."""
 
-    def __init__(self, database: Database, *, patience: float = 5.0, answer_within: float = 12.0) -> None:
+    def __init__(self, database: Database, *, patience: float = 5.0, timeout: float = 12.0) -> None:
         """Use an open database with its tables. `patience` in seconds: see `Writer`.
 
-        `answer_within`: seconds before a write or read fails. A frozen server breaks no connection by itself.
+        `timeout`: seconds before a write or read fails. A frozen server breaks no connection by itself.
         """
         self._database = database
         self._writer = Writer(database.writing, patience=patience)
-        self._bell = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._clock_showed: datetime | None = None
-        self._answer_within = answer_within
+        self._answer_within = timeout
         self._blocked = SharedLook(partial(self._read, blocklist_store.blocked))
 
     @classmethod
     def open(cls, url: str) -> "Outbox":
-        """Open the database and bring its tables up to date. Raises DatabaseUnusable."""
+        """Open the database and bring its tables up to date. Raises DatabaseError."""
         return cls(open_to_work(url))
 
     def close(self) -> None:
@@ -75,37 +75,37 @@ class Outbox:
         self._database.close()
 
     async def accept(
-        self, callback: Callback, key: RequestKey | None, rules: AcceptRules, challenge: Challenge | None = None
-    ) -> Accepted:
+        self, callback: Callback, key: RequestKey | None, rules: AdmissionConfig, challenge: Challenge | None = None
+    ) -> AcceptResult:
         """Insert a callback or find its duplicate; return after the commit. After a timeout it may still be stored."""
         accept = partial(accepting.accept, callback=callback, request_key=key, rules=rules, challenge=challenge)
-        first = partial(self._begin_accepting, now=callback.created_at)
+        first = partial(self._lock_admission, now=callback.created_at)
         try:
             async with asyncio.timeout(self._answer_within):
                 accepted, spent = await self._write(accept, first=first)
         except TimeoutError:
-            event(log, "outbox.write_unanswered", logging.ERROR, seconds=self._answer_within)
-            raise not_stored() from None
+            event(log, "outbox.write_timeout", logging.ERROR, seconds=self._answer_within)
+            raise storage_unavailable() from None
         tell_of_budget(spent, rules.told)
         if not accepted.replayed and not accepted.duplicate:
-            self.ring()
+            self.notify()
         return accepted
 
-    async def answered(self, key: RequestKey) -> Accepted | None:
+    async def answered(self, key: RequestKey) -> AcceptResult | None:
         """Give what a request was answered when it was accepted, None if it wasn't. See repeats.answered."""
         return await self._read(partial(answered, request_key=key))
 
-    async def glimpse(self, callback_id: str, now: datetime | None = None) -> Glimpse | None:
+    async def callback_status(self, callback_id: str, now: datetime | None = None) -> CallbackStatus | None:
         """Give where a callback is in its life, or None. ``now``: as a stranger may see it. See repeats.glimpse."""
         return await self._read(partial(glimpse, callback_id=callback_id, now=now))
 
-    async def stored(self, callback_id: str) -> Stored | None:
-        """Give a callback with its attempts, for those who may see all of it. See queries.stored."""
-        return await self._read(partial(queries.stored, callback_id=callback_id))
+    async def get(self, callback_id: str) -> CallbackRecord | None:
+        """Give a callback with its attempts, for those who may see all of it. See queries.get."""
+        return await self._read(partial(queries.get, callback_id=callback_id))
 
-    async def page(self, wanted: Wanted, below: str | None, limit: int) -> list[Stored]:
-        """Give up to ``limit`` callbacks, newest first. See queries.page."""
-        return await self._read(partial(queries.page, wanted=wanted, below=below, limit=limit))
+    async def list_callbacks(self, wanted: CallbackFilter, before_id: str | None, limit: int) -> list[CallbackRecord]:
+        """Give up to ``limit`` callbacks, newest first. See queries.list_callbacks."""
+        return await self._read(partial(queries.list_callbacks, wanted=wanted, before_id=before_id, limit=limit))
 
     async def blocked(self) -> Blocked:
         """Give what is blocked, by a reading that ended blocklist_store.FRESH seconds ago at the most."""
@@ -141,24 +141,24 @@ class Outbox:
         self,
         now: datetime,
         *,
-        furthest: timedelta,
+        max_delay: timedelta,
         lease: timedelta,
         limit: int,
         paused: Collection[str] = (),
-        paused_sites: Collection[SiteOfAccount] = (),
-        only: SiteOfAccount | None = None,
+        paused_sites: Collection[SiteKey] = (),
+        only: SiteKey | None = None,
         token: str | None = None,
     ) -> list[Claim]:
         """Take up to ``limit`` callbacks that are due, and hold them for ``lease``. See claims.claim_due.
 
         ``token``: to be used again until a claiming comes back; None: a new one.
         """
-        claim = partial(claims.claim_due, now=now, furthest=furthest, lease=lease, limit=limit, paused=paused)
+        claim = partial(claims.claim_due, now=now, max_delay=max_delay, lease=lease, limit=limit, paused=paused)
         return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=token or str(uuid.uuid4())))
 
-    async def record(self, claim: Claim, result: Record, now: datetime) -> bool | datetime:
-        """Write down what became of a claim; False when it is no longer held. See claims.record."""
-        return await self._write(partial(claims.record, claim=claim, result=result, now=now))
+    async def finish_attempt(self, claim: Claim, result: AttemptOutcome, now: datetime) -> bool | datetime:
+        """Write down what became of a claim; False when it is no longer held. See claims.finish_attempt."""
+        return await self._write(partial(claims.finish_attempt, claim=claim, result=result, now=now))
 
     async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
         """Let a held callback be sent. See operator_actions.release."""
@@ -172,9 +172,9 @@ class Outbox:
         """End a callback that is not being sent this moment. See operator_actions.cancel."""
         await self._write(partial(operator_actions.cancel, callback_id=callback_id, now=now))
 
-    async def abandoned(self, now: datetime) -> list[Claim]:
+    async def orphaned(self, now: datetime) -> list[Claim]:
         """Return claims without a live worker: all of them where only one process can run, else expired leases."""
-        return await self._read(partial(claims.abandoned, now=None if self._database.one_process else now))
+        return await self._read(partial(claims.orphaned, now=None if self._database.is_exclusive else now))
 
     async def expire(self, now: datetime) -> list[str]:
         """Fail callbacks past `give_up_at` and return their ids; delete used challenges, cancel blocked phones.
@@ -191,23 +191,23 @@ class Outbox:
 
     async def erase(self, before: datetime) -> int:
         """Erase personal data of finished callbacks created before a time, in batches; return their number."""
-        erased = await self._bit_by_bit(partial(retention.erase_some, before=before, limit=_ERASED_AT_ONCE))
-        await self._bit_by_bit(partial(retention.forget_some_keys, before=before, limit=_ERASED_AT_ONCE))
+        erased = await self._in_batches(partial(retention.erase_batch, before=before, limit=_ERASED_AT_ONCE))
+        await self._in_batches(partial(retention.delete_keys_batch, before=before, limit=_ERASED_AT_ONCE))
         return erased
 
     async def next_place(self, site: str, start: datetime) -> int:
         """Count who waits for a site's calls that begin at ``start``. See night_queue.next_place."""
         return await self._read(partial(night_queue.next_place, site=site, start=start))
 
-    async def keep_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
+    async def save_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
         """Keep the files of a release of the widget. See widget_release_store.keep."""
         await self._write(partial(widget_release_store.keep, version=version, bodies=bodies, now=now))
 
-    async def kept_versions(self) -> frozenset[str]:
-        """Give the versions of the widget that were ever handed out. See widget_release_store.kept_versions."""
-        return await self._read(widget_release_store.kept_versions)
+    async def release_versions(self) -> frozenset[str]:
+        """Give the versions of the widget that were ever handed out. See widget_release_store.release_versions."""
+        return await self._read(widget_release_store.release_versions)
 
-    async def kept_release(self, version: str) -> dict[str, bytes]:
+    async def load_release(self, version: str) -> dict[str, bytes]:
         """Give the files of a release of the widget, none if it isn't known. See widget_release_store.kept."""
         return await self._read(partial(widget_release_store.kept, version=version))
 
@@ -215,9 +215,9 @@ class Outbox:
         """Count the callbacks that wait for an attempt."""
         return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
 
-    async def queue(self) -> dict[Status, Line]:
+    async def queue_stats(self) -> dict[Status, QueueDepth]:
         """Give what waits, by its state. See queue.queue."""
-        return await self._read(queue)
+        return await self._read(queue_stats)
 
     async def check(self) -> None:
         """Prove that the database takes a transaction that writes: a full or read-only one still answers questions.
@@ -226,29 +226,29 @@ class Outbox:
         """
         await self._writer.run(lambda connection: connection.execute(_REWRITE), alone=True)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake whoever waits for work."""
-        self._bell.set()
+        self._wakeup.set()
 
-    async def wait_for_work(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         """Return at once when something was accepted here, else after some seconds."""
         try:
             async with asyncio.timeout(seconds):
-                await self._bell.wait()
+                await self._wakeup.wait()
         except TimeoutError:
             pass
-        self._bell.clear()
+        self._wakeup.clear()
 
     async def _send(self, send: Callable[..., None], callback_id: str, now: datetime, give_up_after: timedelta) -> None:
         decision = partial(send, callback_id=callback_id, now=now, give_up_after=give_up_after)
-        await self._write(decision, first=partial(self._begin_accepting, now=now))
-        self.ring()
+        await self._write(decision, first=partial(self._lock_admission, now=now))
+        self.notify()
 
-    def _begin_accepting(self, connection: Connection, now: datetime) -> None:
-        self._database.accept_alone(connection)
+    def _lock_admission(self, connection: Connection, now: datetime) -> None:
+        self._database.lock_admission(connection)
         redate_requests(connection, now, self._clock_showed)
 
-    async def _bit_by_bit(self, some: Callable[[Connection], int]) -> int:
+    async def _in_batches(self, some: Callable[[Connection], int]) -> int:
         total = last = await self._write(some)
         while last == _ERASED_AT_ONCE:
             await asyncio.sleep(_ERASE_PAUSE)
@@ -265,7 +265,7 @@ class Outbox:
                 with self._database.reading.begin() as connection:
                     return work(connection)
             except (DBAPIError, PoolTimeout) as error:
-                cause = driver_words(error) if isinstance(error, DBAPIError) else None
+                cause = driver_message(error) if isinstance(error, DBAPIError) else None
                 event(log, "outbox.read_failed", logging.ERROR, error=type(error).__name__, cause=cause)
                 raise _not_readable() from None
 
@@ -274,7 +274,7 @@ class Outbox:
                 # A thread that is given up holds its connection until it ends, so the pool bounds how many there are.
                 return await run_in_threadpool(read)
         except TimeoutError:
-            event(log, "outbox.read_unanswered", logging.ERROR, seconds=self._answer_within)
+            event(log, "outbox.read_timeout", logging.ERROR, seconds=self._answer_within)
             raise _not_readable() from None
 
 
@@ -283,8 +283,8 @@ _REWRITE = text("UPDATE alembic_version SET version_num = version_num")
 _WAITING = select(func.count()).where(callbacks.c.due_at.is_not(None))
 
 
-def _not_readable() -> Unavailable:
-    return Unavailable("not_readable", "The request could not be answered.", retry_after=5)
+def _not_readable() -> UnavailableError:
+    return UnavailableError("storage_unavailable", "The request could not be answered.", retry_after=5)
 
 
 def _expire(connection: Connection, now: datetime, seen: datetime | None) -> list[str]:

@@ -17,18 +17,18 @@ from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, Te
 from app.outbox.callback import CLIENT_BUCKETS, Status
 from app.outbox.plans import are_few, unindexed
 from app.outbox.repeats import leads_to
-from app.outbox.schema import NOT_DELIVERED, attempts, callbacks
+from app.outbox.schema import NOT_PLACED, attempts, callbacks
 
 FEW: Final = 20_000
 """How many rows are sorted for a page rather than passed on the way: both take some hundredths of a second then."""
 
-_HIDDEN = ("account", "chaser_site_id", "lease_token", "lease_until", "ready_at", *CLIENT_BUCKETS)
-_SHOWN = [column for column in callbacks.c if column.name not in _HIDDEN]
+INTERNAL_COLUMNS = ("account", "chaser_site_id", "lease_token", "lease_until", "available_at", *CLIENT_BUCKETS)
+PUBLIC_COLUMNS = [column for column in callbacks.c if column.name not in INTERNAL_COLUMNS]
 _ID = "id"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class CallbackRecord:
     """A callback and its attempts, the first one first, with the names of the columns."""
 
     callback: RowMapping = field(repr=False)
@@ -36,7 +36,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CallbackFilter:
     """Which callbacks: of any of these sites and statuses (none: of all), asked for since a time and before another.
 
     ``client_phone`` in digits.
@@ -52,29 +52,31 @@ class Wanted:
 _Condition = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 
-def stored(connection: Connection, callback_id: str) -> Stored | None:
+def get(connection: Connection, callback_id: str) -> CallbackRecord | None:
     """Give a callback; also by an id that a stranger was given for it. None when there is none."""
     _see_one_moment(connection)
     for this in (literal(callback_id), leads_to(callback_id).scalar_subquery()):
-        found = _with_attempts(connection, select(*_SHOWN).where(callbacks.c.id == this))
+        found = _with_attempts(connection, select(*PUBLIC_COLUMNS).where(callbacks.c.id == this))
         if found:
             return found[0]
     return None
 
 
-def page(connection: Connection, wanted: Wanted, below: str | None, limit: int) -> list[Stored]:
+def list_callbacks(
+    connection: Connection, wanted: CallbackFilter, before_id: str | None, limit: int
+) -> list[CallbackRecord]:
     """Give up to ``limit`` callbacks, newest first. ``below``: the last id of the page before this one."""
     _see_one_moment(connection)
     conditions = _conditions(wanted)
-    indexed = (name for name in conditions if name != "status" or Status.DELIVERED not in wanted.statuses)
+    indexed = (name for name in conditions if name != "status" or Status.PLACED not in wanted.statuses)
     by = next((name for name in indexed if _leaves_few(connection, name, conditions)), _ID)
     used = _used(by, conditions)
-    chosen = select(*_SHOWN).where(*(condition(_column(name, used)) for name, condition in conditions.items()))
+    chosen = select(*PUBLIC_COLUMNS).where(*(condition(_column(name, used)) for name, condition in conditions.items()))
     if by == "status":
-        chosen = chosen.where(text(NOT_DELIVERED))
+        chosen = chosen.where(text(NOT_PLACED))
     id_ = _column(_ID, used)
-    if below is not None:
-        chosen = chosen.where(id_ < below)
+    if before_id is not None:
+        chosen = chosen.where(id_ < before_id)
     if by == _ID and wanted.since is not None:
         # Where the way along the ids may end: no callback was asked for later than its id says.
         chosen = chosen.where(id_ >= _first_id(wanted.since))
@@ -87,7 +89,7 @@ def _see_one_moment(connection: Connection) -> None:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
-def _conditions(wanted: Wanted) -> dict[str, _Condition]:
+def _conditions(wanted: CallbackFilter) -> dict[str, _Condition]:
     """Give what is wanted of each column, the ones first that may leave few rows."""
     conditions: dict[str, _Condition] = {}
     if wanted.client_phone is not None:
@@ -114,7 +116,7 @@ def _leaves_few(connection: Connection, name: str, conditions: Mapping[str, _Con
         conditions[used](callbacks.c[used]) for used in _used(name, conditions)
     ]
     if name == "status":
-        which.append(text(NOT_DELIVERED))
+        which.append(text(NOT_PLACED))
     return are_few(connection, *which, few=FEW)
 
 
@@ -129,7 +131,7 @@ def _first_id(at: datetime) -> str:
     return f"{digits[:8]}-{digits[8:]}"
 
 
-def _with_attempts(connection: Connection, chosen: Select[*tuple[Any, ...]]) -> list[Stored]:
+def _with_attempts(connection: Connection, chosen: Select[*tuple[Any, ...]]) -> list[CallbackRecord]:
     rows = connection.execute(chosen).mappings().all()
     if not rows:
         return []
@@ -137,4 +139,4 @@ def _with_attempts(connection: Connection, chosen: Select[*tuple[Any, ...]]) -> 
     of_these = select(attempts).where(attempts.c.callback_id.in_(made))
     for attempt in connection.execute(of_these.order_by(attempts.c.callback_id, attempts.c.number)).mappings():
         made[attempt["callback_id"]].append(attempt)
-    return [Stored(row, made[row["id"]]) for row in rows]
+    return [CallbackRecord(row, made[row["id"]]) for row in rows]

@@ -20,7 +20,7 @@ from typing import Any, Final
 from limits import RateLimitItem
 from sqlalchemy import CompoundSelect, Connection, Integer, Row, bindparam, func, or_, select, union_all
 
-from app.errors import TooMany
+from app.errors import TooManyRequestsError
 from app.logs import event
 from app.outbox.callback import CLIENT_BUCKETS, Callback, Status
 from app.outbox.clock_set_back import CLOCKS_DIFFER
@@ -121,7 +121,7 @@ _DETAILS = {
 def check_quotas(
     connection: Connection, callback: Callback, quotas: Quotas, *, solved: bool = False, rings: bool = True
 ) -> tuple[Spent, ...]:
-    """Raise TooMany, naming the quota and the wait, when the callback would be one too many. Writes nothing.
+    """Raise TooManyRequestsError, with the quota and the wait, when the callback would be one too many. Writes nothing.
 
     ``solved``: did its visitor solve a challenge. ``rings``: False for one that another callback stands for, so that
     the limits of its phone are not asked. Returns what its site will have spent of its budget once it is written.
@@ -152,7 +152,7 @@ def tell_of_budget(spent: Iterable[Spent], told: Told) -> None:
 
 
 def _check_client(connection: Connection, callback: Callback, name: str, quotas: Quotas, times: int) -> None:
-    """Raise TooMany when the bucket in a column used one of a visitor's limits, each so many times, up in its window.
+    """Raise TooManyRequestsError when the bucket in a column used up one of a visitor's limits.
 
     What it asked for is read once for all of them: it is not much more than it may.
     """
@@ -174,7 +174,7 @@ def _check_client(connection: Connection, callback: Callback, name: str, quotas:
 
 
 def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> Iterator[Spent]:
-    """Give what a site will have spent of a limit with one callback more. Raises TooMany when that is too much.
+    """Return the usage of a limit of a site after one more callback. Raises TooManyRequestsError beyond it.
 
     One walk through the window answers it all: a site has hundreds of callbacks in it, and accepts them one by one.
     """
@@ -199,12 +199,12 @@ def _left(callback: Callback, limit: RateLimitItem, reached: datetime) -> timede
     return min(reached + window - callback.created_at, window)
 
 
-def _too_many(code: str, wait: timedelta) -> TooMany:
-    return TooMany(code, _DETAILS[code], retry_after=wait.total_seconds())
+def _too_many(code: str, wait: timedelta) -> TooManyRequestsError:
+    return TooManyRequestsError(code, _DETAILS[code], retry_after=wait.total_seconds())
 
 
 def _check_phone(connection: Connection, callback: Callback, limits: Limits) -> None:
-    """Raise TooMany when the phone was asked for too often, or would ring too often."""
+    """Raise TooManyRequestsError when the phone was asked for too often, or would ring too often."""
     windows = [timedelta(seconds=limit.get_expiry()) for limit in limits]
     others = _others_of_phone(connection, callback, max(windows))
     asked = sorted((other.created_at for other in others), reverse=True)

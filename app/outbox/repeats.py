@@ -12,9 +12,17 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Integer, Row, ScalarSelect, Select, String, bindparam, insert, select
 
-from app.errors import Invalid, TooMany
+from app.errors import TooManyRequestsError, UnprocessableContentError
 from app.outbox import upsert
-from app.outbox.callback import CLIENT_BUCKETS, Accepted, Callback, Glimpse, RequestKey, Status, shown
+from app.outbox.callback import (
+    CLIENT_BUCKETS,
+    AcceptResult,
+    Callback,
+    CallbackStatus,
+    RequestKey,
+    Status,
+    public_status,
+)
 from app.outbox.night_queue import stands_in_line
 from app.outbox.plans import unindexed
 from app.outbox.schema import callbacks, request_keys
@@ -73,16 +81,18 @@ _LATEST: Final = (
 _REMEMBER: Final = insert(request_keys)
 
 
-def answered(connection: Connection, request_key: RequestKey) -> Accepted | None:
+def answered(connection: Connection, request_key: RequestKey) -> AcceptResult | None:
     """Give what was answered to this request the first time, whatever has become of the callback since.
 
-    None when the key is new. Raises Invalid when it was used for another request.
+    None when the key is new. Raises UnprocessableContentError when it was used for another request.
     """
     row = connection.execute(_ANSWERED, {"scope": request_key.scope, "key": request_key.key}).one_or_none()
     if row is None:
         return None
     if row.fingerprint != request_key.fingerprint:
-        raise Invalid("request_id_reused", "This request_id came before with another request: use a new one.")
+        raise UnprocessableContentError(
+            "request_id_reused", "This request_id came before with another request: use a new one."
+        )
     return replace(_accepted(row.answer), replayed=True)
 
 
@@ -90,7 +100,7 @@ def remember(
     connection: Connection,
     request_key: RequestKey,
     callback_id: str,
-    answer: Accepted,
+    answer: AcceptResult,
     callback: Callback,
     *,
     repeats: bool,
@@ -103,7 +113,7 @@ def remember(
     connection.execute(_REMEMBER, kept | {"client_bucket": callback.client_bucket if repeats else None})
 
 
-def remember_alias(connection: Connection, callback: Callback, standing_id: str, answer: Accepted) -> None:
+def remember_alias(connection: Connection, callback: Callback, standing_id: str, answer: AcceptResult) -> None:
     """Let the id of a callback that is not stored lead to the one that stands for it."""
     kept = _kept(RequestKey(ALIAS, callback.id, ""), standing_id, answer, callback.created_at)
     who = {name: getattr(callback, name) for name in CLIENT_BUCKETS}
@@ -114,7 +124,7 @@ def remember_alias(connection: Connection, callback: Callback, standing_id: str,
     connection.execute(again, kept | who | place)
 
 
-def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | None:
+def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> AcceptResult | None:
     """Give what the visitor of a callback was answered when he first asked for what stands; None if he didn't.
 
     ``standing``: selected with KNOWN_AS.
@@ -124,11 +134,11 @@ def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> Accepted | 
     kept = _accepted(standing.alias_answer)
     if kept.id == callback.id:  # this work runs again
         return kept
-    return replace(kept, status=shown(_told(standing, standing.alias_at, callback.created_at)), duplicate=True)
+    return replace(kept, status=public_status(_told(standing, standing.alias_at, callback.created_at)), duplicate=True)
 
 
 def check_room(connection: Connection, callback: Callback, standing_id: str) -> None:
-    """Raise TooMany when a visitor has repeated himself as often as he may: it rings nobody, but it is kept.
+    """Raise TooManyRequestsError when a visitor repeats the request too often: it rings nobody, but it is stored.
 
     Only his own repetitions count, or he would learn of those of others.
     """
@@ -137,7 +147,9 @@ def check_room(connection: Connection, callback: Callback, standing_id: str) -> 
     reached = connection.execute(_LATEST, values).scalar_one_or_none()
     if reached is not None:
         wait = min(reached + _HOUR - callback.created_at, _HOUR).total_seconds()
-        raise TooMany("quota_client", "Too many requests for this number. Please try again later.", retry_after=wait)
+        raise TooManyRequestsError(
+            "quota_client", "Too many requests for this number. Please try again later.", retry_after=wait
+        )
 
 
 def leads_to(callback_id: str) -> Select[tuple[str]]:
@@ -146,7 +158,7 @@ def leads_to(callback_id: str) -> Select[tuple[str]]:
     return select(keys.callback_id).where(_IS_ALIAS, keys.key == callback_id)
 
 
-def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> Glimpse | None:
+def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> CallbackStatus | None:
     """Give where a callback is in its life; also by an id that a stranger was given for it. None when there is none.
 
     ``now``: as a stranger may see it, who may still have to be told about held ones as `shown` does; None: as it is.
@@ -155,7 +167,7 @@ def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> G
     seen = select(table.site, table.status, table.call_expected_at)
     own = connection.execute(seen.where(table.id == callback_id)).one_or_none()
     if own is not None:
-        return Glimpse(callback_id, own.site, own.status, own.call_expected_at)
+        return CallbackStatus(callback_id, own.site, own.status, own.call_expected_at)
     led_to = seen.add_columns(table.created_at, table.updated_at, keys.answer, keys.created_at.label("asked_at"))
     alias = _IS_ALIAS & (keys.key == callback_id)
     row = connection.execute(led_to.join(request_keys).where(alias)).one_or_none()
@@ -163,7 +175,7 @@ def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> G
         return None
     status = _told(row, row.asked_at, now) if now else row.status
     # The time that was told with this id: another one would tell that the number was asked for before.
-    return Glimpse(callback_id, row.site, status, _accepted(row.answer).call_expected_at)
+    return CallbackStatus(callback_id, row.site, status, _accepted(row.answer).call_expected_at)
 
 
 def _told(standing: Row[*tuple[Any, ...]], asked_at: datetime, now: datetime) -> str:
@@ -176,7 +188,7 @@ def _told(standing: Row[*tuple[Any, ...]], asked_at: datetime, now: datetime) ->
     return standing.status if now - asked_at >= took else Status.QUEUED
 
 
-def _kept(request_key: RequestKey, callback_id: str, answer: Accepted, now: datetime) -> dict[str, Any]:
+def _kept(request_key: RequestKey, callback_id: str, answer: AcceptResult, now: datetime) -> dict[str, Any]:
     expected_at = answer.call_expected_at
     return {
         "scope": request_key.scope,
@@ -194,9 +206,9 @@ def _kept(request_key: RequestKey, callback_id: str, answer: Accepted, now: date
     }
 
 
-def _accepted(answer: Mapping[str, Any]) -> Accepted:
+def _accepted(answer: Mapping[str, Any]) -> AcceptResult:
     expected_at = answer["call_expected_at"]
-    return Accepted(
+    return AcceptResult(
         id=answer["id"],
         status=answer["status"],
         created_at=datetime.fromisoformat(answer["created_at"]),

@@ -8,10 +8,10 @@ from app.outbox.callback import CLIENT_BUCKETS, Status
 from app.outbox.schema import attempts, callbacks, request_keys
 
 _PERSONAL = ("client_phone", "client_ip", "active_page", "referrer", "consent", "message_on_ring", *CLIENT_BUCKETS)
-_FINISHED = (Status.DELIVERED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
+_FINISHED = (Status.PLACED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
 
 
-def erase_some(connection: Connection, before: datetime, limit: int) -> int:
+def erase_batch(connection: Connection, before: datetime, limit: int) -> int:
     """Erase the personal data of up to ``limit`` callbacks asked for before a time; returns of how many.
 
     Those that wait for an attempt are left alone. What nobody has released by then is cancelled: it can't be any more.
@@ -44,7 +44,7 @@ def erase_some(connection: Connection, before: datetime, limit: int) -> int:
     return len(ids)
 
 
-def forget_some_keys(connection: Connection, before: datetime, limit: int) -> int:
+def delete_keys_batch(connection: Connection, before: datetime, limit: int) -> int:
     """Forget up to ``limit`` request keys that came before a time; returns how many.
 
     Only those of erased callbacks: as long as one may be called, its request asked again must not make another.

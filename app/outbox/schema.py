@@ -31,7 +31,7 @@ _OF_CLIENT = text("client_bucket IS NOT NULL")
 _IN_56 = text("client_bucket_56 IS NOT NULL")
 _IN_48 = text("client_bucket_48 IS NOT NULL")
 _IN_LINE = text("call_expected_at IS NOT NULL")
-NOT_DELIVERED: Final = f"status <> '{Status.DELIVERED}'"
+NOT_PLACED: Final = f"status <> '{Status.PLACED}'"
 """Word for word the condition of an index, for statements that are to use it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -104,7 +104,9 @@ callbacks = Table(
     # The wider networks of an IPv6 visitor; null for all others.
     Column("client_bucket_56", String(64)),
     Column("client_bucket_48", String(64)),
-    Column("ready_at", Instant),  # when a person released or retried it last; null: it is ready since it was accepted
+    Column(
+        "available_at", Instant
+    ),  # when a person released or retried it last; null: it is ready since it was accepted
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index("ix_callbacks_held", "created_at", sqlite_where=_HELD, postgresql_where=_HELD),
@@ -114,7 +116,7 @@ callbacks = Table(
     Index("ix_callbacks_site_call_expected_at", "site", "call_expected_at"),
     Index("ix_callbacks_created_at", "created_at"),
     # For people who look for what went wrong. Nearly all callbacks leave it within seconds, so it stays small.
-    Index("ix_callbacks_status", "status", sqlite_where=text(NOT_DELIVERED), postgresql_where=text(NOT_DELIVERED)),
+    Index("ix_callbacks_status", "status", sqlite_where=text(NOT_PLACED), postgresql_where=text(NOT_PLACED)),
     # For erasing: what was erased is not looked at again, however much of it there is.
     Index("ix_callbacks_personal", "created_at", sqlite_where=_PERSONAL, postgresql_where=_PERSONAL),
     Index(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
-from app.errors import Conflict
+from app.errors import ConflictError
 from app.outbox import upsert
 from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.schema import used_challenges
@@ -20,16 +20,16 @@ class Challenge:
 
 
 def check_unused(connection: Connection, challenge: Challenge, user: str) -> None:
-    """Raise Conflict when another request than ``user`` used a challenge. Writes nothing."""
+    """Raise ConflictError when another request than ``user`` used a challenge. Writes nothing."""
     by = select(used_challenges.c.callback_id).where(used_challenges.c.nonce == challenge.nonce)
     # It is this very request when its work runs again, after a connection was lost during the commit, and when it was
     # refused for a quota and is sent again with its key.
     if connection.execute(by).scalar_one_or_none() not in (None, user):
-        raise Conflict("challenge_used", "This challenge was used by another request: solve a new one.")
+        raise ConflictError("challenge_used", "This challenge was used by another request: solve a new one.")
 
 
 def use(connection: Connection, challenge: Challenge, user: str) -> None:
-    """Let a request use a challenge, ``user`` being its name of at most 36 characters. Raises Conflict: see above."""
+    """Consume a challenge for a request; `user` names it in at most 36 characters. Raises ConflictError: see above."""
     used = upsert.insert(connection, used_challenges).values(
         nonce=challenge.nonce, callback_id=user, expires_at=challenge.expires_at
     )

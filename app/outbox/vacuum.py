@@ -5,21 +5,21 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import Database, DatabaseUnusable, driver_words
+from app.outbox.database import Database, DatabaseError, driver_message
 from app.outbox.schema import metadata
 
 
 def vacuum(database: Database) -> tuple[int, int]:
     """Rewrite SQLite's file without its gaps, or have PostgreSQL vacuum our tables and look at them anew.
 
-    Gives the bytes on the disk before and after; SQLite needs as many free meanwhile. Raises DatabaseUnusable.
+    Gives the bytes on the disk before and after; SQLite needs as many free meanwhile. Raises DatabaseError.
     """
     try:
         with database.writing.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            return _on_sqlite(connection) if database.one_process else _on_postgresql(connection)
+            return _on_sqlite(connection) if database.is_exclusive else _on_postgresql(connection)
     except DBAPIError as error:
-        raise DatabaseUnusable(
-            f"DATABASE_URL: the database refused ({driver_words(error)}): check the room on its disk and the rights "
+        raise DatabaseError(
+            f"DATABASE_URL: the database refused ({driver_message(error)}): check the room on its disk and the rights "
             "of its user"
         ) from None
 

@@ -19,7 +19,7 @@ def keep(connection: Connection, version: str, bodies: Mapping[str, bytes], now:
     connection.execute(upsert.insert(connection, widget_files).on_conflict_do_nothing(), rows)
 
 
-def kept_versions(connection: Connection) -> frozenset[str]:
+def release_versions(connection: Connection) -> frozenset[str]:
     """Give the versions of all releases there are."""
     return frozenset(connection.scalars(select(widget_files.c.version).distinct()))
 

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.errors import Refused, Unavailable
+from app.errors import ServiceError, UnavailableError
 from app.logs import event
-from app.outbox.database import READ_ONLY, driver_words
+from app.outbox.database import READ_ONLY, driver_message
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +71,16 @@ class Writer:
         of one kind give the same one: of several in a transaction only the last runs.
         ``alone`` work has a transaction of its own, after what has gathered: what it locks is held no longer than that.
 
-        Raises what work raised (its transaction then wrote nothing of it), or Unavailable when the database could
+        Raises what work raised (its transaction then wrote nothing of it), or UnavailableError when the database could
         not take it.
         """
         job = _Job(work, first, alone, asyncio.get_running_loop().create_future())
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            raise Unavailable("overloaded", "Too many requests at once. Please try again.", retry_after=5) from None
+            raise UnavailableError(
+                "overloaded", "Too many requests at once. Please try again.", retry_after=5
+            ) from None
         result: T = await job.future
         return result
 
@@ -137,13 +139,13 @@ class Writer:
             for job in batch:
                 try:
                     job.result = job.work(connection)
-                except Refused as refused:  # raised before anything was written, so the batch may stand
+                except ServiceError as refused:  # raised before anything was written, so the batch may stand
                     job.result = refused
 
 
-def not_stored() -> Unavailable:
+def storage_unavailable() -> UnavailableError:
     """Make what a caller is told whose work the database could not take, or not in time."""
-    return Unavailable("not_stored", "The request could not be stored. Please try again.", retry_after=5)
+    return UnavailableError("storage_unavailable", "The request could not be stored. Please try again.", retry_after=5)
 
 
 def _transactions(batch: list[_Job]) -> list[list[_Job]]:
@@ -168,10 +170,10 @@ def _concerns_all(error: Exception) -> bool:
 
 def _told(error: Exception) -> Exception:
     """Turn what the database did into what the caller is told."""
-    cause = driver_words(error) if isinstance(error, DBAPIError) else None
+    cause = driver_message(error) if isinstance(error, DBAPIError) else None
     event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=cause)
     if isinstance(error, DBAPIError | PoolTimeout):
-        return not_stored()
+        return storage_unavailable()
     return error
 
 
@@ -189,4 +191,4 @@ def _resolve(batch: list[_Job]) -> None:
         batch[0].loop.call_soon_threadsafe(hand_over)
     except RuntimeError:
         # The event loop is closed: nobody waits any more. What was committed stays committed.
-        event(log, "outbox.nobody_waits", logging.WARNING, jobs=len(batch))
+        event(log, "outbox.results_discarded", logging.WARNING, jobs=len(batch))

@@ -9,19 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.edge.api_keys import require_unbound
 from app.edge.request_body import JsonRoute
-from app.errors import NotFound
+from app.errors import NotFoundError
 from app.intake.blocklist_entry import read_entry
 from app.intake.callback_request import Text
 from app.logs import event, mask_phone
-from app.routes.dependencies import Given, key_with
+from app.routes.dependencies import ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(route_class=JsonRoute, tags=["blocklist"])
 
-Reader = Annotated[str, Depends(key_with("callbacks:read"))]
-Writer = Annotated[str, Depends(key_with("callbacks:write"))]
+Reader = Annotated[str, Depends(require_key("callbacks:read"))]
+Writer = Annotated[str, Depends(require_key("callbacks:write"))]
 EntryText = Annotated[
     str,
     Field(max_length=64, description="A phone with + and its country code, an address, or a network in CIDR notation"),
@@ -51,7 +51,7 @@ class Blocklist(BaseModel):
     entries: list[BlocklistEntry]
 
 
-class ToBlock(BaseModel):
+class BlocklistEntryCreate(BaseModel):
     """What to block, and a note for people: who asked for it, say."""
 
     model_config = ConfigDict(
@@ -69,7 +69,7 @@ def _told(entry: str) -> str:
 
 
 @router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="Who is blocked")
-async def show_blocklist(services: Given, key: Reader) -> Blocklist:
+async def show_blocklist(services: ServicesDep, key: Reader) -> Blocklist:
     """Give every entry. Needs the scope callbacks:read."""
     require_unbound(key, services.api_keys)
     found = await services.outbox.blocklist()
@@ -84,7 +84,7 @@ async def show_blocklist(services: Given, key: Reader) -> Blocklist:
     responses=responses(401, 403, 415, 422, 429, 503),
     summary="Block a phone or a network",
 )
-async def block(body: ToBlock, services: Given, key: Writer) -> BlocklistEntry:
+async def block(body: BlocklistEntryCreate, services: ServicesDep, key: Writer) -> BlocklistEntry:
     """Refuse from now on what is for that phone or comes from there, and cancel what waits for the phone.
 
     Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
@@ -102,10 +102,10 @@ async def block(body: ToBlock, services: Given, key: Writer) -> BlocklistEntry:
     responses=responses(401, 403, 404, 422, 429, 503),
     summary="Unblock a phone or a network",
 )
-async def unblock(services: Given, entry: Annotated[EntryText, Query()], key: Writer) -> None:
+async def unblock(services: ServicesDep, entry: Annotated[EntryText, Query()], key: Writer) -> None:
     """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
     require_unbound(key, services.api_keys)
     read = read_entry(entry, listed=True)
     if not await services.outbox.unblock(read):
-        raise NotFound("not_found", "The blocklist has no such entry.")
+        raise NotFoundError("not_found", "The blocklist has no such entry.")
     event(log, "blocklist.removed", entry=_told(read), api_key=key)

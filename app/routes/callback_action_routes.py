@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import require_site
 from app.logs import event
-from app.outbox.callback import no_such_callback
-from app.routes.dependencies import Given, Services, key_with
+from app.outbox.callback import callback_not_found
+from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 from app.routes.schemas import EXAMPLE
 
@@ -21,10 +21,10 @@ router = APIRouter(tags=["callbacks"])
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CallbackId = Annotated[str, Path(description="The id that the 202 gave")]
-Decision = Literal["release", "retry", "cancel"]
+Action = Literal["release", "retry", "cancel"]
 
 
-class CallbackSteered(BaseModel):
+class CallbackActionResponse(BaseModel):
     """The callback as it stands now."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": EXAMPLE["id"], "status": "queued"}]})
@@ -38,28 +38,28 @@ class CallbackSteered(BaseModel):
     responses=responses(401, 403, 404, 409, 422, 429, 503),
     summary="Release, retry or cancel a callback",
 )
-async def steer(
+async def perform_action(
     callback_id: CallbackId,
-    decision: Annotated[Decision, Path(description="What is to become of it")],
-    services: Given,
-    key: Annotated[str, Depends(key_with("callbacks:write"))],
-) -> CallbackSteered:
+    decision: Annotated[Action, Path(description="What is to become of it")],
+    services: ServicesDep,
+    key: Annotated[str, Depends(require_key("callbacks:write"))],
+) -> CallbackActionResponse:
     """Send a held callback (release) or a failed or unknown one (retry), or end one that waits (cancel).
 
     409 when its state forbids it, and when the same call was asked for again since. Retrying an unknown one may phone a
     person twice. Needs the scope callbacks:write.
     """
-    found = await services.outbox.glimpse(callback_id) if UUID.fullmatch(callback_id) else None
+    found = await services.outbox.callback_status(callback_id) if UUID.fullmatch(callback_id) else None
     if found is None:
-        raise no_such_callback()
+        raise callback_not_found()
     require_site(key, services.api_keys, found.site)
     await _deciding(services, decision)(callback_id)
-    event(log, "callback.steered", callback=callback_id, decision=decision, api_key=key)
-    now = await services.outbox.glimpse(callback_id)
-    return CallbackSteered(id=callback_id, status=now.status if now else found.status)
+    event(log, "callback.action", callback=callback_id, decision=decision, api_key=key)
+    now = await services.outbox.callback_status(callback_id)
+    return CallbackActionResponse(id=callback_id, status=now.status if now else found.status)
 
 
-def _deciding(services: Services, decision: Decision) -> Callable[[str], Awaitable[None]]:
+def _deciding(services: Services, decision: Action) -> Callable[[str], Awaitable[None]]:
     now, give_up_after = services.clock(), services.settings.give_up_after
     if decision == "cancel":
         return lambda callback_id: services.outbox.cancel(callback_id, now)

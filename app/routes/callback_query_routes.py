@@ -8,19 +8,19 @@ from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import key_of, permitted_sites, require_scope, require_site
 from app.errors import FieldError, invalid
-from app.outbox.callback import no_such_callback, shown
-from app.outbox.queries import Wanted
+from app.outbox.callback import callback_not_found, public_status
+from app.outbox.queries import CallbackFilter
 from app.routes.callback_action_routes import UUID, CallbackId
-from app.routes.dependencies import Authorization, Given, Services, key_with
+from app.routes.dependencies import Authorization, Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
-from app.routes.filters import CallbacksQuery, cursor_after, id_in, phone_to_find
+from app.routes.filters import CallbacksQuery, decode_cursor, encode_cursor, normalize_search_phone
 from app.routes.openapi import KEY_OPTIONAL
-from app.routes.schemas import EXAMPLE, CallbackShown, shown_in_full
+from app.routes.schemas import EXAMPLE, CallbackResponse, to_response
 
 router = APIRouter(tags=["callbacks"])
 
 
-class CallbackGlimpse(BaseModel):
+class PublicCallbackResponse(BaseModel):
     """What anybody who knows the id may see. A ``held`` one is ``queued`` to whoever has no API key."""
 
     model_config = ConfigDict(
@@ -36,7 +36,7 @@ class CallbackGlimpse(BaseModel):
 class CallbacksPage(BaseModel):
     """Callbacks, the newest first. ``next_cursor`` asks for the next page; null on the last one."""
 
-    callbacks: list[CallbackShown]
+    callbacks: list[CallbackResponse]
     next_cursor: str | None
 
 
@@ -44,8 +44,8 @@ class CallbacksPage(BaseModel):
 async def list_callbacks(
     query: Annotated[CallbacksQuery, Query()],
     response: Response,
-    services: Given,
-    key: Annotated[str, Depends(key_with("callbacks:read"))],
+    services: ServicesDep,
+    key: Annotated[str, Depends(require_key("callbacks:read"))],
 ) -> CallbacksPage:
     """Give the callbacks a key may see, the newest first, with their attempts. Needs the scope callbacks:read.
 
@@ -54,12 +54,14 @@ async def list_callbacks(
     """
     sites = permitted_sites(key, services.api_keys, query.site)
     wanted = _wanted(query, sites, services)
-    found = await services.outbox.page(wanted, id_in(query.cursor) if query.cursor else None, query.limit + 1)
+    found = await services.outbox.list_callbacks(
+        wanted, decode_cursor(query.cursor) if query.cursor else None, query.limit + 1
+    )
     page = found[: query.limit]
     response.headers["Cache-Control"] = "no-store"
     return CallbacksPage(
-        callbacks=[shown_in_full(stored) for stored in page],
-        next_cursor=cursor_after(page[-1].callback["id"]) if len(found) > query.limit else None,
+        callbacks=[to_response(stored) for stored in page],
+        next_cursor=encode_cursor(page[-1].callback["id"]) if len(found) > query.limit else None,
     )
 
 
@@ -70,8 +72,8 @@ async def list_callbacks(
     openapi_extra=KEY_OPTIONAL,
 )
 async def show_callback(
-    callback_id: CallbackId, response: Response, services: Given, authorization: Authorization = None
-) -> CallbackShown | CallbackGlimpse:
+    callback_id: CallbackId, response: Response, services: ServicesDep, authorization: Authorization = None
+) -> CallbackResponse | PublicCallbackResponse:
     """Tell id, status and expected time to anybody who knows the id: it can't be guessed.
 
     With an API key of the scope callbacks:read: everything, attempts included.
@@ -80,20 +82,20 @@ async def show_callback(
     response.headers["Cache-Control"] = "no-store"
     known = UUID.fullmatch(callback_id)
     if api_key is None:
-        glimpse = await services.outbox.glimpse(callback_id, services.clock()) if known else None
+        glimpse = await services.outbox.callback_status(callback_id, services.clock()) if known else None
         if glimpse is None:
-            raise no_such_callback()
-        status = shown(glimpse.status)
-        return CallbackGlimpse(id=glimpse.id, status=status, call_expected_at=glimpse.call_expected_at)
+            raise callback_not_found()
+        status = public_status(glimpse.status)
+        return PublicCallbackResponse(id=glimpse.id, status=status, call_expected_at=glimpse.call_expected_at)
     require_scope(api_key, services.api_keys, "callbacks:read")
-    stored = await services.outbox.stored(callback_id) if known else None
+    stored = await services.outbox.get(callback_id) if known else None
     if stored is None:
-        raise no_such_callback()
+        raise callback_not_found()
     require_site(api_key, services.api_keys, stored.callback["site"])
-    return shown_in_full(stored)
+    return to_response(stored)
 
 
-def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> Wanted:
+def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> CallbackFilter:
     if query.from_ and query.to and query.to <= query.from_:
         wrong = FieldError("to", "not_after_from", "This is not after from, so nothing lies between: see both.")
         raise invalid([wrong])
@@ -101,8 +103,8 @@ def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -
     if query.client_phone is not None:
         named = [services.settings.sites[site] for site in sites if site in services.settings.sites]
         regions = [region for site in named or services.settings.sites.values() for region in site.regions]
-        phone = phone_to_find(query.client_phone, regions)
-    return Wanted(
+        phone = normalize_search_phone(query.client_phone, regions)
+    return CallbackFilter(
         sites=sites,
         statuses=tuple(query.status),
         client_phone=phone,

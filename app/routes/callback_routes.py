@@ -14,8 +14,8 @@ from app.errors import FieldError, invalid
 from app.intake.callback_request import CallbackRequest
 from app.logs import event, mask_phone
 from app.metrics import Result
-from app.outbox.callback import Accepted, Callback
-from app.routes.admission import admit, request_key, sender_of
+from app.outbox.callback import AcceptResult, Callback
+from app.routes.admission import admit, identify_sender, request_key
 from app.routes.dependencies import Services
 from app.routes.exception_handlers import responses
 from app.routes.openapi import KEY_OPTIONAL
@@ -96,14 +96,14 @@ async def create_callback(
     idempotency_key = request.headers.getlist("idempotency-key")
     if not all(map(_KEY.fullmatch, idempotency_key)):
         wrong = FieldError(
-            "Idempotency-Key", "wrong_form", "Send 1 to 128 printable characters without spaces and quotes."
+            "Idempotency-Key", "invalid_format", "Send 1 to 128 printable characters without spaces and quotes."
         )
         raise invalid([wrong])
     # The flood limit has looked for a known key; one that is unknown is refused here.
     api_key = request.state.api_key or key_of(request.headers.get("authorization"), services.api_keys)
-    sender = sender_of(request, body.site, services, api_key)
+    sender = identify_sender(request, body.site, services, api_key)
     key = request_key(body, sender, idempotency_key, services)
-    with services.under_way.holding(key, refuse=bool(idempotency_key)):
+    with services.in_flight.track(key, refuse=bool(idempotency_key)):
         accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
     services.metrics.accepted(body.site, _result(accepted, callback))
     event(
@@ -128,7 +128,7 @@ async def create_callback(
     return Response(answer.model_dump_json(), 202, headers, "application/json")
 
 
-def _result(accepted: Accepted, callback: Callback | None) -> Result:
+def _result(accepted: AcceptResult, callback: Callback | None) -> Result:
     if accepted.replayed:
         return "replayed"
     if accepted.duplicate:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.errors import NotFound
-from app.routes.dependencies import Given
+from app.errors import NotFoundError
+from app.routes.dependencies import ServicesDep
 from app.routes.exception_handlers import responses
 
 router = APIRouter(tags=["visitors"])
@@ -45,14 +45,14 @@ async def give_challenge(
     site: Annotated[str, Query(description="The name of the site in the settings")],
     request: Request,
     response: Response,
-    services: Given,
+    services: ServicesDep,
 ) -> ChallengeGiven:
     """Give a challenge for a site: good for one request, from one second to ten minutes old.
 
     It is harder for whoever asks for many, and for everybody while a site is flooded; it falls again by itself.
     """
     if site not in services.settings.sites:
-        raise NotFound("unknown_site", "There is no such site in the settings of this service.")
-    difficulty = services.pressure.add(site, request.state.client_buckets)
+        raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
+    difficulty = services.difficulty.next(site, request.state.client_buckets)
     response.headers["Cache-Control"] = "no-store"
-    return ChallengeGiven.model_validate(services.challenges.give(site, difficulty))
+    return ChallengeGiven.model_validate(services.challenges.issue(site, difficulty))

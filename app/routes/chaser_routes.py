@@ -11,10 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from app.chaser import ChaserClient, ChaserError, StatisticsFilter
 from app.edge.api_keys import permitted_sites
-from app.errors import FieldError, Forbidden, NotFound, invalid
-from app.routes.dependencies import Given, Services, key_with
+from app.errors import FieldError, ForbiddenError, NotFoundError, invalid
+from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
-from app.routes.upstream_errors import refused
+from app.routes.upstream_errors import translate_error
 from app.settings import Site
 
 router = APIRouter(tags=["chaser"])
@@ -23,7 +23,7 @@ _REFUSALS = responses(401, 403, 404, 422, 429, 502, 503, 504)
 _LARGEST_ID = 2**63 - 1
 
 T = TypeVar("T")
-Key = Annotated[str, Depends(key_with("chaser:read"))]
+Key = Annotated[str, Depends(require_key("chaser:read"))]
 
 
 def _iso(value: Any) -> Any:
@@ -38,7 +38,7 @@ def _iso(value: Any) -> Any:
 Day = Annotated[date | None, BeforeValidator(_iso)]
 
 
-class WebsiteShown(BaseModel):
+class WebsiteResponse(BaseModel):
     """A site of the account. Fields that Chaser sends beyond these are passed on as they are."""
 
     model_config = ConfigDict(
@@ -57,7 +57,7 @@ class Websites(BaseModel):
         json_schema_extra={"examples": [{"websites": [{"id": 12345, "name": "shop.example", "title": "Our shop"}]}]}
     )
 
-    websites: list[WebsiteShown]
+    websites: list[WebsiteResponse]
 
 
 class Statistics(BaseModel):
@@ -73,7 +73,7 @@ class Statistics(BaseModel):
 @router.get("/v1/websites", responses=_REFUSALS, summary="The sites that Chaser has for an account")
 async def list_websites(
     response: Response,
-    services: Given,
+    services: ServicesDep,
     key: Key,
     site: Annotated[
         str | None,
@@ -91,7 +91,7 @@ async def list_websites(
     response.headers["Cache-Control"] = "no-store"
     return Websites(
         websites=[
-            WebsiteShown.model_validate({**each.extra, "id": each.id, "name": each.name, "title": each.title})
+            WebsiteResponse.model_validate({**each.extra, "id": each.id, "name": each.name, "title": each.title})
             for each in found
             if not bound or each.id in mine
         ]
@@ -101,7 +101,7 @@ async def list_websites(
 @router.get("/v1/statistics", responses=_REFUSALS, summary="The calls of a site, as Chaser tells them")
 async def show_statistics(
     response: Response,
-    services: Given,
+    services: ServicesDep,
     key: Key,
     site_id: Annotated[int, Query(ge=1, le=_LARGEST_ID, description="The number of the site at Chaser")],
     date_from: Annotated[Day, Query(description="The first day, such as 2026-01-01")] = None,
@@ -118,7 +118,7 @@ async def show_statistics(
     named = [name for name, site in _sites(services).items() if site.site_id == site_id]
     mine = [name for name in named if not sites or name in sites]
     if sites and not mine:
-        raise Forbidden("site_not_allowed", "This API key is bound to other sites.")
+        raise ForbiddenError("site_not_allowed", "This API key is bound to other sites.")
     if date_from and date_to and date_to < date_from:
         wrong = FieldError("date_to", "before_date_from", "This is before date_from: see both.")
         raise invalid([wrong])
@@ -137,7 +137,7 @@ def _account(services: Services, sites: tuple[str, ...]) -> str:
     general = services.settings.chaser.client_id
     unknown = [name for name in sites if name not in _sites(services)]
     if unknown:
-        raise NotFound("unknown_site", "There is no such site in the settings of this service.")
+        raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
     accounts = {_sites(services)[name].client_id or general for name in sites} or {general}
     if len(accounts) > 1:
         wrong = FieldError("site", "required", "The sites of this key use several accounts: name one of the sites.")
@@ -148,10 +148,10 @@ def _account(services: Services, sites: tuple[str, ...]) -> str:
 async def _ask(services: Services, account: str, question: Callable[[ChaserClient], Awaitable[T]]) -> T:
     client = services.chaser(account)
     if client is None:
-        raise NotFound("unknown_site", "There is no such site in the settings of this service.")
+        raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
     try:
-        async with services.questions:
+        async with services.upstream_slots:
             return await question(client)
     except ChaserError as error:
-        told = refused(error)
-    raise told
+        translated = translate_error(error)
+    raise translated

@@ -10,13 +10,13 @@ from fastapi import Depends, Header, Request
 
 from app.chaser import ChaserClient
 from app.edge.api_keys import scoped_key
-from app.edge.challenge_difficulty import Pressure
+from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.proof_of_work import Challenges
 from app.metrics import Metrics
 from app.net.origins import Origins
-from app.outbox.accepting import AcceptRules
+from app.outbox.accepting import AdmissionConfig
 from app.outbox.outbox import Outbox
-from app.routes.in_flight import UnderWay
+from app.routes.in_flight import InFlightKeys
 from app.settings import ApiKey, Scope, Settings
 
 
@@ -28,7 +28,7 @@ class Delivery(Protocol):
         """Tell whether the worker is alive."""
 
     @property
-    def paused_accounts(self) -> int:
+    def open_account_circuits(self) -> int:
         """Count the accounts that nothing is sent for."""
 
     def is_paused(self, account: str, site: str) -> bool:
@@ -41,8 +41,8 @@ class Services:
 
     ``api_keys`` are those of the settings and the operator's. ``pressure`` knows how much the challenges have to ask
     for, ``challenges`` gives and reads them. ``chaser`` gives the client of an account by its client_id, None when the
-    settings don't have it, and ``questions`` bounds how many are asked for others at the same time: each answer may be
-    8 MiB large, and delivery goes on beside. ``under_way`` knows the keys of the requests that are being accepted.
+    settings don't have it, and ``upstream_slots`` bounds the requests to Chaser at one time: each answer may be
+    8 MiB large, and delivery goes on beside. ``in_flight`` knows the keys of the requests that are being accepted.
     """
 
     settings: Settings
@@ -51,13 +51,13 @@ class Services:
     delivery: Delivery
     chaser: Callable[[str], ChaserClient | None]
     origins: dict[str, Origins]
-    rules: dict[str, AcceptRules]
+    rules: dict[str, AdmissionConfig]
     secret: bytes = field(repr=False)
     clock: Callable[[], datetime]
     challenges: Challenges
-    pressure: Pressure
-    under_way: UnderWay
-    questions: asyncio.Semaphore
+    difficulty: AdaptiveDifficulty
+    in_flight: InFlightKeys
+    upstream_slots: asyncio.Semaphore
     metrics: Metrics
 
     def paused_sites(self) -> dict[str, bool]:
@@ -73,17 +73,17 @@ async def _services(request: Request) -> Services:  # not plain, or each request
     return services
 
 
-Given = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_services)]
 Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
-def key_with(scope: Scope) -> Callable[..., Awaitable[str]]:
+def require_key(scope: Scope) -> Callable[..., Awaitable[str]]:
     """Make the dependency of an endpoint that can't do without a key: it gives the key's name.
 
     FastAPI asks it before it looks at the rest of the request, so whoever may not ask is told that, and nothing else.
     """
 
-    async def key(services: Given, authorization: Authorization = None) -> str:
+    async def key(services: ServicesDep, authorization: Authorization = None) -> str:
         return scoped_key(authorization, services.api_keys, scope)
 
     return key

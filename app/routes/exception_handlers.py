@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.errors import FieldError, Refused, invalid, problem_response, refused_response, unexpected_response
+from app.errors import FieldError, ServiceError, error_response, invalid, problem_response, unexpected_response
 from app.logs import event
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _CODES = {
     "missing": "required",
     "extra_forbidden": "unknown_field",
-    "string_pattern_mismatch": "wrong_form",
+    "string_pattern_mismatch": "invalid_format",
     "string_too_long": "too_long",
     "string_unicode": "not_unicode",
     "timezone_aware": "timezone_missing",
@@ -48,15 +48,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": description} for status, description in (named | {"default": "Any other"}).items()}
 
 
-def answer_errors(app: FastAPI) -> None:
+def register_exception_handlers(app: FastAPI) -> None:
     """Register the handlers."""
     # A slash too many is another address. The redirect would repeat the Host header, which the caller wrote.
     app.router.redirect_slashes = False
 
-    @app.exception_handler(Refused)
-    async def _refused(request: Request, error: Refused) -> Response:
+    @app.exception_handler(ServiceError)
+    async def _refused(request: Request, error: ServiceError) -> Response:
         _log(error.status, error.code, error.errors)
-        return refused_response(error, request.state.request_id)
+        return error_response(error, request.state.request_id)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:

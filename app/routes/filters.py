@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.errors import FieldError, Invalid, invalid
-from app.intake.phone import KNOWN_REGIONS, PhoneRefused, read_phone
+from app.errors import FieldError, UnprocessableContentError, invalid
+from app.intake.phone import KNOWN_REGIONS, PhoneError, read_phone
 from app.outbox.callback import Status
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -62,29 +62,31 @@ class CallbacksQuery(BaseModel):
     cursor: Annotated[str | None, Field(max_length=64, description="next_cursor of the page before")] = None
 
 
-def cursor_after(callback_id: str) -> str:
+def encode_cursor(callback_id: str) -> str:
     """Give the cursor of the page after the one that ends with this callback."""
     return urlsafe_b64encode(uuid.UUID(callback_id).bytes).decode().rstrip("=")
 
 
-def id_in(cursor: str) -> str:
-    """Give the id in a cursor. Raises Invalid for anything that is none."""
+def decode_cursor(cursor: str) -> str:
+    """Give the id in a cursor. Raises UnprocessableContentError for anything that is none."""
     try:
         callback_id = str(uuid.UUID(bytes=urlsafe_b64decode(cursor + "==")))
-        if cursor_after(callback_id) == cursor:
+        if encode_cursor(callback_id) == cursor:
             return callback_id
     except ValueError:
         pass
-    raise Invalid("cursor_invalid", "This cursor is none of ours: begin again without one, or send next_cursor as is.")
+    raise UnprocessableContentError(
+        "invalid_cursor", "This cursor is none of ours: begin again without one, or send next_cursor as is."
+    )
 
 
-def phone_to_find(text: str, regions: Iterable[str]) -> str:
+def normalize_search_phone(text: str, regions: Iterable[str]) -> str:
     """Give a number in digits as it would be stored. A number without its country code is of the first region.
 
-    All countries are looked in: a site may have taken more of them before. Raises Invalid.
+    All countries are looked in: a site may have taken more of them before. Raises UnprocessableContentError.
     """
     try:
         return read_phone(text, [*dict.fromkeys((*regions, *sorted(KNOWN_REGIONS)))]).digits
-    except PhoneRefused as refused:
+    except PhoneError as refused:
         wrong = FieldError("client_phone", refused.code, refused.detail)
         raise invalid([wrong]) from None

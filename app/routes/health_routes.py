@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
 from app.outbox.shared_look import SharedLook
-from app.routes.dependencies import Given
+from app.routes.dependencies import ServicesDep
 
 _FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
 _PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
@@ -38,7 +38,7 @@ async def _ask(outbox: Outbox) -> dict[str, Any]:
     try:
         await outbox.check()
         return {"database": "ok", "waiting": await outbox.waiting()}
-    except Unavailable:
+    except UnavailableError:
         return _UNAVAILABLE
 
 
@@ -57,7 +57,7 @@ def health_router() -> APIRouter:
         summary="Can requests be accepted",
         responses=_example(_READY) | {503: {"description": "Not ready: the same, with what is wrong"}},
     )
-    async def ready(services: Given) -> JSONResponse:
+    async def ready(services: ServicesDep) -> JSONResponse:
         """Tell whether the database takes a transaction, as of the last second, and whether the worker runs.
 
         A site that Chaser refuses is told but is no reason to send visitors away: requests are accepted, and wait.

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import Conflict
+from app.errors import ConflictError
 from app.outbox.callback import RequestKey
 
 
-class UnderWay:
+class InFlightKeys:
     """Tells whether the same request is being accepted this moment.
 
     Whoever sends the header Idempotency-Key is told so by a 409, as draft-ietf-httpapi-idempotency-key-header has it.
@@ -20,8 +20,8 @@ class UnderWay:
         self._requests: Counter[RequestKey] = Counter()
 
     @contextmanager
-    def holding(self, key: RequestKey | None, *, refuse: bool) -> Iterator[None]:
-        """Work on a request. ``refuse``: raise Conflict when the same is under way already.
+    def track(self, key: RequestKey | None, *, refuse: bool) -> Iterator[None]:
+        """Work on a request. ``refuse``: raise ConflictError when the same is under way already.
 
         Another request under that key is let through, to be told what is wrong with it.
         """
@@ -29,7 +29,7 @@ class UnderWay:
             yield
             return
         if refuse and self._requests[key]:
-            raise Conflict(
+            raise ConflictError(
                 "request_in_flight",
                 "The same request is being worked on: send it again in a second, and you get its answer.",
                 retry_after=1,

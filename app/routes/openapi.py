@@ -33,21 +33,26 @@ Code = Literal[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 
 _EVERYWHERE: Final[tuple[Code, ...]] = (400, 405, 408, 413, 431, 500)
 _REFUSALS: Final[dict[int, tuple[str, str, str, str]]] = {
     400: ("Malformed", "The request can't be read.", "malformed", "The request can't be read: send one JSON object."),
-    401: ("KeyRefused", "No API key, or one that nobody knows.", "key_unknown", "This API key is not known here."),
+    401: ("KeyRefused", "No API key, or one that nobody knows.", "invalid_api_key", "This API key is not known here."),
     403: ("Forbidden", "The origin, key or challenge may not do this.", "origin_not_allowed", "This page may not ask."),
     404: ("NotFound", "There is no such thing.", "not_found", "There is nothing at this address."),
     405: ("WrongMethod", "The address takes other methods.", "method_not_allowed", "It doesn't take that method."),
-    408: ("TooSlow", "The request did not arrive in time.", "too_slow", "The request did not arrive in time."),
+    408: ("TooSlow", "The request did not arrive in time.", "request_timeout", "The request did not arrive in time."),
     409: ("Conflict", "The state of things forbids it.", "conflict", "The state of things forbids it."),
     413: ("TooLarge", "The body is over 16 KiB.", "too_large", "The body is too large: at most 16 KiB."),
     415: ("WrongMediaType", "The body is not JSON in UTF-8.", "not_json", "Send the body as JSON, in UTF-8."),
     422: ("Invalid", "Values are wrong: see errors.", "invalid", "Some values need correction: see errors."),
-    429: ("TooMany", "A limit is reached.", "flood", "Too many requests: wait and send it again."),
+    429: ("TooMany", "A limit is reached.", "rate_limited", "Too many requests: wait and send it again."),
     431: ("HeadersTooLarge", "The headers are too large, or too many.", "headers_too_large", "They are too large."),
     500: ("Unexpected", "A fault of the service.", "internal", "Something went wrong on our side."),
     502: ("ChaserRefuses", "Chaser refuses this service, or fails.", "account_refused", "Chaser refuses the account."),
-    503: ("Unavailable", "Not accepted through no fault of its own.", "not_stored", "It could not be stored."),
-    504: ("ChaserSilent", "Chaser gave no answer.", "chaser_silent", "Chaser gave no answer in time: ask again later."),
+    503: ("Unavailable", "Not accepted through no fault of its own.", "storage_unavailable", "It could not be stored."),
+    504: (
+        "ChaserSilent",
+        "Chaser gave no answer.",
+        "upstream_timeout",
+        "Chaser gave no answer in time: ask again later.",
+    ),
 }
 DESCRIPTION: Final = """
 A visitor types a phone number and is called back through Chaser.
@@ -55,7 +60,7 @@ A visitor types a phone number and is called back through Chaser.
 - **Keys.** `Authorization: Bearer ccb_…`. A refusal names the scope that is missing. Requests with a key are counted by
   the key, those without by the address they come from.
 - **Again.** A request to be called carries an `Idempotency-Key` (or `request_id`): sent again it is the same request.
-- **Status.** `held` → `queued` → `sending` → `delivered`, `failed` or `unknown` (Chaser's answer was lost: the phone
+- **Status.** `held` → `queued` → `sending` → `placed`, `failed` or `unknown` (Chaser's answer was lost: the phone
   may have rung); `cancelled`. `release`, `retry` and `cancel` move a callback where its status allows it.
 - **Times** are ISO 8601 in UTC; those you send need a zone. Phones come back in digits with the country code.
 - **Refusals** have one shape (RFC 9457): `code` is stable and for programs, `detail` says what to do, `errors` names
@@ -93,7 +98,7 @@ def documentation_router(app: FastAPI) -> APIRouter:
 
     @cache
     def document() -> dict[str, Any]:
-        return completed(app.openapi())
+        return complete_openapi(app.openapi())
 
     @router.get("/openapi.json")
     async def openapi() -> JSONResponse:
@@ -106,7 +111,7 @@ def documentation_router(app: FastAPI) -> APIRouter:
     return router
 
 
-def completed(document: dict[str, Any]) -> dict[str, Any]:
+def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     """Put in what FastAPI doesn't know: every refusal in its one shape, and where an API key is needed."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

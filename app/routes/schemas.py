@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from app.outbox.callback import Status
-from app.outbox.queries import Stored
+from app.outbox.queries import CallbackRecord
 
 EXAMPLE: Final[dict[str, Any]] = {
     "id": "019ab0b9-76c0-7f3e-9d51-3c1c8a1f5b02",
     "site": "shop",
-    "status": "delivered",
+    "status": "placed",
     "reason": None,
     "client_phone": "79161234567",
     "phone_certain": True,
@@ -51,7 +51,7 @@ EXAMPLE: Final[dict[str, Any]] = {
         {
             "number": 2,
             "started_at": "2026-01-31T07:00:06.200000Z",
-            "outcome": "delivered",
+            "outcome": "placed",
             "http_status": 200,
             "duration_ms": 270,
             "detail": None,
@@ -60,20 +60,20 @@ EXAMPLE: Final[dict[str, Any]] = {
     ],
 }
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
-    "CallbackShown": EXAMPLE,
+    "CallbackResponse": EXAMPLE,
     "CallbacksPage": {"callbacks": [EXAMPLE], "next_cursor": "AZqwuXbAfz6dUTwcih9bAg"},
 }
 """By schema: examples with nulls in them, which FastAPI leaves out of a document that it makes of the models."""
 
 
-class AttemptShown(BaseModel):
+class AttemptResponse(BaseModel):
     """One try to deliver a callback."""
 
     number: Annotated[int, Field(description="From 1 on")]
     started_at: datetime
     outcome: Annotated[
         str | None,
-        Field(description="delivered, refused, account, unauthorized, not_sent, not_begun or unknown; null meanwhile"),
+        Field(description="placed, refused, forbidden, unauthorized, not_sent, not_started or unknown; null meanwhile"),
     ]
     http_status: Annotated[int | None, Field(description="What Chaser answered; null when no answer came")]
     duration_ms: int | None
@@ -81,7 +81,7 @@ class AttemptShown(BaseModel):
     answer: Annotated[str | None, Field(description="The first 2 KiB of what Chaser said; null once it is erased")]
 
 
-class CallbackShown(BaseModel):
+class CallbackResponse(BaseModel):
     """A callback with its attempts. Times are in UTC; what was erased, with the visitor's number, is null."""
 
     id: str
@@ -109,10 +109,10 @@ class CallbackShown(BaseModel):
         dict[str, Any] | None, Field(description="The receipt: version, url, text, at and client_ip; null: none")
     ]
     api_key: Annotated[str | None, Field(description="The name of the key it came with; null: from a visitor's page")]
-    attempts: Annotated[list[AttemptShown], Field(description="The first one first")]
+    attempts: Annotated[list[AttemptResponse], Field(description="The first one first")]
 
 
-def shown_in_full(stored: Stored) -> CallbackShown:
+def to_response(stored: CallbackRecord) -> CallbackResponse:
     """Give all of a callback."""
     values = {**stored.callback, "attempts": [dict(attempt) for attempt in stored.attempts]}
-    return CallbackShown.model_validate(values)
+    return CallbackResponse.model_validate(values)

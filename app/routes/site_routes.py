@@ -6,25 +6,25 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.errors import NotFound, Unavailable
-from app.intake.scheduling import free_times
+from app.errors import NotFoundError, UnavailableError
+from app.intake.scheduling import available_slots
 from app.intake.working_hours import expected_call, is_open
 from app.outbox.night_queue import call_at
-from app.routes.dependencies import Given, Services
+from app.routes.dependencies import Services, ServicesDep
 from app.routes.exception_handlers import responses
 from app.settings import Analytics, Site, Theme, Triggers
 
 router = APIRouter(tags=["visitors"])
 
 
-class DepartmentShown(BaseModel):
+class DepartmentResponse(BaseModel):
     """A choice offered to the visitor."""
 
     id: str
     name: str
 
 
-class ConsentShown(BaseModel):
+class ConsentResponse(BaseModel):
     """The document the visitor consents to. ``text`` by language; empty: the widget's own words."""
 
     url: str
@@ -32,7 +32,7 @@ class ConsentShown(BaseModel):
     text: dict[str, str]
 
 
-class SiteShown(BaseModel):
+class SiteResponse(BaseModel):
     """All the widget needs to know of a site; nothing in it is secret.
 
     ``allowed``: may the page that asks (its Origin header) ask for callbacks too. ``free_times``: what a visitor may
@@ -70,8 +70,8 @@ class SiteShown(BaseModel):
     open: bool
     call_expected_at: datetime | None
     free_times: list[datetime]
-    departments: list[DepartmentShown]
-    consent: ConsentShown | None
+    departments: list[DepartmentResponse]
+    consent: ConsentResponse | None
     texts: dict[str, dict[str, str]]
     theme: Theme
     triggers: Triggers
@@ -84,9 +84,9 @@ class SiteShown(BaseModel):
 async def show_site(
     site: Annotated[str, Path(description="The name of the site in the settings")],
     response: Response,
-    services: Given,
+    services: ServicesDep,
     origin: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> SiteShown:
+) -> SiteResponse:
     """Give the site's public settings, and whether it takes calls now."""
     settings = services.settings.sites.get(site)
     # Any page may read this, also one whose origin is missing in the settings: the widget then says just that.
@@ -94,18 +94,18 @@ async def show_site(
     response.headers["Vary"] = "Origin"
     response.headers["Cache-Control"] = "public, max-age=30"
     if settings is None:
-        raise NotFound("unknown_site", "There is no such site in the settings of this service.")
+        raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
     now = services.clock()
-    return SiteShown(
+    return SiteResponse(
         site=site,
         allowed=origin is None or services.origins[site].allows(origin),
         regions=list(settings.regions),
         timezone=str(settings.timezone),
         open=is_open(settings, now),
         call_expected_at=await _call_expected_at(services, site, settings, now),
-        free_times=free_times(settings, now),
-        departments=[DepartmentShown(id=name, name=part.name) for name, part in settings.departments.items()],
-        consent=ConsentShown.model_validate(settings.consent.model_dump()) if settings.consent else None,
+        free_times=available_slots(settings, now),
+        departments=[DepartmentResponse(id=name, name=part.name) for name, part in settings.departments.items()],
+        consent=ConsentResponse.model_validate(settings.consent.model_dump()) if settings.consent else None,
         texts={language: dict(texts) for language, texts in settings.texts.items()},
         theme=settings.theme,
         triggers=settings.triggers,
@@ -122,6 +122,6 @@ async def _call_expected_at(services: Services, name: str, site: Site, now: date
         return start
     try:
         place = await services.outbox.next_place(name, start)
-    except Unavailable:
+    except UnavailableError:
         return None  # the widget is still of use: it shows the site's telephone
     return call_at(start, site.call_stack_interval, place)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
 from app.routes.widget_files import Release, make_release
 
@@ -36,12 +36,12 @@ class Releases:
             return
         self._is_kept = True
         try:
-            await outbox.keep_release(self.today.version, self.today.bodies(), now)
-        except Unavailable:
+            await outbox.save_release(self.today.version, self.today.bodies(), now)
+        except UnavailableError:
             self._is_kept = False  # the next page that loads it brings the next try
 
     async def find(self, version: str, outbox: Outbox) -> Release | None:
-        """Give a release by its version, None if nobody has kept it. Raises Unavailable."""
+        """Give a release by its version, None if nobody has kept it. Raises UnavailableError."""
         if version == self.today.version:
             return self.today
         if version not in self._versions:
@@ -49,7 +49,7 @@ class Releases:
         if version not in self._versions:
             return None
         if version not in self._earlier:
-            bodies = await outbox.kept_release(version)
+            bodies = await outbox.load_release(version)
             self._earlier[version] = await run_in_threadpool(make_release, version, bodies)
             while len(self._earlier) > _MOST:
                 self._earlier.popitem(last=False)
@@ -60,5 +60,5 @@ class Releases:
         """Read which versions there are; another process may have kept a newer one than this service is."""
         async with self._looking:
             if time.monotonic() - self._looked_at >= _PAUSE:
-                self._versions = await outbox.kept_versions()
+                self._versions = await outbox.release_versions()
                 self._looked_at = time.monotonic()

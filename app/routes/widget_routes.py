@@ -10,8 +10,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from app.edge.content_negotiation import best_coding, is_known
-from app.errors import NotFound
-from app.routes.dependencies import Given, Services
+from app.errors import NotFoundError
+from app.routes.dependencies import Services, ServicesDep
 from app.routes.widget_files import CODINGS, LOADER, File, Release, read_release
 from app.routes.widget_releases import Releases
 
@@ -28,22 +28,22 @@ def widget_router(today: Release | None = None) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/widget.js", methods=["GET", "HEAD"])
-    async def loader(request: Request, services: Given) -> Response:
+    async def loader(request: Request, services: ServicesDep) -> Response:
         response = _answer(request, releases.today.files[LOADER], _FOR_NOW)
         response.background = BackgroundTask(releases.keep, services.outbox, services.clock())
         return response
 
     @router.api_route("/widget.json", methods=["GET", "HEAD"])
-    async def integrity(services: Given) -> Response:
+    async def integrity(services: ServicesDep) -> Response:
         keep = BackgroundTask(releases.keep, services.outbox, services.clock())
         return JSONResponse(pinning, headers={"Cache-Control": _ASK_AGAIN, **_SHARED}, background=keep)
 
     @router.api_route("/widget-{version}.js", methods=["GET", "HEAD"])
-    async def pinned_loader(request: Request, services: Given, version: str) -> Response:
+    async def pinned_loader(request: Request, services: ServicesDep, version: str) -> Response:
         return await _of_version(request, services, version, LOADER)
 
     @router.api_route("/widget/{version}/{name}", methods=["GET", "HEAD"])
-    async def part(request: Request, services: Given, version: str, name: str) -> Response:
+    async def part(request: Request, services: ServicesDep, version: str, name: str) -> Response:
         if name == LOADER:  # it would look for the service in that folder
             raise _no_such_file()
         return await _of_version(request, services, version, name)
@@ -60,8 +60,8 @@ def widget_router(today: Release | None = None) -> APIRouter:
     return router
 
 
-def _no_such_file() -> NotFound:
-    return NotFound("not_found", "The widget has no such file.")
+def _no_such_file() -> NotFoundError:
+    return NotFoundError("not_found", "The widget has no such file.")
 
 
 def _answer(request: Request, file: File, cache: str) -> Response:

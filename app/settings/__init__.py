@@ -3,7 +3,7 @@
 from app.settings.hours_syntax import WEEKDAYS
 from app.settings.loader import load_settings
 from app.settings.model import ApiKey, Chaser, FloodLimits, Quotas, Scope, Settings
-from app.settings.settings_errors import SettingsFaults
+from app.settings.settings_errors import SettingsError
 from app.settings.site_settings import Department, Site, SiteQuotas
 from app.settings.widget_settings import Analytics, Consent, Theme, Triggers
 
@@ -18,7 +18,7 @@ __all__ = [
     "Quotas",
     "Scope",
     "Settings",
-    "SettingsFaults",
+    "SettingsError",
     "Site",
     "SiteQuotas",
     "Theme",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from app.settings.model import Settings
 
 
-def contradictions(settings: "Settings") -> Iterator[tuple[str, str]]:
+def cross_checks(settings: "Settings") -> Iterator[tuple[str, str]]:
     """Find all of them: the name of the setting to change, and what is wrong with the cure."""
     if settings.retry_schedule[0] >= settings.give_up_after:
         yield "retry_schedule", "the first wait is not shorter than GIVE_UP_AFTER: make it shorter"

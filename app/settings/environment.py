@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.settings.model import Settings
-from app.settings.suggestions import generic_names, intended, table_at
+from app.settings.suggestions import did_you_mean, generic_names, table_at
 
 CONFIG_FILE = "CONFIG_FILE"
 # slowapi reads these by itself; one of them would switch our flood limit off behind our back.
@@ -65,7 +65,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             if meant := _misspelt(upper, environ):
                 read.unknown(name, meant)
         elif not all(step and step.strip("_") == step for step in path):
-            read.unknown(name, intended(upper))
+            read.unknown(name, did_you_mean(upper))
         elif (first := ours.setdefault(path, (name, text)))[1] != text:
             read.faults[name] = f"set a second time, beside {first[0]}: unset one of them"
         else:
@@ -108,7 +108,7 @@ def _misspelt(name: str, environ: Mapping[str, str]) -> str | None:
     """Find the setting somebody meant by a name that isn't ours. Most variables are other programs': no guesses."""
     if _SERVICE_LINK.fullmatch(name):
         return None
-    if meant := intended(name):
+    if meant := did_you_mean(name):
         return meant
     top, nested, rest = name.partition("__")
     if top in _PLAIN and nested:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from app.settings.settings_base import Contradictions
+from app.settings.settings_base import ConflictingSettings
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -18,7 +18,7 @@ _NOTATION = "write working hours such as mon-fri 09:00-18:00, sat 10:00-16:00"
 def parse_hours(value: Any) -> dict[Weekday, tuple[time, time]]:
     """Read the opening and closing time of each day; a day that isn't named is closed, 24:00 is the end of a day.
 
-    Takes the one-line notation, or a table such as ``{"mon-fri": "09:00-18:00"}``. Raises Contradictions, a
+    Takes the one-line notation, or a table such as ``{"mon-fri": "09:00-18:00"}``. Raises ConflictingSettings, a
     ValueError, with one fault for each entry that is wrong.
     """
     hours: dict[Weekday, tuple[time, time]] = {}
@@ -32,7 +32,7 @@ def parse_hours(value: Any) -> dict[Weekday, tuple[time, time]]:
         else:
             hours |= dict.fromkeys(named, times)
     if faults:
-        raise Contradictions(faults)
+        raise ConflictingSettings(faults)
     return hours
 
 

@@ -16,7 +16,7 @@ from pydantic_settings import (
 from app.settings.environment import CONFIG_FILE, read_environment
 from app.settings.model import Settings
 from app.settings.secret_files import read_secret_files
-from app.settings.settings_errors import SettingsFaults, fault_lines
+from app.settings.settings_errors import SettingsError, fault_lines
 
 DEFAULT_FILE = Path("callback.toml")
 
@@ -42,7 +42,7 @@ class _Sources(Settings, BaseSettings):
 def load_settings() -> Settings:
     """Read all settings from the environment and the file.
 
-    Raises SettingsFaults with every fault that was found.
+    Raises SettingsError with every fault that was found.
     """
     environ, unread = read_secret_files(os.environ)
     environment = read_environment(environ)
@@ -51,7 +51,7 @@ def load_settings() -> Settings:
     file = _file(os.environ)
     try:
         if file is not None and not file.is_file():
-            raise SettingsFaults([*faults, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
+            raise SettingsError([*faults, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
         settings = _Sources(**environment.table)
     except tomllib.TOMLDecodeError as error:
         faults.append(f"{CONFIG_FILE}: {file} is no TOML: {error}: correct that place")
@@ -64,7 +64,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faults += fault_lines(error, environment, file)
     if faults:
-        raise SettingsFaults(faults)
+        raise SettingsError(faults)
     return settings
 
 

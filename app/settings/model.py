@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from app.net.client_address import parse_networks
-from app.settings.cross_checks import contradictions
-from app.settings.setting_types import Limits, Listed, duration, parse_limits, switch, whole
-from app.settings.settings_base import Contradictions, Name, Part, without_empty
+from app.settings.cross_checks import cross_checks
+from app.settings.setting_types import CommaList, Limits, boolean, duration, integer, parse_limits
+from app.settings.settings_base import ConflictingSettings, Name, SettingsModel, without_empty
 from app.settings.site_settings import OnUnknown, Site
-from app.settings.text_types import ClientId, LongSecret, Secret
+from app.settings.text_types import ClientId, Secret, StrongSecret
 from app.settings.urls import BaseAddress, DatabaseAddress
 
 Scope = Literal["callbacks:write", "callbacks:read", "chaser:read"]
@@ -41,7 +41,7 @@ def _digest(value: Any) -> str:
     return digest
 
 
-class Chaser(Part):
+class Chaser(SettingsModel):
     """The Chaser account that sites use unless they name their own."""
 
     client_id: Annotated[ClientId, Field(description="the client_id of your account at Chaser")]
@@ -50,13 +50,13 @@ class Chaser(Part):
     timeout: Annotated[timedelta, duration("1s", "2m")] = timedelta(seconds=10)
 
 
-class FloodLimits(Part):
+class FloodLimits(SettingsModel):
     """What one client bucket may ask of one process; see edge/limits.py."""
 
     flood: Limits = parse_limits("60/minute")
 
 
-class Quotas(Part):
+class Quotas(SettingsModel):
     """What people and money are protected with; exact, counted in the database."""
 
     per_phone: Limits = parse_limits("3/hour;5/day")
@@ -65,36 +65,38 @@ class Quotas(Part):
     per_site: Limits = parse_limits("500/day")
 
 
-class ApiKey(Part):
+class ApiKey(SettingsModel):
     """A key of another service. Only the SHA-256 of the key is known here."""
 
     sha256: Annotated[
         str, BeforeValidator(_digest), Field(description="what `chaser-callback api-key new` prints for this key")
     ]
     scopes: Annotated[
-        tuple[Scope, ...], Listed, Field(min_length=1, description="what the key may do, such as callbacks:write")
+        tuple[Scope, ...], CommaList, Field(min_length=1, description="what the key may do, such as callbacks:write")
     ]
-    sites: Annotated[tuple[Name, ...], Listed] = ()
+    sites: Annotated[tuple[Name, ...], CommaList] = ()
 
 
-class Settings(Part):
+class Settings(SettingsModel):
     """Everything that can be set. Field names are the setting names in lower case; ``__`` steps into a part."""
 
     chaser: Chaser
     sites: Annotated[dict[Name, Site], Field(min_length=1)]
     database_url: Annotated[DatabaseAddress, Field(repr=False)] = "sqlite:///data/callbacks.db"
-    secret_key: LongSecret | None = None
-    trusted_proxies: Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], Listed] = ()
-    docs: Annotated[bool, switch()] = True
-    metrics_port: Annotated[int, whole(1, 65535)] | None = None
+    secret_key: StrongSecret | None = None
+    trusted_proxies: Annotated[
+        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], CommaList
+    ] = ()
+    docs: Annotated[bool, boolean()] = True
+    metrics_port: Annotated[int, integer(1, 65535)] | None = None
     metrics_host: Annotated[str, BeforeValidator(_address)] = "127.0.0.1"
     limits: FloodLimits = FloodLimits()
     quotas: Quotas = Quotas()
     retry_schedule: Annotated[
-        tuple[Annotated[timedelta, duration("1ms", "1d")], ...], Listed, Field(min_length=1, max_length=50)
+        tuple[Annotated[timedelta, duration("1ms", "1d")], ...], CommaList, Field(min_length=1, max_length=50)
     ] = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5))
-    calls_per_second: Annotated[int, whole(1, 1000)] = 20
-    calls_at_once: Annotated[int, whole(1, 200)] = 16
+    calls_per_second: Annotated[int, integer(1, 1000)] = 20
+    calls_at_once: Annotated[int, integer(1, 200)] = 16
     give_up_after: Annotated[timedelta, duration("1s", "7d")] = timedelta(hours=2)
     on_unknown: OnUnknown = "resend_once"
     resend_after: Annotated[timedelta, duration("1s", "1d")] = timedelta(minutes=1)
@@ -110,9 +112,9 @@ class Settings(Part):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        found = list(contradictions(self))
+        found = list(cross_checks(self))
         if found:
-            raise Contradictions(found)
+            raise ConflictingSettings(found)
         return self
 
     def accounts(self) -> Iterator[tuple[str, SecretStr]]:

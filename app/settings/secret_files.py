@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.settings.environment import CONFIG_FILE
-from app.settings.suggestions import intended, is_setting
+from app.settings.suggestions import did_you_mean, is_setting
 
 _END = "_FILE"
 
@@ -23,7 +23,7 @@ def read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[
         if not name.upper().endswith(_END) or name.upper() == CONFIG_FILE:
             continue
         if not is_setting(setting.lower().split("__")):
-            if meant := intended(setting):
+            if meant := did_you_mean(setting):
                 faults[meant] = f"{name}: unknown name, did you mean {meant}{_END}?"
                 del read[name]
             continue

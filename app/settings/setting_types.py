@@ -53,7 +53,7 @@ def _duration_between(lowest: str, highest: str, value: Any) -> timedelta:
     return read
 
 
-def whole(lowest: int, highest: int | None = None) -> BeforeValidator:
+def integer(lowest: int, highest: int | None = None) -> BeforeValidator:
     """Make the reader of a whole number inside a range, ends included. Without a highest one: what 64 bits hold."""
     return BeforeValidator(partial(_whole_between, lowest, highest))
 
@@ -68,7 +68,7 @@ def _whole_between(lowest: int, highest: int | None, value: Any) -> int:
     return number
 
 
-def switch() -> BeforeValidator:
+def boolean() -> BeforeValidator:
     """Make the reader of something that is on or off."""
     return BeforeValidator(_parse_switch)
 
@@ -129,4 +129,4 @@ def parse_telephone(value: Any) -> str:
 
 Limits = Annotated[tuple[RateLimitItem, ...], BeforeValidator(parse_limits)]
 Telephone = Annotated[str, BeforeValidator(parse_telephone)]
-Listed = BeforeValidator(split_list)
+CommaList = BeforeValidator(split_list)

@@ -10,7 +10,7 @@ _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 _LONGEST_NAME = 64
 
 
-class Contradictions(ValueError):
+class ConflictingSettings(ValueError):
     """Settings that are right one by one, but not together.
 
     ``found`` has a pair for each: the name of the setting to change, relative to the part that raises this and with
@@ -22,13 +22,13 @@ class Contradictions(ValueError):
         self.found = tuple(found)
 
 
-class Part(BaseModel):
+class SettingsModel(BaseModel):
     """A table of settings: unknown names are refused, and nothing changes after the start."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
-def proper_name(text: str) -> str:
+def validate_name(text: str) -> str:
     """Give the name of a site, department or API key back; raises ValueError with the cure when it is none."""
     if len(text) > _LONGEST_NAME or not _NAME.fullmatch(text):
         raise ValueError(
@@ -37,7 +37,7 @@ def proper_name(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(proper_name)]
+Name = Annotated[str, AfterValidator(validate_name)]
 """How sites, departments and API keys are called. No double underscore, which separates names in the environment."""
 
 

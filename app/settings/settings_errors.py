@@ -8,15 +8,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.settings.environment import Environment
-from app.settings.settings_base import Contradictions
-from app.settings.suggestions import closest, intended, members, table_at
+from app.settings.settings_base import ConflictingSettings
+from app.settings.suggestions import closest, did_you_mean, members, table_at
 
 _NO_SITE = "no site is set: set SITES__SHOP__SITE_ID and SITES__SHOP__ORIGINS, with a name of yours in place of SHOP"
 _SHORT_LIST = 120
 _NO_TABLE = {"model_type", "model_attributes_type", "dict_type"}
 
 
-class SettingsFaults(Exception):
+class SettingsError(Exception):
     """The settings can't be used; ``lines`` has one line for each fault, naming the setting and the cure."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -61,13 +61,13 @@ class _Fault:
         self.name = _name(self.path)
         self.unknown = self.kind == "extra_forbidden" or (self.kind == "literal_error" and self._is_key)
         self.meant = closest(self.path) if self.unknown else None
-        if self.kind in _NO_TABLE and (meant := intended(self.name)):
+        if self.kind in _NO_TABLE and (meant := did_you_mean(self.name)):
             self.unknown, self.meant = True, meant  # SITES__SHOP_SITE_ID looks like a site of the name SHOP_SITE_ID
 
     def messages(self) -> list[tuple[str, str]]:
         """Give pairs of a name and a message; several where settings contradict each other."""
         error = self._context.get("error")
-        if isinstance(error, Contradictions):
+        if isinstance(error, ConflictingSettings):
             return [(_name((*self.path, *filter(None, name.split("__")))), message) for name, message in error.found]
         return [(self.name, self._message(error))]
 

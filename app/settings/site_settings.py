@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from app.net.origins import parse_origin_pattern
 from app.settings.hours_syntax import WorkingHours
-from app.settings.setting_types import Limits, Listed, Telephone, whole
-from app.settings.settings_base import Contradictions, Name, Part
+from app.settings.setting_types import CommaList, Limits, Telephone, integer
+from app.settings.settings_base import ConflictingSettings, Name, SettingsModel
 from app.settings.text_types import ClientId, Secret, refuse_placeholder
 from app.settings.widget_settings import Analytics, Consent, Language, Line, TextName, Theme, Triggers
 
@@ -45,7 +45,7 @@ def _challenge(value: Any) -> str:
     return str(value).strip().lower()
 
 
-class Department(Part):
+class Department(SettingsModel):
     """A choice the visitor is offered; it may have its own manager and its own words for the manager."""
 
     name: Annotated[Line, Field(description="the words the visitor sees")]
@@ -53,7 +53,7 @@ class Department(Part):
     message_on_ring: Line | None = None
 
 
-class SiteQuotas(Part):
+class SiteQuotas(SettingsModel):
     """Caps of this site alone, in place of the general ones. The cap per phone is the same for all sites."""
 
     per_client: Limits | None = None
@@ -61,21 +61,21 @@ class SiteQuotas(Part):
     per_site: Limits | None = None
 
 
-class Site(Part):
+class Site(SettingsModel):
     """One site: ``SITES__<NAME>__...`` in the environment, ``[sites.<name>]`` in the file."""
 
-    site_id: Annotated[int, whole(1), Field(description="the number of the site at Chaser")]
+    site_id: Annotated[int, integer(1), Field(description="the number of the site at Chaser")]
     origins: Annotated[
         tuple[Annotated[str, BeforeValidator(_origin)], ...],
-        Listed,
+        CommaList,
         Field(min_length=1, description="the origins of the pages with the widget, such as https://shop.example"),
     ]
     manager_phone: Telephone | None = None
     message_on_ring: Line | None = None
     nwt_action: Literal["create_leed", "always_call"] | None = None
-    call_stack_start_hour: Annotated[int, whole(0, 24)] | None = None
-    call_stack_interval: Annotated[int, whole(0, 60)] | None = None
-    regions: Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], Listed, Field(min_length=1)] = ("RU",)
+    call_stack_start_hour: Annotated[int, integer(0, 24)] | None = None
+    call_stack_interval: Annotated[int, integer(0, 60)] | None = None
+    regions: Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], CommaList, Field(min_length=1)] = ("RU",)
     timezone: Annotated[ZoneInfo, BeforeValidator(_timezone)] = ZoneInfo("Europe/Moscow")
     working_hours: WorkingHours | None = None
     departments: dict[Name, Department] = Field(default={})
@@ -120,5 +120,5 @@ class Site(Part):
         if self.private_key is not None and self.client_id is None:
             found.append(("client_id", "missing beside PRIVATE_KEY: set both, or neither to use CHASER__..."))
         if found:
-            raise Contradictions(found)
+            raise ConflictingSettings(found)
         return self

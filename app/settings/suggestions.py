@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from app.settings.model import Settings
 
 Path = tuple[str, ...]
+
+RENAMED: Final = {"placed_title": "placed_title"}
+"""Former names of settings, by their last step, and the names that replaced them."""
 
 
 def table_at(path: Sequence[str]) -> Any:
@@ -49,7 +52,7 @@ def generic_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.sub(r"(__\*)+$", "", "__".join(path).upper()) for path in _walk(Settings, ())))
 
 
-def intended(name: str) -> str | None:
+def did_you_mean(name: str) -> str | None:
     """Find the setting that a name means but for its underscores and plurals, such as ``CHASER_CLIENT_ID``."""
     found = []
     for generic in {*generic_names(), *("__".join(path).upper() for path in _walk(Settings, ()))}:
@@ -65,11 +68,13 @@ def intended(name: str) -> str | None:
 def closest(path: Sequence[str]) -> str | None:
     """Find the setting that is meant by a path whose last step is unknown, in full; None if none is like it."""
     *above, last = path
+    if last in RENAMED:
+        return "__".join([*above, RENAMED[last]]).upper()
     for start in range(1, len(path)):
         end = "__".join(path[start:]).upper()
         if end in generic_names():
             return end  # a general setting, written as if it were the site's
-    if meant := intended("__".join(path).upper()):
+    if meant := did_you_mean("__".join(path).upper()):
         return meant
     here = {_squashed(name): name for name in _inside(above)}
     ends = {_squashed(name.rpartition("__")[2]): name for name in here.values()}

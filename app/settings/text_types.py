@@ -26,7 +26,7 @@ def refuse_placeholder(value: str) -> None:
         raise ValueError("still a placeholder: put in the real value")
 
 
-def line(longest: int) -> BeforeValidator:
+def text_line(longest: int) -> BeforeValidator:
     """Make the reader of one line of text, with at most so many characters; a number counts as text."""
     return BeforeValidator(partial(parse_text, longest))
 
@@ -59,7 +59,7 @@ def secret(value: Any) -> SecretStr:
     return SecretStr(credential(value.get_secret_value() if isinstance(value, SecretStr) else value))
 
 
-def long_secret(value: Any) -> SecretStr:
+def strong_secret(value: Any) -> SecretStr:
     """Read a secret nobody gave out, so that its length is for us to ask for."""
     read = secret(value)
     if len(read.get_secret_value()) < _SECRET_LENGTH:
@@ -69,4 +69,4 @@ def long_secret(value: Any) -> SecretStr:
 
 ClientId = Annotated[str, BeforeValidator(credential)]
 Secret = Annotated[SecretStr, BeforeValidator(secret)]
-LongSecret = Annotated[SecretStr, BeforeValidator(long_secret)]
+StrongSecret = Annotated[SecretStr, BeforeValidator(strong_secret)]

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from app.settings.icon import Icon
-from app.settings.setting_types import switch, whole
-from app.settings.settings_base import Part
-from app.settings.text_types import line
+from app.settings.setting_types import boolean, integer
+from app.settings.settings_base import SettingsModel
+from app.settings.text_types import text_line
 from app.settings.urls import WebAddress
 
 Language = Literal["ru", "en"]
@@ -34,7 +34,7 @@ TextName = Literal[
     "again",
     "close",
     "call",
-    "delivered_title",
+    "placed_title",
     "late_title",
     "late_text",
     "failed_title",
@@ -52,8 +52,8 @@ TextName = Literal[
     "blocked",
     "error",
 ]
-Line = Annotated[str, line(500)]
-Switch = Annotated[bool, switch()]
+Line = Annotated[str, text_line(500)]
+Switch = Annotated[bool, boolean()]
 _FURTHEST_OFFSET = 200  # beyond it the button leaves a screen of 320 px
 
 
@@ -64,15 +64,17 @@ def _color(value: Any) -> str:
     return written if len(written) == len("#2563eb") else "#" + "".join(digit * 2 for digit in written[1:])
 
 
-class Consent(Part):
+class Consent(SettingsModel):
     """The consent document of the site. Its version is kept with every request made under it."""
 
     url: Annotated[WebAddress, Field(description="the address of the consent document")]
-    version: Annotated[str, line(64), Field(description="a name for this version of the document, such as 2026-01")]
+    version: Annotated[
+        str, text_line(64), Field(description="a name for this version of the document, such as 2026-01")
+    ]
     text: dict[Language, Line] = Field(default={})
 
 
-class Theme(Part):
+class Theme(SettingsModel):
     """How the widget looks on this site. Lengths are in CSS pixels; ``color`` always has six digits."""
 
     color: Annotated[str, BeforeValidator(_color)] = "#2563eb"
@@ -80,22 +82,22 @@ class Theme(Part):
     button: Switch = True
     icon: Icon | None = None
     position: Literal["left", "right"] = "right"
-    offset_x: Annotated[int, whole(0, _FURTHEST_OFFSET)] = 20
-    offset_y: Annotated[int, whole(0, _FURTHEST_OFFSET)] = 20
-    corner: Annotated[int, whole(0, 28)] = 20
+    offset_x: Annotated[int, integer(0, _FURTHEST_OFFSET)] = 20
+    offset_y: Annotated[int, integer(0, _FURTHEST_OFFSET)] = 20
+    corner: Annotated[int, integer(0, 28)] = 20
 
 
-class Triggers(Part):
+class Triggers(SettingsModel):
     """When the dialog opens by itself; never, unless something is set."""
 
     exit_intent: Switch = False
-    seconds: Annotated[int, whole(1, 3600)] | None = None
-    scroll: Annotated[int, whole(1, 100)] | None = None
+    seconds: Annotated[int, integer(1, 3600)] | None = None
+    scroll: Annotated[int, integer(1, 100)] | None = None
 
 
-class Analytics(Part):
+class Analytics(SettingsModel):
     """Whom the widget tells what visitors do, without anything that says who they are; nobody, unless set."""
 
     data_layer: Switch = False
     gtag: Switch = False
-    metrika: Annotated[int, whole(1)] | None = None
+    metrika: Annotated[int, integer(1)] | None = None

@@ -70,7 +70,7 @@ class Everything:
             "request_id": "wish-1",
         }
         answer = self.here.ask(KEYED, **fields)
-        self.here.wait_for(answer.json()["id"], "delivered")
+        self.here.wait_for(answer.json()["id"], "placed")
         self.here.ask(KEYED, **fields)
         self.here.ask(KEYED, **fields | {"department": PHONE})
         self.here.ask(KEYED, **fields | {"active_page": f"{ORIGIN}/another"})

@@ -14,7 +14,7 @@ import pytest
 
 from app.chaser import Call, ChaserClient
 from app.edge.proof_of_work import Challenges
-from app.intake.build_callback import Sender, accept
+from app.intake.build_callback import Sender, build_callback
 from app.intake.callback_request import CallbackRequest
 from app.intake.phone import read_phone
 from app.main import create_app, utc_now
@@ -84,7 +84,7 @@ def _rows(path: Path) -> dict[str, set[str]]:
 def test_everything_that_can_go_wrong_did(hunt: Hunt) -> None:
     for event in ("http.unexpected_error", "delivery.unexpected_error", "outbox.write_failed", "callback.accepted"):
         assert f'"event": "{event}"' in hunt.output
-    for outcome in ("delivered", "unknown", "account", "unauthorized", "refused", "not_sent"):
+    for outcome in ("placed", "unknown", "account", "unauthorized", "refused", "not_sent"):
         assert f'"outcome": "{outcome}"' in hunt.output, outcome
     assert "+7916***0147" in hunt.output
     statuses = {int(answer[:3]) for answer in hunt.answers}
@@ -121,7 +121,7 @@ def test_a_row_that_postgresql_refuses_is_not_told(postgresql: PostgreSQL, tmp_p
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database:
             database.execute("ALTER TABLE callbacks ADD CHECK (client_phone IS NULL) NOT VALID")
         answer = here.ask(KEYED, client_phone=PHONE)
-        assert (answer.status_code, answer.json()["code"]) == (503, "not_stored")
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
         until(lambda: "outbox.write_failed" in here.output())
         here.terminate()
         assert "violates check constraint" in here.output()
@@ -169,7 +169,7 @@ def test_nothing_shows_a_secret_or_a_number_where_it_is_printed(tmp_path: Path) 
     chosen = Settings.model_validate(secret_values(tmp_path, NOBODY))
     request = CallbackRequest(site="site-1", client_phone=PHONE, consent=True)
     sender = Sender("203.0.113.7", ["203.0.113.7"], ORIGIN, None, None)
-    callback = accept(request, sender, chosen, utc_now(), origin_allowed=lambda origin: True)
+    callback = build_callback(request, sender, chosen, utc_now(), origin_allowed=lambda origin: True)
     parameters = {"client_phone": PHONE}
     claim = Claim("id", "shop", "4711", "token", 1, (), utc_now(), utc_now(), parameters)
     call = Call(site_id=12345, client_phone=PHONE)

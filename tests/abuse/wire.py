@@ -15,7 +15,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _MEMBERS = {"type", "title", "status", "code", "detail", "request_id"}
 _CODE = re.compile(r"[a-z][a-z0-9_]{2,40}")
 _LONGEST_REFUSAL = 3000
-_BELOW_THE_APPLICATION = {"not_http", "headers_too_large"}
+_BELOW_THE_APPLICATION = {"bad_request", "headers_too_large"}
 """Refusals of what no page can send, for which nobody looks at the origin."""
 
 

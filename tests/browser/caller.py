@@ -89,7 +89,7 @@ class Caller(Visitor):
 
     async def is_accepted(self) -> None:
         """Wait until the dialog says that the request was accepted, or already that the phone rings."""
-        titles = "|".join(self.words[key] for key in ("done_title", "delivered_title"))
+        titles = "|".join(self.words[key] for key in ("done_title", "placed_title"))
         await expect(self.title).to_have_text(re.compile(f"^({titles})$"))
 
     async def reads(self, key: str, wait: tuple[int, str] | None = None) -> None:

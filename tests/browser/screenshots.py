@@ -105,7 +105,7 @@ async def counting(visitor: Visitor) -> None:
 async def delivered(visitor: Visitor) -> None:
     """See that Chaser has taken the call."""
     await _asked(visitor)
-    await expect(visitor.dialog).to_have_class("delivered")
+    await expect(visitor.dialog).to_have_class("placed")
 
 
 async def late(visitor: Visitor) -> None:
@@ -160,7 +160,7 @@ STATES = (
     State("too-many", "consent", too_many),
     State("sending", "consent", sending),
     State("counting", "consent", counting),
-    State("delivered", "consent", delivered),
+    State("placed", "consent", delivered),
     State("late", "consent", late),
     State("planned", "shop", planned),
     State("unknown", "consent", unknown),

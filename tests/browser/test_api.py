@@ -35,7 +35,7 @@ var asked = chaserCallback.submit({{client_phone: "{number}"}});
     callback = await visitor.page.evaluate("asked")
     assert set(callback) == {"id", "status", "created_at", "call_expected_at", "duplicate"}
     assert await visitor.page.evaluate("heard") == [callback["id"]]
-    visitor.shops.service.wait_for(callback["id"], "delivered")
+    visitor.shops.service.wait_for(callback["id"], "placed")
     assert len(visitor.shops.chaser.calls(client_phone=number)) == 1
 
 
@@ -137,7 +137,7 @@ async def test_the_events_of_a_visit_come_in_order_and_bubble(visitor: Visitor) 
     assert facts["ready"]["site"] == "shop"
     assert facts["status"] == {
         "id": facts["accepted"]["id"],
-        "status": "delivered",
+        "status": "placed",
         "call_expected_at": facts["accepted"]["call_expected_at"],
     }
 

@@ -79,7 +79,7 @@ async def test_a_visitor_is_phoned_and_notices_nothing_of_the_challenge(
     async with visitor.page.expect_response("**/v1/callbacks") as answer:
         number = await visitor.ask()
     assert (await answer.value).status == 202
-    guarded.service.wait_for((await (await answer.value).json())["id"], "delivered")
+    guarded.service.wait_for((await (await answer.value).json())["id"], "placed")
     assert len(guarded.chaser.calls(client_phone=number.lstrip("+"))) == 1
     assert visitor.complaints() == []
     await context.close()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chaser import InvalidParameter
-from app.chaser.http_request import Opened, base_address, build_request
+from app.chaser.http_request import ConnectionTracker, base_address, build_request
 from app.chaser.outcome import Exchange
 from app.chaser.signing import request_body
 
@@ -50,20 +50,24 @@ def test_an_address_ends_with_exactly_one_slash(address: str, used: str):
 
 
 def test_the_host_header_holds_the_port_and_the_brackets_of_ipv6():
-    request = build_request(Exchange(), Opened(), base_address("http://[::1]:8001/v1"), "GET", "websites", b"a=1")
+    request = build_request(
+        Exchange(), ConnectionTracker(), base_address("http://[::1]:8001/v1"), "GET", "websites", b"a=1"
+    )
     assert request.headers["Host"] == "[::1]:8001"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_no_signed_query_is_encoded_a_second_time(name: str, value: str):
     signed = request_body([("x" + name, value)], "4711", "key")
-    request = build_request(Exchange(), Opened(), base_address("https://h.example/v1"), "GET", "websites", signed)
+    request = build_request(
+        Exchange(), ConnectionTracker(), base_address("https://h.example/v1"), "GET", "websites", signed
+    )
     assert request.url.raw_path == b"/v1/websites?" + signed
 
 
 async def test_only_asking_for_the_body_counts_as_sending():
     exchange = Exchange()
-    request = build_request(exchange, Opened(), base_address("https://h.example/"), "POST", "call", b"a=1")
+    request = build_request(exchange, ConnectionTracker(), base_address("https://h.example/"), "POST", "call", b"a=1")
     assert not exchange.sent
     assert await request.aread() == b"a=1"
     assert exchange.sent
@@ -71,7 +75,9 @@ async def test_only_asking_for_the_body_counts_as_sending():
 
 async def test_a_get_has_an_empty_body_that_counts_just_the_same():
     exchange = Exchange()
-    request = build_request(exchange, Opened(), base_address("https://h.example/"), "GET", "websites", b"a=1")
+    request = build_request(
+        exchange, ConnectionTracker(), base_address("https://h.example/"), "GET", "websites", b"a=1"
+    )
     assert await request.aread() == b""
     assert exchange.sent
     assert "Content-Length" not in request.headers

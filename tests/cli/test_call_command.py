@@ -20,14 +20,14 @@ def test_a_call_is_followed_until_it_is_delivered(connected: Terminal, far_side:
     ended = connected.run("call", f"+{number}", "--site", "shop", "--yes", "--manager-phone", "74950000001")
     assert (ended.returncode, ended.stderr) == (0, "")
     callback_id, *statuses = ended.stdout.splitlines()
-    assert statuses[-1] == "delivered"
+    assert statuses[-1] == "placed"
     (rung,) = far_side.calls(client_phone=number)
     assert rung["manager_phone"] == "74950000001"
     shown = connected.run("callbacks", "show", callback_id).stdout.splitlines()
     assert f"client_phone\t{number}" in shown
     assert "api_key\t(terminal)" in shown
     (attempt,) = [line.split("\t") for line in shown if line.startswith("attempt\t")]
-    assert attempt[3:5] == ["delivered", "200"]
+    assert attempt[3:5] == ["placed", "200"]
 
 
 def test_a_call_that_chaser_refuses_ends_with_an_error(connected: Terminal, far_side: Chaser) -> None:
@@ -46,7 +46,7 @@ def test_at_a_terminal_it_asks_and_no_is_no(connected: Terminal, far_side: Chase
     assert far_side.calls(client_phone=number) == []
     code, seen = connected.see("call", number, "--no-wait", typed="y\n")
     assert code == 0
-    assert seen.splitlines()[-1] in ("queued", "sending", "delivered")
+    assert seen.splitlines()[-1] in ("queued", "sending", "placed")
 
 
 def test_a_number_that_is_none_is_told_in_one_line(connected: Terminal) -> None:

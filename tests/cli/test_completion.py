@@ -25,7 +25,7 @@ def propose(terminal: Terminal, words: str) -> list[str]:
     ("words", "proposed"),
     [
         ("chaser-callback call --site s", ["shop"]),
-        ("chaser-callback callbacks list --status d", ["delivered"]),
+        ("chaser-callback callbacks list --status d", ["placed"]),
     ],
 )
 def test_names_are_proposed(tmp_path: Path, words: str, proposed: list[str]) -> None:

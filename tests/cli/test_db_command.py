@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import delete, insert, text
 
 from app.outbox.database import open_database
-from app.outbox.inspect_database import look
-from app.outbox.migrate import Standing
+from app.outbox.inspect_database import inspect
+from app.outbox.migrate import SchemaState
 from app.outbox.outbox import Outbox
 from app.outbox.schema import widget_files
 from tests.cli.conftest import Terminal
@@ -23,7 +23,7 @@ def test_old_tables_are_brought_up_to_date(tmp_path: Path, database_url: str) ->
     terminal = Terminal(values(tmp_path, database_url=database_url))
     ended = terminal.run("db", "upgrade")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "The tables were brought up to date.\n", "")
-    assert look(database_url).standing is Standing.CURRENT
+    assert inspect(database_url).schema is SchemaState.CURRENT
 
 
 def test_what_was_erased_is_given_back(tmp_path: Path, database_url: str) -> None:

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from app.delivery.delivery_config import DeliveryRules
-from app.delivery.retry_policy import Rules
+from app.delivery.delivery_config import DeliveryConfig
+from app.delivery.retry_policy import RetryPolicy
 
-RULES = DeliveryRules(
+RULES = DeliveryConfig(
     timeout=timedelta(seconds=60),
     calls_at_once=16,
     calls_per_second=1000,
     keep_personal_data=timedelta(days=90),
-    general=Rules((timedelta(seconds=5),), "resend_once"),
+    general=RetryPolicy((timedelta(seconds=5),), "resend_once"),
     by_site={},
 )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from app.chaser import ChaserClient
-from app.delivery.circuit_breaker import Accounts
+from app.delivery.circuit_breaker import CircuitBreakers
 from app.simulator.options import Account, Options, Site
 from tests.running import Chaser, Clock, chaser
 
@@ -30,8 +30,8 @@ def far_side(far_side_of_module: Chaser) -> Chaser:
 
 
 @pytest.fixture
-async def accounts(far_side: Chaser) -> AsyncIterator[Accounts]:
-    opened = Accounts({name: ChaserClient(name, KEY, api_url=far_side.api_url) for name in (FIRST, SECOND)})
+async def accounts(far_side: Chaser) -> AsyncIterator[CircuitBreakers]:
+    opened = CircuitBreakers({name: ChaserClient(name, KEY, api_url=far_side.api_url) for name in (FIRST, SECOND)})
     yield opened
     await opened.aclose()
 
@@ -42,10 +42,10 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def probed(accounts: Accounts, far_side: Chaser, clock: Clock) -> None:
+async def probed(accounts: CircuitBreakers, far_side: Chaser, clock: Clock) -> None:
     """Let the probe that is due be asked and answered."""
     before = len(asked(far_side))
-    accounts.probe(clock())
+    accounts.start_probes(clock())
     await eventually(lambda: len(asked(far_side)) > before and not accounts._probes)
 
 
@@ -54,16 +54,16 @@ def asked(far_side: Chaser) -> list[str]:
 
 
 async def test_a_refused_account_is_asked_about_at_once_and_then_once_a_minute_until_it_is_well(
-    accounts: Accounts, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     far_side.fault("status", status=401, times=None)
-    accounts.refused(FIRST, "one", clock())
-    accounts.refused(FIRST, "another", clock())
+    accounts.on_unauthorized(FIRST, "one", clock())
+    accounts.on_unauthorized(FIRST, "another", clock())
     assert accounts.paused == (FIRST,), "until it is known whether it is the account"
     await probed(accounts, far_side, clock)
     for _ in range(2):
-        accounts.refused(FIRST, "one that was under way", clock())
-        accounts.probe(clock())
+        accounts.on_unauthorized(FIRST, "one that was under way", clock())
+        accounts.start_probes(clock())
         assert not accounts._probes, "not a minute yet"
         clock.advance(seconds=60)
         await probed(accounts, far_side, clock)
@@ -79,10 +79,10 @@ async def test_a_refused_account_is_asked_about_at_once_and_then_once_a_minute_u
 
 
 async def test_a_401_is_the_callbacks_own_when_chaser_takes_the_account(
-    accounts: Accounts, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for times in (1, 2):
-        accounts.refused(FIRST, "one", clock())
+        accounts.on_unauthorized(FIRST, "one", clock())
         assert [accounts.is_paused(site) for site in (SHOP, ELSEWHERE)] == [True, False]
         await probed(accounts, far_side, clock)
         assert accounts.paused == accounts.paused_sites == ()
@@ -92,18 +92,18 @@ async def test_a_401_is_the_callbacks_own_when_chaser_takes_the_account(
         ] * times
         assert len(asked(far_side)) == times
     clock.advance(minutes=2)
-    accounts.probe(clock())
+    accounts.start_probes(clock())
     assert not accounts._probes
 
 
 async def test_a_question_does_not_wait_for_a_clock_that_was_set_back(
-    accounts: Accounts, far_side: Chaser, clock: Clock
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock
 ) -> None:
     far_side.fault("status", status=401, times=1)
-    accounts.refused(FIRST, "one", clock())
+    accounts.on_unauthorized(FIRST, "one", clock())
     await probed(accounts, far_side, clock)
     clock.advance(seconds=30)
-    accounts.probe(clock())
+    accounts.start_probes(clock())
     assert not accounts._probes, "not a minute yet"
     clock.advance(hours=-1)
     await probed(accounts, far_side, clock)
@@ -111,31 +111,31 @@ async def test_a_question_does_not_wait_for_a_clock_that_was_set_back(
 
 
 async def test_a_question_that_hangs_delays_no_other_and_is_not_repeated(
-    accounts: Accounts, far_side: Chaser, clock: Clock
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock
 ) -> None:
     far_side.fault("hang_before", times=1)
-    accounts.refused(FIRST, "one", clock())
-    accounts.refused(SECOND, "two", clock())
-    accounts.probe(clock())
+    accounts.on_unauthorized(FIRST, "one", clock())
+    accounts.on_unauthorized(SECOND, "two", clock())
+    accounts.start_probes(clock())
     await eventually(lambda: len(accounts.paused) == 1)
     for _ in range(3):
         clock.advance(seconds=60)
-        accounts.probe(clock())
+        accounts.start_probes(clock())
         assert len(accounts._probes) == 1
     (hanging,) = accounts.paused
     healthy = ({FIRST, SECOND} - {hanging}).pop()
-    accounts.refused(healthy, "three", clock())
-    accounts.probe(clock())
+    accounts.on_unauthorized(healthy, "three", clock())
+    accounts.start_probes(clock())
     await eventually(lambda: accounts.paused == (hanging,))
     assert len(asked(far_side)) == 3
 
 
 async def test_nobody_is_asked_about_an_account_that_the_settings_do_not_know(
-    accounts: Accounts, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
-        accounts.forgotten("4713", clock())
-        accounts.probe(clock())
+        accounts.on_removed("4713", clock())
+        accounts.start_probes(clock())
         clock.advance(minutes=2)
     assert accounts.paused == ("4713",)
     assert not accounts._probes
@@ -143,9 +143,9 @@ async def test_nobody_is_asked_about_an_account_that_the_settings_do_not_know(
 
 
 async def test_a_403_that_is_only_the_sites_pauses_the_site_alone(
-    accounts: Accounts, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    accounts.forbidden(SHOP, 1, clock())
+    accounts.on_forbidden(SHOP, 1, clock())
     assert accounts.paused == (FIRST,), "until it is known whether it is the account"
     with caplog.at_level(logging.ERROR, "app"):
         await probed(accounts, far_side, clock)
@@ -158,29 +158,31 @@ async def test_a_403_that_is_only_the_sites_pauses_the_site_alone(
 
 
 async def test_a_paused_site_is_tried_once_a_minute_and_asks_nothing_more(
-    accounts: Accounts, far_side: Chaser, clock: Clock
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock
 ) -> None:
-    accounts.forbidden(SHOP, 1, clock())
+    accounts.on_forbidden(SHOP, 1, clock())
     await probed(accounts, far_side, clock)
     for _ in range(3):
-        assert accounts.to_try(clock()) == (), "not a minute yet"
+        assert accounts.due_probes(clock()) == (), "not a minute yet"
         clock.advance(seconds=60)
-        assert accounts.to_try(clock()) == (SHOP,)
-        accounts.tried(SHOP, clock())
-        accounts.forbidden(SHOP, 1, clock())
+        assert accounts.due_probes(clock()) == (SHOP,)
+        accounts.mark_probed(SHOP, clock())
+        accounts.on_forbidden(SHOP, 1, clock())
         assert accounts.paused == (), "the other sites go on"
     clock.advance(hours=-1)
-    assert accounts.to_try(clock()) == (SHOP,), "the clock was set back"
-    accounts.allowed(SHOP)
-    assert accounts.paused_sites == accounts.to_try(clock()) == ()
-    accounts.probe(clock())
+    assert accounts.due_probes(clock()) == (SHOP,), "the clock was set back"
+    accounts.on_success(SHOP)
+    assert accounts.paused_sites == accounts.due_probes(clock()) == ()
+    accounts.start_probes(clock())
     assert len(asked(far_side)) == 1
 
 
-async def test_a_403_to_the_probe_as_well_is_the_accounts(accounts: Accounts, far_side: Chaser, clock: Clock) -> None:
+async def test_a_403_to_the_probe_as_well_is_the_accounts(
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock
+) -> None:
     far_side.fault("status", status=403, times=None)
-    accounts.forbidden(SHOP, 1, clock())
-    accounts.forbidden(OTHER, 2, clock())
+    accounts.on_forbidden(SHOP, 1, clock())
+    accounts.on_forbidden(OTHER, 2, clock())
     await probed(accounts, far_side, clock)
     assert accounts.paused == (FIRST,)
     far_side.well_again()
@@ -192,17 +194,19 @@ async def test_a_403_to_the_probe_as_well_is_the_accounts(accounts: Accounts, fa
 NO_PROOF = [{"kind": "status", "status": 500}, {"kind": "reset_before"}, {"kind": "refuse"}]
 
 
-async def answered_without_proof(accounts: Accounts, far_side: Chaser, clock: Clock, fault: dict[str, object]) -> None:
+async def answered_without_proof(
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, fault: dict[str, object]
+) -> None:
     far_side.fault(**fault, times=None if fault["kind"] == "refuse" else 1)
-    accounts.probe(clock())
+    accounts.start_probes(clock())
     await eventually(lambda: not accounts._probes)
 
 
 @pytest.mark.parametrize("fault", NO_PROOF)
 async def test_an_answer_that_proves_nothing_leaves_a_403_with_the_site(
-    accounts: Accounts, far_side: Chaser, clock: Clock, fault: dict[str, object]
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, fault: dict[str, object]
 ) -> None:
-    accounts.forbidden(SHOP, 1, clock())
+    accounts.on_forbidden(SHOP, 1, clock())
     await answered_without_proof(accounts, far_side, clock, fault)
     assert accounts.paused == ()
     assert accounts.paused_sites == (SHOP,)
@@ -210,40 +214,44 @@ async def test_an_answer_that_proves_nothing_leaves_a_403_with_the_site(
 
 @pytest.mark.parametrize("fault", NO_PROOF)
 async def test_an_answer_that_proves_nothing_leaves_a_401_with_the_account(
-    accounts: Accounts, far_side: Chaser, clock: Clock, fault: dict[str, object]
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, fault: dict[str, object]
 ) -> None:
-    accounts.forbidden(SHOP, 1, clock())
-    accounts.refused(FIRST, "one", clock())
+    accounts.on_forbidden(SHOP, 1, clock())
+    accounts.on_unauthorized(FIRST, "one", clock())
     await answered_without_proof(accounts, far_side, clock, fault)
     assert accounts.paused == (FIRST,)
     far_side.well_again()
     clock.advance(seconds=60)
-    accounts.probe(clock())
+    accounts.start_probes(clock())
     await eventually(lambda: accounts.paused == ())
     assert accounts.paused_sites == (), "what else was refused is tried again, and then asked about"
 
 
-async def test_a_401_and_a_403_are_told_apart_by_one_answer(accounts: Accounts, far_side: Chaser, clock: Clock) -> None:
-    accounts.forbidden(SHOP, 1, clock())
-    accounts.refused(FIRST, "one", clock())
+async def test_a_401_and_a_403_are_told_apart_by_one_answer(
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock
+) -> None:
+    accounts.on_forbidden(SHOP, 1, clock())
+    accounts.on_unauthorized(FIRST, "one", clock())
     await probed(accounts, far_side, clock)
     assert accounts.paused == ()
     assert accounts.paused_sites == (SHOP,)
 
 
-async def test_a_site_of_a_paused_account_is_not_tried(accounts: Accounts, far_side: Chaser, clock: Clock) -> None:
-    accounts.forbidden(SHOP, 1, clock())
+async def test_a_site_of_a_paused_account_is_not_tried(
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock
+) -> None:
+    accounts.on_forbidden(SHOP, 1, clock())
     await probed(accounts, far_side, clock)
     clock.advance(seconds=60)
-    accounts.refused(FIRST, "one", clock())
-    assert accounts.to_try(clock()) == ()
+    accounts.on_unauthorized(FIRST, "one", clock())
+    assert accounts.due_probes(clock()) == ()
 
 
 @pytest.mark.parametrize("fault", [{"kind": "cut_body"}, {"kind": "status", "status": 200, "body": "<p>soon</p>"}])
 async def test_a_200_that_can_not_be_read_resumes_an_account_as_well(
-    accounts: Accounts, far_side: Chaser, clock: Clock, fault: dict[str, object]
+    accounts: CircuitBreakers, far_side: Chaser, clock: Clock, fault: dict[str, object]
 ) -> None:
     far_side.fault(**fault, times=1)
-    accounts.refused(FIRST, "one", clock())
+    accounts.on_unauthorized(FIRST, "one", clock())
     await probed(accounts, far_side, clock)
     assert accounts.paused == ()

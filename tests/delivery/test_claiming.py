@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from app.chaser import ChaserClient
-from app.delivery.attempt import Happened
-from app.delivery.circuit_breaker import Accounts
+from app.delivery.attempt import AttemptResult
+from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.recorder import Recorder
 from app.delivery.retry_policy import Outcome
 from app.delivery.worker import Worker, _Call
@@ -31,7 +31,9 @@ LEASE = timedelta(seconds=90)
 
 @asynccontextmanager
 async def worker_of(outbox: Outbox, far_side: Chaser) -> AsyncIterator[Worker]:
-    accounts = Accounts({DEMO_CLIENT_ID: ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url)})
+    accounts = CircuitBreakers(
+        {DEMO_CLIENT_ID: ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url)}
+    )
     yield Worker(outbox, accounts, RULES, utc_now)
     await accounts.aclose()
 
@@ -43,7 +45,7 @@ async def accepted(outbox: Outbox) -> str:
 
 
 async def status(outbox: Outbox, callback_id: str) -> str | None:
-    glimpse = await outbox.glimpse(callback_id)
+    glimpse = await outbox.callback_status(callback_id)
     return glimpse and glimpse.status
 
 
@@ -55,8 +57,8 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 async def claimed(outbox: Outbox, seconds_ago: float) -> _Call:
     """Claim as a worker does that then stands still for some seconds."""
-    furthest = RULES.general.furthest
-    (claim,) = await outbox.claim_due(datetime.now(UTC), furthest=furthest, lease=LEASE, limit=1)
+    max_delay = RULES.general.max_delay
+    (claim,) = await outbox.claim_due(datetime.now(UTC), max_delay=max_delay, lease=LEASE, limit=1)
     return _Call(claim, time.monotonic() - seconds_ago)
 
 
@@ -67,10 +69,10 @@ async def test_nobody_is_phoned_after_a_cancel_by_a_worker_that_stood_still(
     async with worker_of(outbox, far_side) as worker:
         wish = await accepted(outbox)
         call = await claimed(outbox, seconds_ago=100)
-        died = Happened(Outcome.UNKNOWN, None, 0.0, "process_died", "")
-        await Recorder(other, Accounts({}), RULES, utc_now).settle(call.claim, died, patient=False)
+        died = AttemptResult(Outcome.UNKNOWN, None, 0.0, "process_died", "")
+        await Recorder(other, CircuitBreakers({}), RULES, utc_now).finish(call.claim, died, retry_forever=False)
         await other.cancel(wish, datetime.now(UTC))
-        await worker._work_on(call)
+        await worker._run(call)
         assert far_side.requests() == []
         assert await status(other, wish) == "cancelled"
     outbox.close()
@@ -83,11 +85,11 @@ async def test_a_worker_that_stood_still_hands_back_what_it_still_holds(
     outbox = Outbox.open(postgresql.new_database())
     async with worker_of(outbox, far_side) as worker:
         wish = await accepted(outbox)
-        await worker._work_on(await claimed(outbox, seconds_ago=31))
+        await worker._run(await claimed(outbox, seconds_ago=31))
         assert far_side.requests() == []
         assert await status(outbox, wish) == "queued"
-        await worker._work_on(await claimed(outbox, seconds_ago=0))
-        assert await status(outbox, wish) == "delivered"
+        await worker._run(await claimed(outbox, seconds_ago=0))
+        assert await status(outbox, wish) == "placed"
     outbox.close()
 
 
@@ -113,7 +115,7 @@ async def test_what_a_claiming_took_whose_answer_was_lost_for_long_is_delivered(
         await eventually(lambda: len(far_side.calls()) == 3)
         await worker.stop()
     assert len(lost) == 1
-    assert [await status(outbox, wish) for wish in wishes] == ["delivered"] * 3
+    assert [await status(outbox, wish) for wish in wishes] == ["placed"] * 3
     assert count_of(url, "attempts") == 3
     outbox.close()
 
@@ -149,8 +151,8 @@ async def test_an_outcome_that_could_not_be_written_for_an_unforeseen_reason_is_
     event.listen(database.writing, "before_cursor_execute", break_once)
     async with worker_of(outbox, far_side) as worker:
         wish = await accepted(outbox)
-        await worker._work_on(await claimed(outbox, seconds_ago=0))
+        await worker._run(await claimed(outbox, seconds_ago=0))
     assert len(broken) == 1
-    assert await status(outbox, wish) == "delivered"
+    assert await status(outbox, wish) == "placed"
     assert len(far_side.calls()) == 1
     outbox.close()

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from app.delivery import maintenance
-from app.delivery.circuit_breaker import Accounts
+from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.recorder import Recorder
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.main import utc_now
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
@@ -32,7 +32,7 @@ async def leave_claimed(database_url: str, count: int) -> list[str]:
     now = datetime.now(UTC)
     wishes = [callback(client_phone=phone(), created_at=now) for _ in range(count)]
     await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes))
-    claims = await outbox.claim_due(now, furthest=DAY, lease=timedelta(0), limit=count)
+    claims = await outbox.claim_due(now, max_delay=DAY, lease=timedelta(0), limit=count)
     assert len(claims) == count
     outbox.close()
     return [wish.id for wish in wishes]
@@ -59,33 +59,33 @@ def test_a_lease_of_our_own_that_ran_out_takes_nothing_from_what_we_know(
         changed = database.execute("UPDATE callbacks SET lease_until = clock_timestamp() WHERE status = 'sending'")
         assert changed.rowcount == 1
         until(lambda: here.status(wish) != "sending")  # the care comes by twice meanwhile
-        assert here.status(wish) == "delivered"
-        assert database.execute("SELECT outcome FROM attempts").fetchall() == [("delivered",)]
+        assert here.status(wish) == "placed"
+        assert database.execute("SELECT outcome FROM attempts").fetchall() == [("placed",)]
 
 
 async def test_for_a_while_after_the_database_was_away_other_processes_may_write_what_they_know(
     postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "_GRACE", 3600.0)
+    monkeypatch.setattr(maintenance, "_RECOVERY_GRACE", 3600.0)
     url = postgresql.new_database()
     (left,) = await leave_claimed(url, 1)
     outbox = Outbox.open(url)
-    accounts = Accounts({})
+    accounts = CircuitBreakers({})
     recorder = Recorder(outbox, accounts, RULES, utc_now)
 
-    async def status_after(looking: maintenance.Care) -> str | None:
-        await looking.look_round()
-        glimpse = await outbox.glimpse(left)
+    async def status_after(looking: maintenance.Maintenance) -> str | None:
+        await looking.run_once()
+        glimpse = await outbox.callback_status(left)
         return glimpse and glimpse.status
 
-    def newly_started() -> maintenance.Care:
-        return maintenance.Care(outbox, accounts, recorder, RULES, utc_now, ours=lambda _: False)
+    def newly_started() -> maintenance.Maintenance:
+        return maintenance.Maintenance(outbox, accounts, recorder, RULES, utc_now, is_local=lambda _: False)
 
     looking = newly_started()
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database:
         database.execute("ALTER TABLE callbacks RENAME TO gone")
-        with pytest.raises(Unavailable):
-            await looking.look_round()
+        with pytest.raises(UnavailableError):
+            await looking.run_once()
         database.execute("ALTER TABLE gone RENAME TO callbacks")
     assert await status_after(looking) == "sending", "whoever holds it may have been cut off as well"
     newly = newly_started()
@@ -97,14 +97,14 @@ async def test_for_a_while_after_the_database_was_away_other_processes_may_write
 async def test_what_this_process_lost_is_settled_without_a_restart(database_url: str) -> None:
     (left,) = await leave_claimed(database_url, 1)
     outbox = Outbox.open(database_url)
-    accounts = Accounts({})
+    accounts = CircuitBreakers({})
     ours = True
     recorder = Recorder(outbox, accounts, RULES, utc_now)
-    looking = maintenance.Care(outbox, accounts, recorder, RULES, utc_now, ours=lambda _: ours)
+    looking = maintenance.Maintenance(outbox, accounts, recorder, RULES, utc_now, is_local=lambda _: ours)
     for is_ours, expected in ((True, "sending"), (True, "sending"), (False, "sending"), (False, "unknown")):
         ours = is_ours
-        await looking.look_round()
-        glimpse = await outbox.glimpse(left)
+        await looking.run_once()
+        glimpse = await outbox.callback_status(left)
         assert glimpse is not None
         assert glimpse.status == expected
     outbox.close()
@@ -126,10 +126,10 @@ def test_a_resend_that_was_decided_before_the_settings_said_hold_waits_for_a_per
     assert reason(wish) == "resend_once"
     clock.advance(seconds=61)
     with service(settings(tmp_path, far_side.api_url, **newly), clock=clock) as here:
-        here.wait_for(here.accepted(), "delivered")
+        here.wait_for(here.accepted(), "placed")
         assert here.status(wish) == "unknown"
         assert here.http.get("/readyz").json()["waiting"] == 0
-    assert reason(wish) == "waits_for_a_person"
+    assert reason(wish) == "awaiting_operator"
     assert attempts(wish) == [("unknown", None)]
     assert len(far_side.calls()) == 2
 
@@ -147,7 +147,7 @@ def test_a_resend_that_can_not_be_sent_is_tried_until_it_is_too_old_and_stays_un
         until(lambda: reason(wish) == "not_sent")
         assert here.status(wish) == "unknown", "it may have rung"
     clock.advance(hours=2)
-    until(lambda: reason(wish) == "too_old_to_resend")
+    until(lambda: reason(wish) == "expired_unknown")
     assert here.status(wish) == "unknown"
     assert here.http.get("/readyz").json()["sites"] == {"shop": "ok"}
 
@@ -174,7 +174,7 @@ def test_erasing_that_failed_is_done_again_at_once_and_not_an_hour_later(
             return int(number)
 
     phones, keys = "SELECT count(client_phone) FROM callbacks", "SELECT count(*) FROM request_keys"
-    here.wait_for(here.accepted(request_id="kept-as-long-as-the-phone"), "delivered")
+    here.wait_for(here.accepted(request_id="kept-as-long-as-the-phone"), "placed")
     assert (ask(phones), ask(keys)) == (1, 1)
     ask("CREATE TRIGGER keep BEFORE DELETE ON request_keys BEGIN SELECT RAISE(ABORT, 'not now'); END")
     clock.advance(days=91)

@@ -6,40 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.delivery.rate_limiter import Pace
+from app.delivery.rate_limiter import SlidingWindowLimiter
 
 
 def test_after_a_rest_a_second_worth_of_calls_may_begin_at_once_and_no_more_in_that_second() -> None:
-    pace = Pace(20)
-    assert pace.allowed(100) == 20
-    pace.spend(15, 100)
-    assert pace.allowed(100.25) == 5
-    pace.spend(5, 100.25)
-    assert pace.allowed(100.5) == 0
-    assert pace.wait == pytest.approx(0.5)
-    assert pace.allowed(101) == 15
-    assert pace.wait == 0
-    pace.spend(15, 101)
-    assert pace.allowed(101.25) == 5
-    assert pace.allowed(1000) == 20
+    limiter = SlidingWindowLimiter(20)
+    assert limiter.available(100) == 20
+    limiter.consume(15, 100)
+    assert limiter.available(100.25) == 5
+    limiter.consume(5, 100.25)
+    assert limiter.available(100.5) == 0
+    assert limiter.retry_after == pytest.approx(0.5)
+    assert limiter.available(101) == 15
+    assert limiter.retry_after == 0
+    limiter.consume(15, 101)
+    assert limiter.available(101.25) == 5
+    assert limiter.available(1000) == 20
 
 
 def test_one_a_second_is_possible() -> None:
-    pace = Pace(1)
-    assert pace.allowed(0) == 1
-    pace.spend(1, 0.25)
-    assert pace.allowed(1) == 0
-    assert pace.wait == pytest.approx(0.25)
-    assert pace.allowed(1.25) == 1
+    limiter = SlidingWindowLimiter(1)
+    assert limiter.available(0) == 1
+    limiter.consume(1, 0.25)
+    assert limiter.available(1) == 0
+    assert limiter.retry_after == pytest.approx(0.25)
+    assert limiter.available(1.25) == 1
 
 
 def test_what_began_beyond_the_rate_is_waited_for() -> None:
-    pace = Pace(2)
-    pace.spend(5, 10)  # such as what an earlier claiming had taken
-    pace.spend(1, 10.5)
-    assert pace.allowed(10.75) == 0
-    assert pace.wait == pytest.approx(0.25)
-    assert pace.allowed(11) == 1
+    limiter = SlidingWindowLimiter(2)
+    limiter.consume(5, 10)  # such as what an earlier claiming had taken
+    limiter.consume(1, 10.5)
+    assert limiter.available(10.75) == 0
+    assert limiter.retry_after == pytest.approx(0.25)
+    assert limiter.available(11) == 1
 
 
 @given(
@@ -47,13 +47,15 @@ def test_what_began_beyond_the_rate_is_waited_for() -> None:
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 20)), min_size=1, max_size=60),
 )
 def test_no_second_sees_more_than_the_rate(rate: int, steps: list[tuple[int, int]]) -> None:
-    pace, now, begun = Pace(rate), 0, list[int]()
+    limiter, now, begun = SlidingWindowLimiter(rate), 0, list[int]()
     for step, wanted in steps:
         now += step
-        calls = min(wanted, pace.allowed(now / 100))
-        pace.spend(calls, now / 100)
+        calls = min(wanted, limiter.available(now / 100))
+        limiter.consume(calls, now / 100)
         begun += [now] * calls
-        if not pace.allowed(now / 100):
-            assert deepcopy(pace).allowed(now / 100 + pace.wait + 1e-9) > 0, "it is worth waiting so long"
+        if not limiter.available(now / 100):
+            assert deepcopy(limiter).available(now / 100 + limiter.retry_after + 1e-9) > 0, (
+                "it is worth waiting so long"
+            )
     for first in begun:
         assert sum(first <= one < first + 100 for one in begun) <= rate

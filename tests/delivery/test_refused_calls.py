@@ -37,8 +37,8 @@ def test_a_refused_account_pauses_and_resumes_by_itself(
     assert {request["path"] for request in far_side.requests()[1:]} == {"/v1/websites"}
     far_side.well_again()
     clock.advance(seconds=61)
-    here.wait_for(first, "delivered")
-    here.wait_for(second, "delivered")
+    here.wait_for(first, "placed")
+    here.wait_for(second, "placed")
     assert len(far_side.calls()) == 2
     assert sites(here) == {"shop": "ok"}
 
@@ -55,7 +55,7 @@ def test_a_401_that_is_one_callbacks_own_stops_no_other_and_ends_by_itself(
         refused.append(("unauthorized", 401))
         until(lambda: attempts(odd) == refused and sites(here) == {"shop": "ok"})
         far_side.well_again()
-        here.wait_for(here.accepted(), "delivered")
+        here.wait_for(here.accepted(), "placed")
         far_side.fault("status", status=401, path="/v1/call", times=None)
     assert len(far_side.requests(path="/v1/websites")) == len(refused), "asked once for each"
     clock.advance(hours=2)
@@ -80,14 +80,14 @@ def test_a_site_that_chaser_forbids_stops_no_other(
         until(lambda: all(here.status(wish) == "queued" for wish in forbidden))
         first_calls = len(two_accounts.requests(path="/v1/call", status="403"))
         for minute in range(1, 4):
-            here.wait_for(here.accepted(), "delivered")
+            here.wait_for(here.accepted(), "placed")
             clock.advance(seconds=61)
             until(lambda minute=minute: sum(len(attempts(wish)) for wish in forbidden) == first_calls + minute)
             until(lambda: all(here.status(wish) == "queued" for wish in forbidden))
-            here.wait_for(here.accepted(), "delivered")
+            here.wait_for(here.accepted(), "placed")
             assert sites(here) == {"shop": "ok", "wrong": "paused"}
         assert here.http.get("/readyz").status_code == 200, "requests are accepted, and wait"
-    assert {outcome for wish in forbidden for outcome in attempts(wish)} == {("account", 403)}
+    assert {outcome for wish in forbidden for outcome in attempts(wish)} == {("forbidden", 403)}
     assert len(two_accounts.requests(path="/v1/call", status="403")) == first_calls + 3, "one a minute"
     assert len(two_accounts.requests(path="/v1/websites")) == 1, "asked once whether it is the account"
 
@@ -109,7 +109,7 @@ def test_a_paused_site_without_callbacks_does_not_keep_the_next_one_paused(
             if name != "shop":
                 assert withdrawn(tmp_path, wish), "so that nothing is due there"
         clock.advance(seconds=61)
-        here.wait_for(wish, "delivered")
+        here.wait_for(wish, "placed")
 
 
 def withdrawn(folder: Path, callback_id: str) -> bool:
@@ -124,12 +124,12 @@ def test_a_site_that_chaser_takes_again_resumes_with_all_that_waited(
     far_side.fault("status", status=403, times=1, path="/v1/call")
     first = here.accepted()
     until(lambda: len(far_side.requests(path="/v1/websites")) == 1)
-    until(lambda: attempts(first) == [("account", 403)])
+    until(lambda: attempts(first) == [("forbidden", 403)])
     assert sites(here) == {"shop": "paused"}
     others = [here.accepted() for _ in range(3)]
     clock.advance(seconds=61)
     for wish in (first, *others):
-        here.wait_for(wish, "delivered")
-    assert attempts(first) == [("account", 403), ("delivered", 200)]
-    assert [attempts(wish) for wish in others] == [[("delivered", 200)]] * 3
+        here.wait_for(wish, "placed")
+    assert attempts(first) == [("forbidden", 403), ("placed", 200)]
+    assert [attempts(wish) for wish in others] == [[("placed", 200)]] * 3
     assert sites(here) == {"shop": "ok"}

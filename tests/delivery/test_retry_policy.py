@@ -7,17 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.delivery.retry_policy import Decision, Outcome, Rules, decide
+from app.delivery.retry_policy import Decision, Outcome, RetryPolicy, decide
 from app.outbox.callback import Status
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 GIVE_UP_AT = NOW + timedelta(hours=2)
 SCHEDULE = (timedelta(seconds=5), timedelta(seconds=15), timedelta(minutes=1))
-RESEND = Rules(SCHEDULE, "resend_once")
-HOLD = Rules(SCHEDULE, "hold")
+RESEND = RetryPolicy(SCHEDULE, "resend_once")
+HOLD = RetryPolicy(SCHEDULE, "hold")
 
 
-def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) -> tuple[str, float | None, str | None]:
+def decided(
+    outcome: str, *history: str, rules: RetryPolicy = RESEND, **changes: Any
+) -> tuple[str, float | None, str | None]:
     facts = {"give_up_at": GIVE_UP_AT, "retry_after": None, "now": NOW, "random": 0.0} | changes
     decision = decide(Outcome(outcome), history=history, rules=rules, **facts)
     due_in = (decision.due_at - facts["now"]).total_seconds() if decision.due_at else None
@@ -27,71 +29,76 @@ def decided(outcome: str, *history: str, rules: Rules = RESEND, **changes: Any) 
 @pytest.mark.parametrize(
     ("outcome", "history", "rules", "expected"),
     [
-        ("delivered", (), RESEND, ("delivered", None, None)),
-        ("delivered", ("unknown",), RESEND, ("delivered", None, None)),
-        ("delivered", ("not_sent", "account"), HOLD, ("delivered", None, None)),
+        ("placed", (), RESEND, ("placed", None, None)),
+        ("placed", ("unknown",), RESEND, ("placed", None, None)),
+        ("placed", ("not_sent", "forbidden"), HOLD, ("placed", None, None)),
         ("refused", (), RESEND, ("failed", None, "refused_by_chaser")),
-        ("refused", ("not_sent", "account", "unauthorized", "not_begun"), HOLD, ("failed", None, "refused_by_chaser")),
+        (
+            "refused",
+            ("not_sent", "forbidden", "unauthorized", "not_started"),
+            HOLD,
+            ("failed", None, "refused_by_chaser"),
+        ),
         ("refused", ("unknown",), RESEND, ("unknown", None, "resend_refused")),
         ("refused", ("unknown", "not_sent"), RESEND, ("unknown", None, "resend_refused")),
         ("refused", ("unknown",), HOLD, ("unknown", None, "resend_refused")),
-        ("account", (), RESEND, ("queued", 0, "account_refused")),
-        ("account", ("account",) * 9, RESEND, ("queued", 0, "account_refused")),
-        ("account", ("unknown",), RESEND, ("unknown", 0, "account_refused")),
-        ("account", ("unknown",), HOLD, ("queued", 0, "account_refused")),
+        ("forbidden", (), RESEND, ("queued", 0, "account_refused")),
+        ("forbidden", ("forbidden",) * 9, RESEND, ("queued", 0, "account_refused")),
+        ("forbidden", ("unknown",), RESEND, ("unknown", 0, "account_refused")),
+        ("forbidden", ("unknown",), HOLD, ("queued", 0, "account_refused")),
         ("unauthorized", (), RESEND, ("queued", 5, "account_refused")),
         ("unauthorized", ("unauthorized", "not_sent"), RESEND, ("queued", 15, "account_refused")),
         ("unauthorized", ("unauthorized",) * 9, HOLD, ("queued", 60, "account_refused")),
-        ("unauthorized", ("not_sent", "account") * 5, RESEND, ("queued", 5, "account_refused")),
+        ("unauthorized", ("not_sent", "forbidden") * 5, RESEND, ("queued", 5, "account_refused")),
         ("unauthorized", ("unknown",), RESEND, ("unknown", 5, "account_refused")),
         ("unauthorized", ("unknown",), HOLD, ("queued", 5, "account_refused")),
-        ("not_begun", (), RESEND, ("queued", 0, "not_begun")),
-        ("not_begun", ("not_begun",) * 9, HOLD, ("queued", 0, "not_begun")),
-        ("not_begun", ("unknown",), RESEND, ("unknown", 0, "not_begun")),
-        ("not_begun", ("unknown",), HOLD, ("queued", 0, "not_begun")),
+        ("not_started", (), RESEND, ("queued", 0, "not_started")),
+        ("not_started", ("not_started",) * 9, HOLD, ("queued", 0, "not_started")),
+        ("not_started", ("unknown",), RESEND, ("unknown", 0, "not_started")),
+        ("not_started", ("unknown",), HOLD, ("queued", 0, "not_started")),
         ("not_sent", (), RESEND, ("queued", 5, "not_sent")),
         ("not_sent", ("not_sent",), RESEND, ("queued", 15, "not_sent")),
         ("not_sent", ("not_sent",) * 2, RESEND, ("queued", 60, "not_sent")),
         ("not_sent", ("not_sent",) * 50, HOLD, ("queued", 60, "not_sent")),
-        ("not_sent", ("account", "unauthorized") * 5, RESEND, ("queued", 5, "not_sent")),
-        ("not_sent", ("not_begun",) * 5, RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("forbidden", "unauthorized") * 5, RESEND, ("queued", 5, "not_sent")),
+        ("not_sent", ("not_started",) * 5, RESEND, ("queued", 5, "not_sent")),
         ("not_sent", ("unknown",), RESEND, ("unknown", 5, "not_sent")),
         ("not_sent", ("unknown", "not_sent"), RESEND, ("unknown", 15, "not_sent")),
         # Under `hold` only a person sends again after an unknown outcome, and that decision stands.
         ("not_sent", ("unknown",), HOLD, ("queued", 5, "not_sent")),
         ("unknown", (), RESEND, ("unknown", 60, "resend_once")),
-        ("unknown", ("not_sent", "account"), RESEND, ("unknown", 60, "resend_once")),
-        ("unknown", ("unknown",), RESEND, ("unknown", None, "resent_once_already")),
-        ("unknown", ("unknown", "not_sent"), RESEND, ("unknown", None, "resent_once_already")),
-        ("unknown", (), HOLD, ("unknown", None, "waits_for_a_person")),
-        ("unknown", ("not_sent",), HOLD, ("unknown", None, "waits_for_a_person")),
+        ("unknown", ("not_sent", "forbidden"), RESEND, ("unknown", 60, "resend_once")),
+        ("unknown", ("unknown",), RESEND, ("unknown", None, "resend_exhausted")),
+        ("unknown", ("unknown", "not_sent"), RESEND, ("unknown", None, "resend_exhausted")),
+        ("unknown", (), HOLD, ("unknown", None, "awaiting_operator")),
+        ("unknown", ("not_sent",), HOLD, ("unknown", None, "awaiting_operator")),
     ],
 )
 def test_what_follows_from_an_attempt(
-    outcome: str, history: tuple[str, ...], rules: Rules, expected: tuple[str, float | None, str | None]
+    outcome: str, history: tuple[str, ...], rules: RetryPolicy, expected: tuple[str, float | None, str | None]
 ) -> None:
     assert decided(outcome, *history, rules=rules) == expected
 
 
-@pytest.mark.parametrize("outcome", ["not_sent", "account", "unauthorized", "not_begun"])
+@pytest.mark.parametrize("outcome", ["not_sent", "forbidden", "unauthorized", "not_started"])
 def test_too_old_becomes_failed(outcome: str) -> None:
-    assert decided(outcome, now=GIVE_UP_AT) == ("failed", None, "too_old")
+    assert decided(outcome, now=GIVE_UP_AT) == ("failed", None, "expired")
 
 
 @pytest.mark.parametrize("rules", [RESEND, HOLD])
-@pytest.mark.parametrize("outcome", ["not_sent", "account", "unauthorized", "not_begun"])
-def test_what_may_have_rung_is_never_failed_however_old_it_is(outcome: str, rules: Rules) -> None:
-    too_old = ("unknown", None, "too_old_to_resend")
-    assert decided(outcome, "unknown", now=GIVE_UP_AT, rules=rules) == too_old
-    assert decided(outcome, "unknown", "not_sent", now=GIVE_UP_AT, rules=rules) == too_old
+@pytest.mark.parametrize("outcome", ["not_sent", "forbidden", "unauthorized", "not_started"])
+def test_what_may_have_rung_is_never_failed_however_old_it_is(outcome: str, rules: RetryPolicy) -> None:
+    expired = ("unknown", None, "expired_unknown")
+    assert decided(outcome, "unknown", now=GIVE_UP_AT, rules=rules) == expired
+    assert decided(outcome, "unknown", "not_sent", now=GIVE_UP_AT, rules=rules) == expired
 
 
 def test_a_delivery_counts_however_late_it_came() -> None:
-    assert decided("delivered", now=GIVE_UP_AT + timedelta(days=1)) == ("delivered", None, None)
+    assert decided("placed", now=GIVE_UP_AT + timedelta(days=1)) == ("placed", None, None)
 
 
 def test_an_unknown_one_is_not_resent_when_it_would_be_too_old_by_then() -> None:
-    assert decided("unknown", now=GIVE_UP_AT - timedelta(seconds=60)) == ("unknown", None, "too_old_to_resend")
+    assert decided("unknown", now=GIVE_UP_AT - timedelta(seconds=60)) == ("unknown", None, "expired_unknown")
     assert decided("unknown", now=GIVE_UP_AT - timedelta(seconds=61)) == ("unknown", 60, "resend_once")
 
 
@@ -116,20 +123,22 @@ def test_jitter_lengthens_a_wait_by_at_most_a_fifth(random: float) -> None:
 
 
 @given(st.lists(st.sampled_from(list(Outcome)), max_size=30), st.sampled_from([RESEND, HOLD]))
-def test_no_sequence_of_outcomes_sends_again_more_often_than_allowed(outcomes: list[Outcome], rules: Rules) -> None:
+def test_no_sequence_of_outcomes_sends_again_more_often_than_allowed(
+    outcomes: list[Outcome], rules: RetryPolicy
+) -> None:
     history: list[str] = []
     maybe_rung = 0
     now = NOW
     decision = Decision(Status.QUEUED, NOW, None)
     for outcome in outcomes:
-        if outcome in (Outcome.DELIVERED, Outcome.UNKNOWN):
+        if outcome in (Outcome.PLACED, Outcome.UNKNOWN):
             maybe_rung += 1
         decision = decide(
             outcome, history=history, give_up_at=GIVE_UP_AT, retry_after=None, now=now, random=0.5, rules=rules
         )
         history.append(outcome)
         if decision.due_at is None:
-            assert decision.status in (Status.DELIVERED, Status.FAILED, Status.UNKNOWN), "lost: waits for nothing"
+            assert decision.status in (Status.PLACED, Status.FAILED, Status.UNKNOWN), "lost: waits for nothing"
             break
         assert decision.status in (Status.QUEUED, Status.UNKNOWN)
         now = max(now, decision.due_at)

@@ -11,8 +11,8 @@ import pytest
 
 from app.chaser import ChaserClient
 from app.delivery import worker as worker_module
-from app.delivery.circuit_breaker import Accounts
-from app.delivery.shutdown import Ending
+from app.delivery.circuit_breaker import CircuitBreakers
+from app.delivery.shutdown import Shutdown
 from app.delivery.worker import Worker
 from app.main import utc_now
 from app.outbox.outbox import Outbox
@@ -31,11 +31,11 @@ async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
 
 
 @asynccontextmanager
-async def working(outbox: Outbox, far_side: Chaser, ending: Ending | None = None) -> AsyncIterator[Worker]:
+async def working(outbox: Outbox, far_side: Chaser, shutdown: Shutdown | None = None) -> AsyncIterator[Worker]:
     """A worker that is to be stopped by the test."""
     client = ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url, timeout=60)
-    accounts = Accounts({DEMO_CLIENT_ID: client})
-    worker = Worker(outbox, accounts, RULES, utc_now, ending)
+    accounts = CircuitBreakers({DEMO_CLIENT_ID: client})
+    worker = Worker(outbox, accounts, RULES, utc_now, shutdown)
     await worker.start()
     yield worker
     await accounts.aclose()
@@ -48,7 +48,7 @@ async def accepted(outbox: Outbox) -> str:
 
 
 async def status(outbox: Outbox, callback_id: str) -> str | None:
-    glimpse = await outbox.glimpse(callback_id)
+    glimpse = await outbox.callback_status(callback_id)
     return glimpse and glimpse.status
 
 
@@ -67,10 +67,10 @@ def foreign(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 async def test_once_the_end_is_told_nothing_is_taken(outbox: Outbox, far_side: Chaser, attempts: Attempts) -> None:
-    ending = Ending()
-    async with working(outbox, far_side, ending) as worker:
+    shutdown = Shutdown()
+    async with working(outbox, far_side, shutdown) as worker:
         assert worker.running
-        ending.tell()
+        shutdown.request()
         late = await accepted(outbox)
         await eventually(lambda: not worker.running)
         assert await status(outbox, late) == "queued"
@@ -84,41 +84,41 @@ async def test_a_claim_that_comes_back_after_the_end_began_is_handed_back_and_bu
     outbox: Outbox, far_side: Chaser, attempts: Attempts, tmp_path: Path
 ) -> None:
     wishes = [await accepted(outbox) for _ in range(5)]
-    ending = Ending()
+    shutdown = Shutdown()
     with foreign(tmp_path) as database:
-        async with working(outbox, far_side, ending) as worker:
+        async with working(outbox, far_side, shutdown) as worker:
             database.execute("BEGIN IMMEDIATE")  # before the worker's first step, so its first claim waits for this
             await asyncio.sleep(0.2)
-            ending.tell()
+            shutdown.request()
             database.execute("COMMIT")
             await worker.stop()
-    assert [attempts(wish) for wish in wishes] == [[("not_begun", None)]] * 5
+    assert [attempts(wish) for wish in wishes] == [[("not_started", None)]] * 5
     assert [await status(outbox, wish) for wish in wishes] == ["queued"] * 5
     assert far_side.requests() == []
     async with working(outbox, far_side) as worker:
         await eventually(lambda: len(far_side.calls()) == 5)
         await worker.stop()
-    assert [attempts(wish) for wish in wishes] == [[("not_begun", None), ("delivered", 200)]] * 5
+    assert [attempts(wish) for wish in wishes] == [[("not_started", None), ("placed", 200)]] * 5
 
 
 async def test_what_is_known_when_time_is_up_is_written_and_not_called_unknown(
     outbox: Outbox, far_side: Chaser, attempts: Attempts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "_DRAIN", 0.0)
-    monkeypatch.setattr(worker_module, "_LAST_WRITE", 10.0)
+    monkeypatch.setattr(worker_module, "SHUTDOWN_TIMEOUT", 0.0)
+    monkeypatch.setattr(worker_module, "FINAL_WRITE_TIMEOUT", 10.0)
     far_side.fault("slow", times=1, seconds=0.3)
     with foreign(tmp_path) as database:
         async with working(outbox, far_side) as worker:
             wish = await accepted(outbox)
             await eventually(lambda: len(far_side.calls()) == 1)
             database.execute("ALTER TABLE attempts RENAME TO gone")
-            await eventually(lambda: [call.happened is not None for call in worker._calls.values()] == [True])
+            await eventually(lambda: [call.result is not None for call in worker._calls.values()] == [True])
             stopping = asyncio.create_task(worker.stop())
             await eventually(lambda: not worker.running)
             database.execute("ALTER TABLE gone RENAME TO attempts")
             await stopping
-    assert await status(outbox, wish) == "delivered"
-    assert attempts(wish) == [("delivered", 200)]
+    assert await status(outbox, wish) == "placed"
+    assert attempts(wish) == [("placed", 200)]
 
 
 def test_a_call_under_way_is_finished_before_the_service_stops(
@@ -128,7 +128,7 @@ def test_a_call_under_way_is_finished_before_the_service_stops(
     with service(settings(tmp_path, far_side.api_url)) as here:
         wish = here.accepted()
         arrived(far_side)
-    assert attempts(wish) == [("delivered", 200)]
+    assert attempts(wish) == [("placed", 200)]
 
 
 def test_a_call_that_outlasts_the_shutdown_is_unknown_and_not_forgotten(

@@ -12,8 +12,8 @@ from tests.running import Chaser, Clock, Service, phone, until
 def test_a_200_is_delivered_whatever_its_body(here: Service, far_side: Chaser, attempts: Attempts) -> None:
     far_side.fault("cut_body", times=1)
     wish = here.accepted()
-    here.wait_for(wish, "delivered")
-    assert attempts(wish) == [("delivered", 200)]
+    here.wait_for(wish, "placed")
+    assert attempts(wish) == [("placed", 200)]
     assert len(far_side.calls()) == 1
 
 
@@ -42,7 +42,7 @@ def test_what_was_not_executed_is_sent_again_after_its_wait(
     until(lambda: attempts(wish) == [("not_sent", status)])
     assert here.status(wish) == "queued"
     clock.advance(seconds=6.1)
-    here.wait_for(wish, "delivered")
+    here.wait_for(wish, "placed")
     assert len(far_side.calls()) == 1
 
 
@@ -58,8 +58,8 @@ def test_a_lost_answer_is_unknown_and_sent_once_more_after_a_minute(
     until(lambda: here.http.get("/readyz").json()["waiting"] == 1)
     assert attempts(wish) == [("unknown", None)]
     clock.advance(seconds=2)
-    here.wait_for(wish, "delivered")
-    assert attempts(wish) == [("unknown", None), ("delivered", 200)]
+    here.wait_for(wish, "placed")
+    assert attempts(wish) == [("unknown", None), ("placed", 200)]
 
 
 @pytest.mark.parametrize("here", [{"on_unknown": "hold"}, {"sites": {"shop": {"on_unknown": "hold"}}}], indirect=True)
@@ -70,7 +70,7 @@ def test_under_hold_an_unknown_one_waits_for_a_person(
     wish = here.accepted()
     here.wait_for(wish, "unknown")
     clock.advance(hours=1)
-    here.wait_for(here.accepted(), "delivered")
+    here.wait_for(here.accepted(), "placed")
     assert here.status(wish) == "unknown"
     assert attempts(wish) == [("unknown", None)]
 
@@ -99,13 +99,13 @@ def test_a_planned_time_goes_to_chaser_unless_it_has_passed(
     here: Service, far_side: Chaser, clock: Clock, attempts: Attempts
 ) -> None:
     planned = clock() + timedelta(minutes=5)
-    here.wait_for(here.accepted(planned_time=planned.isoformat()), "delivered")
+    here.wait_for(here.accepted(planned_time=planned.isoformat()), "placed")
     far_side.fault("refuse", times=None)
     late = here.accepted(planned_time=planned.isoformat())
     until(lambda: attempts(late) == [("not_sent", None)])
     clock.advance(minutes=6)
     far_side.well_again()
-    here.wait_for(late, "delivered")
+    here.wait_for(late, "placed")
     in_time, too_late = far_side.calls()
     assert in_time["params"]["planned_time"] == str(int(planned.timestamp()))
     assert "planned_time" not in too_late["params"]
@@ -120,7 +120,7 @@ def test_a_planned_time_that_passes_on_the_way_to_chaser_is_not_sent(
     until(lambda: attempts(wish) == [("not_sent", None)])
     clock.advance(minutes=4, seconds=50)
     far_side.well_again()
-    here.wait_for(wish, "delivered")
+    here.wait_for(wish, "placed")
     (call,) = far_side.calls()
     assert "planned_time" not in call["params"]
 
@@ -129,5 +129,5 @@ def test_many_at_once_are_each_called_once(here: Service, far_side: Chaser) -> N
     numbers = [phone() for _ in range(60)]
     wishes = [here.accepted(client_phone=number) for number in numbers]
     for wish in wishes:
-        here.wait_for(wish, "delivered")
+        here.wait_for(wish, "placed")
     assert sorted(call["client_phone"] for call in far_side.calls()) == sorted(numbers)

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from app.edge.api_keys import key_of, require_scope, require_site
-from app.errors import Forbidden, Unauthenticated
+from app.errors import ForbiddenError, UnauthenticatedError
 from app.settings import ApiKey
 
 SECRET = "ccb_Zm9vYmFyLWJhei1xdXV4"
@@ -56,14 +56,14 @@ def test_no_header_is_no_key() -> None:
     ],
 )
 def test_anything_else_is_refused(authorization: str) -> None:
-    with pytest.raises(Unauthenticated) as refused:
+    with pytest.raises(UnauthenticatedError) as refused:
         key_of(authorization, KEYS)
-    assert refused.value.code == "key_unknown"
+    assert refused.value.code == "invalid_api_key"
     assert SECRET not in refused.value.detail
 
 
 def test_without_any_keys_in_the_settings_none_is_known() -> None:
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(UnauthenticatedError):
         key_of(f"Bearer {SECRET}", {})
 
 
@@ -71,7 +71,7 @@ def test_a_key_may_do_what_its_scopes_say() -> None:
     require_scope("crm", KEYS, "callbacks:write")
     require_site("crm", KEYS, "shop")
     require_scope("crm", KEYS, "callbacks:read")
-    with pytest.raises(Forbidden) as refused:
+    with pytest.raises(ForbiddenError) as refused:
         require_scope("crm", KEYS, "chaser:read")
     assert refused.value.code == "scope_missing"
 
@@ -79,6 +79,6 @@ def test_a_key_may_do_what_its_scopes_say() -> None:
 def test_a_key_bound_to_sites_may_do_nothing_for_another() -> None:
     require_scope("shop", KEYS, "callbacks:write")
     require_site("shop", KEYS, "outlet")
-    with pytest.raises(Forbidden) as refused:
+    with pytest.raises(ForbiddenError) as refused:
         require_site("shop", KEYS, "blog")
     assert refused.value.code == "site_not_allowed"

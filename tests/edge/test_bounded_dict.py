@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.edge.bounded_dict import Recent
+from app.edge.bounded_dict import GenerationalDict
 
 MOST = 1000
 
@@ -22,11 +22,11 @@ def clock() -> Seconds:
 
 
 @pytest.fixture
-def recent(clock: Seconds) -> Recent[int]:
-    return Recent(MOST, clock)
+def recent(clock: Seconds) -> GenerationalDict[int]:
+    return GenerationalDict(MOST, clock)
 
 
-def test_a_value_is_given_by_its_key_until_it_is_removed(recent: Recent[int]) -> None:
+def test_a_value_is_given_by_its_key_until_it_is_removed(recent: GenerationalDict[int]) -> None:
     recent.set("a", 1, 60)
     recent.set("a", 2, 60)
     recent.set("b", 3, 60)
@@ -37,7 +37,7 @@ def test_a_value_is_given_by_its_key_until_it_is_removed(recent: Recent[int]) ->
     assert recent.get("b", 0) == 0
 
 
-def test_of_too_many_keys_those_not_set_for_the_longest_time_are_forgotten(recent: Recent[int]) -> None:
+def test_of_too_many_keys_those_not_set_for_the_longest_time_are_forgotten(recent: GenerationalDict[int]) -> None:
     for number in range(3 * MOST):
         recent.set(f"{number}", number, 3600)
         if number % 20 == 0:
@@ -48,7 +48,9 @@ def test_of_too_many_keys_those_not_set_for_the_longest_time_are_forgotten(recen
     assert MOST // 2 <= recent.clear() <= MOST
 
 
-def test_a_removed_key_does_not_come_back_from_the_older_generation(recent: Recent[int], clock: Seconds) -> None:
+def test_a_removed_key_does_not_come_back_from_the_older_generation(
+    recent: GenerationalDict[int], clock: Seconds
+) -> None:
     recent.set("a", 1, 60)
     clock.now += 61
     recent.set("b", 1, 60)
@@ -57,7 +59,7 @@ def test_a_removed_key_does_not_come_back_from_the_older_generation(recent: Rece
     assert recent.get("a", 0) == 0
 
 
-def test_what_is_over_is_forgotten(recent: Recent[int], clock: Seconds) -> None:
+def test_what_is_over_is_forgotten(recent: GenerationalDict[int], clock: Seconds) -> None:
     for number in range(MOST // 3):
         recent.set(f"{number}", number, 1)
     for _ in range(2):
@@ -66,7 +68,7 @@ def test_what_is_over_is_forgotten(recent: Recent[int], clock: Seconds) -> None:
     assert recent.clear() == 1
 
 
-def test_what_lasts_is_not_forgotten_with_what_is_over_sooner(recent: Recent[int], clock: Seconds) -> None:
+def test_what_lasts_is_not_forgotten_with_what_is_over_sooner(recent: GenerationalDict[int], clock: Seconds) -> None:
     recent.set("lasting", 1, 3600)
     for _ in range(30):
         clock.now += 100

@@ -8,11 +8,11 @@ from limits import parse
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from app.edge.bounded_storage import MOST_KEYS, Counters
+from app.edge.bounded_storage import MOST_KEYS, BoundedStorage
 
 
 def test_a_key_is_counted_by_itself() -> None:
-    counters = Counters()
+    counters = BoundedStorage()
     assert [counters.incr("a", 60) for _ in range(3)] == [1, 2, 3]
     assert counters.incr("b", 60, amount=2) == 2
     assert [counters.get(key) for key in "abc"] == [3, 2, 0]
@@ -23,7 +23,7 @@ def test_a_key_is_counted_by_itself() -> None:
 
 
 def test_a_window_begins_with_its_first_request_and_ends() -> None:
-    counters = Counters()
+    counters = BoundedStorage()
     first = time.time()
     counters.incr("a", 1)
     ends = counters.get_expiry("a")
@@ -37,7 +37,7 @@ def test_a_window_begins_with_its_first_request_and_ends() -> None:
 
 
 def test_there_are_not_more_than_so_many() -> None:
-    counters = Counters()
+    counters = BoundedStorage()
     for number in range(3 * MOST_KEYS):
         counters.incr(f"{number}", 3600)
         if number % 1000 == 0:
@@ -49,7 +49,7 @@ def test_there_are_not_more_than_so_many() -> None:
 
 @pytest.mark.parametrize("by", [timedelta(days=-1), timedelta(days=1)], ids=["back", "forth"])
 def test_a_clock_that_is_set_changes_nothing(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
-    counters = Counters()
+    counters = BoundedStorage()
     limiter = FixedWindowRateLimiter(counters)
     limit = parse("2/hour")
     assert limiter.hit(limit, "a")
@@ -62,5 +62,5 @@ def test_a_clock_that_is_set_changes_nothing(monkeypatch: pytest.MonkeyPatch, by
 
 def test_it_can_be_named_as_a_storage() -> None:
     storage = storage_from_string("bounded://")
-    assert isinstance(storage, Counters)
+    assert isinstance(storage, BoundedStorage)
     assert storage.check()

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from app.edge.challenge_difficulty import HALF_LIFE, MOST, Pressure
+from app.edge.challenge_difficulty import HALF_LIFE, MOST, AdaptiveDifficulty
 from app.net.client_address import buckets
 
 HOME = buckets(ip_address("203.0.113.7"))
@@ -25,28 +25,28 @@ def from_somewhere(number: int) -> str:
 
 
 def test_an_ordinary_visitor_meets_the_ordinary_difficulty() -> None:
-    pressure = Pressure()
-    assert [pressure.add("shop", HOME) for _ in range(10)] == [1.0] * 10
+    difficulty = AdaptiveDifficulty()
+    assert [difficulty.next("shop", HOME) for _ in range(10)] == [1.0] * 10
 
 
 def test_fifty_visitors_behind_one_carrier_pay_less_than_double() -> None:
-    pressure = Pressure()
-    assert max(pressure.add("shop", HOME) for _ in range(50)) < 2
+    difficulty = AdaptiveDifficulty()
+    assert max(difficulty.next("shop", HOME) for _ in range(50)) < 2
 
 
 def test_a_flood_from_one_bucket_pays_more_and_more_up_to_the_ceiling() -> None:
-    pressure = Pressure(Seconds())
-    paid = [pressure.add("shop", HOME) for _ in range(6000)]
+    difficulty = AdaptiveDifficulty(Seconds())
+    paid = [difficulty.next("shop", HOME) for _ in range(6000)]
     assert paid == sorted(paid)
     assert paid[-1] == MOST
 
 
 def test_a_flood_from_ever_new_addresses_is_seen_by_its_site_but_not_by_another() -> None:
-    pressure = Pressure(Seconds())
+    difficulty = AdaptiveDifficulty(Seconds())
     for number in range(3000):
-        paid = pressure.add("shop", buckets(ip_address(from_somewhere(number))))
+        paid = difficulty.next("shop", buckets(ip_address(from_somewhere(number))))
     assert paid == 10
-    assert pressure.add("other", HOME) == 1
+    assert difficulty.next("other", HOME) == 1
 
 
 @pytest.mark.parametrize(
@@ -59,46 +59,46 @@ def test_a_flood_from_ever_new_addresses_is_seen_by_its_site_but_not_by_another(
 )
 def test_a_flood_from_few_networks_costs_newcomers_next_to_nothing(networks: list[str]) -> None:
     seconds = Seconds()
-    pressure = Pressure(seconds)
+    difficulty = AdaptiveDifficulty(seconds)
     for second in range(600):
         seconds.now += 1
         for again in range(45 // len(networks)):
             for network in networks:
-                pressure.add("shop", buckets(ip_address(network.format(15 * second + again))))
-    assert pressure.add("shop", HOME) < 2
+                difficulty.next("shop", buckets(ip_address(network.format(15 * second + again))))
+    assert difficulty.next("shop", HOME) < 2
 
 
 def test_a_wide_ipv6_bucket_may_hold_more_visitors_than_a_narrow_one() -> None:
-    pressure = Pressure(Seconds())
+    difficulty = AdaptiveDifficulty(Seconds())
     for number in range(120):  # each of a /64 of its own within one /56
-        paid = pressure.add("shop", buckets(ip_address(f"2001:db8:0:{number:x}::1")))
-    narrow = Pressure(Seconds())
+        paid = difficulty.next("shop", buckets(ip_address(f"2001:db8:0:{number:x}::1")))
+    narrow = AdaptiveDifficulty(Seconds())
     for _ in range(120):
-        paid_alone = narrow.add("shop", buckets(ip_address("2001:db8::1")))
+        paid_alone = narrow.next("shop", buckets(ip_address("2001:db8::1")))
     assert paid < paid_alone
 
 
 def test_the_difficulty_falls_by_itself() -> None:
     seconds = Seconds()
-    pressure = Pressure(seconds)
+    difficulty = AdaptiveDifficulty(seconds)
     for _ in range(240):
-        before = pressure.add("shop", HOME)
+        before = difficulty.next("shop", HOME)
     seconds.now += HALF_LIFE
-    half = pressure.add("shop", HOME)
+    half = difficulty.next("shop", HOME)
     assert before / 2 < half < before / 2 + 0.1
     seconds.now += 10 * HALF_LIFE
-    assert pressure.add("shop", HOME) == 1
+    assert difficulty.next("shop", HOME) == 1
 
 
 def test_ever_new_addresses_do_not_fill_the_memory_and_it_goes_back() -> None:
     seconds = Seconds()
-    pressure = Pressure(seconds)
+    difficulty = AdaptiveDifficulty(seconds)
     before = sys.getallocatedblocks()
     for number in range(100_000):
-        pressure.add("shop", buckets(ip_address(from_somewhere(number))))
+        difficulty.next("shop", buckets(ip_address(from_somewhere(number))))
     used = sys.getallocatedblocks() - before
     for _ in range(2):
         seconds.now += 11 * HALF_LIFE
-        pressure.add("shop", HOME)
+        difficulty.next("shop", HOME)
     assert used < 250_000  # four for each that is kept
     assert sys.getallocatedblocks() - before < used / 20

@@ -33,7 +33,7 @@ from tests.running import until
 def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int, sent: bytes) -> None:
     answer = all_read(connect(port, sent))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b'"code":"not_http"' in answer
+    assert b'"code":"bad_request"' in answer
 
 
 @pytest.mark.parametrize(

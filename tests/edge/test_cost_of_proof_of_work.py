@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from app.edge.challenge_difficulty import Pressure
+from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.proof_of_work import COST, COUNTERS
 from app.net.client_address import buckets
 from tests.faults.doses import note
@@ -26,12 +26,12 @@ class Seconds:
 def derivations(addresses: int, seconds: float) -> float:
     """Give the derivations, on average, for a thousand challenges fetched within some seconds."""
     clock = Seconds()
-    pressure = Pressure(clock)
+    difficulty = AdaptiveDifficulty(clock)
     total = 0.0
     for number in range(REQUESTS):
         clock.now += seconds / REQUESTS
         home = number % addresses
-        total += pressure.add("shop", buckets(ip_address(f"10.0.{home >> 8}.{home & 255}"))) * COUNTERS / 2
+        total += difficulty.next("shop", buckets(ip_address(f"10.0.{home >> 8}.{home & 255}"))) * COUNTERS / 2
     return total
 
 

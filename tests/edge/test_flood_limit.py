@@ -36,7 +36,7 @@ def write(here: Service, address: str) -> httpx2.Response:
 
 
 def assert_flood(answer: httpx2.Response) -> None:
-    assert_refused(answer, 429, "flood")
+    assert_refused(answer, 429, "rate_limited")
     assert 1 <= int(answer.headers["retry-after"]) <= 3600
 
 

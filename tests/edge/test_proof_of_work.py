@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.edge.proof_of_work import COUNTERS, LONGEST_AGE, SHORTEST_AGE, Challenges
-from app.errors import Forbidden
+from app.errors import ForbiddenError
 from tests.solving import solved
 
 SECRET = b"a secret of the tests"
@@ -42,17 +42,17 @@ def changed(payload: str, **parameters: Any) -> str:
 
 
 def code_of(challenges: Challenges, payload: str | None, site: str = "shop") -> str:
-    with pytest.raises(Forbidden) as refused:
-        challenges.read(payload, site)
+    with pytest.raises(ForbiddenError) as refused:
+        challenges.verify(payload, site)
     return refused.value.code
 
 
 def test_a_solution_is_taken_and_remembered_by_its_nonce_until_it_expires(challenges: Challenges, clock: Clock) -> None:
-    given = challenges.give("shop", 1)
+    given = challenges.issue("shop", 1)
     began = clock.now
     payload = solved(given)
     clock.now += SHORTEST_AGE
-    read = challenges.read(payload, "shop")
+    read = challenges.verify(payload, "shop")
     assert read.nonce == given["parameters"]["nonce"]
     assert SHORTEST_AGE <= read.age < SHORTEST_AGE + timedelta(milliseconds=2)
     assert abs(read.expires_at - (began + LONGEST_AGE)) < timedelta(milliseconds=2)
@@ -73,7 +73,7 @@ def test_what_is_no_solution_is_refused(challenges: Challenges, payload: str) ->
 
 
 def test_the_challenge_unsolved_is_refused(challenges: Challenges, clock: Clock) -> None:
-    given = challenges.give("shop", 1)
+    given = challenges.issue("shop", 1)
     clock.now += SHORTEST_AGE
     for key in ("", "00", given["parameters"]["keyPrefix"]):
         content = {"challenge": given, "solution": {"counter": 0, "derivedKey": key}}
@@ -93,37 +93,37 @@ def test_the_challenge_unsolved_is_refused(challenges: Challenges, clock: Clock)
     ids=lambda parameters: next(iter(parameters)),
 )
 def test_a_changed_challenge_is_refused(challenges: Challenges, clock: Clock, parameters: dict[str, Any]) -> None:
-    payload = solved(challenges.give("shop", 1))
+    payload = solved(challenges.issue("shop", 1))
     clock.now += SHORTEST_AGE
     assert code_of(challenges, changed(payload, **parameters)) == "challenge_wrong"
 
 
 def test_another_services_challenge_is_refused(challenges: Challenges, clock: Clock) -> None:
-    payload = solved(Challenges(b"another secret", clock).give("shop", 1))
+    payload = solved(Challenges(b"another secret", clock).issue("shop", 1))
     clock.now += SHORTEST_AGE
     assert code_of(challenges, payload) == "challenge_wrong"
 
 
 def test_another_sites_challenge_is_refused(challenges: Challenges, clock: Clock) -> None:
-    payload = solved(challenges.give("other", 1))
+    payload = solved(challenges.issue("other", 1))
     clock.now += SHORTEST_AGE
     assert code_of(challenges, payload) == "challenge_wrong"
 
 
 def test_a_solution_younger_than_a_second_is_told_how_long_to_wait(challenges: Challenges, clock: Clock) -> None:
-    payload = solved(challenges.give("shop", 1))
+    payload = solved(challenges.issue("shop", 1))
     clock.now += timedelta(milliseconds=400)
-    with pytest.raises(Forbidden) as refused:
-        challenges.read(payload, "shop")
+    with pytest.raises(ForbiddenError) as refused:
+        challenges.verify(payload, "shop")
     assert refused.value.code == "challenge_too_fast"
     assert refused.value.retry_after is not None
     assert 0.59 < refused.value.retry_after < 0.61
     clock.now += timedelta(milliseconds=601)
-    challenges.read(payload, "shop")
+    challenges.verify(payload, "shop")
 
 
 def test_a_solution_older_than_ten_minutes_is_refused(challenges: Challenges, clock: Clock) -> None:
-    payload = solved(challenges.give("shop", 1))
+    payload = solved(challenges.issue("shop", 1))
     clock.now += LONGEST_AGE + timedelta(seconds=1)
     assert code_of(challenges, payload) == "challenge_expired"
 
@@ -131,13 +131,13 @@ def test_a_solution_older_than_ten_minutes_is_refused(challenges: Challenges, cl
 def test_an_old_solution_stays_refused_where_the_clock_was_set_back(challenges: Challenges, clock: Clock) -> None:
     now = clock.now
     clock.now = now - LONGEST_AGE - timedelta(seconds=2)
-    payload = solved(challenges.give("shop", 1))
+    payload = solved(challenges.issue("shop", 1))
     assert code_of(challenges, payload) == "challenge_expired"
 
 
 def test_the_work_grows_with_the_difficulty_and_has_an_upper_end(challenges: Challenges) -> None:
     counters = [
-        json.loads(base64.b64decode(solved(challenges.give("shop", 3))))["solution"]["counter"] for _ in range(30)
+        json.loads(base64.b64decode(solved(challenges.issue("shop", 3))))["solution"]["counter"] for _ in range(30)
     ]
     assert max(counters) < 3 * COUNTERS
     assert max(counters) > COUNTERS  # by chance not: a third to the power of thirty

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.edge.request_body import MAX_BODY_SIZE, require_json, require_utf8
-from app.errors import Malformed, WrongMediaType
+from app.errors import BadRequestError, UnsupportedMediaTypeError
 from tests.running import ORIGIN, Service, phone
 
 PAGE = {"origin": ORIGIN, "content-type": "application/json"}
@@ -31,12 +31,12 @@ def test_json_in_utf_8_may_be_declared_in_these_ways(content_type: str) -> None:
 
 @pytest.mark.parametrize("content_type", [None, "", "json", "*/*", "application/*", "application/json; charset="])
 def test_what_is_not_declared_as_json_is_refused(content_type: str | None) -> None:
-    with pytest.raises(WrongMediaType):
+    with pytest.raises(UnsupportedMediaTypeError):
         require_json(content_type)
 
 
 def test_one_charset_of_two_is_not_enough() -> None:
-    with pytest.raises(WrongMediaType):
+    with pytest.raises(UnsupportedMediaTypeError):
         require_json("application/json; charset=utf-8; charset=utf-16")
 
 
@@ -51,7 +51,7 @@ def test_every_character_but_zero_passes_in_utf_8() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_nothing_passes_behind_a_byte_order_mark(encoding: str) -> None:
     for character in EVERY_CHARACTER[::101]:
-        with pytest.raises(Malformed):
+        with pytest.raises(BadRequestError):
             require_utf8(character.encode(encoding))
 
 
@@ -59,13 +59,13 @@ def test_nothing_passes_behind_a_byte_order_mark(encoding: str) -> None:
 def test_no_json_in_wider_characters_passes(encoding: str) -> None:
     """All JSON has ASCII in it, and so a zero byte."""
     for character in EVERY_CHARACTER[::101]:
-        with pytest.raises(Malformed):
+        with pytest.raises(BadRequestError):
             require_utf8(json.dumps(character, ensure_ascii=False).encode(encoding))
 
 
 @pytest.mark.parametrize("body", [b"\x80", b"\xc0\x80", b"\xc3", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"a\0", b"\0"])
 def test_what_is_no_utf_8_does_not_pass(body: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(BadRequestError):
         require_utf8(body)
 
 

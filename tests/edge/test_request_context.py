@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.edge.request_context import Envelope
+from app.edge.request_context import RequestContextMiddleware
 from app.metrics import Metrics
 from tests.routes.refusal import CANARY, assert_protected
 from tests.running import ORIGIN, Service, phone, service, settings, until
@@ -115,7 +115,7 @@ def test_a_proxy_that_is_not_trusted_is_noticed_once(tmp_path: Path, log: pytest
     with service(settings(tmp_path)) as here:
         for host in range(60):
             here.http.get("/livez", headers={"x-forwarded-for": f"192.0.2.{host}"})
-    (warning,) = events(log, "edge.proxy_not_trusted")
+    (warning,) = events(log, "edge.untrusted_proxy")
     assert "TRUSTED_PROXIES" in warning["advice"]
     assert warning["levelno"] == logging.WARNING
 
@@ -141,7 +141,7 @@ async def answered(*messages: Message) -> Any:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    yield Envelope(application, (), Metrics()), SCOPE | {"state": {}}, receive, send, sent
+    yield RequestContextMiddleware(application, (), Metrics()), SCOPE | {"state": {}}, receive, send, sent
 
 
 async def test_an_error_before_the_answer_becomes_a_500() -> None:
@@ -197,5 +197,5 @@ async def test_what_is_not_http_passes_untouched() -> None:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    await Envelope(application, (), Metrics())({"type": "lifespan"}, nothing, nothing)
+    await RequestContextMiddleware(application, (), Metrics())({"type": "lifespan"}, nothing, nothing)
     assert seen == ["lifespan"]

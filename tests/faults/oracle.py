@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 FAILING = ("lost", "excess", "phantom", "altered", "stuck", "duplicated")
-_FINAL = ("delivered", "failed", "unknown", "cancelled")
+_FINAL = ("placed", "failed", "unknown", "cancelled")
 
 
-class Seen(StrEnum):
+class DatabaseInfo(StrEnum):
     """What a client knows of its request."""
 
     OK = "ok"
@@ -51,18 +51,18 @@ class Wish:
     answers: Sequence[Answer]
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> DatabaseInfo:
         """A 5xx counts as no answer: it may come from a commit whose own answer was lost."""
         statuses = [answer.status for answer in self.answers]
         if 202 in statuses:
-            return Seen.OK
+            return DatabaseInfo.OK
         if statuses and all(status is not None and status < 500 for status in statuses):
-            return Seen.FAIL
-        return Seen.INFO
+            return DatabaseInfo.FAIL
+        return DatabaseInfo.INFO
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class CallbackRecord:
     """A callback in the database. ``outcomes`` of its attempts in order, None for one without; ``waiting``: due."""
 
     id: str
@@ -125,7 +125,7 @@ class Verdict:
         return "\n".join([str(self), *(f"{one.kind} {one.nonce}: {one.detail}" for one in wrong)])
 
 
-def judge(wishes: Sequence[Wish], stored: Iterable[Stored], executed: Iterable[Executed]) -> Verdict:
+def judge(wishes: Sequence[Wish], stored: Iterable[CallbackRecord], executed: Iterable[Executed]) -> Verdict:
     """Join the three ledgers. Call it when everything has been well for long enough to end all that was begun."""
     rows, calls = defaultdict(list), defaultdict(list)
     for row in stored:
@@ -143,23 +143,23 @@ def judge(wishes: Sequence[Wish], stored: Iterable[Stored], executed: Iterable[E
     return Verdict(
         findings=tuple(findings),
         requests=len(wishes),
-        accepted=sum(wish.seen is Seen.OK for wish in wishes),
-        refused=sum(wish.seen is Seen.FAIL for wish in wishes),
+        accepted=sum(wish.seen is DatabaseInfo.OK for wish in wishes),
+        refused=sum(wish.seen is DatabaseInfo.FAIL for wish in wishes),
         executed=sum(map(len, calls.values())),
         unknown=sum(row.outcomes.count("unknown") for row in all_rows),
         statuses=Counter(row.status for row in all_rows),
     )
 
 
-def _of_one(wish: Wish, rows: Sequence[Stored], calls: Sequence[Executed]) -> Iterator[Finding]:
+def _of_one(wish: Wish, rows: Sequence[CallbackRecord], calls: Sequence[Executed]) -> Iterator[Finding]:
     told = {answer.callback_id for answer in wish.answers if answer.status == 202}
     if len(rows) > 1 or len(told) > 1:
         yield Finding("duplicated", wish.nonce, f"ids stored {[row.id for row in rows]}, told {sorted(map(str, told))}")
     for missing in told - {row.id for row in rows}:
         yield Finding("lost", wish.nonce, f"told 202 for {missing}, which is not stored")
-    if wish.seen is Seen.FAIL and (rows or calls):
+    if wish.seen is DatabaseInfo.FAIL and (rows or calls):
         yield Finding("phantom", wish.nonce, f"refused, but {len(rows)} stored and {len(calls)} executed")
-    if wish.seen is Seen.INFO and rows:
+    if wish.seen is DatabaseInfo.INFO and rows:
         yield Finding("unanswered", wish.nonce, f"stored as {rows[0].status}")
     if calls and not rows:
         yield Finding("phantom", wish.nonce, f"{len(calls)} executed, nothing stored")
@@ -167,15 +167,15 @@ def _of_one(wish: Wish, rows: Sequence[Stored], calls: Sequence[Executed]) -> It
     for row in rows:
         if row.status not in _FINAL or row.waiting or None in row.outcomes:
             yield Finding("stuck", wish.nonce, f"{row.status}, waiting: {row.waiting}, outcomes {row.outcomes}")
-        if row.status == "delivered" and not calls:
+        if row.status == "placed" and not calls:
             yield Finding("lost", wish.nonce, "delivered, but nothing was executed")
 
 
 def _of_calls(wish: Wish, outcomes: Sequence[str | None], calls: Sequence[Executed]) -> Iterator[Finding]:
-    explained = outcomes.count("delivered") + outcomes.count("unknown")
+    explained = outcomes.count("placed") + outcomes.count("unknown")
     if len(calls) > max(explained, 1) or (outcomes and len(calls) > explained):
         yield Finding("excess", wish.nonce, f"{len(calls)} executed, outcomes {outcomes}")
-    if 0 < len(calls) < outcomes.count("delivered"):
+    if 0 < len(calls) < outcomes.count("placed"):
         yield Finding("lost", wish.nonce, f"{len(calls)} executed, outcomes {outcomes}")
     for _ in calls[1:]:
         yield Finding("doubled", wish.nonce, f"{len(calls)} executed, outcomes {outcomes}")

@@ -24,10 +24,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from app.delivery.retry_policy import Outcome, Rules, decide
-from app.errors import Conflict
+from app.delivery.retry_policy import Outcome, RetryPolicy, decide
+from app.errors import ConflictError
 from app.outbox.callback import Callback, RequestKey
-from app.outbox.claims import Claim, Record
+from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.database import open_database
 from app.outbox.outbox import Outbox
 from tests.faults.world import read_sqlite
@@ -39,8 +39,8 @@ FURTHEST = timedelta(minutes=30)  # nothing is ever due later than this, unless 
 ACCEPT = accept_rules()
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STEP = timedelta(seconds=90)
-REFUSED_NOW = (Outcome.ACCOUNT, Outcome.UNAUTHORIZED)
-ENDED = {"delivered", "failed", "unknown", "cancelled"}
+REFUSED_NOW = (Outcome.FORBIDDEN, Outcome.UNAUTHORIZED)
+ENDED = {"placed", "failed", "unknown", "cancelled"}
 GIVE_UP_AFTER = timedelta(hours=2)
 MAY = {"release": ["held"], "retry": ["failed", "unknown"], "cancel": ["queued", "held", "unknown"]}
 
@@ -60,7 +60,7 @@ class OutboxMachine(RuleBasedStateMachine):
     empty: ClassVar[Path]
     """A database with all its tables and nothing in them: to copy it is quicker than to migrate."""
 
-    @initialize(at_the_end=st.sampled_from([Outcome.DELIVERED, Outcome.UNKNOWN]))
+    @initialize(at_the_end=st.sampled_from([Outcome.PLACED, Outcome.UNKNOWN]))
     def begin(self, at_the_end: Outcome) -> None:
         """``at_the_end``: what becomes of the calls that are still to be made when the sequence is over."""
         self.at_the_end = at_the_end
@@ -68,7 +68,7 @@ class OutboxMachine(RuleBasedStateMachine):
         shutil.copy(self.empty, self.folder / "callbacks.db")
         self.runner = asyncio.Runner()
         self.outbox = self.open()
-        self.rules = Rules((timedelta(seconds=5), timedelta(minutes=1)), self.on_unknown)
+        self.rules = RetryPolicy((timedelta(seconds=5), timedelta(minutes=1)), self.on_unknown)
         self.now = START
         self.numbers = itertools.count()
         self.asked: list[tuple[Callback, RequestKey]] = []
@@ -103,7 +103,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 3))
     def claim(self, limit: int) -> None:
         held = {row[0] for row in self.rows() if row[1] == "sending"}
-        for claim in self.runner.run(self.outbox.claim_due(self.now, furthest=FURTHEST, lease=LEASE, limit=limit)):
+        for claim in self.runner.run(self.outbox.claim_due(self.now, max_delay=FURTHEST, lease=LEASE, limit=limit)):
             assert claim.callback_id in self.accepted
             assert claim.callback_id not in held
             decided = Outcome.UNKNOWN not in claim.history or claim.callback_id in self.retried
@@ -146,9 +146,9 @@ class OutboxMachine(RuleBasedStateMachine):
         """A worker writes down what an attempt came to, as far as it can know."""
         sending = self.hands.pop(data.draw(st.integers(0, len(self.hands) - 1)))
         possible = (
-            [Outcome.DELIVERED, Outcome.UNKNOWN]
+            [Outcome.PLACED, Outcome.UNKNOWN]
             if sending.rang
-            else [Outcome.NOT_SENT, Outcome.NOT_BEGUN, Outcome.UNKNOWN, Outcome.REFUSED, *REFUSED_NOW]
+            else [Outcome.NOT_SENT, Outcome.NOT_STARTED, Outcome.UNKNOWN, Outcome.REFUSED, *REFUSED_NOW]
         )
         self.settle(sending.claim, data.draw(st.sampled_from(possible)))
 
@@ -181,7 +181,7 @@ class OutboxMachine(RuleBasedStateMachine):
             if decision == "retry":
                 self.retried[name] = self.retried.get(name, 0) + 1
             return
-        with pytest.raises(Conflict):
+        with pytest.raises(ConflictError):
             self.runner.run(deciding(name, self.now, *terms))
         assert self.rows() == before
 
@@ -209,7 +209,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.outbox = self.open()
         if not workers_live:
             self.hands.clear()
-        for claim in self.runner.run(self.outbox.abandoned(self.now)):
+        for claim in self.runner.run(self.outbox.orphaned(self.now)):
             self.settle(claim, Outcome.UNKNOWN)
         self.runner.run(self.outbox.hold_unknown(self.now, lambda _: self.holding))
 
@@ -227,9 +227,9 @@ class OutboxMachine(RuleBasedStateMachine):
             random=0.5,
             rules=self.rules,
         )
-        result = Record(decision.status, decision.due_at, decision.reason, outcome, None, 1, claim.token, None)
+        result = AttemptOutcome(decision.status, decision.due_at, decision.reason, outcome, None, 1, claim.token, None)
         before = self.rows()
-        held = self.runner.run(self.outbox.record(claim, result, self.now))
+        held = self.runner.run(self.outbox.finish_attempt(claim, result, self.now))
         if held is not True:
             assert self.rows() == before, "who no longer holds a claim, or knows too little, changes nothing"
         if isinstance(held, datetime):
@@ -281,7 +281,9 @@ class OutboxMachine(RuleBasedStateMachine):
                     break
                 self.now += STEP
                 self.runner.run(self.outbox.expire(self.now))
-                for claim in self.runner.run(self.outbox.claim_due(self.now, furthest=FURTHEST, lease=LEASE, limit=50)):
+                for claim in self.runner.run(
+                    self.outbox.claim_due(self.now, max_delay=FURTHEST, lease=LEASE, limit=50)
+                ):
                     name = claim.callback_id
                     self.rung[name] = self.rung.get(name, 0) + 1
                     self.settle(claim, self.at_the_end)
@@ -289,7 +291,7 @@ class OutboxMachine(RuleBasedStateMachine):
             for name, status, due_at, *_ in self.rows():
                 assert status in ENDED, name
                 assert due_at is None, name
-                assert status != "delivered" or self.rung[name] >= 1, name
+                assert status != "placed" or self.rung[name] >= 1, name
         finally:
             self.outbox.close()
             self.runner.close()

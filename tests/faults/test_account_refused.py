@@ -52,7 +52,7 @@ def test_401_for_two_minutes_burns_no_attempts_and_ends_by_itself(tmp_path: Path
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests == verdict.executed
     assert outcomes.count("unauthorized") == refused <= CONCURRENCY
-    assert outcomes.count("delivered") == verdict.executed == len(outcomes) - refused
+    assert outcomes.count("placed") == verdict.executed == len(outcomes) - refused
 
 
 def count(here: World, path: str) -> int:

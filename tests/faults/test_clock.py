@@ -37,7 +37,7 @@ def test_a_queue_comes_through_a_jump_of_the_clock(tmp_path: Path, database_url:
     database = "PostgreSQL" if here.on_postgresql else "SQLite"
     note(f"the clock {jump / HOUR:+.0f} h while a queue waits, {database}", verdict)
     assert verdict.sound, verdict.explain()
-    assert verdict.accepted == verdict.executed == verdict.statuses["delivered"] == WAITING
+    assert verdict.accepted == verdict.executed == verdict.statuses["placed"] == WAITING
 
 
 def lies_ahead(here: World, clock: Clock) -> bool:
@@ -98,7 +98,7 @@ def test_what_was_asked_for_before_the_jump_is_the_same_wish_for_two_minutes_onl
 
             def ask() -> str:
                 wish = running.accepted(client_phone=number)
-                running.wait_for(wish, "delivered")
+                running.wait_for(wish, "placed")
                 return wish
 
             first = ask()

@@ -26,12 +26,12 @@ class Boundary(NamedTuple):
 
 # A crash after the claim is one after the first byte, for all that anybody can know later.
 BY_COMMIT = {
-    "before the commit of accept": Boundary("accept before SIGKILL", ("delivered",), 1),
-    "after the commit of accept": Boundary("accept after SIGKILL", ("delivered",), 1),
-    "before the commit of claim": Boundary("claim before SIGKILL", ("delivered",), 1),
-    "after the commit of claim": Boundary("claim after SIGKILL", ("unknown", "delivered"), 1),
-    "after the 200, before the commit of record": Boundary("record before SIGKILL", ("unknown", "delivered"), 2),
-    "after the commit of record": Boundary("record after SIGKILL", ("delivered",), 1),
+    "before the commit of accept": Boundary("accept before SIGKILL", ("placed",), 1),
+    "after the commit of accept": Boundary("accept after SIGKILL", ("placed",), 1),
+    "before the commit of claim": Boundary("claim before SIGKILL", ("placed",), 1),
+    "after the commit of claim": Boundary("claim after SIGKILL", ("unknown", "placed"), 1),
+    "after the 200, before the commit of record": Boundary("record before SIGKILL", ("unknown", "placed"), 2),
+    "after the commit of record": Boundary("record after SIGKILL", ("placed",), 1),
 }
 AFTER_THE_FIRST_BYTE = {"hang_before": 1, "hang_after": 2}  # a fault of the simulator, and the calls in the end
 
@@ -83,7 +83,7 @@ def crash_everywhere(here: World, replica: Replica, fate: Fate) -> Verdict:
     for fault, executed in AFTER_THE_FIRST_BYTE.items():
         for _ in range(TIMES):
             asking = scene.crash_after_the_first_byte(fault)
-            assert here.outcomes(asking.nonce) == ("unknown", "delivered"), fault
+            assert here.outcomes(asking.nonce) == ("unknown", "placed"), fault
             assert calls(here, asking) == executed, fault
     return here.verdict(scene.wishes)
 

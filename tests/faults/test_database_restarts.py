@@ -33,7 +33,7 @@ def test_postgresql_restarts_under_load(tmp_path: Path, nursery: Nursery, own_po
     note(f"{RESTARTS} restarts of PostgreSQL, three replicas", verdict)
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests
-    assert verdict.statuses.keys() <= {"delivered", "unknown"}
+    assert verdict.statuses.keys() <= {"placed", "unknown"}
     assert all(survived)
 
 
@@ -54,9 +54,9 @@ def test_an_outage_longer_than_a_lease_takes_nothing_from_what_is_known(
             here.sql("UPDATE callbacks SET lease_until = clock_timestamp() + interval '1 s' WHERE status = 'sending'")
             with own_postgresql.away():
                 time.sleep(OUTAGE)
-            until(lambda: here.under_way() == 0)
+            until(lambda: here.in_flight() == 0)
         verdict = here.verdict(wishes)
     note(f"{OUTAGES} outages of PostgreSQL longer than a lease, two replicas", verdict)
     assert verdict.sound, verdict.explain()
-    assert verdict.statuses == {"delivered": OUTAGES}
+    assert verdict.statuses == {"placed": OUTAGES}
     assert verdict.unknown == 0, "Chaser had answered, and the process that knew it was alive"

@@ -24,7 +24,7 @@ def test_a_database_that_stands_still_is_told_and_the_same_request_later_is_one_
         with own_postgresql.hanging():
             refused = ask_once(asking, replica.url, timeout=25)
             unseen = httpx2.get(f"{replica.url}/v1/callbacks/{NOBODY}", timeout=25)
-        assert (refused.status, refused.code) in {(503, "not_stored"), (503, "not_readable")}
+        assert (refused.status, refused.code) in {(503, "storage_unavailable"), (503, "storage_unavailable")}
         assert unseen.status_code == 503
         assert int(unseen.headers["retry-after"]) > 0
         insist(asking, [replica.url])

@@ -48,7 +48,7 @@ def suffer(
     assert replica.pid == pid, "the same process"
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests
-    assert verdict.statuses.keys() == {"delivered"}
+    assert verdict.statuses.keys() == {"placed"}
     assert verdict.unknown == 0, "what could not be recorded at first was recorded later"
 
 

@@ -26,7 +26,7 @@ def judge(here: World, crowd: Crowd, scenario: str) -> None:
     note(scenario, verdict)
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests, "who goes on asking is answered in the end"
-    assert verdict.statuses.keys() <= {"delivered", "unknown"}
+    assert verdict.statuses.keys() <= {"placed", "unknown"}
     assert verdict.count("doubled") <= verdict.unknown
 
 

@@ -29,7 +29,7 @@ def test_killed_between_the_202_and_the_delivery_the_call_is_made_after_the_rest
         assert far_side.calls() == []
         far_side.well_again()
         with process(tmp_path, chosen) as here:
-            here.wait_for(wish, "delivered")
+            here.wait_for(wish, "placed")
         assert [call["client_phone"] for call in far_side.calls()] == [number]
 
 
@@ -56,13 +56,13 @@ def test_a_hundred_requests_while_chaser_is_away_are_accepted_and_ring_once_it_i
         assert far_side.calls() == []
         far_side.well_again()
         until(lambda: len(far_side.calls()) == 100)
-        until(lambda: statuses(tmp_path) == {"delivered"})
+        until(lambda: statuses(tmp_path) == {"placed"})
         assert sorted(call["client_phone"] for call in far_side.calls()) == sorted(numbers)
 
 
 def test_ended_by_sigterm_the_process_leaves_in_order(tmp_path: Path) -> None:
     with chaser() as far_side, process(tmp_path, values(tmp_path, far_side.api_url)) as here:
-        here.wait_for(here.accepted(), "delivered")
+        here.wait_for(here.accepted(), "placed")
         assert here.terminate() in (0, -signal.SIGTERM), "uvicorn hands the signal on once it is done"
         assert "Application shutdown complete" in here.output()
         assert "Traceback" not in here.output()

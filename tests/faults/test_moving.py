@@ -36,7 +36,7 @@ def work_and_die(here: World, replica: Replica) -> list[Asking]:
     """Leave one that was delivered, one whose call is under way, and many that wait."""
     asked = [new_wish() for _ in range(ASKED)]
     insist(asked[0], [replica.url])
-    until(lambda: here.outcomes(asked[0].nonce) == ("delivered",))
+    until(lambda: here.outcomes(asked[0].nonce) == ("placed",))
     here.far_side.fault("hang_after", path="/v1/call", times=1)
     insist(asked[1], [replica.url])
     until(lambda: len(here.far_side.requests(path="/v1/call")) == 2)
@@ -106,6 +106,6 @@ def test_what_was_under_way_goes_on_in_the_copy(
     kind = "PostgreSQL to SQLite" if back else "SQLite to PostgreSQL"
     note(f"{STORED} callbacks copied from {kind}, killed twice, the third run {took:.1f} s", verdict)
     assert verdict.sound, verdict.explain()
-    assert last == ("unknown", "delivered")
+    assert last == ("unknown", "placed")
     assert verdict.executed == ASKED + 1
     assert verdict.count("doubled") == 1, "only what was under way may ring again"

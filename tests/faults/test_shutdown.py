@@ -57,7 +57,7 @@ def go_on(here: World, replica: Replica, asking: Asking, scenario: str) -> None:
     verdict = here.verdict([asking.wish])
     note(scenario, verdict)
     assert verdict.sound, verdict.explain()
-    assert here.outcomes(asking.nonce) == ("unknown", "delivered")
+    assert here.outcomes(asking.nonce) == ("unknown", "placed")
     assert verdict.count("doubled") == 1
 
 
@@ -70,7 +70,7 @@ def test_a_call_and_a_visitor_that_hang_keep_nobody(tmp_path: Path, nursery: Nur
         with slow_visitor(replica):
             took = end(replica)
         assert here.outcomes(asking.nonce) == ("unknown",), "written down at the last moment"
-        assert "service.cut_off" not in replica.output()
+        assert "service.forced_exit" not in replica.output()
         scenario = f"SIGTERM while a call and a visitor hang, {'PostgreSQL' if here.on_postgresql else 'SQLite'}"
         go_on(here, replica, asking, f"{scenario}: ended in {took:.1f} s")
 
@@ -86,7 +86,7 @@ def test_a_database_that_is_gone_as_well_keeps_nobody(
         asking = call_that_hangs(here, replica)
         with slow_visitor(replica), getattr(own_postgresql, trouble)():
             took = end(replica)
-        assert "service.cut_off" not in replica.output()
+        assert "service.forced_exit" not in replica.output()
         assert here.outcomes(asking.nonce) == (None,), "nobody could write what became of it"
         go_on(here, replica, asking, f"SIGTERM while PostgreSQL is {trouble}: ended in {took:.1f} s")
 
@@ -106,7 +106,7 @@ def test_ctrl_c_ends_what_would_wait_for_a_database_for_ever(
         service.process.send_signal(signal.SIGINT)
         assert service.process.wait(20) == 1, "cut off"
         took = time.monotonic() - began
-        assert "service.cut_off" in service.output()
+        assert "service.forced_exit" in service.output()
     note("SIGINT while PostgreSQL is hanging", f"cut off after {took:.1f} s")
 
 
@@ -132,4 +132,4 @@ def test_from_the_signal_on_nothing_is_taken(tmp_path: Path, nursery: Nursery, p
         verdict = here.verdict([asking.wish])
     note("SIGTERM while a visitor hangs and a callback becomes due", f"{verdict}; ended in {took:.1f} s")
     assert verdict.sound, verdict.explain()
-    assert verdict.statuses == {"delivered": 1}
+    assert verdict.statuses == {"placed": 1}

@@ -37,11 +37,11 @@ def oversleep(here: World, first: Replica, second: Replica, *, until_sent_again:
         here.let_leases_pass(older_than=0)
     until(lambda: status(here, asking.nonce) == "unknown", within=60)
     if until_sent_again:
-        until(lambda: status(here, asking.nonce) == "delivered")
+        until(lambda: status(here, asking.nonce) == "placed")
     first.go_on()
     until(lambda: asking.answers[0].callback_id in lease_lost(first))
     here.settle()
-    assert here.outcomes(asking.nonce) == ("unknown", "delivered")
+    assert here.outcomes(asking.nonce) == ("unknown", "placed")
     second.terminate()
     return asking.wish
 

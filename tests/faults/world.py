@@ -11,7 +11,7 @@ import psycopg
 
 from app.simulator.options import Options
 from tests.faults.load import nonce_of
-from tests.faults.oracle import Executed, Stored, Verdict, Wish, judge
+from tests.faults.oracle import CallbackRecord, Executed, Verdict, Wish, judge
 from tests.running import Chaser, chaser, values
 
 # Windows so short that a long dose stays quick: a quota looks at every callback within its window.
@@ -58,14 +58,14 @@ class World:
             self._executed.append(Executed(nonce_of(call["params"].get("active_page")), call["params"]))
         return list(self._executed)
 
-    def stored(self) -> list[Stored]:
+    def stored(self) -> list[CallbackRecord]:
         """Give all callbacks with the outcomes of their attempts."""
         outcomes: dict[str, tuple[str | None, ...]] = {}
         for callback, outcome in self.sql("SELECT callback_id, outcome FROM attempts ORDER BY callback_id, number"):
             outcomes[callback] = (*outcomes.get(callback, ()), outcome)
         rows = self.sql("SELECT id, active_page, status, due_at FROM callbacks")
         return [
-            Stored(callback, nonce_of(page), status, due_at is not None, outcomes.get(callback, ()))
+            CallbackRecord(callback, nonce_of(page), status, due_at is not None, outcomes.get(callback, ()))
             for callback, page, status, due_at in rows
         ]
 
@@ -74,7 +74,7 @@ class World:
         (found,) = [row.outcomes for row in self.stored() if row.nonce == nonce]
         return found
 
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Count what is not at its end yet."""
         ((count,),) = self.sql(
             "SELECT count(*) FROM callbacks WHERE status IN ('queued', 'sending') OR due_at IS NOT NULL"
@@ -95,7 +95,7 @@ class World:
     def settle(self, *, really_wait: bool = False, within: float = 60.0) -> None:
         """Return when all has come to its end. What doesn't, the oracle calls stuck."""
         deadline = time.monotonic() + within + (_LEASE if really_wait else 0)
-        while self.under_way() and time.monotonic() < deadline:
+        while self.in_flight() and time.monotonic() < deadline:
             if not really_wait:
                 self.let_leases_pass()
             time.sleep(0.3)

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.intake.bot_detection import LEAST_TIME, suspicion
+from app.intake.bot_detection import LEAST_TIME, hold_reason
 
-ORDINARY = {"trap": None, "age": timedelta(seconds=20), "phone_certain": True, "crowded": False}
+ORDINARY = {"trap": None, "age": timedelta(seconds=20), "phone_certain": True, "elevated": False}
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ ORDINARY = {"trap": None, "age": timedelta(seconds=20), "phone_certain": True, "
         ({"age": None}, None),
         ({"age": LEAST_TIME}, None),
         ({"phone_certain": False}, None),
-        ({"crowded": True}, None),
-        ({"trap": "https://"}, "trap_filled"),
+        ({"elevated": True}, None),
+        ({"trap": "https://"}, "honeypot"),
         ({"age": LEAST_TIME - timedelta(milliseconds=1)}, "sent_too_fast"),
-        ({"phone_certain": False, "crowded": True}, "number_and_network_doubtful"),
+        ({"phone_certain": False, "elevated": True}, "suspicious_network"),
     ],
 )
 def test_only_what_no_person_would_do_is_held(changes: dict[str, object], reason: str | None) -> None:
-    assert suspicion(**ORDINARY | changes) == reason  # type: ignore[arg-type]
+    assert hold_reason(**ORDINARY | changes) == reason  # type: ignore[arg-type]

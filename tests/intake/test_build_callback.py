@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.errors import Invalid
-from app.intake.build_callback import Sender, accept, fingerprint, new_id
+from app.errors import UnprocessableContentError
+from app.intake.build_callback import Sender, build_callback, fingerprint, new_id
 from app.intake.callback_request import CallbackRequest
 from app.outbox.callback import Callback
 from app.settings import Settings
@@ -43,11 +43,11 @@ def accepted(
     chosen: Settings, sender: Sender = VISITOR, *, now: datetime = NOW, site: str = "shop", **fields: Any
 ) -> Callback:
     request = CallbackRequest.model_validate({"site": site, "client_phone": PHONE} | fields)
-    return accept(request, sender, chosen, now, origin_allowed=lambda origin: origin == ORIGIN)
+    return build_callback(request, sender, chosen, now, origin_allowed=lambda origin: origin == ORIGIN)
 
 
 def refusals(chosen: Settings, sender: Sender = VISITOR, **fields: Any) -> dict[str, str]:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(UnprocessableContentError) as refused:
         accepted(chosen, sender, **fields)
     return {error.field: error.code for error in refused.value.errors}
 

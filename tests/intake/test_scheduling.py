@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.intake.scheduling import SERVICES_HORIZON, VISITORS_HORIZON, free_times, planned_fault
+from app.intake.scheduling import SERVICES_HORIZON, VISITORS_HORIZON, available_slots, check_planned_time
 from app.intake.working_hours import is_open
 from app.settings import WEEKDAYS, Site
 
@@ -28,7 +28,7 @@ def moscow(text: str) -> datetime:
 
 def offered(of: Site, now: datetime) -> list[str]:
     """Give what is offered as the site's clock shows it, day of the month first."""
-    return [f"{moment.astimezone(of.timezone):%d %H:%M}" for moment in free_times(of, now)]
+    return [f"{moment.astimezone(of.timezone):%d %H:%M}" for moment in available_slots(of, now)]
 
 
 def test_times_are_half_hours_of_the_next_three_days_that_are_open() -> None:
@@ -81,12 +81,12 @@ def test_a_site_that_opens_once_a_week_offers_that_day_alone() -> None:
 
 
 def test_working_hours_too_short_for_a_half_hour_offer_nothing() -> None:
-    assert free_times(site("mon-sun 09:05-09:25"), moscow("2026-03-04T09:50")) == []
+    assert available_slots(site("mon-sun 09:05-09:25"), moscow("2026-03-04T09:50")) == []
 
 
 def test_half_hours_are_those_of_the_sites_own_clock() -> None:
     kathmandu = site("mon-sun 09:00-10:00", "Asia/Kathmandu")  # 5:45 ahead of UTC
-    times = free_times(kathmandu, datetime(2026, 3, 2, tzinfo=UTC))
+    times = available_slots(kathmandu, datetime(2026, 3, 2, tzinfo=UTC))
     assert times[:2] == [datetime(2026, 3, 2, 3, 15, tzinfo=UTC), datetime(2026, 3, 2, 3, 45, tzinfo=UTC)]
 
 
@@ -99,7 +99,7 @@ def test_an_hour_that_the_clocks_show_twice_is_offered_once() -> None:
     berlin = site("sun 01:30-03:30", "Europe/Berlin")
     now = datetime(2026, 10, 24, 12, tzinfo=UTC)
     assert offered(berlin, now) == ["25 01:30", "25 02:00", "25 02:30", "25 03:00"]
-    first, second, _, last = free_times(berlin, now)
+    first, second, _, last = available_slots(berlin, now)
     assert (second - first, last - first) == (timedelta(minutes=30), timedelta(hours=2, minutes=30))
 
 
@@ -145,17 +145,20 @@ def on_the_wall(of: Site, now: datetime) -> Iterator[datetime]:
 def test_exactly_the_half_hours_within_the_working_hours_of_three_days_are_offered(of: Site, now: datetime) -> None:
     expected = list(on_the_wall(of, now))
     days = list(dict.fromkeys(moment.astimezone(of.timezone).date() for moment in expected))[:3]
-    assert free_times(of, now) == [moment for moment in expected if moment.astimezone(of.timezone).date() in days][:60]
+    assert (
+        available_slots(of, now)
+        == [moment for moment in expected if moment.astimezone(of.timezone).date() in days][:60]
+    )
 
 
 @given(sites() | st.sampled_from([site(None, zone) for zone in ZONES]), MOMENTS | NIGHTS, st.floats(0, 1))
 def test_what_is_offered_is_taken_until_it_has_come(of: Site, now: datetime, waited: float) -> None:
-    for moment in free_times(of, now):
+    for moment in available_slots(of, now):
         assert now + timedelta(minutes=15) <= moment
         assert is_open(of, moment)
         later = min(now + (moment - now) * waited, moment - timedelta(microseconds=1))
-        assert planned_fault(of, moment, later, by_visitor=True) is None
-        assert planned_fault(of, moment, later, by_visitor=False) is None
+        assert check_planned_time(of, moment, later, by_visitor=True) is None
+        assert check_planned_time(of, moment, later, by_visitor=False) is None
 
 
 NOW = moscow("2026-03-02T10:00")
@@ -178,16 +181,16 @@ FAULTS: list[tuple[timedelta, bool, str | None]] = [
 def test_a_time_that_can_not_be_is_refused_with_the_reason(
     ahead: timedelta, by_visitor: bool, code: str | None
 ) -> None:
-    fault = planned_fault(site(), NOW + ahead, NOW, by_visitor=by_visitor)
+    fault = check_planned_time(site(), NOW + ahead, NOW, by_visitor=by_visitor)
     assert (fault and (fault.field, fault.code)) == (code and ("planned_time", code))
 
 
 def test_a_time_in_another_zone_is_the_same_moment() -> None:
     closing = moscow("2026-03-02T18:00").astimezone(ZoneInfo("Asia/Tokyo"))
-    fault = planned_fault(site(), closing, NOW, by_visitor=True)
+    fault = check_planned_time(site(), closing, NOW, by_visitor=True)
     assert fault is not None
     assert fault.code == "planned_time_closed"
 
 
 def test_a_site_that_is_always_open_takes_a_visitors_time_at_night() -> None:
-    assert planned_fault(site(None), moscow("2026-03-03T03:00"), NOW, by_visitor=True) is None
+    assert check_planned_time(site(None), moscow("2026-03-03T03:00"), NOW, by_visitor=True) is None

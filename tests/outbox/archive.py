@@ -23,7 +23,7 @@ def fill(connection: Connection, count: int) -> None:
             "site": SITE,
             "account": "4711",
             "chaser_site_id": 12345,
-            "status": "delivered",
+            "status": "placed",
             "client_phone": f"7{9_000_000_000 + n}" if n % 7 else None,  # erased ones are among them
             "active_page": f"{_PAGE}{n}",
             "consent": {"version": "1", "a": [n, "я"]} if n % 3 else None,
@@ -35,7 +35,7 @@ def fill(connection: Connection, count: int) -> None:
         for n in range(count)
     ]
     tries = [
-        {"callback_id": ids[n], "number": 1, "started_at": at[n], "outcome": "delivered", "answer": f"'{n}' 📞\n"}
+        {"callback_id": ids[n], "number": 1, "started_at": at[n], "outcome": "placed", "answer": f"'{n}' 📞\n"}
         for n in range(count)
     ]
     keys = [

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from app.intake.build_callback import new_id
 from app.net.client_address import buckets
-from app.outbox.accepting import AcceptRules
+from app.outbox.accepting import AdmissionConfig
 from app.outbox.callback import Callback
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
@@ -65,9 +65,9 @@ async def become(outbox: Outbox, callback_id: str, **columns: Any) -> None:
 
 async def send(outbox: Outbox, callback_id: str) -> None:
     """Let a callback be one that Chaser has taken."""
-    await become(outbox, callback_id, status="delivered", due_at=None)
+    await become(outbox, callback_id, status="placed", due_at=None)
 
 
-def rules(quotas: Quotas | None = None) -> AcceptRules:
+def rules(quotas: Quotas | None = None) -> AdmissionConfig:
     """The ordinary window of two minutes, and quotas that nothing reaches."""
-    return AcceptRules(timedelta(minutes=2), quotas or Quotas(_MANY, _MANY, _MANY, _MANY))
+    return AdmissionConfig(timedelta(minutes=2), quotas or Quotas(_MANY, _MANY, _MANY, _MANY))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from limits import parse_many
 
-from app.errors import Conflict, Invalid, TooMany
-from app.outbox.accepting import AcceptRules
+from app.errors import ConflictError, TooManyRequestsError, UnprocessableContentError
+from app.outbox.accepting import AdmissionConfig
 from app.outbox.callback import Callback, RequestKey
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
@@ -23,10 +23,10 @@ async def test_an_accepted_callback_can_be_seen_by_its_id(outbox: Outbox) -> Non
     wish = callback()
     accepted = await outbox.accept(wish, None, rules())
     assert (accepted.id, accepted.status, accepted.duplicate, accepted.replayed) == (wish.id, "queued", False, False)
-    glimpse = await outbox.glimpse(wish.id)
+    glimpse = await outbox.callback_status(wish.id)
     assert glimpse is not None
     assert glimpse.status == "queued"
-    assert await outbox.glimpse("nobody") is None
+    assert await outbox.callback_status("nobody") is None
     assert await outbox.waiting() == 1
 
 
@@ -46,7 +46,7 @@ async def test_the_same_key_with_the_same_request_is_the_same_callback_for_ever(
 
 async def test_the_same_key_with_another_request_is_refused(outbox: Outbox) -> None:
     await outbox.accept(callback(), KEY, rules())
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(UnprocessableContentError) as refused:
         await outbox.accept(callback(), RequestKey(KEY.scope, KEY.key, "b" * 64), rules())
     assert refused.value.code == "request_id_reused"
     assert await outbox.waiting() == 1
@@ -65,7 +65,7 @@ async def test_a_hundred_requests_at_once_with_one_key_make_one_callback(outbox:
     assert await outbox.waiting() == 1
 
 
-def small(name: str, limit: str) -> AcceptRules:
+def small(name: str, limit: str) -> AdmissionConfig:
     names = ("per_phone", "per_client", "per_client_phones", "per_site")
     return rules(quotas=Quotas(**{each: tuple(parse_many(limit if each == name else "999/hour")) for each in names}))
 
@@ -94,7 +94,7 @@ async def test_a_quota_counts_over_a_moving_window_and_says_how_long_to_wait(
     three = small(name, "3/hour")
     for number, minutes in enumerate((0, 10, 20)):
         await outbox.accept(wish(number, minutes), None, three)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequestsError) as refused:
         await outbox.accept(wish(4, 30), None, three)
     assert (refused.value.code, refused.value.retry_after) == (code, 30 * 60)
     assert await outbox.waiting() == 3, "a refused request leaves nothing behind"
@@ -106,7 +106,7 @@ async def test_of_several_limits_each_one_counts(outbox: Outbox) -> None:
     daily = small("per_phone", "2/hour;3/day")
     for hours in (0, 2, 4):
         await outbox.accept(callback(created_at=NOW + hours * HOUR, site=f"shop{hours}"), None, daily)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequestsError) as refused:
         await outbox.accept(callback(created_at=NOW + 6 * HOUR), None, daily)
     assert refused.value.retry_after == (18 * HOUR).total_seconds()
 
@@ -131,7 +131,7 @@ async def test_many_requests_at_once_for_one_phone_stop_exactly_at_the_cap(outbo
         *(outbox.accept(wish, replace(KEY, scope=f"site:{wish.site}"), three) for wish in wishes),
         return_exceptions=True,
     )
-    assert sum(isinstance(answer, TooMany) for answer in answers) == 97
+    assert sum(isinstance(answer, TooManyRequestsError) for answer in answers) == 97
     assert await outbox.waiting() == 3
 
 
@@ -164,7 +164,7 @@ async def test_what_was_answered_can_be_asked_for_without_asking_to_be_phoned(ou
     assert await outbox.answered(KEY) is None
     first = await outbox.accept(callback(), KEY, rules())
     assert await outbox.answered(KEY) == replace(first, replayed=True)
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(UnprocessableContentError) as refused:
         await outbox.answered(replace(KEY, fingerprint="b" * 64))
     assert refused.value.code == "request_id_reused"
 
@@ -174,16 +174,16 @@ OTHER_WORK = Challenge("1" * 32, NOW + timedelta(hours=9))
 FULL, FREE = "79161234567", "79160000009"
 
 
-async def full(outbox: Outbox) -> AcceptRules:
-    """Rules under which the phone FULL, and no other, may not be phoned now."""
+async def full(outbox: Outbox) -> AdmissionConfig:
+    """RetryPolicy under which the phone FULL, and no other, may not be phoned now."""
     one = small("per_phone", "1/hour")
     await outbox.accept(callback(created_at=NOW - timedelta(minutes=10), site="blog"), None, one)
     return one
 
 
-async def refusal(outbox: Outbox, phone: str, key: RequestKey | None, terms: AcceptRules, work: Challenge) -> str:
+async def refusal(outbox: Outbox, phone: str, key: RequestKey | None, terms: AdmissionConfig, work: Challenge) -> str:
     stranger = from_address("198.51.100.1", client_phone=phone)
-    with pytest.raises((TooMany, Conflict)) as refused:
+    with pytest.raises((TooManyRequestsError, ConflictError)) as refused:
         await outbox.accept(stranger, key, terms, work)
     return str(refused.value.code)
 
@@ -217,7 +217,7 @@ async def test_what_others_wrote_stands_beside_a_refusal_that_uses_up_its_challe
     wishes = [outbox.accept(callback(client_phone=phone), None, one) for phone in phones]
     refused = outbox.accept(from_address("198.51.100.1"), None, one, WORK)
     *accepted, last = await asyncio.gather(*wishes[:10], *wishes[10:], refused, return_exceptions=True)
-    assert isinstance(last, TooMany)
+    assert isinstance(last, TooManyRequestsError)
     assert not [answer for answer in accepted if isinstance(answer, BaseException)]
     assert await outbox.waiting() == 21
     assert await refusal(outbox, FREE, None, one, WORK) == "challenge_used"
@@ -231,6 +231,6 @@ async def test_who_has_used_up_his_own_quota_learns_nothing_of_a_phones(outbox: 
     await outbox.accept(from_address("203.0.113.9", client_phone="79160000003"), None, one)  # and this one stands
     await outbox.accept(from_address("198.51.100.1", client_phone="79160000002"), None, one)
     for phone in (FULL, "79160000003", FREE):
-        with pytest.raises(TooMany) as refused:
+        with pytest.raises(TooManyRequestsError) as refused:
             await outbox.accept(from_address("198.51.100.1", client_phone=phone), None, one)
         assert refused.value.code == "quota_client"

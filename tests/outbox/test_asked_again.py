@@ -10,9 +10,9 @@ import pytest
 from limits import parse_many
 from sqlalchemy import Connection, create_engine, select, text
 
-from app.errors import TooMany
+from app.errors import TooManyRequestsError
 from app.outbox.callback import RequestKey, Status
-from app.outbox.claims import Record, expire
+from app.outbox.claims import AttemptOutcome, expire
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
@@ -65,7 +65,7 @@ async def test_what_is_still_to_be_sent_stands_however_late_it_is_asked_for_agai
     assert (late.id, late.duplicate) == (first.id, True)
 
 
-@pytest.mark.parametrize("status", ["delivered", "failed", "unknown", "cancelled", "held"])
+@pytest.mark.parametrize("status", ["placed", "failed", "unknown", "cancelled", "held"])
 async def test_what_is_over_or_waits_for_a_person_does_not_stand_for_a_late_wish(outbox: Outbox, status: str) -> None:
     first = await outbox.accept(callback(), None, rules())
     await become(outbox, first.id, status=status, due_at=None)
@@ -161,16 +161,16 @@ async def test_a_wish_for_later_does_not_let_what_is_wanted_now_ring_at_any_time
 async def test_who_asks_again_while_the_last_try_is_made_is_waited_for(outbox: Outbox) -> None:
     first = await outbox.accept(callback(), None, rules())
     asked_again = NOW + 2 * HOUR - timedelta(seconds=1)
-    (claim,) = await outbox.claim_due(asked_again, furthest=HOUR, lease=HOUR, limit=9)
+    (claim,) = await outbox.claim_due(asked_again, max_delay=HOUR, lease=HOUR, limit=9)
     assert (await outbox.accept(callback(created_at=asked_again), None, rules())).id == first.id
-    too_old = Record(Status.FAILED, None, "too_old", "not_sent", None, 1, None, None)
-    until = await outbox.record(claim, too_old, NOW + 2 * HOUR)
+    expired = AttemptOutcome(Status.FAILED, None, "expired", "not_sent", None, 1, None, None)
+    until = await outbox.finish_attempt(claim, expired, NOW + 2 * HOUR)
     assert until == asked_again + 2 * HOUR, "decided by what is known no more"
-    glimpse = await outbox.glimpse(first.id)
+    glimpse = await outbox.callback_status(first.id)
     assert glimpse is not None
     assert glimpse.status == "sending"
-    queued = replace(too_old, status=Status.QUEUED, due_at=NOW + 3 * HOUR, reason="not_sent")
-    assert await outbox.record(replace(claim, give_up_at=until), queued, NOW + 2 * HOUR) is True
+    queued = replace(expired, status=Status.QUEUED, due_at=NOW + 3 * HOUR, reason="not_sent")
+    assert await outbox.finish_attempt(replace(claim, give_up_at=until), queued, NOW + 2 * HOUR) is True
 
 
 async def test_who_asks_again_while_another_replica_gives_up_is_phoned(postgresql: PostgreSQL) -> None:
@@ -207,7 +207,7 @@ async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outb
     second = callback(created_at=NOW + timedelta(minutes=40))
     assert (await outbox.accept(second, None, two)).id == second.id
     await send(outbox, second.id)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequestsError):
         await outbox.accept(callback(created_at=NOW + timedelta(minutes=50)), None, two)
 
 

@@ -71,7 +71,7 @@ async def test_blocking_a_phone_ends_what_waits_for_it_and_nothing_else(outbox: 
     waiting = await outbox.accept(callback(), None, rules())
     other = await outbox.accept(callback(client_phone="79161234568"), None, rules())
     await outbox.block("79161234567", None, NOW)
-    ended, stays = await outbox.glimpse(waiting.id), await outbox.glimpse(other.id)
+    ended, stays = await outbox.callback_status(waiting.id), await outbox.callback_status(other.id)
     assert ended is not None
     assert stays is not None
     assert (ended.status, stays.status) == ("cancelled", "queued")

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from app.outbox.callback import Status
-from app.outbox.claims import Claim, Record, claim_due
+from app.outbox.claims import AttemptOutcome, Claim, claim_due
 from app.outbox.database import open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
@@ -18,9 +18,9 @@ LEASE = timedelta(seconds=40)
 SECOND = timedelta(seconds=1)
 
 
-def result(status: Status = Status.DELIVERED, outcome: str = "delivered", **changes: Any) -> Record:
+def result(status: Status = Status.PLACED, outcome: str = "placed", **changes: Any) -> AttemptOutcome:
     values: dict[str, Any] = {"due_at": None, "reason": None, "http_status": 200, "duration_ms": 12}
-    return Record(status=status, outcome=outcome, **(values | {"detail": None, "answer": "{}"} | changes))
+    return AttemptOutcome(status=status, outcome=outcome, **(values | {"detail": None, "answer": "{}"} | changes))
 
 
 async def accept(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
@@ -30,12 +30,12 @@ async def accept(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
 
 
 async def status(outbox: Outbox, callback_id: str) -> str | None:
-    glimpse = await outbox.glimpse(callback_id)
+    glimpse = await outbox.callback_status(callback_id)
     return glimpse and glimpse.status
 
 
 async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
-    values: dict[str, Any] = {"now": NOW, "furthest": timedelta(minutes=30), "lease": LEASE}
+    values: dict[str, Any] = {"now": NOW, "max_delay": timedelta(minutes=30), "lease": LEASE}
     return await outbox.claim_due(limit=limit, **(values | changes))
 
 
@@ -85,10 +85,10 @@ async def test_a_recorded_claim_is_over(outbox: Outbox) -> None:
     (wish,) = await accept(outbox)
     (taken,) = await claim(outbox)
     assert await status(outbox, wish) == "sending"
-    assert await outbox.record(taken, result(), NOW)
-    assert await status(outbox, wish) == "delivered"
-    assert not await outbox.record(taken, result(Status.FAILED, "refused"), NOW), "the token is spent"
-    assert await outbox.abandoned(NOW + timedelta(days=1)) == []
+    assert await outbox.finish_attempt(taken, result(), NOW)
+    assert await status(outbox, wish) == "placed"
+    assert not await outbox.finish_attempt(taken, result(Status.FAILED, "refused"), NOW), "the token is spent"
+    assert await outbox.orphaned(NOW + timedelta(days=1)) == []
 
 
 async def test_a_later_attempt_knows_the_outcomes_of_the_earlier_ones(outbox: Outbox) -> None:
@@ -96,7 +96,7 @@ async def test_a_later_attempt_knows_the_outcomes_of_the_earlier_ones(outbox: Ou
     for number in range(1, 4):
         (taken,) = await claim(outbox, now=NOW + number * SECOND)
         assert taken.number == number
-        await outbox.record(taken, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
+        await outbox.finish_attempt(taken, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
     (last,) = await claim(outbox, now=NOW + 9 * SECOND)
     assert last.history == ("not_sent",) * 3
 
@@ -110,17 +110,17 @@ async def test_a_worker_that_overslept_its_lease_changes_nothing(database_url: s
         other = Outbox.open(database_url)
     else:
         other = Outbox.open(database_url)
-        assert await other.abandoned(NOW) == [], "the lease still holds"
+        assert await other.orphaned(NOW) == [], "the lease still holds"
         with other._database.writing.begin() as connection:  # leases go by the server's clock, which nobody can set
             connection.execute(text("UPDATE callbacks SET lease_until = lease_until - interval '2 minutes'"))
-    (found,) = await other.abandoned(NOW)
+    (found,) = await other.orphaned(NOW)
     assert (found.callback_id, found.number, found.history, found.token) == (wish, 1, (), slept.token)
     due_at = NOW + timedelta(seconds=60)
-    assert await other.record(found, result(Status.UNKNOWN, "unknown", due_at=due_at), NOW)
+    assert await other.finish_attempt(found, result(Status.UNKNOWN, "unknown", due_at=due_at), NOW)
     (again,) = await claim(other, now=due_at)
     assert again.history == ("unknown",)
     late = other if database_url.startswith("sqlite") else sleeper
-    assert not await late.record(slept, result(), due_at)
+    assert not await late.finish_attempt(slept, result(), due_at)
     assert await status(other, wish) == "sending"
     for each in {late, other}:
         each.close()
@@ -131,7 +131,7 @@ async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(databas
     migrate(database.writing)
     outbox = Outbox(database)
     await accept(outbox, 3)
-    once = partial(claim_due, now=NOW, furthest=LEASE, lease=LEASE, token="t", limit=2)
+    once = partial(claim_due, now=NOW, max_delay=LEASE, lease=LEASE, token="t", limit=2)
     first = await outbox._write(once)
     again = await outbox._write(once)
     assert sorted(one.callback_id for one in again) == sorted(one.callback_id for one in first)
@@ -142,9 +142,9 @@ async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(databas
 async def test_a_record_whose_commit_got_lost_counts_as_recorded(outbox: Outbox) -> None:
     await accept(outbox)
     (taken,) = await claim(outbox)
-    assert await outbox.record(taken, result(), NOW)
-    assert await outbox.record(taken, result(), NOW)
-    assert not await outbox.record(taken, result(outcome="unknown"), NOW)
+    assert await outbox.finish_attempt(taken, result(), NOW)
+    assert await outbox.finish_attempt(taken, result(), NOW)
+    assert not await outbox.finish_attempt(taken, result(outcome="unknown"), NOW)
 
 
 async def test_what_was_due_before_the_clock_was_set_back_an_hour_is_due_now(outbox: Outbox) -> None:
@@ -155,8 +155,8 @@ async def test_what_was_due_before_the_clock_was_set_back_an_hour_is_due_now(out
 async def test_too_old_becomes_failed_and_an_unknown_one_is_not_sent_again(outbox: Outbox) -> None:
     old, unknown = await accept(outbox, 2, give_up_at=NOW + SECOND)
     claims = {one.callback_id: one for one in await claim(outbox)}
-    await outbox.record(claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
-    await outbox.record(claims[unknown], result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND), NOW)
+    await outbox.finish_attempt(claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
+    await outbox.finish_attempt(claims[unknown], result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND), NOW)
     assert await outbox.expire(NOW) == []
     assert await outbox.expire(NOW + SECOND) == [old]
     assert [await status(outbox, each) for each in (old, unknown)] == ["failed", "unknown"]
@@ -166,14 +166,14 @@ async def test_too_old_becomes_failed_and_an_unknown_one_is_not_sent_again(outbo
 async def test_erasing_takes_the_personal_data_of_what_is_over_and_nothing_else(outbox: Outbox) -> None:
     over, waiting = await accept(outbox, 2)
     claims = {one.callback_id: one for one in await claim(outbox)}
-    await outbox.record(claims[over], result(answer="called 79160000000"), NOW)
-    await outbox.record(claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
+    await outbox.finish_attempt(claims[over], result(answer="called 79160000000"), NOW)
+    await outbox.finish_attempt(claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
     assert await outbox.erase(NOW) == 0, "not older than this"
     assert await outbox.erase(NOW + SECOND) == 1
     assert await outbox.erase(NOW + SECOND) == 0, "once is enough"
     (still,) = await claim(outbox)
     assert (still.callback_id, still.parameters["client_phone"]) == (waiting, "79160000001")
-    assert await status(outbox, over) == "delivered"
+    assert await status(outbox, over) == "placed"
 
 
 async def test_what_is_too_old_is_not_claimed_even_before_it_is_given_up(outbox: Outbox) -> None:
@@ -186,9 +186,9 @@ async def test_what_was_unknown_once_never_becomes_failed_by_age(outbox: Outbox)
     for status_in_between in (Status.QUEUED, Status.UNKNOWN):
         (wish,) = await accept(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
         (first,) = await claim(outbox)
-        await outbox.record(first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
+        await outbox.finish_attempt(first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
         (second,) = await claim(outbox)
-        await outbox.record(second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
+        await outbox.finish_attempt(second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
         assert await outbox.expire(NOW + SECOND) == []
         assert await status(outbox, wish) == "unknown"
         assert await claim(outbox, now=NOW + timedelta(days=1)) == []
@@ -211,7 +211,7 @@ async def test_unknown_ones_of_sites_that_hold_are_not_sent_again(outbox: Outbox
     claims = await claim(outbox)
     for one in claims:
         state = Status.QUEUED if one.parameters["client_phone"] == "79160000000" else Status.UNKNOWN
-        await outbox.record(one, result(state, "unknown", due_at=NOW), NOW)
+        await outbox.finish_attempt(one, result(state, "unknown", due_at=NOW), NOW)
     unknown = {one.site: one.callback_id for one in claims if one.parameters["client_phone"] != "79160000000"}
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [unknown["holding"]]
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == []

@@ -7,10 +7,10 @@ import pytest
 from limits import parse_many
 from sqlalchemy import select, update
 
-from app.errors import TooMany
-from app.outbox.accepting import AcceptRules
+from app.errors import TooManyRequestsError
+from app.outbox.accepting import AdmissionConfig
 from app.outbox.callback import Status
-from app.outbox.claims import Record
+from app.outbox.claims import AttemptOutcome
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
@@ -24,14 +24,14 @@ WIDE = tuple(parse_many("999/hour"))
 TWICE = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
 
 
-async def ask(outbox: Outbox, now: datetime, terms: AcceptRules = TWICE, **changes: Any) -> float:
+async def ask(outbox: Outbox, now: datetime, terms: AdmissionConfig = TWICE, **changes: Any) -> float:
     """Ask for a number that was perhaps asked for before; give the seconds to wait, 0 when it was accepted as new.
 
     What is accepted is sent at once: while it waited, whoever asks again would be answered with it.
     """
     try:
         accepted = await outbox.accept(callback(created_at=now, **changes), None, terms)
-    except TooMany as refused:
+    except TooManyRequestsError as refused:
         return refused.retry_after or 0
     assert not accepted.duplicate
     await send(outbox, accepted.id)
@@ -116,10 +116,10 @@ async def wait_until(outbox: Outbox, callback_id: str, written_at: datetime, due
 
 
 async def due(outbox: Outbox, now: datetime) -> list[str]:
-    claims = await outbox.claim_due(now, furthest=FURTHEST, lease=MINUTE, limit=9)
+    claims = await outbox.claim_due(now, max_delay=FURTHEST, lease=MINUTE, limit=9)
     for claim in claims:
-        again = Record(Status.QUEUED, now, None, "not_sent", None, 1, None, None)
-        assert await outbox.record(claim, again, now)
+        again = AttemptOutcome(Status.QUEUED, now, None, "not_sent", None, 1, None, None)
+        assert await outbox.finish_attempt(claim, again, now)
     return [claim.callback_id for claim in claims]
 
 

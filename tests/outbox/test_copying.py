@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine, delete, update
 
 from app.outbox.copying import NotCopied, Sum, Tell, copy_database, public_name
-from app.outbox.database import DatabaseUnusable, open_database
+from app.outbox.database import DatabaseError, open_database
 from app.outbox.migrate import migrate
 from app.outbox.moved import Role, mark
 from app.outbox.outbox import Outbox
@@ -82,7 +82,7 @@ def test_all_tables_are_the_same_afterwards_in_both_directions(source: str, targ
 
 def test_only_the_copy_may_be_worked_on(source: str, target: str) -> None:
     copy(source, target)
-    with pytest.raises(DatabaseUnusable, match=r"was moved to .*: set DATABASE_URL to that one"):
+    with pytest.raises(DatabaseError, match=r"was moved to .*: set DATABASE_URL to that one"):
         Outbox.open(source)
     Outbox.open(target).close()
     with pytest.raises(NotCopied, match=r"was moved to .* already"):
@@ -95,7 +95,7 @@ def test_half_a_copy_starts_no_service_and_goes_on(source: str, target: str, tab
     for _ in range(2):
         with pytest.raises(Interrupted):
             copy(source, target, interrupt_at(table, rows))
-        with pytest.raises(DatabaseUnusable, match="this is half a copy of"):
+        with pytest.raises(DatabaseError, match="this is half a copy of"):
             Outbox.open(target)
     copy(source, target)
     assert rows_of(target) == before
@@ -120,7 +120,7 @@ def test_ended_between_the_two_marks_it_is_handed_over_by_the_next_run(source: s
     with writing(source) as connection:
         mark(connection, Role.AWAY, public_name(target))
     for url in (source, target):
-        with pytest.raises(DatabaseUnusable):
+        with pytest.raises(DatabaseError):
             Outbox.open(url)
     copy(source, target)
     Outbox.open(target).close()
@@ -149,7 +149,7 @@ def test_a_copy_of_another_database_is_no_target(source: str, target: str, tmp_p
 def test_while_a_service_runs_nothing_is_copied(source: str, target: str) -> None:
     running = Outbox.open(source)
     try:
-        with pytest.raises((NotCopied, DatabaseUnusable), match="stop"):
+        with pytest.raises((NotCopied, DatabaseError), match="stop"):
             copy(source, target)
     finally:
         running.close()
@@ -158,7 +158,7 @@ def test_while_a_service_runs_nothing_is_copied(source: str, target: str) -> Non
 def test_a_service_at_the_target_keeps_the_copy_away(source: str, target: str) -> None:
     running = Outbox.open(target)
     try:
-        with pytest.raises((NotCopied, DatabaseUnusable), match="stop"):
+        with pytest.raises((NotCopied, DatabaseError), match="stop"):
             copy(source, target)
     finally:
         running.close()
@@ -170,7 +170,7 @@ def test_while_it_is_copied_no_service_starts(source: str, target: str) -> None:
     def start_one(table: str, done: int, _total: int) -> None:
         if table == "callbacks" and done == 60:
             for url in (source, target):
-                with pytest.raises(DatabaseUnusable, match=r"another process already works|is just being copied"):
+                with pytest.raises(DatabaseError, match=r"another process already works|is just being copied"):
                     Outbox.open(url)
                 refused.append(url)
 
@@ -191,7 +191,7 @@ def test_who_comes_back_to_postgresql_meanwhile_keeps_both_from_being_worked_on(
             copy(source, target, come_back)
     finally:
         came_back[0].close()
-    with pytest.raises(DatabaseUnusable, match="half a copy"):
+    with pytest.raises(DatabaseError, match="half a copy"):
         Outbox.open(target)
     copy(source, target)
     Outbox.open(target).close()
@@ -200,7 +200,7 @@ def test_who_comes_back_to_postgresql_meanwhile_keeps_both_from_being_worked_on(
 def test_a_target_that_cannot_be_used_is_told_by_its_own_name(source: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for wrong in (f"sqlite:///{tmp_path}/file/x.db", "postgresql+psycopg://callback@127.0.0.1:1/callback"):
-        with pytest.raises(DatabaseUnusable, match=r"^--to: "):
+        with pytest.raises(DatabaseError, match=r"^--to: "):
             copy(source, wrong)
 
 
@@ -217,7 +217,7 @@ def test_a_copy_that_came_out_different_is_not_handed_over(source: str, target: 
 
     with pytest.raises(NotCopied, match="attempts differ: run the command again"):
         copy(source, target, damage)
-    with pytest.raises(DatabaseUnusable, match="half a copy"):
+    with pytest.raises(DatabaseError, match="half a copy"):
         Outbox.open(target)
     copy(source, target)
     assert rows_of(target) == rows_of(source)

@@ -19,9 +19,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.outbox.callback import RequestKey
-from app.outbox.database import Database, DatabaseUnusable, open_database
+from app.outbox.database import Database, DatabaseError, open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
@@ -67,7 +67,7 @@ def test_a_second_process_is_refused_by_whatever_link_it_comes(tmp_path: Path, l
     first = Outbox.open(f"sqlite:///{tmp_path / link}")  # the file is not there yet
     try:
         for again in (file, tmp_path / link):
-            with pytest.raises(DatabaseUnusable, match="another process already works on"):
+            with pytest.raises(DatabaseError, match="another process already works on"):
                 open_database(f"sqlite:///{again}")
     finally:
         first.close()
@@ -78,7 +78,7 @@ def test_a_second_process_is_refused_by_whatever_link_it_comes(tmp_path: Path, l
 def test_links_in_a_circle_are_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "one.db").symlink_to("two.db")
     (tmp_path / "two.db").symlink_to("one.db")
-    with pytest.raises(DatabaseUnusable, match="lead nowhere"):
+    with pytest.raises(DatabaseError, match="lead nowhere"):
         open_database(f"sqlite:///{tmp_path}/one.db")
 
 
@@ -94,12 +94,12 @@ def test_sqlite_is_opened_durable(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DatabaseUnusable, match="can't write in"):
+    with pytest.raises(DatabaseError, match="can't write in"):
         open_database(f"sqlite:///{tmp_path}/file/callbacks.db")
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line_without_the_password() -> None:
-    with pytest.raises(DatabaseUnusable) as refused:
+    with pytest.raises(DatabaseError) as refused:
         Outbox.open("postgresql+psycopg://user:hunter22@127.0.0.1:1/callbacks")
     assert "hunter22" not in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -123,7 +123,7 @@ async def test_work_that_breaks_takes_nobody_else_with_it(database: Database) ->
     works = [writer.run(partial(insert, number % 20)) for number in range(40)]
     answers = await asyncio.gather(*works, return_exceptions=True)
     assert sum(isinstance(answer, ValueError) for answer in answers) == 2
-    assert sum(isinstance(answer, Unavailable) for answer in answers) == 19, "each number a second time"
+    assert sum(isinstance(answer, UnavailableError) for answer in answers) == 19, "each number a second time"
     with database.reading.connect() as connection:
         stored = [row.a for row in connection.execute(text("SELECT a FROM t ORDER BY a"))]
     assert stored == [number for number in range(20) if number != 7]
@@ -137,12 +137,12 @@ async def test_a_database_that_refuses_writes_gives_503_and_is_used_again_once_i
     await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1")))
     wishes = [callback(client_phone=f"7916{number:07}", active_page="x" * 2000) for number in range(400)]
     answers = await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes), return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, Unavailable)]
-    assert {(answer.code, answer.status) for answer in refused} == {("not_stored", 503)}
+    refused = [answer for answer in answers if isinstance(answer, UnavailableError)]
+    assert {(answer.code, answer.status) for answer in refused} == {("storage_unavailable", 503)}
     assert await outbox.waiting() == 400 - len(refused)
     await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1000000")))
     accepted = await outbox.accept(callback(client_phone="79169999999"), None, rules())
-    assert await outbox.glimpse(accepted.id) is not None
+    assert await outbox.callback_status(accepted.id) is not None
     outbox.close()
 
 
@@ -155,7 +155,7 @@ async def test_a_lock_that_lasts_is_told_to_all_who_wait_at_once(tmp_path: Path)
     asked = asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes), return_exceptions=True)
     async with asyncio.timeout(60 * 0.2):  # what it would take if each were tried alone
         answers = await asked
-    assert {type(answer) for answer in answers} == {Unavailable}
+    assert {type(answer) for answer in answers} == {UnavailableError}
     intruder.execute("ROLLBACK")
     intruder.close()
     assert (await outbox.accept(wishes[0], None, rules())).id == wishes[0].id
@@ -190,11 +190,11 @@ async def test_a_server_that_stays_away_is_told_as_503_after_some_patience(tmp_p
     migrate(database.writing)
     outbox = Outbox(database, patience=0.5)
     server.stop()
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(UnavailableError) as refused:
         await outbox.accept(callback(), None, rules())
-    assert refused.value.code == "not_stored"
-    with pytest.raises(Unavailable):
-        await outbox.glimpse("x")
+    assert refused.value.code == "storage_unavailable"
+    with pytest.raises(UnavailableError):
+        await outbox.callback_status("x")
     outbox.close()
 
 
@@ -216,17 +216,17 @@ async def test_everything_that_waits_is_written_before_closing(database_url: str
 async def test_who_waits_for_a_database_that_does_not_answer_is_told(database_url: str) -> None:
     database = open_database(database_url)
     migrate(database.writing)
-    outbox = Outbox(database, answer_within=0.3)
+    outbox = Outbox(database, timeout=0.3)
     go_on = threading.Event()
     held_up = asyncio.ensure_future(outbox._write(lambda _: go_on.wait(30)))
     await asyncio.sleep(0)
     wish, key = callback(), RequestKey("site:shop", "one", "a" * 64)
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(UnavailableError) as refused:
         await outbox.accept(wish, key, rules())
-    assert (refused.value.code, refused.value.retry_after) == ("not_stored", 5)
-    with pytest.raises(Unavailable) as refused:
+    assert (refused.value.code, refused.value.retry_after) == ("storage_unavailable", 5)
+    with pytest.raises(UnavailableError) as refused:
         await outbox._read(lambda _: go_on.wait(30))
-    assert (refused.value.code, refused.value.retry_after) == ("not_readable", 5)
+    assert (refused.value.code, refused.value.retry_after) == ("storage_unavailable", 5)
     go_on.set()
     await held_up
     patient = Outbox(database)

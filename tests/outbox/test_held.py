@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from app.errors import Conflict
-from app.outbox.callback import RequestKey, shown
+from app.errors import ConflictError
+from app.outbox.callback import RequestKey, public_status
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
 from tests.outbox.factories import NOW, callback, rules, send
@@ -18,7 +18,7 @@ SOON = NOW + timedelta(seconds=30)
 
 
 async def due(outbox: Outbox) -> list[str]:
-    return [claim.callback_id for claim in await outbox.claim_due(NOW + HOUR, furthest=HOUR, lease=HOUR, limit=9)]
+    return [claim.callback_id for claim in await outbox.claim_due(NOW + HOUR, max_delay=HOUR, lease=HOUR, limit=9)]
 
 
 async def test_a_held_callback_is_answered_as_any_other_and_waits_for_a_person(outbox: Outbox) -> None:
@@ -27,9 +27,9 @@ async def test_a_held_callback_is_answered_as_any_other_and_waits_for_a_person(o
     like_all = await outbox.accept(honest, None, rules())
     assert told == replace(like_all, id=wish.id)
     assert await outbox.accept(wish, KEY, rules()) == told
-    glimpse = await outbox.glimpse(wish.id)
+    glimpse = await outbox.callback_status(wish.id)
     assert glimpse is not None
-    assert (glimpse.status, shown(glimpse.status), glimpse.site) == ("held", "queued", "shop")
+    assert (glimpse.status, public_status(glimpse.status), glimpse.site) == ("held", "queued", "shop")
     reasons = select(callbacks.c.reason).where(callbacks.c.id == wish.id)
     assert await outbox._read(lambda connection: connection.scalar(reasons)) == "honeypot"
     assert await outbox.waiting() == 1
@@ -62,7 +62,7 @@ async def test_a_stranger_who_fills_in_a_trap_is_held_whatever_others_asked_for(
     await send(outbox, (await outbox.accept(callback(), None, rules())).id)
     stranger = callback(client_bucket="198.51.100.1", hold="honeypot")
     await outbox.accept(stranger, None, rules())
-    glimpse = await outbox.glimpse(stranger.id)
+    glimpse = await outbox.callback_status(stranger.id)
     assert glimpse is not None
     assert glimpse.status == "held"
 
@@ -74,7 +74,7 @@ async def test_a_service_of_the_owners_is_told_that_its_request_met_a_held_one(o
     assert (again.id, again.duplicate, again.status) == (first.id, True, "held")
 
 
-@pytest.mark.parametrize("status", ["queued", "sending", "delivered", "unknown"])
+@pytest.mark.parametrize("status", ["queued", "sending", "placed", "unknown"])
 async def test_what_is_held_is_not_released_when_its_number_is_called_for_a_later_wish(
     outbox: Outbox, status: str
 ) -> None:
@@ -82,7 +82,7 @@ async def test_what_is_held_is_not_released_when_its_number_is_called_for_a_late
     honest = await outbox.accept(callback(created_at=SOON), None, rules())
     becomes = update(callbacks).where(callbacks.c.id == honest.id).values(status=status)
     await outbox._write(lambda connection: connection.execute(becomes))
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(ConflictError) as refused:
         await outbox.release(held.id, NOW + HOUR, HOUR)
     assert refused.value.code == "already_called"
     await outbox.cancel(held.id, NOW + HOUR)

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from app.outbox.database import DatabaseUnusable, open_database
-from app.outbox.inspect_database import look
-from app.outbox.migrate import Standing
+from app.outbox.database import DatabaseError, open_database
+from app.outbox.inspect_database import inspect
+from app.outbox.migrate import SchemaState
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 
@@ -21,7 +21,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_tables_that_are_up_to_date_are_seen_as_that(database_url: str) -> None:
     Outbox.open(database_url).close()
-    assert (look(database_url).there, look(database_url).standing) == (True, Standing.CURRENT)
+    assert (inspect(database_url).there, inspect(database_url).schema) == (True, SchemaState.CURRENT)
 
 
 def test_tables_of_a_newer_version_are_seen_as_that(database_url: str) -> None:
@@ -29,21 +29,21 @@ def test_tables_of_a_newer_version_are_seen_as_that(database_url: str) -> None:
     with database.writing.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('9999')"))
-        if not database.one_process:
+        if not database.is_exclusive:
             connection.execute(text("CREATE TABLE callbacks (id integer)"))
     database.close()
-    assert look(database_url).standing is Standing.NEWER
+    assert inspect(database_url).schema is SchemaState.NEWER
 
 
 def test_a_file_whose_process_was_killed_is_read_with_its_log_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "alive").mkdir()
     outbox = Outbox.open(f"sqlite:///{tmp_path}/alive/callbacks.db")
     shutil.copytree(tmp_path / "alive", tmp_path / "dead")  # what a SIGKILL would leave: the tables are in the log
-    assert look(f"sqlite:///{tmp_path}/alive/callbacks.db").standing is Standing.CURRENT
+    assert inspect(f"sqlite:///{tmp_path}/alive/callbacks.db").schema is SchemaState.CURRENT
     outbox.close()
     assert (tmp_path / "dead" / "callbacks.db-wal").stat().st_size > 0
     before = contents(tmp_path / "dead")
-    assert look(f"sqlite:///{tmp_path}/dead/callbacks.db").standing is Standing.CURRENT
+    assert inspect(f"sqlite:///{tmp_path}/dead/callbacks.db").schema is SchemaState.CURRENT
     after = contents(tmp_path / "dead")
     assert after.pop("callbacks.db-shm") is not None  # locks of readers are in there
     before.pop("callbacks.db-shm")
@@ -51,8 +51,8 @@ def test_a_file_whose_process_was_killed_is_read_with_its_log_and_left_as_it_was
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    seen = look(f"sqlite:///{tmp_path}/not/yet/callbacks.db")
-    assert (seen.there, seen.standing) == (False, Standing.EMPTY)
+    seen = inspect(f"sqlite:///{tmp_path}/not/yet/callbacks.db")
+    assert (seen.there, seen.schema) == (False, SchemaState.EMPTY)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,13 +69,13 @@ def test_what_can_be_no_database_is_told(tmp_path: Path, left: str) -> None:
     else:
         file.symlink_to("other.db")
         (tmp_path / "other.db").symlink_to(file)
-    with pytest.raises(DatabaseUnusable, match=r"^DATABASE_URL: .*: give "):
-        look(f"sqlite:///{file}")
+    with pytest.raises(DatabaseError, match=r"^DATABASE_URL: .*: give "):
+        inspect(f"sqlite:///{file}")
 
 
 def test_a_server_that_is_away_is_told_without_the_password() -> None:
-    with pytest.raises(DatabaseUnusable) as told:
-        look("postgresql+psycopg://callback:top-secret@127.0.0.1:1/callbacks")
+    with pytest.raises(DatabaseError) as told:
+        inspect("postgresql+psycopg://callback:top-secret@127.0.0.1:1/callbacks")
     assert "check that the server runs" in str(told.value)
     assert "top-secret" not in str(told.value)
 
@@ -89,10 +89,10 @@ def test_a_server_that_only_reads_and_a_user_who_may_not_write_are_told(postgres
     with engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE reader_of_{name} LOGIN"))
         connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_of_{name}"))
-    with pytest.raises(DatabaseUnusable, match="this user may not write"):
-        look(address.set(username=f"reader_of_{name}").render_as_string(hide_password=False))
+    with pytest.raises(DatabaseError, match="this user may not write"):
+        inspect(address.set(username=f"reader_of_{name}").render_as_string(hide_password=False))
     with engine.begin() as connection:
         connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
     engine.dispose()
-    with pytest.raises(DatabaseUnusable, match="this server only reads"):
-        look(url)
+    with pytest.raises(DatabaseError, match="this server only reads"):
+        inspect(url)

@@ -21,13 +21,13 @@ from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 import app.outbox.migrations
-from app.errors import TooMany
+from app.errors import TooManyRequestsError
 from app.outbox.callback import Callback, RequestKey
-from app.outbox.database import DatabaseUnusable, open_database
+from app.outbox.database import DatabaseError, open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
-from app.outbox.schema import callbacks, request_keys
+from app.outbox.schema import attempts, callbacks, request_keys
 from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, callback, from_address, rules
 
@@ -69,7 +69,7 @@ async def test_a_queue_of_the_first_version_is_delivered_by_this_one(database_ur
         callback(created_at=NOW + timedelta(days=1)), RequestKey("site:shop", "wish-7", "a" * 64), rules()
     )
     assert (again.id, again.created_at, again.duplicate, again.replayed) == (wishes[7].id, NOW, False, True)
-    claims = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=1000)
+    claims = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=1000)
     assert {claim.callback_id for claim in claims} == {wish.id for wish in wishes}
     assert json.dumps(claims[0].parameters, default=str).count("7916") == 1
     outbox.close()
@@ -86,7 +86,7 @@ async def test_visitors_of_the_second_version_count_in_their_wider_networks(data
     outbox = Outbox.open(database_url)
     assert await outbox.waiting() == 9
     twice = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequestsError):
         await outbox.accept(from_address("2001:db8:0:ff::1", client_phone="79168888888"), None, twice)
     await outbox.accept(from_address("2001:db8:1::1", client_phone="79168888888"), None, twice)
     outbox.close()
@@ -101,9 +101,9 @@ async def test_an_erased_number_that_was_queued_again_is_not_called(database_url
     database.close()
 
     outbox = Outbox.open(database_url)
-    seen = [await outbox.glimpse(each.id) for each in (gone, waiting)]
+    seen = [await outbox.callback_status(each.id) for each in (gone, waiting)]
     assert [glimpse and glimpse.status for glimpse in seen] == ["failed", "queued"]
-    (claim,) = await outbox.claim_due(NOW, furthest=timedelta(1), lease=timedelta(seconds=40), limit=9)
+    (claim,) = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=9)
     assert claim.callback_id == waiting.id
     outbox.close()
 
@@ -134,7 +134,7 @@ def test_a_database_of_a_newer_version_is_told_as_that(database_url: str) -> Non
     database = open_database(database_url)
     with database.writing.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseUnusable, match="made by a newer version of this service: update the service"):
+    with pytest.raises(DatabaseError, match="made by a newer version of this service: update the service"):
         migrate(database.writing)
     database.close()
 
@@ -220,3 +220,40 @@ def test_a_migration_that_meets_a_deadlock_is_run_again(postgresql: PostgreSQL) 
     assert deadlocks == ["won"]
     other.dispose()
     database.close()
+
+
+async def test_the_words_of_the_first_release_become_the_terms_of_the_field(database_url: str) -> None:
+    database = open_database(database_url)
+    upgrade(database.writing, "0008")
+    placed, failed, waiting = (callback(client_phone=f"7916000000{number}") for number in range(3))
+    queue(database.writing, [placed], status="placed")
+    queue(database.writing, [failed], status="failed", reason="expired")
+    queue(database.writing, [waiting], status="unknown", reason="awaiting_operator")
+    with database.writing.begin() as connection:
+        for number, outcome in enumerate(("account", "not_started", "placed"), start=1):
+            attempt = {"callback_id": placed.id, "number": number, "started_at": NOW, "outcome": outcome}
+            connection.execute(insert(attempts).values(attempt))
+        answer = {
+            "id": placed.id,
+            "status": "placed",
+            "created_at": NOW.isoformat(),
+            "call_expected_at": None,
+            "duplicate": False,
+        }
+        key = {"scope": "site:shop", "key": "old", "fingerprint": "a" * 64, "callback_id": placed.id}
+        connection.execute(insert(request_keys).values(**key, created_at=NOW, answer=answer))
+    database.close()
+
+    outbox = Outbox.open(database_url)
+    stored = [await outbox.get(each.id) for each in (placed, failed, waiting)]
+    assert [record and (record.callback["status"], record.callback["reason"]) for record in stored] == [
+        ("placed", None),
+        ("failed", "expired"),
+        ("unknown", "awaiting_operator"),
+    ]
+    assert stored[0] is not None
+    assert [attempt["outcome"] for attempt in stored[0].attempts] == ["forbidden", "not_started", "placed"]
+    again = await outbox.answered(RequestKey("site:shop", "old", "a" * 64))
+    assert again is not None
+    assert again.status == "placed"
+    outbox.close()

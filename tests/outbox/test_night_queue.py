@@ -37,7 +37,7 @@ async def expected(outbox: Outbox, wish: Callback, key: RequestKey | None = None
 
 
 async def seen(outbox: Outbox, callback_id: str) -> datetime | None:
-    glimpse = await outbox.glimpse(callback_id)
+    glimpse = await outbox.callback_status(callback_id)
     assert glimpse is not None
     return glimpse.call_expected_at
 
@@ -121,12 +121,12 @@ def test_the_place_is_found_by_an_index(database_url: str) -> None:
     database = open_database(database_url)
     sent: list[tuple[str, Any]] = []
     with database.reading.begin() as connection:
-        if not database.one_process:
+        if not database.is_exclusive:
             connection.execute(text("SET LOCAL enable_seqscan = off"))  # an empty table is read whole
         event.listen(connection, "before_cursor_execute", lambda *call: sent.append((call[2], call[3])))
         next_place(connection, "shop", START)
         statement, values = sent[0]
-        explain = "EXPLAIN QUERY PLAN" if database.one_process else "EXPLAIN"
+        explain = "EXPLAIN QUERY PLAN" if database.is_exclusive else "EXPLAIN"
         plan = str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
     database.close()
     assert "ix_callbacks_site_call_expected_at" in plan

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from app.errors import Conflict, NotFound
+from app.errors import ConflictError, NotFoundError
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
@@ -41,18 +41,18 @@ async def test_a_decision_moves_a_callback_where_it_may_and_is_refused_elsewhere
     await outbox._write(lambda connection: connection.execute(update(callbacks).where(here).values(status=status)))
     expected = MOVES.get((decision, status), status)
     if expected == status:
-        with pytest.raises(Conflict) as refused:
+        with pytest.raises(ConflictError) as refused:
             await decide(outbox, decision, wish.id)
-        assert refused.value.code == "state_forbids"
+        assert refused.value.code == "invalid_state"
         where = [before for (decided, before) in MOVES if decided == decision]
         assert f"is {status}: only one that is {' or '.join(where)} can be " in refused.value.detail
     else:
         await decide(outbox, decision, wish.id)
-    glimpse = await outbox.glimpse(wish.id)
+    glimpse = await outbox.callback_status(wish.id)
     assert glimpse is not None
     assert glimpse.status == expected
     assert await outbox.expire(LATER) == [], "its age counts from the decision"
-    claims = await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9)
+    claims = await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9)
     assert [claim.callback_id for claim in claims] == ([wish.id] if expected == "queued" != status else [])
 
 
@@ -64,7 +64,7 @@ async def test_what_went_wrong_is_not_sent_again_when_its_number_is_called_for_a
     await outbox.accept(wish, None, rules())
     await become(outbox, wish.id, status=status, due_at=None)
     await outbox.accept(later, None, rules())
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(ConflictError) as refused:
         await decide(outbox, "retry", wish.id)
     assert refused.value.code == "already_called"
     await outbox.cancel(later.id, LATER)
@@ -77,7 +77,7 @@ async def test_of_two_that_went_wrong_for_one_wish_one_is_sent_again(outbox: Out
         await outbox.accept(wish, None, rules())
         await become(outbox, wish.id, status="failed", due_at=None)
     await decide(outbox, "retry", wishes[0].id)
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(ConflictError) as refused:
         await decide(outbox, "retry", wishes[1].id)
     assert refused.value.code == "already_called"
 
@@ -97,15 +97,15 @@ async def test_what_was_erased_can_not_be_sent_again_and_not_even_be_claimed(out
     failed = update(callbacks).values(status="failed")
     await outbox._write(lambda connection: connection.execute(failed))
     assert await outbox.erase(LATER) == 1
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(ConflictError) as refused:
         await outbox.retry(wish.id, LATER, timedelta(hours=2))
     assert refused.value.code == "personal_data_erased"
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(ConflictError) as refused:
         await outbox.release(wish.id, LATER, timedelta(hours=2))
-    assert refused.value.code == "state_forbids"
+    assert refused.value.code == "invalid_state"
     queued = update(callbacks).values(status="queued", due_at=LATER, give_up_at=LATER + DAY)
     await outbox._write(lambda connection: connection.execute(queued))
-    assert await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9) == []
+    assert await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9) == []
 
 
 async def test_what_is_planned_for_later_is_given_up_only_after_that(outbox: Outbox) -> None:
@@ -118,7 +118,7 @@ async def test_what_is_planned_for_later_is_given_up_only_after_that(outbox: Out
 
 @pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
 async def test_a_decision_about_nothing_is_not_found(outbox: Outbox, decision: str) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         await decide(outbox, decision, "nobody")
 
 
@@ -132,7 +132,7 @@ async def test_an_id_that_a_stranger_was_given_decides_about_the_callback_that_s
     assert given.id == strangers.id != wish.id
     await outbox._write(lambda connection: connection.execute(update(callbacks).values(status=status)))
     await decide(outbox, decision, given.id)
-    glimpse = await outbox.glimpse(wish.id)
+    glimpse = await outbox.callback_status(wish.id)
     assert glimpse is not None
     assert glimpse.status == MOVES[decision, status]
 
@@ -140,7 +140,7 @@ async def test_an_id_that_a_stranger_was_given_decides_about_the_callback_that_s
 async def test_a_cancelled_callback_is_never_sent_and_the_next_wish_is_a_new_one(outbox: Outbox) -> None:
     first = await outbox.accept(callback(), None, rules())
     await outbox.cancel(first.id, NOW)
-    assert await outbox.claim_due(LATER, furthest=DAY, lease=DAY, limit=9) == []
+    assert await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9) == []
     again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=5)), None, rules())
     assert (again.id != first.id, again.duplicate) == (True, False)
 
@@ -155,6 +155,6 @@ async def test_a_decision_whose_commit_got_lost_is_recognised_as_our_own(
     await outbox._write(lambda connection: connection.execute(update(callbacks).where(here).values(status=status)))
     await decide(outbox, decision, wish.id)
     await decide(outbox, decision, wish.id)
-    glimpse = await outbox.glimpse(wish.id)
+    glimpse = await outbox.callback_status(wish.id)
     assert glimpse is not None
     assert glimpse.status == MOVES[decision, status]

@@ -44,7 +44,7 @@ async def plans(tmp_path: Path) -> AsyncIterator[Plans]:
     stranger = from_address("2001:db8:2::1", nwt_action="always_call", call_expected_at=NOW + HOUR)
     await outbox.accept(stranger, None, rules())
     await outbox.accept(replace(stranger, id="again"), None, rules())
-    await outbox.claim_due(NOW, furthest=HOUR, lease=HOUR, limit=9)
+    await outbox.claim_due(NOW, max_delay=HOUR, lease=HOUR, limit=9)
     await outbox.expire(NOW)
     await outbox.expire(NOW)
     await outbox.erase(NOW + HOUR)

@@ -12,7 +12,7 @@ from sqlalchemy import insert, update
 from app.outbox import queries
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from app.outbox.queries import Wanted
+from app.outbox.queries import CallbackFilter
 from app.outbox.repeats import ALIAS
 from app.outbox.schema import attempts, callbacks, request_keys
 from tests.outbox.factories import NOW, callback
@@ -37,28 +37,30 @@ def write(outbox: Outbox, *made: dict[str, Any]) -> None:
         connection.execute(insert(callbacks), list(made))
 
 
-async def read(outbox: Outbox, wanted: Wanted, limit: int) -> list[str]:
+async def read(outbox: Outbox, wanted: CallbackFilter, limit: int) -> list[str]:
     ids: list[str] = []
-    while page := await outbox.page(wanted, ids[-1] if ids else None, limit):
+    while page := await outbox.list_callbacks(wanted, ids[-1] if ids else None, limit):
         ids += [stored.callback["id"] for stored in page]
     return ids
 
 
 WANTED = {
-    "everything": Wanted(),
-    "a site": Wanted(sites=("shop",)),
-    "two sites": Wanted(sites=("shop", "blog")),
-    "an unknown site": Wanted(sites=("nowhere",)),
-    "what went wrong": Wanted(statuses=("failed", "unknown")),
-    "what was delivered": Wanted(statuses=("delivered", "failed")),
-    "a phone": Wanted(client_phone=PHONES[0]),
-    "since": Wanted(since=NOW + timedelta(minutes=30)),
-    "before": Wanted(before=NOW + timedelta(minutes=30)),
-    "all of it": Wanted(("shop",), ("queued",), PHONES[1], NOW + timedelta(minutes=3), NOW + timedelta(minutes=99)),
+    "everything": CallbackFilter(),
+    "a site": CallbackFilter(sites=("shop",)),
+    "two sites": CallbackFilter(sites=("shop", "blog")),
+    "an unknown site": CallbackFilter(sites=("nowhere",)),
+    "what went wrong": CallbackFilter(statuses=("failed", "unknown")),
+    "what was delivered": CallbackFilter(statuses=("placed", "failed")),
+    "a phone": CallbackFilter(client_phone=PHONES[0]),
+    "since": CallbackFilter(since=NOW + timedelta(minutes=30)),
+    "before": CallbackFilter(before=NOW + timedelta(minutes=30)),
+    "all of it": CallbackFilter(
+        ("shop",), ("queued",), PHONES[1], NOW + timedelta(minutes=3), NOW + timedelta(minutes=99)
+    ),
 }
 
 
-def fits(row: dict[str, Any], wanted: Wanted) -> bool:
+def fits(row: dict[str, Any], wanted: CallbackFilter) -> bool:
     return (
         (not wanted.sites or row["site"] in wanted.sites)
         and (not wanted.statuses or row["status"] in wanted.statuses)
@@ -85,15 +87,15 @@ async def test_a_filter_leaves_what_it_says_newest_first(
 async def test_attempts_come_with_their_callback_in_their_order(outbox: Outbox) -> None:
     one, other = rows(2)
     write(outbox, one, other)
-    tries = [(one["id"], 2, "delivered"), (one["id"], 1, "not_sent"), (other["id"], 1, None)]
+    tries = [(one["id"], 2, "placed"), (one["id"], 1, "not_sent"), (other["id"], 1, None)]
     with outbox._database.writing.begin() as connection:
         for callback_id, number, outcome in tries:
             attempt = {"callback_id": callback_id, "number": number, "outcome": outcome, "started_at": NOW}
             connection.execute(insert(attempts).values(attempt))
-    newest, oldest = await outbox.page(Wanted(), None, 10)
+    newest, oldest = await outbox.list_callbacks(CallbackFilter(), None, 10)
     assert [attempt["outcome"] for attempt in newest.attempts] == [None]
-    assert [attempt["outcome"] for attempt in oldest.attempts] == ["not_sent", "delivered"]
-    found = await outbox.stored(one["id"])
+    assert [attempt["outcome"] for attempt in oldest.attempts] == ["not_sent", "placed"]
+    found = await outbox.get(one["id"])
     assert found is not None
     assert (found.callback, found.attempts) == (oldest.callback, oldest.attempts)
 
@@ -104,16 +106,16 @@ async def test_an_id_that_a_stranger_was_given_leads_to_the_callback_that_stands
     alias = {"scope": ALIAS, "key": "alias-id", "fingerprint": "", "callback_id": made["id"], "answer": {}}
     with outbox._database.writing.begin() as connection:
         connection.execute(insert(request_keys).values(alias | {"created_at": NOW}))
-    found = await outbox.stored("alias-id")
+    found = await outbox.get("alias-id")
     assert found is not None
     assert found.callback["id"] == made["id"]
-    assert await outbox.stored("nobody's") is None
+    assert await outbox.get("nobody's") is None
 
 
 async def test_nothing_personal_is_shown_by_accident(outbox: Outbox) -> None:
     write(outbox, *rows(1))
-    (found,) = await outbox.page(Wanted(client_phone=None), None, 1)
-    assert "7916" not in repr(found) + repr(Wanted(client_phone=PHONES[0]))
+    (found,) = await outbox.list_callbacks(CallbackFilter(client_phone=None), None, 1)
+    assert "7916" not in repr(found) + repr(CallbackFilter(client_phone=PHONES[0]))
     assert not found.callback.keys() & {"lease_token", "client_bucket", "account"}
 
 
@@ -121,7 +123,7 @@ async def test_a_clock_that_is_set_back_between_pages_changes_nothing(outbox: Ou
     made = list(rows(30))
     write(outbox, *made)
     ids: list[str] = []
-    while page := await outbox.page(Wanted(), ids[-1] if ids else None, 10):
+    while page := await outbox.list_callbacks(CallbackFilter(), ids[-1] if ids else None, 10):
         ids += [stored.callback["id"] for stored in page]
         moved = callbacks.c.id.in_(ids)
         with outbox._database.writing.begin() as connection:

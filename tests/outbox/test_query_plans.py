@@ -7,7 +7,7 @@ from sqlalchemy import event, text
 
 from app.outbox import queries
 from app.outbox.outbox import Outbox
-from app.outbox.queries import Wanted
+from app.outbox.queries import CallbackFilter
 from tests.outbox.factories import NOW
 from tests.outbox.test_queries import rows, write
 
@@ -16,17 +16,17 @@ _MANY = """
 INSERT INTO callbacks (id, site, account, chaser_site_id, status, client_phone, phone_certain, created_at, give_up_at,
     updated_at)
 SELECT '01a20000-' || lpad(to_hex(n), 4, '0') || '-7000-8000-000000000000', 'site-' || n % 50, '4711', 1,
-    CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'delivered' END, '7916' || lpad((n % 7000)::text, 7, '0'), true,
+    CASE WHEN n % 100 = 0 THEN 'failed' ELSE 'placed' END, '7916' || lpad((n % 7000)::text, 7, '0'), true,
     '2026-01-01Z'::timestamptz + n * interval '1 minute', '2027-01-01Z', '2026-01-01Z' FROM generate_series(1, :rows) n
 """
 LAST = "01a2ffff-ffff-7000-8000-000000000000"
-WAYS: dict[str, tuple[Wanted, str]] = {
-    "everything": (Wanted(), "id"),
-    "a phone": (Wanted(client_phone="79160000042"), "ix_callbacks_client_phone_created_at"),
-    "what went wrong": (Wanted(statuses=("failed", "unknown")), "ix_callbacks_status"),
-    "a site": (Wanted(sites=("site-7",)), "ix_callbacks_site_c"),
-    "a site's failures": (Wanted(sites=("site-7",), statuses=("failed",)), "ix_callbacks_status"),
-    "a time": (Wanted(since=NOW, before=NOW.replace(hour=10)), "created_at"),
+WAYS: dict[str, tuple[CallbackFilter, str]] = {
+    "everything": (CallbackFilter(), "id"),
+    "a phone": (CallbackFilter(client_phone="79160000042"), "ix_callbacks_client_phone_created_at"),
+    "what went wrong": (CallbackFilter(statuses=("failed", "unknown")), "ix_callbacks_status"),
+    "a site": (CallbackFilter(sites=("site-7",)), "ix_callbacks_site_c"),
+    "a site's failures": (CallbackFilter(sites=("site-7",), statuses=("failed",)), "ix_callbacks_status"),
+    "a time": (CallbackFilter(since=NOW, before=NOW.replace(hour=10)), "created_at"),
 }
 
 
@@ -54,7 +54,7 @@ def sqlite(tmp_path: Any) -> Any:
 async def test_few_rows_are_found_by_the_index_of_the_filter(sqlite: Outbox, name: str) -> None:
     wanted, index = WAYS[name]
     watched = Watched(sqlite, "EXPLAIN QUERY PLAN")
-    await sqlite.page(wanted, LAST, 100)
+    await sqlite.list_callbacks(wanted, LAST, 100)
     (_, plan) = watched.plans[-1]
     assert ("sqlite_autoindex_callbacks_1" if index == "id" else index) in plan, plan
     assert not any("SCAN callbacks" in found for _, found in watched.plans), watched.plans
@@ -64,7 +64,7 @@ async def test_few_rows_are_found_by_the_index_of_the_filter(sqlite: Outbox, nam
 async def test_many_rows_are_met_along_the_ids(sqlite: Outbox, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "FEW", 0)
     watched = Watched(sqlite, "EXPLAIN QUERY PLAN")
-    await sqlite.page(WAYS[name][0], LAST, 100)
+    await sqlite.list_callbacks(WAYS[name][0], LAST, 100)
     (_, plan) = watched.plans[-1]
     assert "sqlite_autoindex_callbacks_1" in plan, plan
     assert "TEMP B-TREE" not in plan, plan
@@ -73,7 +73,7 @@ async def test_many_rows_are_met_along_the_ids(sqlite: Outbox, name: str, monkey
 async def test_attempts_of_a_page_are_found_by_their_callbacks_in_one_statement(sqlite: Outbox) -> None:
     write(sqlite, *rows(30))
     watched = Watched(sqlite, "EXPLAIN QUERY PLAN")
-    await sqlite.page(Wanted(), None, 100)
+    await sqlite.list_callbacks(CallbackFilter(), None, 100)
     of_attempts = [plan for statement, plan in watched.plans if "FROM attempts" in statement]
     assert len(of_attempts) == 1
     assert "SEARCH attempts" in of_attempts[0]
@@ -95,7 +95,7 @@ async def test_postgresql_reads_no_whole_table_for_a_page(counted: Outbox) -> No
         connection.execute(text("ANALYZE callbacks"))
     watched = Watched(outbox, "EXPLAIN")
     for name, (wanted, index) in WAYS.items():
-        await outbox.page(wanted, LAST, 100)
+        await outbox.list_callbacks(wanted, LAST, 100)
         page = next(
             plan
             for statement, plan in reversed(watched.plans)

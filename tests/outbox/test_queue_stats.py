@@ -7,14 +7,14 @@ from sqlalchemy import event
 
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from app.outbox.queue_stats import Line
+from app.outbox.queue_stats import QueueDepth
 from tests.outbox.factories import NOW, callback, rules
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 GIVE_UP_AFTER = 2 * HOUR
 """As the callbacks of making.py."""
-NONE = Line(0, None)
+NONE = QueueDepth(0, None)
 
 
 async def asked(outbox: Outbox, number: int, **changes: Any) -> str:
@@ -24,21 +24,21 @@ async def asked(outbox: Outbox, number: int, **changes: Any) -> str:
 
 
 async def test_an_empty_queue_has_a_line_for_every_state(outbox: Outbox) -> None:
-    assert await outbox.queue() == dict.fromkeys(("held", "queued", "sending", "unknown"), NONE)
+    assert await outbox.queue_stats() == dict.fromkeys(("held", "queued", "sending", "unknown"), NONE)
 
 
 async def test_each_state_is_counted_and_tells_since_when_its_oldest_waits(outbox: Outbox) -> None:
     await asked(outbox, 1, created_at=NOW + MINUTE)
-    (sent,) = await outbox.claim_due(NOW + MINUTE, furthest=HOUR, lease=HOUR, limit=9)
+    (sent,) = await outbox.claim_due(NOW + MINUTE, max_delay=HOUR, lease=HOUR, limit=9)
     for number in range(3):
         await asked(outbox, 10 + number, created_at=NOW + number * MINUTE)
     for number in range(2):
         await asked(outbox, 20 + number, created_at=NOW + (5 + number) * MINUTE, hold="honeypot")
-    assert sent.ready_at == NOW + MINUTE
-    assert await outbox.queue() == {
-        Status.HELD: Line(2, NOW + 5 * MINUTE),
-        Status.QUEUED: Line(3, NOW),
-        Status.SENDING: Line(1, NOW + MINUTE),
+    assert sent.available_at == NOW + MINUTE
+    assert await outbox.queue_stats() == {
+        Status.HELD: QueueDepth(2, NOW + 5 * MINUTE),
+        Status.QUEUED: QueueDepth(3, NOW),
+        Status.SENDING: QueueDepth(1, NOW + MINUTE),
         Status.UNKNOWN: NONE,
     }
 
@@ -46,18 +46,18 @@ async def test_each_state_is_counted_and_tells_since_when_its_oldest_waits(outbo
 async def test_what_was_released_waits_since_then(outbox: Outbox) -> None:
     held = await asked(outbox, 1, hold="honeypot")
     await outbox.release(held, NOW + 30 * HOUR, GIVE_UP_AFTER)
-    assert (await outbox.queue())[Status.QUEUED] == Line(1, NOW + 30 * HOUR)
+    assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW + 30 * HOUR)
 
 
 async def test_what_is_planned_waits_since_it_was_accepted(outbox: Outbox) -> None:
     await asked(outbox, 1, planned_time=NOW + 30 * HOUR, give_up_at=NOW + 32 * HOUR)
-    assert (await outbox.queue())[Status.QUEUED] == Line(1, NOW)
+    assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW)
 
 
 async def test_what_somebody_asked_for_again_waits_since_the_first_time(outbox: Outbox) -> None:
     await asked(outbox, 1)
     await asked(outbox, 1, created_at=NOW + HOUR)
-    assert (await outbox.queue())[Status.QUEUED] == Line(1, NOW)
+    assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW)
 
 
 async def test_what_is_at_its_end_is_not_counted(outbox: Outbox) -> None:
@@ -65,7 +65,7 @@ async def test_what_is_at_its_end_is_not_counted(outbox: Outbox) -> None:
         await asked(outbox, number)
     await outbox.cancel(await asked(outbox, 3), NOW)
     await outbox.expire(NOW + 3 * HOUR)
-    assert set((await outbox.queue()).values()) == {NONE}
+    assert set((await outbox.queue_stats()).values()) == {NONE}
 
 
 async def test_looking_reads_what_waits_and_no_more(tmp_path: Any) -> None:
@@ -76,7 +76,7 @@ async def test_looking_reads_what_waits_and_no_more(tmp_path: Any) -> None:
         executed.append((statement, parameters))
 
     event.listen(outbox._database.reading, "before_cursor_execute", note)
-    await outbox.queue()
+    await outbox.queue_stats()
     event.remove(outbox._database.reading, "before_cursor_execute", note)
     ((statement, parameters),) = [each for each in executed if each[0].startswith("SELECT")]
     with outbox._database.reading.connect() as connection:

@@ -8,9 +8,9 @@ import pytest
 from limits import parse_many
 from sqlalchemy import Connection, event
 
-from app.errors import TooMany
+from app.errors import TooManyRequestsError
 from app.net.client_address import buckets
-from app.outbox.accepting import AcceptRules
+from app.outbox.accepting import AdmissionConfig
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import BUCKETS, ROOM, Quotas
 from app.outbox.used_challenges import Challenge
@@ -31,11 +31,11 @@ def test_each_bucket_of_the_edge_has_its_column_and_no_more_room_than_the_flood_
     assert all(weight <= bucket.weight for bucket, (_, weight) in zip(edge, BUCKETS, strict=True))
 
 
-async def ask(outbox: Outbox, address: str, number: int, terms: AcceptRules) -> str:
+async def ask(outbox: Outbox, address: str, number: int, terms: AdmissionConfig) -> str:
     """Give what came of it: "accepted", or the refusal and its wait."""
     try:
         await outbox.accept(from_address(address, client_phone=f"7916{number:07}"), None, terms)
-    except TooMany as refused:
+    except TooManyRequestsError as refused:
         return f"{refused.code} for {refused.retry_after:.0f} s"
     return "accepted"
 
@@ -50,7 +50,7 @@ async def ask(outbox: Outbox, address: str, number: int, terms: AcceptRules) -> 
     ],
 )
 async def test_a_network_has_so_much_room_and_no_more(
-    outbox: Outbox, network: str, room: int, terms: AcceptRules, code: str
+    outbox: Outbox, network: str, room: int, terms: AdmissionConfig, code: str
 ) -> None:
     answers = [await ask(outbox, network.format(number), number, terms) for number in range(1, room + 2)]
     assert answers == ["accepted"] * room + [f"{code} for 3600 s"]
@@ -62,14 +62,14 @@ async def test_a_network_has_so_much_room_and_no_more(
     "network", ["203.0.113.7", "2001:db8::{:x}", "2001:db8:0:{:x}::1", "2001:db8:0:{:x}00::1"], ids=["v4", 64, 56, 48]
 )
 async def test_visitors_who_solved_challenges_have_more_room_but_a_wide_network_no_more_than_one_address(
-    outbox: Outbox, network: str, terms: AcceptRules, code: str
+    outbox: Outbox, network: str, terms: AdmissionConfig, code: str
 ) -> None:
     room = 2 * ROOM
     for number in range(room):
         work = Challenge(f"{number:032}", NOW + timedelta(minutes=10))
         await outbox.accept(from_address(network.format(number), client_phone=f"7916{number:07}"), None, terms, work)
     one_more = from_address(network.format(room), client_phone="79169999999")
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequestsError) as refused:
         await outbox.accept(one_more, None, terms, Challenge("f" * 32, NOW + timedelta(minutes=10)))
     assert refused.value.code == code
 
@@ -131,7 +131,7 @@ async def test_the_log_is_told_of_a_budget_only_when_what_spends_it_is_on_disk(
     assert told == [80, 100]
 
 
-PHONE = AcceptRules(timedelta(0), Quotas(tuple(parse_many("3/hour;5/day")), WIDE, WIDE, WIDE))
+PHONE = AdmissionConfig(timedelta(0), Quotas(tuple(parse_many("3/hour;5/day")), WIDE, WIDE, WIDE))
 RINGS = NOW + timedelta(days=6)
 
 
@@ -140,7 +140,7 @@ async def ring(outbox: Outbox, asked_at: datetime, rings_at: datetime | None) ->
         # Each time at another site: asked for again at the same one, the same call is the same callback.
         wish = callback(site=f"shop-{asked_at}", created_at=asked_at, planned_time=rings_at)
         await outbox.accept(wish, None, PHONE)
-    except TooMany as refused:
+    except TooManyRequestsError as refused:
         return f"{refused.code} for {refused.retry_after:.0f} s"
     return "accepted"
 

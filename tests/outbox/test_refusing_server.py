@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.outbox.database import open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
@@ -72,7 +72,7 @@ async def until_it_can(outbox: Outbox, *, write: bool) -> None:
             try:
                 await outbox.check()
                 can = True
-            except Unavailable:
+            except UnavailableError:
                 can = False
             if can == write:
                 return
@@ -92,18 +92,18 @@ async def test_a_server_that_may_only_be_read_refuses_all_and_is_used_again_once
             many = [outbox.accept(callback(client_phone=f"7916000000{number}"), None, rules()) for number in range(9)]
             answers = await asyncio.gather(*many, return_exceptions=True)
             assert {(type(answer), getattr(answer, "code", None)) for answer in answers} == {
-                (Unavailable, "not_stored")
+                (UnavailableError, "storage_unavailable")
             }
-            with pytest.raises(Unavailable):
-                await outbox.claim_due(NOW, furthest=NOW - NOW, lease=NOW - NOW, limit=9)
-            glimpse = await outbox.glimpse(first.id)
+            with pytest.raises(UnavailableError):
+                await outbox.claim_due(NOW, max_delay=NOW - NOW, lease=NOW - NOW, limit=9)
+            glimpse = await outbox.callback_status(first.id)
             assert glimpse is not None, "it still answers questions"
         finally:
             read_only(url, on=False)
         await until_it_can(outbox, write=True)
         accepted = await outbox.accept(callback(client_phone="79160000002"), None, rules())
         assert await outbox.waiting() == 2
-        assert await outbox.glimpse(accepted.id) is not None
+        assert await outbox.callback_status(accepted.id) is not None
 
 
 async def test_a_failover_that_is_over_soon_is_noticed_by_nobody(url: str) -> None:
@@ -123,7 +123,7 @@ def test_visitors_are_told_503_and_accepted_again_without_a_restart(tmp_path: Pa
         read_only_database(url, on=True)
         try:
             answer = here.ask(client_phone=phone())
-            assert_refused(answer, 503, "not_stored")
+            assert_refused(answer, 503, "storage_unavailable")
             assert int(answer.headers["retry-after"]) > 0
             assert here.http.get("/readyz").status_code == 503
         finally:
@@ -139,8 +139,8 @@ async def accept_until_refused(outbox: Outbox) -> int:
         wish = callback(client_phone=f"7916{number:07}", active_page="x" * 1900, client_bucket=str(number))
         try:
             await outbox.accept(wish, None, rules())
-        except Unavailable as refused:
-            if refused.code == "not_stored":
+        except UnavailableError as refused:
+            if refused.code == "storage_unavailable":
                 return number
             raise
     pytest.fail("the disk is never full")

@@ -10,8 +10,8 @@ import pytest
 from limits import parse_many
 from sqlalchemy import literal, update
 
-from app.errors import TooMany
-from app.outbox.callback import RequestKey, Status, shown
+from app.errors import TooManyRequestsError
+from app.outbox.callback import RequestKey, Status, public_status
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.repeats import REPEATS
@@ -48,7 +48,7 @@ async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_i
     assert (answer.id, answer.created_at, answer.call_expected_at) == (stranger.id, asked_at, asked_at)
     assert (answer.status, answer.duplicate) == ("queued", False)
     assert await outbox.waiting() == 1
-    glimpse = await outbox.glimpse(answer.id)
+    glimpse = await outbox.callback_status(answer.id)
     assert glimpse is not None
     assert (glimpse.id, glimpse.status) == (stranger.id, "queued")
     assert glimpse.call_expected_at == asked_at, "the time of the one that stands would tell of it"
@@ -63,7 +63,7 @@ async def test_a_stranger_who_asks_twice_is_answered_as_with_any_number(outbox: 
     stranger = callback(client_bucket=STRANGER, created_at=NOW + 100 * SECOND)
     alias = await outbox.accept(stranger, None, rules())
     again = await outbox.accept(callback(client_bucket=STRANGER, created_at=NOW + 200 * SECOND), None, rules())
-    assert again == replace(alias, status=Status.DELIVERED, duplicate=True), "within the window of his own request"
+    assert again == replace(alias, status=Status.PLACED, duplicate=True), "within the window of his own request"
     third = callback(client_bucket=STRANGER, created_at=NOW + 300 * SECOND)
     assert (await outbox.accept(third, None, rules())).id == third.id
 
@@ -82,7 +82,7 @@ async def test_a_strangers_duplicate_counts_in_his_quotas(outbox: Outbox, terms:
         await outbox.accept(callback(client_phone=f"7916{number:07}"), None, rules())
         if address != beyond or number < len(within):
             await outbox.accept(from_address(address, client_phone=f"7916{number:07}"), None, rules(terms))
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequestsError) as refused:
         await outbox.accept(from_address(beyond, client_phone="79169999999"), None, rules(terms))
     assert (refused.value.code.startswith("quota_client"), refused.value.retry_after) == (True, 3600)
 
@@ -90,7 +90,7 @@ async def test_a_strangers_duplicate_counts_in_his_quotas(outbox: Outbox, terms:
 async def deliver(outbox: Outbox, now: datetime) -> None:
     """Let Chaser have every call that is as old as that takes."""
     done = (callbacks.c.status == Status.QUEUED) & (callbacks.c.created_at <= now - TAKES)
-    taken = {"status": Status.DELIVERED, "due_at": None, "updated_at": callbacks.c.created_at + _interval(TAKES)}
+    taken = {"status": Status.PLACED, "due_at": None, "updated_at": callbacks.c.created_at + _interval(TAKES)}
     await outbox._write(lambda connection: connection.execute(update(callbacks).where(done).values(taken)))
 
 
@@ -120,7 +120,7 @@ class Stranger:
         key = RequestKey(self._site, f"{len(self.told)}", "")
         try:
             answer = await self._outbox.accept(self.asks(number, now, **changes), key, terms)
-        except TooMany as refused:
+        except TooManyRequestsError as refused:
             self.told.append((refused.code, refused.retry_after))
             return
         if answer.id not in self._ids:
@@ -130,9 +130,9 @@ class Stranger:
 
     async def look(self, now: datetime) -> None:
         for callback_id in self._ids:
-            seen = await self._outbox.glimpse(callback_id, now)
+            seen = await self._outbox.callback_status(callback_id, now)
             assert seen is not None
-            self.told.append((shown(seen.status), seen.call_expected_at))
+            self.told.append((public_status(seen.status), seen.call_expected_at))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -169,8 +169,11 @@ async def test_whoever_may_know_is_told_at_once_what_became_of_an_alias(outbox: 
     await deliver(outbox, NOW + TAKES)
     stranger = callback(client_bucket=STRANGER, created_at=NOW + 10 * SECOND)
     await outbox.accept(stranger, None, rules())
-    seen = [await outbox.glimpse(stranger.id, now) for now in (stranger.created_at, stranger.created_at + TAKES, None)]
-    assert [glimpse and glimpse.status for glimpse in seen] == ["queued", "delivered", "delivered"]
+    seen = [
+        await outbox.callback_status(stranger.id, now)
+        for now in (stranger.created_at, stranger.created_at + TAKES, None)
+    ]
+    assert [glimpse and glimpse.status for glimpse in seen] == ["queued", "placed", "placed"]
 
 
 async def test_an_alias_is_told_the_truth_after_a_minute(outbox: Outbox) -> None:
@@ -180,7 +183,7 @@ async def test_an_alias_is_told_the_truth_after_a_minute(outbox: Outbox) -> None
     stranger = callback(client_bucket=STRANGER, planned_time=NOW + HOUR, created_at=NOW + 30 * timedelta(minutes=1))
     await outbox.accept(stranger, None, rules())
     await outbox.cancel(first.id, NOW + 30 * timedelta(minutes=1))
-    seen = [await outbox.glimpse(stranger.id, stranger.created_at + seconds * SECOND) for seconds in (59, 60)]
+    seen = [await outbox.callback_status(stranger.id, stranger.created_at + seconds * SECOND) for seconds in (59, 60)]
     assert [glimpse and glimpse.status for glimpse in seen] == ["queued", "cancelled"]
 
 
@@ -201,7 +204,7 @@ async def test_an_alias_counts_no_longer_than_a_window_when_the_clock_is_set_bac
     stranger = callback(planned_time=NOW + 30 * HOUR, created_at=NOW + HOUR, client_bucket=STRANGER)
     assert (await outbox.accept(stranger, None, one)).id == stranger.id
     back = callback(client_phone="79160000002", client_bucket=STRANGER, created_at=NOW - 5 * HOUR)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequestsError) as refused:
         await outbox.accept(back, None, one)
     assert refused.value.retry_after == 3600
     for hours in (4, 6):  # the second one when the clock has come by the time it showed before
@@ -220,7 +223,7 @@ async def test_repeats_of_one_callback_have_an_end_for_an_hour(outbox: Outbox, b
     answers = await asyncio.gather(
         *(outbox.accept(again, key, rules()) for again, key in zip(repeats, keys, strict=True)), return_exceptions=True
     )
-    refused = [answer for answer in answers if isinstance(answer, TooMany)]
+    refused = [answer for answer in answers if isinstance(answer, TooManyRequestsError)]
     repeated = len(keys) - len(refused) - (bucket == STRANGER)  # whose first request is none
     assert repeated == REPEATS
     assert {(each.code, each.retry_after) for each in refused} == {("quota_client", 3600)}
@@ -288,6 +291,6 @@ async def test_a_callback_that_was_an_alias_before_is_meant_by_its_id(outbox: Ou
     await become(outbox, first.id, status="failed", due_at=None)
     await outbox.accept(stranger, None, rules())  # its commit got lost
     await outbox.cancel(stranger.id, NOW)
-    glimpse = await outbox.glimpse(stranger.id)
+    glimpse = await outbox.callback_status(stranger.id)
     assert glimpse is not None
     assert glimpse.status == "cancelled"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, insert, select, update
 
-from app.errors import Conflict
+from app.errors import ConflictError
 from app.outbox.callback import RequestKey
 from app.outbox.outbox import Outbox
 from app.outbox.schema import attempts, callbacks, request_keys
@@ -26,7 +26,7 @@ async def write_down(outbox: Outbox, count: int, **changes: Any) -> None:
     for number in range(count):
         row = asdict(callback(client_phone=f"7916{number:07}"))
         del row["hold"]
-        rows.append(row | {"updated_at": NOW, "status": "delivered", "due_at": None} | changes)
+        rows.append(row | {"updated_at": NOW, "status": "placed", "due_at": None} | changes)
     await outbox._write(lambda connection: connection.execute(insert(callbacks), rows))
 
 
@@ -66,7 +66,7 @@ async def test_who_asks_meanwhile_is_accepted_before_all_is_erased(outbox: Outbo
     left = sum(number is not None for number in await column(outbox, "client_phone"))
     assert left > 1, "all was erased before the request was accepted"
     assert await erasing == MANY
-    glimpse = await outbox.glimpse(accepted.id)
+    glimpse = await outbox.callback_status(accepted.id)
     assert glimpse is not None
     assert glimpse.status == "queued"
 
@@ -82,13 +82,13 @@ async def test_many_keys_are_forgotten_a_thousand_at_a_time(outbox: Outbox) -> N
     assert counts == [1000, 1000, 500]
 
 
-@pytest.mark.parametrize(("status", "kept"), [("queued", True), ("delivered", False)])
+@pytest.mark.parametrize(("status", "kept"), [("queued", True), ("placed", False)])
 async def test_the_key_of_a_request_is_known_as_long_as_its_number_is(
     outbox: Outbox, status: str, *, kept: bool
 ) -> None:
     key = RequestKey("site:shop", "wish-1", "")
     await outbox.accept(callback(), key, rules())
-    if status == "delivered":
+    if status == "placed":
         finished = update(callbacks).values(status=status, due_at=None)
         await outbox._write(lambda connection: connection.execute(finished))
     await outbox.erase(NOW + SECOND)
@@ -99,9 +99,9 @@ async def test_nothing_is_left_that_tells_who_it_was(outbox: Outbox) -> None:
     wish = from_address("2001:db8::7", referrer="https://search.example/", message_on_ring="for Anna")
     await outbox.accept(wish, None, rules())
     await outbox.accept(replace(wish, id="alias", client_bucket="2001:db8:7::/64"), None, rules())
-    (claim,) = await outbox.claim_due(NOW, furthest=SOON, lease=SOON, limit=1)
-    finished = update(callbacks).values(status="delivered", lease_token=None, lease_until=None)
-    answer = update(attempts).values(answer="called 79161234567", outcome="delivered")
+    (claim,) = await outbox.claim_due(NOW, max_delay=SOON, lease=SOON, limit=1)
+    finished = update(callbacks).values(status="placed", lease_token=None, lease_until=None)
+    answer = update(attempts).values(answer="called 79161234567", outcome="placed")
     await outbox._write(lambda connection: [connection.execute(each) for each in (finished, answer)])
     assert await outbox.erase(NOW + SECOND) == 1
 
@@ -121,7 +121,7 @@ async def test_what_nobody_released_in_all_that_time_is_cancelled_and_erased(out
     assert await outbox.erase(NOW + SECOND) == 1
     assert await column(outbox, "status") == ["cancelled"]
     assert await column(outbox, "reason") == ["personal_data_erased"]
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await outbox.release(wish.id, NOW, SOON)
 
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from limits import parse_many
 
-from app.errors import Conflict, TooMany
-from app.outbox.callback import Accepted, RequestKey
+from app.errors import ConflictError, TooManyRequestsError
+from app.outbox.callback import AcceptResult, RequestKey
 from app.outbox.clock_set_back import CLOCKS_DIFFER
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
@@ -23,10 +23,10 @@ OTHER_PHONE = "79161234568"
 async def test_a_second_request_with_the_same_challenge_is_refused_and_not_stored(outbox: Outbox) -> None:
     await outbox.accept(callback(), None, rules(), ONE)
     second = callback(client_phone=OTHER_PHONE)
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(ConflictError) as refused:
         await outbox.accept(second, None, rules(), ONE)
     assert refused.value.code == "challenge_used"
-    assert await outbox.glimpse(second.id) is None
+    assert await outbox.callback_status(second.id) is None
 
 
 async def test_of_many_requests_at_once_with_one_challenge_at_two_processes_one_is_taken(
@@ -39,8 +39,8 @@ async def test_of_many_requests_at_once_with_one_challenge_at_two_processes_one_
         *(both[number % 2].accept(each, None, rules(), ONE) for number, each in enumerate(asked)),
         return_exceptions=True,
     )
-    assert sum(isinstance(answer, Accepted) for answer in answers) == 1
-    assert sum(isinstance(answer, Conflict) for answer in answers) == len(asked) - 1
+    assert sum(isinstance(answer, AcceptResult) for answer in answers) == 1
+    assert sum(isinstance(answer, ConflictError) for answer in answers) == len(asked) - 1
     for outbox in both:
         outbox.close()
 
@@ -61,23 +61,23 @@ async def test_work_that_runs_again_after_a_lost_commit_is_the_same_request(outb
 async def test_a_request_that_was_refused_for_a_quota_has_used_its_challenge(outbox: Outbox) -> None:
     used_up = rules(Quotas(tuple(parse_many("1/hour")), WIDE, WIDE, WIDE))
     await outbox.accept(callback(), None, used_up)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequestsError):
         await outbox.accept(callback(department="sales", created_at=NOW + timedelta(minutes=3)), None, used_up, ONE)
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, used_up, ONE)
 
 
 async def test_a_duplicate_uses_its_challenge_too(outbox: Outbox) -> None:
     await outbox.accept(callback(), None, rules())
     assert (await outbox.accept(callback(), None, rules(), ONE)).duplicate
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)
 
 
 async def test_a_challenge_is_forgotten_once_it_has_expired_by_every_clock(outbox: Outbox) -> None:
     await outbox.accept(callback(), None, rules(), ONE)
     await outbox.expire(ONE.expires_at + CLOCKS_DIFFER - timedelta(seconds=1))
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)
     await outbox.expire(ONE.expires_at + CLOCKS_DIFFER + timedelta(seconds=1))
     await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)

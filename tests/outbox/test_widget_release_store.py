@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Unavailable
+from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -13,22 +13,22 @@ FILES = {"widget.js": b"(()=>{})()", "dialog.js": "export const в=1".encode(), 
 
 
 async def test_a_release_comes_back_as_it_was_kept(outbox: Outbox) -> None:
-    await outbox.keep_release("0123456789ab", FILES, NOW)
-    await outbox.keep_release("cdef01234567", {"widget.js": b"other"}, NOW)
-    assert await outbox.kept_release("0123456789ab") == FILES
-    assert await outbox.kept_release("cdef01234567") == {"widget.js": b"other"}
-    assert await outbox.kept_versions() == {"0123456789ab", "cdef01234567"}
+    await outbox.save_release("0123456789ab", FILES, NOW)
+    await outbox.save_release("cdef01234567", {"widget.js": b"other"}, NOW)
+    assert await outbox.load_release("0123456789ab") == FILES
+    assert await outbox.load_release("cdef01234567") == {"widget.js": b"other"}
+    assert await outbox.release_versions() == {"0123456789ab", "cdef01234567"}
 
 
 async def test_a_release_that_was_never_seen_has_no_files(outbox: Outbox) -> None:
-    assert await outbox.kept_release("0123456789ab") == {}
-    assert await outbox.kept_versions() == set()
+    assert await outbox.load_release("0123456789ab") == {}
+    assert await outbox.release_versions() == set()
 
 
 async def test_a_release_is_kept_once_however_often_the_service_starts(outbox: Outbox) -> None:
     for _ in range(3):
-        await outbox.keep_release("0123456789ab", FILES, NOW)
-    assert await outbox.kept_release("0123456789ab") == FILES
+        await outbox.save_release("0123456789ab", FILES, NOW)
+    assert await outbox.load_release("0123456789ab") == FILES
 
 
 async def test_a_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
@@ -37,5 +37,5 @@ async def test_a_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
     (tmp_path / "callbacks.db").write_bytes(b"no database any more")
     for left in tmp_path.glob("callbacks.db-*"):
         left.unlink()
-    with pytest.raises(Unavailable):
-        await outbox.kept_release("0123456789ab")
+    with pytest.raises(UnavailableError):
+        await outbox.load_release("0123456789ab")

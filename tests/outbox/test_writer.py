@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, event, text
 
 from app.outbox.callback import Status
-from app.outbox.claims import Record
+from app.outbox.claims import AttemptOutcome
 from app.outbox.database import Database, open_database
 from app.outbox.outbox import Outbox
 from app.outbox.writer import Writer
@@ -18,7 +18,7 @@ from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, callback, rules
 
 LEASE = timedelta(seconds=40)
-DELIVERED = Record(Status.DELIVERED, None, None, "delivered", 200, 1, None, None)
+DELIVERED = AttemptOutcome(Status.PLACED, None, None, "placed", 200, 1, None, None)
 _ACCEPT_LOCK = 0x43484153
 
 
@@ -75,8 +75,8 @@ async def test_what_is_delivered_does_not_wait_for_another_process_that_accepts(
         accepting = asyncio.ensure_future(outbox.accept(callback(client_phone="79160000003"), None, rules()))
         other = Outbox.open(url)
         async with asyncio.timeout(5):
-            (claim,) = await other.claim_due(NOW, furthest=LEASE, lease=LEASE, limit=1)
-            assert await other.record(claim, DELIVERED, NOW)
+            (claim,) = await other.claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=1)
+            assert await other.finish_attempt(claim, DELIVERED, NOW)
             left = cancelled if claim.callback_id == sent.id else sent
             await other.cancel(left.id, NOW)
             await other.expire(NOW)
@@ -93,10 +93,12 @@ async def test_two_processes_that_claim_at_once_get_each_callback_once(postgresq
     both = [Outbox.open(url), Outbox.open(url)]
     wishes = [callback(client_phone=f"7916{number:07}") for number in range(60)]
     await asyncio.gather(*(both[0].accept(wish, None, rules()) for wish in wishes))
-    rounds = (both[number % 2].claim_due(NOW, furthest=LEASE, lease=LEASE, limit=5) for number in range(24))
+    rounds = (both[number % 2].claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=5) for number in range(24))
     taken = [claim for claims in await asyncio.gather(*rounds) for claim in claims]
     assert sorted(claim.callback_id for claim in taken) == sorted(wish.id for wish in wishes)
-    recorded = await asyncio.gather(*(both[number % 2].record(one, DELIVERED, NOW) for number, one in enumerate(taken)))
+    recorded = await asyncio.gather(
+        *(both[number % 2].finish_attempt(one, DELIVERED, NOW) for number, one in enumerate(taken))
+    )
     assert all(recorded)
     for outbox in both:
         outbox.close()

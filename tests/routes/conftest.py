@@ -106,7 +106,7 @@ def arrived(here: Service, far_side: Chaser) -> Callable[[httpx2.Response, str],
 
     def parameters_of(answer: httpx2.Response, client_phone: str) -> dict[str, Any]:
         assert answer.status_code == 202, answer.text
-        here.wait_for(answer.json()["id"], "delivered")
+        here.wait_for(answer.json()["id"], "placed")
         (call,) = far_side.calls(client_phone=client_phone)
         parameters: dict[str, Any] = call["params"]
         return parameters

@@ -85,7 +85,7 @@ def test_what_waits_for_a_phone_that_gets_blocked_is_cancelled(here: Service) ->
 
 
 def test_what_is_no_entry_is_refused_with_the_cure(here: Service) -> None:
-    assert_refused(block(here, "shop.example"), 422, "invalid", {"entry": "wrong_form"})
+    assert_refused(block(here, "shop.example"), 422, "invalid", {"entry": "invalid_format"})
     assert_refused(block(here, "0.0.0.0/0"), 422, "invalid", {"entry": "too_wide"})
     assert_refused(unblock(here, "198.51.100.1"), 404, "not_found")
 
@@ -104,8 +104,8 @@ def test_nobody_without_the_right_key_sees_or_changes_it(
     def status(headers: dict[str, str]) -> httpx2.Response:
         return here.http.request(method, "/v1/blocklist", headers=headers, **arguments)  # type: ignore[arg-type]
 
-    assert_refused(status({}), 401, "key_missing")
-    assert_refused(status({"authorization": "Bearer ccb_unknown"}), 401, "key_unknown")
+    assert_refused(status({}), 401, "missing_api_key")
+    assert_refused(status({"authorization": "Bearer ccb_unknown"}), 401, "invalid_api_key")
     assert_refused(status(BOUND), 403, "site_not_allowed")
     if method != "GET":
         assert_refused(status(READER), 403, "scope_missing")

@@ -42,12 +42,12 @@ def held(here: Service, number: str) -> str:
 def test_a_held_callback_rings_once_it_is_released_and_not_before(here: Service, far_side: Chaser) -> None:
     number, other = phone(), phone()
     callback_id = held(here, number)
-    here.wait_for(here.accepted(client_phone=other), "delivered")
+    here.wait_for(here.accepted(client_phone=other), "placed")
     assert far_side.calls(client_phone=number) == []
     assert steer(here, callback_id, "release").status_code == 200
-    here.wait_for(callback_id, "delivered")
+    here.wait_for(callback_id, "placed")
     assert len(far_side.calls(client_phone=number)) == 1
-    assert_refused(steer(here, callback_id, "release"), 409, "state_forbids")
+    assert_refused(steer(here, callback_id, "release"), 409, "invalid_state")
 
 
 def test_a_failed_callback_is_sent_again(here: Service, far_side: Chaser) -> None:
@@ -56,7 +56,7 @@ def test_a_failed_callback_is_sent_again(here: Service, far_side: Chaser) -> Non
     callback_id = here.accepted(client_phone=number)
     here.wait_for(callback_id, "failed")
     assert steer(here, callback_id, "retry").status_code == 200
-    here.wait_for(callback_id, "delivered")
+    here.wait_for(callback_id, "placed")
     assert len(far_side.calls(client_phone=number)) == 1
 
 
@@ -64,15 +64,15 @@ def test_a_held_callback_that_is_cancelled_never_rings(here: Service, far_side: 
     number = phone()
     callback_id = held(here, number)
     assert steer(here, callback_id, "cancel").json() == {"id": callback_id, "status": "cancelled"}
-    assert_refused(steer(here, callback_id, "release"), 409, "state_forbids")
+    assert_refused(steer(here, callback_id, "release"), 409, "invalid_state")
     assert far_side.calls(client_phone=number) == []
 
 
 @pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
 def test_only_a_key_that_may_write_for_that_site_decides(here: Service, decision: str) -> None:
     callback_id = held(here, phone())
-    assert_refused(here.http.post(f"/v1/callbacks/{callback_id}/{decision}"), 401, "key_missing")
-    assert_refused(steer(here, callback_id, decision, "ccb_unknown"), 401, "key_unknown")
+    assert_refused(here.http.post(f"/v1/callbacks/{callback_id}/{decision}"), 401, "missing_api_key")
+    assert_refused(steer(here, callback_id, decision, "ccb_unknown"), 401, "invalid_api_key")
     assert_refused(steer(here, callback_id, decision, READER_KEY), 403, "scope_missing")
     assert_refused(steer(here, callback_id, decision, BOUND_KEY), 403, "site_not_allowed")
     assert_refused(steer(here, "01a2079c-bf03-7387-8e96-29518fb19998", decision), 404, "not_found")

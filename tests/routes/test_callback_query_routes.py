@@ -30,15 +30,15 @@ def test_a_callback_is_shown_whole_with_its_attempts(here: Service) -> None:
     number = phone()
     fields = {"message_on_ring": "Lead 7", "client_ip": "203.0.113.9", "referrer": "https://search.example/"}
     callback_id = here.ask(AUTHORIZED, client_phone=number, **fields).json()["id"]
-    here.wait_for(callback_id, "delivered")
+    here.wait_for(callback_id, "placed")
     answer = here.http.get(f"/v1/callbacks/{callback_id}", headers=AUTHORIZED)
     assert answer.headers["cache-control"] == "no-store"
     shown = answer.json()
     assert shown.keys() == SHOWN
-    assert shown.items() >= (fields | {"client_phone": number, "api_key": "crm", "status": "delivered"}).items()
+    assert shown.items() >= (fields | {"client_phone": number, "api_key": "crm", "status": "placed"}).items()
     (attempt,) = shown["attempts"]
     assert attempt["answer"]
-    assert (attempt["number"], attempt["outcome"], attempt["http_status"]) == (1, "delivered", 200)
+    assert (attempt["number"], attempt["outcome"], attempt["http_status"]) == (1, "placed", 200)
     assert listed(here, client_phone=number).json() == {"callbacks": [shown], "next_cursor": None}
 
 
@@ -111,4 +111,4 @@ def test_what_is_no_filter_is_refused(here: Service, query: dict[str, Any], fiel
 
 @pytest.mark.parametrize("cursor", ["x", "AaINtiQzdByLdyB2Ch-Xd", "AaINtiQzdByLdyB2Ch-Xdh", "!!!!", "é" * 22])
 def test_a_cursor_that_is_none_is_refused(here: Service, cursor: str) -> None:
-    assert_refused(listed(here, cursor=cursor), 422, "cursor_invalid")
+    assert_refused(listed(here, cursor=cursor), 422, "invalid_cursor")

@@ -14,7 +14,7 @@ import pytest
 from tests.routes.refusal import assert_cors, assert_protected, assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Clock, Service, chaser, client, phone, service, settings
 
-Stored = Callable[[httpx2.Response], dict[str, Any]]
+CallbackRecord = Callable[[httpx2.Response], dict[str, Any]]
 
 
 def test_an_accepted_request_has_an_id_a_state_and_an_expected_time(here: Service) -> None:
@@ -49,7 +49,7 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_its_time(here: Service) -> None
     assert abs((number.int >> 80) - milliseconds) <= 1
 
 
-def test_the_database_has_the_callback_before_the_answer_goes_out(here: Service, stored: Stored) -> None:
+def test_the_database_has_the_callback_before_the_answer_goes_out(here: Service, stored: CallbackRecord) -> None:
     number = phone()
     answer = here.ask(client_phone=number)
     row = stored(answer)
@@ -60,20 +60,20 @@ def test_the_database_has_the_callback_before_the_answer_goes_out(here: Service,
 
 def test_what_became_of_it_is_told_to_whoever_knows_the_id(here: Service) -> None:
     accepted = here.ask(client_phone=phone()).json()
-    here.wait_for(accepted["id"], "delivered")
+    here.wait_for(accepted["id"], "placed")
     answer = here.http.get(f"/v1/callbacks/{accepted['id']}", headers={"origin": ORIGIN})
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json() == {
         "id": accepted["id"],
-        "status": "delivered",
+        "status": "placed",
         "call_expected_at": accepted["call_expected_at"],
     }
     assert_cors(answer)
     assert_protected(answer)
 
 
-def test_a_number_may_come_as_a_number(here: Service, stored: Stored) -> None:
+def test_a_number_may_come_as_a_number(here: Service, stored: CallbackRecord) -> None:
     number = phone()
     assert stored(here.ask(client_phone=int(number)))["client_phone"] == number
 
@@ -130,7 +130,7 @@ def test_keys_of_different_sites_and_services_do_not_meet(here: Service) -> None
 def test_a_replay_after_the_delivery_is_answered_as_the_first_time(here: Service) -> None:
     fields = {"client_phone": phone(), "request_id": "late"}
     first = here.ask(**fields).json()
-    here.wait_for(first["id"], "delivered")
+    here.wait_for(first["id"], "placed")
     assert here.ask(**fields).json() == first
 
 
@@ -175,7 +175,7 @@ def test_once_the_call_was_made_and_the_duplicate_window_is_over_the_same_number
     ):
         number = phone()
         first = here.ask(client_phone=number).json()
-        here.wait_for(first["id"], "delivered")
+        here.wait_for(first["id"], "placed")
         clock.advance(seconds=119)
         assert here.ask(client_phone=number).json()["id"] == first["id"]
         clock.advance(seconds=1)
@@ -196,7 +196,7 @@ def test_who_asks_again_while_chaser_is_away_rings_once_when_it_is_back(tmp_path
             assert (again["id"], again["duplicate"]) == (first, True)
         far_side.well_again()
         clock.advance(minutes=31)  # the first request alone would be given up by now
-        here.wait_for(first, "delivered")
+        here.wait_for(first, "placed")
         assert [call["client_phone"] for call in far_side.calls()] == [number]
 
 
@@ -233,6 +233,6 @@ def test_a_time_beyond_7_days_can_not_be_planned(here: Service) -> None:
     assert_refused(answer, 422, "invalid", {"planned_time": "planned_time_too_far"})
 
 
-def test_a_time_may_be_planned_in_unix_seconds(here: Service, stored: Stored) -> None:
+def test_a_time_may_be_planned_in_unix_seconds(here: Service, stored: CallbackRecord) -> None:
     seconds = int(time.time()) + 3600
     assert stored(here.ask(client_phone=phone(), planned_time=seconds))["planned_time"] == seconds * 1_000_000

@@ -53,7 +53,7 @@ def test_a_service_that_may_read_sees_it_held(here: Service) -> None:
     [
         ("ccb_may-only-write", 403, "scope_missing"),
         (BOUND_KEY, 403, "site_not_allowed"),
-        ("ccb_unknown", 401, "key_unknown"),
+        ("ccb_unknown", 401, "invalid_api_key"),
     ],
 )
 def test_a_key_that_may_not_see_it_is_refused(here: Service, key: str, status: int, code: str) -> None:

@@ -48,7 +48,7 @@ def test_the_sites_of_the_account_are_listed(here: Service) -> None:
 
 def test_calls_arrive_as_chaser_sends_them_and_dates_go_out_as_it_wants_them(here: Service, far_side: Chaser) -> None:
     number = phone()
-    here.wait_for(here.accepted(client_phone=number), "delivered")
+    here.wait_for(here.accepted(client_phone=number), "placed")
     asked = {"site_id": SHOP, "date_from": "2020-02-01", "date_to": "2038-03-09", "filter": "success_calls"}
     answer = ask(here, "/v1/statistics", **asked)
     assert answer.status_code == 200
@@ -88,7 +88,7 @@ def test_fields_that_nobody_knows_are_passed_on(here: Service, far_side: Chaser)
         ({"kind": "status", "status": 503, "headers": {"Retry-After": "30"}}, 503, "chaser_busy"),
         ({"kind": "status", "status": 500}, 502, "chaser_failed"),
         ({"kind": "status", "status": 200, "body": "{"}, 502, "chaser_unreadable"),
-        ({"kind": "hang_before"}, 504, "chaser_silent"),
+        ({"kind": "hang_before"}, 504, "upstream_timeout"),
     ],
     ids=lambda value: str(value.get("status", value["kind"])) if isinstance(value, dict) else None,
 )

@@ -99,13 +99,13 @@ def test_after_an_error_the_service_goes_on(here: Service, clock: BreakingClock)
 
 @pytest.mark.usefixtures("lost_table")
 def test_what_can_not_be_written_down_is_503_and_nothing_is_accepted(here: Service) -> None:
-    assert_refused(here.ask(client_phone=phone()), 503, "not_stored")
+    assert_refused(here.ask(client_phone=phone()), 503, "storage_unavailable")
 
 
 @pytest.mark.usefixtures("lost_table")
 def test_what_can_not_be_read_is_503(here: Service) -> None:
     answer = here.http.get("/v1/callbacks/01a2079c-bf03-7387-8e96-29518fb19998", headers={"origin": ORIGIN})
-    assert_refused(answer, 503, "not_readable")
+    assert_refused(answer, 503, "storage_unavailable")
 
 
 @pytest.mark.usefixtures("lost_table")

@@ -10,7 +10,7 @@ import pytest
 from tests.routes.refusal import OTHER_ORIGIN, assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Chaser, Service, client, phone
 
-Stored = Callable[[httpx2.Response], dict[str, Any]]
+CallbackRecord = Callable[[httpx2.Response], dict[str, Any]]
 Arrived = Callable[[httpx2.Response, str], dict[str, Any]]
 
 
@@ -49,14 +49,14 @@ def test_a_rich_request_arrives_whole(here: Service, arrived: Arrived) -> None:
     }
 
 
-def test_the_address_is_that_of_the_connection(here: Service, stored: Stored) -> None:
+def test_the_address_is_that_of_the_connection(here: Service, stored: CallbackRecord) -> None:
     with client(here.url, from_address="127.0.0.9") as http:
         row = stored(Service(here.url, http).ask(client_phone=phone()))
     assert row["client_ip"] == row["client_bucket"] == "127.0.0.9"
 
 
 @pytest.mark.parametrize("header", ["x-forwarded-for", "x_forwarded_for", "x-real-ip", "forwarded", "client-ip"])
-def test_a_header_of_a_stranger_changes_no_address(here: Service, stored: Stored, header: str) -> None:
+def test_a_header_of_a_stranger_changes_no_address(here: Service, stored: CallbackRecord, header: str) -> None:
     answer = here.ask({"origin": ORIGIN, header: "192.0.2.1"}, client_phone=phone())
     assert stored(answer)["client_ip"] == "127.0.0.1"
 
@@ -73,7 +73,7 @@ def test_a_header_of_a_stranger_changes_no_address(here: Service, stored: Stored
     ],
 )
 def test_the_address_comes_through_a_trusted_proxy(
-    by_proxy: Service, stored: Stored, forwarded: str, address: str, bucket: str
+    by_proxy: Service, stored: CallbackRecord, forwarded: str, address: str, bucket: str
 ) -> None:
     row = stored(by_proxy.ask({"origin": ORIGIN, "x-forwarded-for": forwarded}, client_phone=phone()))
     assert (row["client_ip"], row["client_bucket"]) == (address, bucket)
@@ -109,13 +109,13 @@ PAGE = f"{ORIGIN}/catalog?utm_source=mail#price"
     ],
 )
 def test_the_page_is_what_the_widget_says_else_the_referer_else_the_origin(
-    here: Service, stored: Stored, given: str | None, referer: str | None, page: str
+    here: Service, stored: CallbackRecord, given: str | None, referer: str | None, page: str
 ) -> None:
     headers = {"origin": ORIGIN} | ({"referer": referer} if referer else {})
     assert stored(here.ask(headers, client_phone=phone(), active_page=given))["active_page"] == page
 
 
-def test_a_lone_surrogate_in_an_address_leaves_the_address_out(here: Service, stored: Stored) -> None:
+def test_a_lone_surrogate_in_an_address_leaves_the_address_out(here: Service, stored: CallbackRecord) -> None:
     body = f'{{"site":"shop","client_phone":"{phone()}","active_page":"{ORIGIN}/\\ud800","referrer":"\\ud800"}}'
     headers = {"origin": ORIGIN, "content-type": "application/json"}
     row = stored(here.http.post("/v1/callbacks", content=body, headers=headers))
@@ -139,18 +139,18 @@ def test_a_request_with_a_key_and_from_no_page_has_no_page(here: Service, arrive
     ],
 )
 def test_the_referrer_is_kept_if_it_is_an_address(
-    here: Service, stored: Stored, given: str | None, kept: str | None
+    here: Service, stored: CallbackRecord, given: str | None, kept: str | None
 ) -> None:
     assert stored(here.ask(client_phone=phone(), referrer=given))["referrer"] == kept
 
 
-def test_the_terms_of_the_site_are_applied(here: Service, stored: Stored) -> None:
+def test_the_terms_of_the_site_are_applied(here: Service, stored: CallbackRecord) -> None:
     row = stored(here.ask(client_phone=phone(), site="terms"))
     assert (row["manager_phone"], row["message_on_ring"]) == ("74950000001", "From the site")
     assert (row["nwt_action"], row["call_stack_start_hour"], row["call_stack_interval"]) == ("always_call", 10, 5)
 
 
-def test_a_department_without_terms_of_its_own_has_those_of_the_site(here: Service, stored: Stored) -> None:
+def test_a_department_without_terms_of_its_own_has_those_of_the_site(here: Service, stored: CallbackRecord) -> None:
     row = stored(here.ask(client_phone=phone(), site="terms", department="service"))
     assert row["department"] == "service"
     assert (row["manager_phone"], row["message_on_ring"]) == ("74950000001", "From the site")
@@ -196,7 +196,7 @@ def test_a_service_with_a_key_sets_everything(here: Service, arrived: Arrived) -
     }
 
 
-def test_a_request_with_a_key_is_noted_under_its_name_and_in_no_bucket(here: Service, stored: Stored) -> None:
+def test_a_request_with_a_key_is_noted_under_its_name_and_in_no_bucket(here: Service, stored: CallbackRecord) -> None:
     row = stored(here.ask(AUTHORIZED, client_phone=phone()))
     assert (row["api_key"], row["client_bucket"]) == ("crm", None)
 
@@ -215,18 +215,20 @@ def test_a_key_does_not_need_an_origin_and_is_not_held_by_a_wrong_one(here: Serv
 @pytest.mark.parametrize(
     ("given", "kept"), [("+74951234567", "74951234567"), ("74951234567", "74951234567"), (74951234567, "74951234567")]
 )
-def test_the_managers_number_may_be_text_or_number(here: Service, stored: Stored, given: str | int, kept: str) -> None:
+def test_the_managers_number_may_be_text_or_number(
+    here: Service, stored: CallbackRecord, given: str | int, kept: str
+) -> None:
     assert stored(here.ask(AUTHORIZED, client_phone=phone(), manager_phone=given))["manager_phone"] == kept
 
 
-def test_what_a_service_sets_goes_before_department_and_site(here: Service, stored: Stored) -> None:
+def test_what_a_service_sets_goes_before_department_and_site(here: Service, stored: CallbackRecord) -> None:
     asked = {"manager_phone": "74950000009", "message_on_ring": "Mine", "call_stack_interval": 0}
     row = stored(here.ask(AUTHORIZED, client_phone=phone(), site="terms", department="sales", **asked))
     assert (row["manager_phone"], row["message_on_ring"]) == ("74950000009", "Mine")
     assert (row["call_stack_start_hour"], row["call_stack_interval"]) == (10, 0)
 
 
-def test_another_action_leaves_the_stacking_of_the_site_out(here: Service, stored: Stored) -> None:
+def test_another_action_leaves_the_stacking_of_the_site_out(here: Service, stored: CallbackRecord) -> None:
     row = stored(here.ask(AUTHORIZED, client_phone=phone(), site="terms", nwt_action="create_leed"))
     assert row["nwt_action"] == "create_leed"
     assert (row["call_stack_start_hour"], row["call_stack_interval"]) == (None, None)
@@ -235,7 +237,7 @@ def test_another_action_leaves_the_stacking_of_the_site_out(here: Service, store
 CONSENT = {"accepted": True, "version": "2026-01", "text": "Я согласен на обработку"}
 
 
-def test_a_consent_is_kept_with_what_proves_it(by_proxy: Service, stored: Stored) -> None:
+def test_a_consent_is_kept_with_what_proves_it(by_proxy: Service, stored: CallbackRecord) -> None:
     before = datetime.now(UTC)
     headers = {"origin": ORIGIN, "x-forwarded-for": "203.0.113.7"}
     receipt = stored(by_proxy.ask(headers, client_phone=phone(), site="consent", consent=CONSENT))["consent"]
@@ -251,7 +253,9 @@ def test_a_consent_is_kept_with_what_proves_it(by_proxy: Service, stored: Stored
 
 
 @pytest.mark.parametrize("consent", [True, {"accepted": True}])
-def test_a_bare_consent_is_kept_with_the_present_document(here: Service, stored: Stored, consent: object) -> None:
+def test_a_bare_consent_is_kept_with_the_present_document(
+    here: Service, stored: CallbackRecord, consent: object
+) -> None:
     receipt = stored(here.ask(client_phone=phone(), site="consent", consent=consent))["consent"]
     assert (receipt["version"], receipt["text"]) == ("2026-01", None)
 
@@ -267,7 +271,7 @@ def test_a_consent_to_an_older_document_is_refused(here: Service) -> None:
     assert_refused(answer, 422, "invalid", {"consent": "consent_outdated"})
 
 
-def test_a_service_with_a_key_answers_for_the_consent_it_collected(here: Service, stored: Stored) -> None:
+def test_a_service_with_a_key_answers_for_the_consent_it_collected(here: Service, stored: CallbackRecord) -> None:
     assert stored(here.ask(AUTHORIZED, client_phone=phone(), site="consent"))["consent"] is None
     passed_on = here.ask(AUTHORIZED, client_phone=phone(), site="consent", consent=CONSENT, client_ip="198.51.100.7")
     assert stored(passed_on)["consent"]["client_ip"] == "198.51.100.7"
@@ -278,5 +282,5 @@ def test_a_refusal_that_a_service_passes_on_is_respected(here: Service) -> None:
     assert_refused(answer, 422, "invalid", {"consent": "consent_required"})
 
 
-def test_a_site_without_a_document_keeps_no_receipt(here: Service, stored: Stored) -> None:
+def test_a_site_without_a_document_keeps_no_receipt(here: Service, stored: CallbackRecord) -> None:
     assert stored(here.ask(client_phone=phone(), consent=CONSENT))["consent"] is None

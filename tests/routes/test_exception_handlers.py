@@ -8,9 +8,9 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from app.edge.request_context import Envelope
+from app.edge.request_context import RequestContextMiddleware
 from app.metrics import Metrics
-from app.routes.exception_handlers import answer_errors
+from app.routes.exception_handlers import register_exception_handlers
 from tests.routes.conftest import BOUND_KEY, READER_KEY
 from tests.routes.refusal import (
     CANARY,
@@ -93,19 +93,19 @@ def test_a_body_that_is_not_utf_8_is_refused(http: httpx2.Client, body: bytes) -
 
 def test_two_different_request_ids_are_refused(http: httpx2.Client) -> None:
     answer = post(http, text(request_id=CANARY), idempotency_key=f"{CANARY}-2")
-    assert_refused(answer, 400, "two_request_ids")
+    assert_refused(answer, 400, "idempotency_key_mismatch")
 
 
 def test_two_different_idempotency_keys_are_refused(http: httpx2.Client) -> None:
     headers = [*PAGE.items(), ("idempotency-key", CANARY), ("idempotency-key", f"{CANARY}-2")]
-    assert_refused(http.post("/v1/callbacks", content=text(), headers=headers), 400, "two_request_ids")
+    assert_refused(http.post("/v1/callbacks", content=text(), headers=headers), 400, "idempotency_key_mismatch")
 
 
 @pytest.mark.parametrize(
     "authorization", ["", CANARY, "Bearer", f"Bearer {CANARY}", f"Basic {API_KEY}", f"Bearer {API_KEY}x"]
 )
 def test_a_key_that_nobody_knows_is_refused(http: httpx2.Client, authorization: str) -> None:
-    assert_refused(post(http, text(), authorization=authorization), 401, "key_unknown")
+    assert_refused(post(http, text(), authorization=authorization), 401, "invalid_api_key")
 
 
 def test_a_request_from_no_page_needs_a_key(http: httpx2.Client) -> None:
@@ -187,7 +187,7 @@ def test_a_method_that_an_address_does_not_take_is_refused(http: httpx2.Client, 
 
 async def test_all_methods_of_an_address_are_named_also_those_of_another_router() -> None:
     app, readers, writers = FastAPI(), APIRouter(), APIRouter()
-    answer_errors(app)
+    register_exception_handlers(app)
 
     @readers.api_route("/things/{name}", methods=["GET", "HEAD"])
     async def read(name: str) -> None: ...
@@ -200,7 +200,7 @@ async def test_all_methods_of_an_address_are_named_also_those_of_another_router(
 
     app.include_router(readers)
     app.include_router(writers)
-    transport = httpx2.ASGITransport(Envelope(app, (), Metrics()))
+    transport = httpx2.ASGITransport(RequestContextMiddleware(app, (), Metrics()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as http:
         answer = await http.post("/things/a")
         assert_refused(answer, 405, "method_not_allowed")
@@ -310,7 +310,7 @@ def test_what_is_not_http_is_answered_in_the_shape_of_every_refusal_and_not_echo
     answer = raw(here.url, sent.encode("latin-1"))
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] in ("not_http", "malformed")
+    assert answer.json()["code"] in ("bad_request", "malformed")
     assert_not_echoed(answer)
 
 

@@ -64,11 +64,11 @@ WRONG: list[tuple[str, str, str]] = [
     ("department", '""', "unknown_department"),
     ("department", LONG, "too_long"),
     ("challenge", json.dumps(CANARY * 500), "too_long"),
-    ("request_id", '""', "wrong_form"),
-    ("request_id", f'"{CANARY} {CANARY}"', "wrong_form"),
-    ("request_id", f'"{CANARY}\\n"', "wrong_form"),
-    ("request_id", '"ключ"', "wrong_form"),
-    ("request_id", LONG, "wrong_form"),
+    ("request_id", '""', "invalid_format"),
+    ("request_id", f'"{CANARY} {CANARY}"', "invalid_format"),
+    ("request_id", f'"{CANARY}\\n"', "invalid_format"),
+    ("request_id", '"ключ"', "invalid_format"),
+    ("request_id", LONG, "invalid_format"),
     ("consent", f'"{CANARY}"', "bool_parsing"),
     ("consent", "NaN", "bool_type"),
     ("consent", HUGE, "bool_type"),
@@ -78,7 +78,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("consent", f'{{"accepted":true,"{CANARY}":1}}', "unknown_field"),
     ("consent", '{"accepted":true,"version":1}', "string_type"),
     ("consent", f'{{"accepted":true,"version":{LONG}}}', "too_long"),
-    ("consent", f'{{"accepted":true,"version":"{CANARY}\\u0000"}}', "wrong_form"),
+    ("consent", f'{{"accepted":true,"version":"{CANARY}\\u0000"}}', "invalid_format"),
     ("consent", f'{{"accepted":true,"text":{LONE_SURROGATE}}}', "not_unicode"),
     ("consent", f'{{"accepted":true,"text":{LONG}}}', "too_long"),
     *[
@@ -89,15 +89,15 @@ WRONG: list[tuple[str, str, str]] = [
         )
     ],
     *[
-        ("manager_phone", value, "wrong_form")
+        ("manager_phone", value, "invalid_format")
         for value in (
             *(f'"{CANARY}"', '""', '"+7 495 123-45-67"', '"84951234567890123"', '"123456"', '"0495123456"', "0", HUGE),
             *('"+"', '"++74951234567"', '"74951234567\\n"', '"٧٤٩٥١٢٣٤٥٦٧"', LONG),
         )
     ],
     ("message_on_ring", json.dumps(CANARY * 100), "too_long"),
-    ("message_on_ring", f'"{CANARY}\\n{CANARY}"', "wrong_form"),
-    ("message_on_ring", '"\\u0000"', "wrong_form"),
+    ("message_on_ring", f'"{CANARY}\\n{CANARY}"', "invalid_format"),
+    ("message_on_ring", '"\\u0000"', "invalid_format"),
     ("nwt_action", f'"{CANARY}"', "literal_error"),
     ("nwt_action", '"create_lead"', "literal_error"),
     ("nwt_action", '""', "literal_error"),
@@ -162,7 +162,7 @@ def test_all_wrong_values_are_told_at_once(http: httpx2.Client) -> None:
         "site": "string_type",
         "client_phone": "string_type",
         "consent": "bool_parsing",
-        "request_id": "wrong_form",
+        "request_id": "invalid_format",
         "body": "unknown_field",
     }
     assert_refused(post(http, json.dumps(body), {"origin": ORIGIN}), 422, "invalid", wrong)
@@ -184,7 +184,7 @@ def test_all_values_that_the_site_forbids_are_told_at_once(http: httpx2.Client) 
 def test_an_idempotency_key_has_1_to_128_characters(http: httpx2.Client, key: str) -> None:
     body = json.dumps({"site": "shop", "client_phone": phone()})
     answer = post(http, body, {"origin": ORIGIN, "idempotency-key": key})
-    assert_refused(answer, 422, "invalid", {"Idempotency-Key": "wrong_form"})
+    assert_refused(answer, 422, "invalid", {"Idempotency-Key": "invalid_format"})
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Row:
     no_key: int | str
     done: int
     another_site: int | str = "site_not_allowed"
-    wrong_key: int | str = "key_unknown"
+    wrong_key: int | str = "invalid_api_key"
     another_scope: int | str = "scope_missing"
     template: str = ""
 
@@ -52,16 +52,16 @@ _DECIDE: Final = "/v1/callbacks/{callback_id}/{decision}"
 _ENTRY: Final = {"entry": "198.51.100.1"}
 ROWS: Final = [
     Row("POST", "/v1/callbacks", {"json": {"site": "shop"}}, "callbacks:write", "origin_missing", 202),
-    Row("GET", "/v1/callbacks", {"params": {"site": "shop"}}, "callbacks:read", "key_missing", 200),
+    Row("GET", "/v1/callbacks", {"params": {"site": "shop"}}, "callbacks:read", "missing_api_key", 200),
     Row("GET", "/v1/callbacks/{callback_id}", {}, "callbacks:read", 200, 200),
-    Row("POST", "/v1/callbacks/{held}/release", {}, "callbacks:write", "key_missing", 200, template=_DECIDE),
-    Row("POST", "/v1/callbacks/{failed}/retry", {}, "callbacks:write", "key_missing", 200, template=_DECIDE),
-    Row("POST", "/v1/callbacks/{held}/cancel", {}, "callbacks:write", "key_missing", 200, template=_DECIDE),
-    Row("GET", "/v1/blocklist", {}, "callbacks:read", "key_missing", 200),
-    Row("POST", "/v1/blocklist", {"json": _ENTRY}, "callbacks:write", "key_missing", 201),
-    Row("DELETE", "/v1/blocklist", {"params": _ENTRY}, "callbacks:write", "key_missing", 204),
-    Row("GET", "/v1/websites", {"params": {"site": "shop"}}, "chaser:read", "key_missing", 200),
-    Row("GET", "/v1/statistics", {"params": {"site_id": 12345}}, "chaser:read", "key_missing", 200),
+    Row("POST", "/v1/callbacks/{held}/release", {}, "callbacks:write", "missing_api_key", 200, template=_DECIDE),
+    Row("POST", "/v1/callbacks/{failed}/retry", {}, "callbacks:write", "missing_api_key", 200, template=_DECIDE),
+    Row("POST", "/v1/callbacks/{held}/cancel", {}, "callbacks:write", "missing_api_key", 200, template=_DECIDE),
+    Row("GET", "/v1/blocklist", {}, "callbacks:read", "missing_api_key", 200),
+    Row("POST", "/v1/blocklist", {"json": _ENTRY}, "callbacks:write", "missing_api_key", 201),
+    Row("DELETE", "/v1/blocklist", {"params": _ENTRY}, "callbacks:write", "missing_api_key", 204),
+    Row("GET", "/v1/websites", {"params": {"site": "shop"}}, "chaser:read", "missing_api_key", 200),
+    Row("GET", "/v1/statistics", {"params": {"site_id": 12345}}, "chaser:read", "missing_api_key", 200),
     _open("/v1/challenge", params={"site": "shop"}),
     _open("/v1/sites/shop", template="/v1/sites/{site}"),
 ]
@@ -122,13 +122,13 @@ def test_each_sender_gets_what_is_due_to_it(here: Service, far_side: Chaser, row
     if isinstance(expected, int):
         assert answer.status_code == expected, answer.text
         return
-    body = assert_refused(answer, 401 if expected.startswith("key_") else 403, expected)
+    body = assert_refused(answer, 401 if expected.endswith("_api_key") else 403, expected)
     if expected == "scope_missing":
         assert f"lacks the scope {row.scope}." in body["detail"]
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.no_key == "key_missing"], ids=lambda row: f"{row.method} {row.path}"
+    "row", [row for row in ROWS if row.no_key == "missing_api_key"], ids=lambda row: f"{row.method} {row.path}"
 )
 def test_whoever_may_not_ask_is_not_told_what_else_is_wrong(here: Service, row: Row) -> None:
     path = re.sub("{.*?}", "nonsense", row.path)
@@ -136,7 +136,7 @@ def test_whoever_may_not_ask_is_not_told_what_else_is_wrong(here: Service, row: 
     for sender in ("no key", "wrong key", "another scope"):
         answer = here.http.request(row.method, path, headers=headers(sender, row.scope), **wrong)
         expected = str(row.expected(sender))
-        assert_refused(answer, 401 if expected.startswith("key_") else 403, expected)
+        assert_refused(answer, 401 if expected.endswith("_api_key") else 403, expected)
 
 
 def test_a_key_of_another_site_lists_its_own_alone(here: Service) -> None:

@@ -46,8 +46,8 @@ def counted(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Itera
 @pytest.mark.parametrize(
     ("key", "status", "code"),
     [
-        (None, 401, "key_missing"),
-        ("wrong", 401, "key_unknown"),
+        (None, 401, "missing_api_key"),
+        ("wrong", 401, "invalid_api_key"),
         (WRITER_KEY, 403, "scope_missing"),
         (BOUND_KEY, 403, "site_not_allowed"),
     ],
@@ -85,12 +85,12 @@ def test_what_can_be_counted_stands_at_zero_before_it_happens(tmp_path_factory: 
     for series in (
         *(f'accepted_total{{result="{result}",site="shop"}}' for result in ("new", "held", "duplicate", "replayed")),
         'attempts_total{outcome="unknown",site="shop"}',
-        'delivered_total{site="shop"}',
-        'accept_to_delivered_seconds_count{site="shop"}',
+        'placed_total{site="shop"}',
+        'delivery_latency_seconds_count{site="shop"}',
         'refused_total{code="quota_site"}',
-        'queue_callbacks{state="held"}',
-        'queue_oldest_seconds{state="queued"}',
-        'site_paused{site="shop"}',
+        'queue_depth{status="held"}',
+        'queue_oldest_seconds{status="queued"}',
+        'circuit_open{scope="site",site="shop"}',
     ):
         assert f"chaser_callback_{series}" in told
         assert told[f"chaser_callback_{series}"] == 0
@@ -115,7 +115,7 @@ def test_what_is_accepted_is_counted_by_site_and_by_what_became_of_it(counted: S
     }
     # What else is counted of them comes before the next test counts.
     for site in ("shop", "other"):
-        until(lambda of=site: grown(counted, before).get(f'delivered_total{{site="{of}"}}') == 1)
+        until(lambda of=site: grown(counted, before).get(f'placed_total{{site="{of}"}}') == 1)
 
 
 def raw(here: Service, sent: bytes) -> httpx2.Response:
@@ -130,7 +130,7 @@ def raw(here: Service, sent: bytes) -> httpx2.Response:
 REFUSALS: list[tuple[str, int, Ask]] = [
     ("origin_missing", 403, lambda here: here.ask(headers={}, client_phone=phone())),
     ("origin_not_allowed", 403, lambda here: here.ask(headers={"origin": OTHER_ORIGIN}, client_phone=phone())),
-    ("key_unknown", 401, lambda here: here.ask(headers={"authorization": "Bearer no"}, client_phone=phone())),
+    ("invalid_api_key", 401, lambda here: here.ask(headers={"authorization": "Bearer no"}, client_phone=phone())),
     ("malformed", 400, lambda here: here.http.post("/v1/callbacks", content=b"{", headers=JSON)),
     ("not_json", 415, lambda here: here.http.post("/v1/callbacks", content=b"{}", headers={"origin": ORIGIN})),
     ("too_large", 413, lambda here: here.http.post("/v1/callbacks", content=b" " * 20_000, headers=JSON)),
@@ -143,7 +143,7 @@ REFUSALS: list[tuple[str, int, Ask]] = [
             "/v1/callbacks", headers={"origin": "https://evil.example", "access-control-request-method": "POST"}
         ),
     ),
-    ("not_http", 400, lambda here: raw(here, b"\x16\x03\x01\x02\x00\r\n\r\n")),
+    ("bad_request", 400, lambda here: raw(here, b"\x16\x03\x01\x02\x00\r\n\r\n")),
     ("headers_too_large", 431, lambda here: raw(here, b"GET / HTTP/1.1\r\nx: " + b"x" * 40_000 + b"\r\n\r\n")),
 ]
 
@@ -169,19 +169,21 @@ def test_what_was_wrong_in_a_form_is_counted_by_field(counted: Service) -> None:
 
 
 def test_floods_and_quotas_are_counted(tmp_path_factory: pytest.TempPathFactory) -> None:
-    chosen = settings(tmp_path_factory.mktemp("flood"), limits={"flood": "3/minute"}, quotas={"per_site": "1/day"})
+    chosen = settings(
+        tmp_path_factory.mktemp("rate_limited"), limits={"flood": "3/minute"}, quotas={"per_site": "1/day"}
+    )
     with service(chosen) as here:
         answers = [here.ask(client_phone=phone()) for _ in range(5)]
         told = scrape(here)
     assert [answer.status_code for answer in answers] == [202, 429, 429, 429, 429]
     assert told['chaser_callback_refused_total{code="quota_site"}'] == 2
-    assert told['chaser_callback_refused_total{code="flood"}'] == 2
+    assert told['chaser_callback_refused_total{code="rate_limited"}'] == 2
 
 
 @pytest.mark.parametrize(
     ("outcome", "fault"),
     [
-        ("delivered", None),
+        ("placed", None),
         ("refused", {"kind": "status", "status": 404}),
         ("not_sent", {"kind": "status", "status": 503, "headers": {"Retry-After": "600"}}),
         ("unknown", {"kind": "reset_after"}),
@@ -190,14 +192,14 @@ def test_floods_and_quotas_are_counted(tmp_path_factory: pytest.TempPathFactory)
 def test_attempts_are_counted_by_their_outcome(
     counted: Service, far_side: Chaser, outcome: str, fault: dict[str, Any] | None
 ) -> None:
-    until(lambda: scrape(counted)['chaser_callback_queue_callbacks{state="sending"}'] == 0)
+    until(lambda: scrape(counted)['chaser_callback_queue_depth{status="sending"}'] == 0)
     before = scrape(counted)
     if fault:
         far_side.fault(**fault)
     counted.accepted()
     expected = {'accepted_total{result="new",site="shop"}': 1, f'attempts_total{{outcome="{outcome}",site="shop"}}': 1}
-    if outcome == "delivered":
-        expected |= {'delivered_total{site="shop"}': 1}
+    if outcome == "placed":
+        expected |= {'placed_total{site="shop"}': 1}
     until(lambda: grown(counted, before) == expected)
 
 
@@ -215,20 +217,20 @@ def test_a_site_that_chaser_refuses_and_what_waits_for_it_are_told(
     chosen = settings(tmp_path_factory.mktemp("paused"), far_side.api_url, sites={"other": agency}, **wrong)
     with service(chosen) as here:
         here.accepted()
-        until(lambda: scrape(here)['chaser_callback_site_paused{site="shop"}'] == 1)
-        until(lambda: scrape(here)['chaser_callback_queue_callbacks{state="queued"}'] == 1)
+        until(lambda: scrape(here)['chaser_callback_circuit_open{scope="site",site="shop"}'] == 1)
+        until(lambda: scrape(here)['chaser_callback_queue_depth{status="queued"}'] == 1)
         told = scrape(here)
-    assert told['chaser_callback_site_paused{site="other"}'] == 0
-    assert told["chaser_callback_paused_accounts"] == 1
+    assert told['chaser_callback_circuit_open{scope="site",site="other"}'] == 0
+    assert told['chaser_callback_circuit_open{scope="account",site=""}'] == 1
     assert told['chaser_callback_attempts_total{outcome="unauthorized",site="shop"}'] == 1
-    assert told['chaser_callback_queue_oldest_seconds{state="queued"}'] > 0
-    assert told["chaser_callback_delivery_running"] == told["chaser_callback_database_up"] == 1
+    assert told['chaser_callback_queue_oldest_seconds{status="queued"}'] > 0
+    assert told["chaser_callback_worker_up"] == told["chaser_callback_database_up"] == 1
 
 
 def test_nothing_personal_and_no_account_is_told(counted: Service) -> None:
     number = phone()
     wish = counted.accepted(client_phone=number, active_page=f"{ORIGIN}/{CANARY}", request_id=CANARY)
-    counted.wait_for(wish, "delivered")
+    counted.wait_for(wish, "placed")
     counted.ask(client_phone=f"+1{number}", department=CANARY)
     text = counted.http.get("/metrics", headers=AUTHORIZED | CANARY_HEADERS).text
     for secret in (number, number[1:], wish, CANARY, "127.0.0.1", DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, API_KEY, "crm"):
@@ -290,8 +292,8 @@ def test_a_database_that_does_not_answer_is_told_without_waiting_for_it(
         other.execute("LOCK TABLE callbacks IN ACCESS EXCLUSIVE MODE")
         told = scrape(here)
         assert told["chaser_callback_database_up"] == 0
-        assert not told.labels("chaser_callback_queue_callbacks")
+        assert not told.labels("chaser_callback_queue_depth")
         assert not told.labels("chaser_callback_queue_oldest_seconds")
         other.rollback()
         until(lambda: scrape(here)["chaser_callback_database_up"] == 1)
-        assert scrape(here).labels("chaser_callback_queue_callbacks")
+        assert scrape(here).labels("chaser_callback_queue_depth")

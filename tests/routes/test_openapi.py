@@ -9,12 +9,12 @@ from typing import Any, get_args
 import pytest
 
 from app.routes.blocklist_routes import Blocklist
-from app.routes.callback_action_routes import CallbackSteered
-from app.routes.callback_query_routes import CallbackGlimpse, CallbacksPage
+from app.routes.callback_action_routes import CallbackActionResponse
+from app.routes.callback_query_routes import CallbacksPage, PublicCallbackResponse
 from app.routes.callback_routes import CallbackAccepted
 from app.routes.openapi import Problem
-from app.routes.schemas import CallbackShown
-from app.routes.site_routes import SiteShown
+from app.routes.schemas import CallbackResponse
+from app.routes.site_routes import SiteResponse
 from app.settings import Scope
 from app.version import VERSION
 from tests.routes.refusal import assert_protected, assert_refused
@@ -130,7 +130,7 @@ def test_every_endpoint_says_what_it_is_for_and_what_each_parameter_means(docume
 
 
 def test_every_field_of_a_request_says_what_it_means(document: dict[str, Any]) -> None:
-    for name in ("CallbackRequest", "ConsentGiven", "ToBlock"):
+    for name in ("CallbackRequest", "ConsentGiven", "BlocklistEntryCreate"):
         for field, schema in document["components"]["schemas"][name]["properties"].items():
             assert schema.get("description"), (name, field)
 
@@ -152,17 +152,17 @@ def test_every_body_that_goes_in_or_out_has_an_example(document: dict[str, Any])
 
 def test_an_example_of_an_answer_is_one(document: dict[str, Any]) -> None:
     for shown in (
-        CallbackShown,
-        CallbackGlimpse,
+        CallbackResponse,
+        PublicCallbackResponse,
         CallbacksPage,
         CallbackAccepted,
-        CallbackSteered,
+        CallbackActionResponse,
         Blocklist,
-        SiteShown,
+        SiteResponse,
     ):
         (example,) = document["components"]["schemas"][shown.__name__]["examples"]
         # The parts of a site's look have defaults, and FastAPI leaves their nulls out.
-        whole = shown is not SiteShown
+        whole = shown is not SiteResponse
         assert shown.model_validate(example).model_dump(mode="json", exclude_none=not whole) == example
 
 

@@ -22,7 +22,7 @@ def rows(count: int, **same: Any) -> list[dict[str, Any]]:
     for n in range(count):
         values = asdict(callback(created_at=NOW + timedelta(seconds=n // 10), client_phone=f"7916{n:07}"))
         values.pop("hold")
-        made.append(values | {"status": "delivered", "due_at": None, "updated_at": NOW} | same)
+        made.append(values | {"status": "placed", "due_at": None, "updated_at": NOW} | same)
     return made
 
 

@@ -23,7 +23,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 def updated(tmp_path: Path) -> Path:
     """The folder of a service that has served an earlier release before its update."""
     outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
-    asyncio.run(outbox.keep_release(EARLIER, FILES, NOW))
+    asyncio.run(outbox.save_release(EARLIER, FILES, NOW))
     outbox.close()
     return tmp_path
 
@@ -88,7 +88,7 @@ def test_the_release_of_today_needs_no_database(updated: Path) -> None:
         for path in ("/widget.js", f"/widget-{today.version}.js", f"/widget/{today.version}/dialog.js"):
             assert here.http.get(path).status_code == 200
         earlier = here.http.get(f"/widget/{EARLIER}/dialog.js", headers={"origin": ORIGIN})
-        assert_refused(earlier, 503, "not_readable")
+        assert_refused(earlier, 503, "storage_unavailable")
         foreign.execute("ALTER TABLE gone RENAME TO widget_files")
         # What failed is tried again.
         assert here.http.get(f"/widget/{EARLIER}/dialog.js").content == FILES["dialog.js"]
@@ -101,7 +101,7 @@ def test_a_release_that_another_process_begins_to_hand_out_is_found(tmp_path: Pa
     with service(settings(tmp_path), outbox=outbox) as here:
         path = f"/widget/{EARLIER}/dialog.js"
         assert here.http.get(path).headers["cache-control"] == "no-cache"
-        asyncio.run(outbox.keep_release(EARLIER, FILES, NOW))
+        asyncio.run(outbox.save_release(EARLIER, FILES, NOW))
         until(lambda: here.http.get(path).headers["cache-control"] == FOR_EVER)
         assert here.http.get(path).content == FILES["dialog.js"]
 
@@ -110,7 +110,7 @@ def test_more_releases_than_stay_in_memory_can_be_had(tmp_path: Path) -> None:
     outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     versions = [f"{number:012x}" for number in range(70)]
     for version in versions:
-        asyncio.run(outbox.keep_release(version, {"dialog.js": version.encode()}, NOW))
+        asyncio.run(outbox.save_release(version, {"dialog.js": version.encode()}, NOW))
     outbox.close()
     with service(settings(tmp_path)) as here:
         for version in (*versions, *versions):

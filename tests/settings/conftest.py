@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, SettingsFaults, load_settings
+from app.settings import Settings, SettingsError, load_settings
 
 PRIVATE_KEY = "k7-Zq9-the-private-key"
 NEEDED = {
@@ -29,7 +29,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def faults(environ: Mapping[str, str]) -> list[str]:
     """Load settings that can't be used and give the lines that say why."""
-    with pytest.raises(SettingsFaults) as found:
+    with pytest.raises(SettingsError) as found:
         load(environ)
     return found.value.lines
 

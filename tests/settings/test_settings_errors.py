@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.settings import SettingsFaults
+from app.settings import SettingsError
 from app.settings.suggestions import generic_names
 from tests.settings.conftest import NEEDED, PRIVATE_KEY, faults, load
 
@@ -97,6 +97,6 @@ def test_whatever_the_values_are_there_are_settings_or_lines(values: dict[str, s
 def _lines(environ: dict[str, str]) -> list[str]:
     try:
         load(environ)
-    except SettingsFaults as found:
+    except SettingsError as found:
         return found.lines
     return []

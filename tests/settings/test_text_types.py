@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.settings.text_types import credential, long_secret, parse_text, secret
+from app.settings.text_types import credential, parse_text, secret, strong_secret
 
 
 @pytest.mark.parametrize("written", ["change-me", "CHANGE_ME", "replace this", "<your client_id>", "TODO", " tbd "])
@@ -43,6 +43,6 @@ def test_a_secret_is_read_once_and_stays_hidden() -> None:
 
 
 def test_a_secret_of_ones_own_has_to_be_long() -> None:
-    assert long_secret("s" * 32).get_secret_value() == "s" * 32
+    assert strong_secret("s" * 32).get_secret_value() == "s" * 32
     with pytest.raises(ValueError, match="at least 32 random characters"):
-        long_secret("s" * 31)
+        strong_secret("s" * 31)
