@@ -18,7 +18,7 @@ from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.delivery_config import DeliveryConfig
 from app.delivery.retry_policy import Outcome, RetryPolicy
 from app.delivery.shutdown import Shutdown
-from app.delivery.worker import Worker
+from app.delivery.worker import POLL_INTERVAL, Worker
 from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.cors import Cors
 from app.edge.flood_limit import FloodLimit
@@ -107,9 +107,16 @@ class Application:
 
 
 def create_app(
-    settings: Settings, *, outbox: Outbox | None = None, clock: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    outbox: Outbox | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    poll_interval: float = POLL_INTERVAL,
 ) -> Application:
-    """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given."""
+    """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given.
+
+    ``poll_interval``: seconds between the worker's looks at the clock and the database.
+    """
     opened = outbox
     shutdown = Shutdown()
     metrics, scrape = Metrics(settings.sites, tuple(Outcome)), MetricsCollector()
@@ -125,7 +132,8 @@ def create_app(
             _warn(settings)
             accounts = CircuitBreakers(_clients(settings, clock))
             stack.push_async_callback(accounts.aclose)
-            worker = Worker(outbox, accounts, _delivery_rules(settings), clock, shutdown, metrics)
+            rules = _delivery_rules(settings)
+            worker = Worker(outbox, accounts, rules, clock, shutdown, metrics, poll_interval=poll_interval)
             stack.push_async_callback(worker.stop)
             app.state.services = open_metrics.state.services = Services(
                 settings=settings,

@@ -1,6 +1,7 @@
 """Fixtures that every room of the tests uses."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.faults.doses import FIGURES, LONG
 
@@ -43,6 +45,23 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/callbacks.db"
     return request.getfixturevalue("postgresql").new_database()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with all tables and no rows, for copies of it."""
+    file = tmp_path_factory.mktemp("migrated") / "callbacks.db"
+    Outbox.open(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind with all tables and no rows, as the setting DATABASE_URL."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "callbacks.db")
+        return f"sqlite:///{tmp_path}/callbacks.db"
+    return request.getfixturevalue("postgresql").migrated_database()
 
 
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:

@@ -28,6 +28,7 @@ from typing import Any
 
 import httpx2
 
+from app.delivery.worker import POLL_INTERVAL
 from app.main import create_app, utc_now
 from app.outbox.outbox import Outbox
 from app.serving import Server
@@ -41,6 +42,9 @@ NOBODY = "http://127.0.0.1:1/v1/"
 ORIGIN = "https://shop.example"
 API_KEY = "ccb_the-key-of-the-crm-in-tests"
 AUTHORIZED = {"authorization": f"Bearer {API_KEY}"}
+
+AT_ONCE = 0.02
+"""A poll interval for tests that move a clock: the worker finds what has become due within so many seconds."""
 
 _phones = itertools.count(79160000001)
 
@@ -192,14 +196,19 @@ class Process(Service):
 
 @contextlib.contextmanager
 def service(
-    chosen: Settings, *, clock: Callable[[], datetime] = utc_now, outbox: Outbox | None = None
+    chosen: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    outbox: Outbox | None = None,
+    poll_interval: float = POLL_INTERVAL,
 ) -> Iterator[Service]:
     """Run the service in a thread until the end of the block, served as `chaser-callback serve` does it.
 
-    An outbox given is used instead of the one in the settings; it is closed at the end as well.
+    An outbox given is used instead of the one in the settings; it is closed at the end as well. A test that moves the
+    `clock` sets the `poll_interval` to AT_ONCE. Otherwise it would wait a second for each step.
     """
     listening = _listening()
-    app = create_app(chosen, outbox=outbox, clock=clock)
+    app = create_app(chosen, outbox=outbox, clock=clock, poll_interval=poll_interval)
     server = Server(app, app.end, app.metrics)
     failures: list[BaseException] = []
 

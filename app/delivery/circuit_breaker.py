@@ -57,6 +57,11 @@ class CircuitBreakers:
         """The sites that are paused alone."""
         return tuple(self._try_at)
 
+    @property
+    def probing(self) -> tuple[str, ...]:
+        """The client_ids of accounts that Chaser is being asked about."""
+        return tuple(self._probes)
+
     def is_paused(self, site: SiteKey) -> bool:
         """Tell whether callbacks of a site wait, because of the site or of its account."""
         return site[0] in self._probe_at or site in self._try_at

@@ -24,7 +24,7 @@ from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-_CLOCK_STEP = 1.0  # seconds between looks for what other processes accepted and what has become due
+POLL_INTERVAL = 1.0  # seconds between looks for what other processes accepted and what has become due
 SHUTDOWN_TIMEOUT = (
     7.0  # seconds from the beginning of the end that calls under way may take; containers are killed after ten
 )
@@ -57,14 +57,22 @@ class Worker:
         clock: Callable[[], datetime],
         shutdown: Shutdown | None = None,
         metrics: Metrics | None = None,
+        *,
+        poll_interval: float = POLL_INTERVAL,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make a worker that takes nothing from the moment ``ending`` is told, which may be long before ``stop``."""
+        """Make a worker that takes nothing from the moment ``ending`` is told, which may be long before ``stop``.
+
+        ``poll_interval``: see POLL_INTERVAL. ``monotonic``: a clock in seconds that never goes back.
+        """
         metrics = metrics or Metrics()
         self._outbox = outbox
         self._accounts = accounts
         self._config = rules
         self._clock = clock
         self._shutdown = shutdown or Shutdown()
+        self._poll_interval = poll_interval
+        self._monotonic = monotonic
         self._recorder = Recorder(outbox, accounts, rules, clock, metrics)
         self._maintenance = Maintenance(outbox, accounts, self._recorder, rules, clock, self._is_running, metrics)
         self._calls: dict[asyncio.Task[None], _Call] = {}
@@ -127,10 +135,10 @@ class Worker:
             try:
                 await work()
             except UnavailableError:
-                await self._shutdown.wait(_CLOCK_STEP)  # the database is away; the writer has logged why
+                await self._shutdown.wait(self._poll_interval)  # the database is away; the writer has logged why
             except Exception:
                 log.exception("delivery.unexpected_error")
-                await self._shutdown.wait(_CLOCK_STEP)
+                await self._shutdown.wait(self._poll_interval)
 
     async def _claim_and_start(self) -> None:
         """Claim what the free places and the pace allow, then wait for more to be possible."""
@@ -138,7 +146,7 @@ class Worker:
         if not free:
             await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
             return
-        allowed = min(free, self._limiter.available(time.monotonic()))
+        allowed = min(free, self._limiter.available(self._monotonic()))
         if not allowed:
             await self._shutdown.wait(self._limiter.retry_after)
             return
@@ -148,20 +156,20 @@ class Worker:
             if found:
                 return
         if await self._claim(allowed) < allowed:
-            await self._outbox.wait(_CLOCK_STEP)
+            await self._outbox.wait(self._poll_interval)
 
     async def _maintain(self) -> None:
         await self._maintenance.run_once()
-        await self._shutdown.wait(_CLOCK_STEP)
+        await self._shutdown.wait(self._poll_interval)
 
     async def _erase(self) -> None:
         await self._maintenance.erase()
-        await self._shutdown.wait(_CLOCK_STEP)
+        await self._shutdown.wait(self._poll_interval)
 
     async def _claim(self, limit: int, only: SiteKey | None = None) -> int:
         if self._token is None:
             self._token = str(uuid.uuid4())
-            self._claimed_at = time.monotonic()
+            self._claimed_at = self._monotonic()
         claims = await self._outbox.claim_due(
             self._clock(),
             max_delay=self._config.general.max_delay,
@@ -177,7 +185,7 @@ class Worker:
             AttemptResult(Outcome.NOT_STARTED, None, 0.0, "shutdown", "") if self._shutdown.requested else None
         )
         if handed_back is None:
-            self._limiter.consume(len(claims), time.monotonic())
+            self._limiter.consume(len(claims), self._monotonic())
         for claim in claims:
             call = _Call(claim, self._claimed_at, handed_back)
             task = asyncio.create_task(self._run(call))
@@ -195,11 +203,11 @@ class Worker:
                 break
             except Exception:
                 log.exception("delivery.unexpected_error")
-                await asyncio.sleep(_CLOCK_STEP)
+                await asyncio.sleep(self._poll_interval)
 
     async def _attempt(self, call: _Call) -> AttemptResult:
         claim = call.claim
-        if time.monotonic() > call.claimed_at + _LEASE_MARGIN.total_seconds():
+        if self._monotonic() > call.claimed_at + _LEASE_MARGIN.total_seconds():
             # We stood still. Others may have called it lost, and a person may have cancelled it since.
             return AttemptResult(Outcome.NOT_STARTED, None, 0.0, "lease_margin_exceeded", "")
         client = self._accounts.client(claim.account)

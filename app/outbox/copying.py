@@ -28,7 +28,7 @@ _OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user "
     "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
 )
-_LOOKS, _PAUSE = 20, 0.05  # whose connection has just ended is seen for a moment longer; seconds
+LOOKS, _PAUSE = 20, 0.05  # whose connection has just ended is seen for a moment longer; seconds
 
 Tell = Callable[[str, int, int], None]
 """Is told a table's name, how many of its rows are done, and how many there are."""
@@ -121,7 +121,7 @@ def _alone(connection: Connection, name: str) -> None:
     if connection.dialect.name != "postgresql":
         return
     others = 0
-    for _ in range(_LOOKS):
+    for _ in range(LOOKS):
         with connection.begin():
             others = connection.execute(_OTHERS).scalar_one()
         if not others:

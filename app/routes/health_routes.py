@@ -13,7 +13,7 @@ from app.outbox.shared_look import SharedLook
 from app.routes.dependencies import ServicesDep
 
 _FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
-_PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
+PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
 _UNAVAILABLE = {"database": "unavailable"}
 _READY = {"status": "ok", "database": "ok", "waiting": 0, "delivery": "ok", "sites": {"shop": "ok"}}
 
@@ -28,7 +28,7 @@ class _DatabaseCheck:
         """Tell whether it takes a transaction, and how many callbacks wait."""
         self._look = self._look or SharedLook(partial(_ask, outbox))
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 return await self._look.answer(_FRESH)
         except TimeoutError:
             return _UNAVAILABLE

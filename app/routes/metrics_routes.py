@@ -17,7 +17,7 @@ from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
 _FRESH = 1.0  # seconds for which what the database said is repeated, however many ask
-_PATIENCE = 3.0  # seconds after which it counts as away; Prometheus itself gives up after ten
+PATIENCE = 3.0  # seconds after which it counts as away; Prometheus itself gives up after ten
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
@@ -52,7 +52,7 @@ class MetricsCollector:
     async def _queue(self, outbox: Outbox) -> dict[Status, QueueDepth] | None:
         self._look = self._look or SharedLook(outbox.queue_stats)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 return await self._look.answer(_FRESH)
         except (TimeoutError, UnavailableError):
             return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import Chaser, Clock, Service, chaser, service, settings
+from tests.running import AT_ONCE, Chaser, Clock, Service, chaser, service, settings
 
 Attempts = Callable[[str], list[tuple[str, int | None]]]
 
@@ -34,7 +34,7 @@ def clock() -> Clock:
 @pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path, far_side: Chaser, clock: Clock) -> Iterator[Service]:
     overrides: dict[str, Any] = getattr(request, "param", {})
-    with service(settings(tmp_path, far_side.api_url, **overrides), clock=clock) as running:
+    with service(settings(tmp_path, far_side.api_url, **overrides), clock=clock, poll_interval=AT_ONCE) as running:
         yield running
 
 

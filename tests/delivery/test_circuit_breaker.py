@@ -46,7 +46,7 @@ async def probed(accounts: CircuitBreakers, far_side: Chaser, clock: Clock) -> N
     """Let the probe that is due be asked and answered."""
     before = len(asked(far_side))
     accounts.start_probes(clock())
-    await eventually(lambda: len(asked(far_side)) > before and not accounts._probes)
+    await eventually(lambda: len(asked(far_side)) > before and not accounts.probing)
 
 
 def asked(far_side: Chaser) -> list[str]:
@@ -64,7 +64,7 @@ async def test_a_refused_account_is_asked_about_at_once_and_then_once_a_minute_u
     for _ in range(2):
         accounts.on_unauthorized(FIRST, "one that was under way", clock())
         accounts.start_probes(clock())
-        assert not accounts._probes, "not a minute yet"
+        assert not accounts.probing, "not a minute yet"
         clock.advance(seconds=60)
         await probed(accounts, far_side, clock)
         assert accounts.paused == (FIRST,)
@@ -93,7 +93,7 @@ async def test_a_401_is_the_callbacks_own_when_chaser_takes_the_account(
         assert len(asked(far_side)) == times
     clock.advance(minutes=2)
     accounts.start_probes(clock())
-    assert not accounts._probes
+    assert not accounts.probing
 
 
 async def test_a_question_does_not_wait_for_a_clock_that_was_set_back(
@@ -104,7 +104,7 @@ async def test_a_question_does_not_wait_for_a_clock_that_was_set_back(
     await probed(accounts, far_side, clock)
     clock.advance(seconds=30)
     accounts.start_probes(clock())
-    assert not accounts._probes, "not a minute yet"
+    assert not accounts.probing, "not a minute yet"
     clock.advance(hours=-1)
     await probed(accounts, far_side, clock)
     assert accounts.paused == ()
@@ -121,7 +121,7 @@ async def test_a_question_that_hangs_delays_no_other_and_is_not_repeated(
     for _ in range(3):
         clock.advance(seconds=60)
         accounts.start_probes(clock())
-        assert len(accounts._probes) == 1
+        assert len(accounts.probing) == 1
     (hanging,) = accounts.paused
     healthy = ({FIRST, SECOND} - {hanging}).pop()
     accounts.on_unauthorized(healthy, "three", clock())
@@ -138,7 +138,7 @@ async def test_nobody_is_asked_about_an_account_that_the_settings_do_not_know(
         accounts.start_probes(clock())
         clock.advance(minutes=2)
     assert accounts.paused == ("4713",)
-    assert not accounts._probes
+    assert not accounts.probing
     assert [record.message for record in caplog.records] == ["delivery.account_paused"]
 
 
@@ -199,7 +199,7 @@ async def answered_without_proof(
 ) -> None:
     far_side.fault(**fault, times=None if fault["kind"] == "refuse" else 1)
     accounts.start_probes(clock())
-    await eventually(lambda: not accounts._probes)
+    await eventually(lambda: not accounts.probing)
 
 
 @pytest.mark.parametrize("fault", NO_PROOF)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,27 +16,58 @@ from app.delivery.attempt import AttemptResult
 from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.recorder import Recorder
 from app.delivery.retry_policy import Outcome
-from app.delivery.worker import Worker, _Call
+from app.delivery.worker import Worker
 from app.main import utc_now
-from app.outbox.database import open_database
+from app.outbox.claims import Claim
+from app.outbox.database import Database, open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.databases import PostgreSQL
 from tests.delivery.factories import RULES
 from tests.outbox.factories import callback, rules
-from tests.running import Chaser, phone
+from tests.running import AT_ONCE, Chaser, phone
 
-LEASE = timedelta(seconds=90)
+
+class StallingOutbox(Outbox):
+    """An outbox whose first claim stalls: `meanwhile` runs before the worker has it, `monotonic` is the worker's clock.
+
+    `claimed` is set when the worker goes on.
+    """
+
+    def __init__(self, database: Database, **limits: float) -> None:
+        super().__init__(database, **limits)
+        self.claimed = asyncio.Event()
+        self.stalled = 0.0
+        self.meanwhile: Callable[[Claim], Awaitable[None]] | None = None
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.stalled
+
+    async def claim_due(self, *arguments: Any, **terms: Any) -> list[Claim]:
+        claims = await super().claim_due(*arguments, **terms)
+        if claims and not self.claimed.is_set():
+            if self.meanwhile is not None:
+                await self.meanwhile(claims[0])
+            self.claimed.set()
+        return claims
 
 
 @asynccontextmanager
-async def worker_of(outbox: Outbox, far_side: Chaser) -> AsyncIterator[Worker]:
+async def working(
+    outbox: Outbox, far_side: Chaser, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Worker]:
+    """A worker that is stopped at the end, when what it has claimed is over."""
     accounts = CircuitBreakers(
         {DEMO_CLIENT_ID: ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url)}
     )
-    yield Worker(outbox, accounts, RULES, utc_now)
-    await accounts.aclose()
+    worker = Worker(outbox, accounts, RULES, utc_now, poll_interval=AT_ONCE, monotonic=monotonic)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+        await accounts.aclose()
 
 
 async def accepted(outbox: Outbox) -> str:
@@ -55,26 +87,24 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def claimed(outbox: Outbox, seconds_ago: float) -> _Call:
-    """Claim as a worker does that then stands still for some seconds."""
-    max_delay = RULES.general.max_delay
-    (claim,) = await outbox.claim_due(datetime.now(UTC), max_delay=max_delay, lease=LEASE, limit=1)
-    return _Call(claim, time.monotonic() - seconds_ago)
-
-
 async def test_nobody_is_phoned_after_a_cancel_by_a_worker_that_stood_still(
     postgresql: PostgreSQL, far_side: Chaser
 ) -> None:
-    outbox, other = (Outbox.open(url) for url in [postgresql.new_database()] * 2)
-    async with worker_of(outbox, far_side) as worker:
-        wish = await accepted(outbox)
-        call = await claimed(outbox, seconds_ago=100)
+    url = postgresql.new_database()
+    outbox, other = StallingOutbox.open(url), Outbox.open(url)
+
+    async def cancel(claim: Claim) -> None:
+        outbox.stalled = 100
         died = AttemptResult(Outcome.UNKNOWN, None, 0.0, "process_died", "")
-        await Recorder(other, CircuitBreakers({}), RULES, utc_now).finish(call.claim, died, retry_forever=False)
-        await other.cancel(wish, datetime.now(UTC))
-        await worker._run(call)
-        assert far_side.requests() == []
-        assert await status(other, wish) == "cancelled"
+        await Recorder(other, CircuitBreakers({}), RULES, utc_now).finish(claim, died, retry_forever=False)
+        await other.cancel(claim.callback_id, datetime.now(UTC))
+
+    outbox.meanwhile = cancel
+    wish = await accepted(outbox)
+    async with working(outbox, far_side, outbox.monotonic):
+        await outbox.claimed.wait()
+    assert far_side.requests() == []
+    assert await status(other, wish) == "cancelled"
     outbox.close()
     other.close()
 
@@ -82,14 +112,20 @@ async def test_nobody_is_phoned_after_a_cancel_by_a_worker_that_stood_still(
 async def test_a_worker_that_stood_still_hands_back_what_it_still_holds(
     postgresql: PostgreSQL, far_side: Chaser
 ) -> None:
-    outbox = Outbox.open(postgresql.new_database())
-    async with worker_of(outbox, far_side) as worker:
-        wish = await accepted(outbox)
-        await worker._run(await claimed(outbox, seconds_ago=31))
-        assert far_side.requests() == []
-        assert await status(outbox, wish) == "queued"
-        await worker._run(await claimed(outbox, seconds_ago=0))
-        assert await status(outbox, wish) == "placed"
+    url = postgresql.new_database()
+    outbox = StallingOutbox.open(url)
+
+    async def stand_still(_: Claim) -> None:
+        outbox.stalled = 31
+
+    outbox.meanwhile = stand_still
+    wish = await accepted(outbox)
+    async with working(outbox, far_side, outbox.monotonic):
+        await eventually(lambda: len(far_side.requests()) > 0)
+    assert len(far_side.requests()) == 1
+    assert await status(outbox, wish) == "placed"
+    assert count_of(url, "attempts WHERE outcome = 'not_started' AND detail = 'lease_margin_exceeded'") == 1
+    assert count_of(url, "attempts") == 2
     outbox.close()
 
 
@@ -110,10 +146,8 @@ async def test_what_a_claiming_took_whose_answer_was_lost_for_long_is_delivered(
             raise psycopg.OperationalError("the answer to the commit is lost")
 
     monkeypatch.setattr(database.writing.dialect, "do_commit", commit_and(lose_the_answer))
-    async with worker_of(outbox, far_side) as worker:
-        await worker.start()
+    async with working(outbox, far_side):
         await eventually(lambda: len(far_side.calls()) == 3)
-        await worker.stop()
     assert len(lost) == 1
     assert [await status(outbox, wish) for wish in wishes] == ["placed"] * 3
     assert count_of(url, "attempts") == 3
@@ -149,10 +183,9 @@ async def test_an_outcome_that_could_not_be_written_for_an_unforeseen_reason_is_
             raise ValueError("nobody has thought of this")
 
     event.listen(database.writing, "before_cursor_execute", break_once)
-    async with worker_of(outbox, far_side) as worker:
-        wish = await accepted(outbox)
-        await worker._run(await claimed(outbox, seconds_ago=0))
-    assert len(broken) == 1
+    wish = await accepted(outbox)
+    async with working(outbox, far_side):
+        await eventually(lambda: len(broken) == 1)
     assert await status(outbox, wish) == "placed"
     assert len(far_side.calls()) == 1
     outbox.close()

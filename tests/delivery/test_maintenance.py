@@ -20,7 +20,7 @@ from tests.databases import PostgreSQL
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import RULES
 from tests.outbox.factories import callback, rules
-from tests.running import Chaser, Clock, Service, phone, service, settings, until
+from tests.running import AT_ONCE, Chaser, Clock, Service, phone, service, settings, until
 
 DAY = timedelta(days=1)
 LEFT = 150
@@ -49,24 +49,23 @@ def test_a_lease_of_our_own_that_ran_out_takes_nothing_from_what_we_know(
     tmp_path: Path, far_side: Chaser, postgresql: PostgreSQL
 ) -> None:
     url = postgresql.new_database()
-    far_side.fault("slow", times=1, seconds=2.5)
+    far_side.fault("slow", times=1, seconds=1.0)
     with (
-        service(settings(tmp_path, far_side.api_url, database_url=url)) as here,
+        service(settings(tmp_path, far_side.api_url, database_url=url), poll_interval=AT_ONCE) as here,
         psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as database,
     ):
         wish = here.accepted()
         until(lambda: len(far_side.requests()) == 1)
         changed = database.execute("UPDATE callbacks SET lease_until = clock_timestamp() WHERE status = 'sending'")
         assert changed.rowcount == 1
-        until(lambda: here.status(wish) != "sending")  # the care comes by twice meanwhile
+        until(lambda: here.status(wish) != "sending")  # the care comes by many times meanwhile
         assert here.status(wish) == "placed"
         assert database.execute("SELECT outcome FROM attempts").fetchall() == [("placed",)]
 
 
 async def test_for_a_while_after_the_database_was_away_other_processes_may_write_what_they_know(
-    postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+    postgresql: PostgreSQL,
 ) -> None:
-    monkeypatch.setattr(maintenance, "_RECOVERY_GRACE", 3600.0)
     url = postgresql.new_database()
     (left,) = await leave_claimed(url, 1)
     outbox = Outbox.open(url)
@@ -120,12 +119,12 @@ def test_a_resend_that_was_decided_before_the_settings_said_hold_waits_for_a_per
     newly: dict[str, object],
 ) -> None:
     far_side.fault("reset_after", times=1, path="/v1/call")
-    with service(settings(tmp_path, far_side.api_url), clock=clock) as here:
+    with service(settings(tmp_path, far_side.api_url), clock=clock, poll_interval=AT_ONCE) as here:
         wish = here.accepted()
         here.wait_for(wish, "unknown")
     assert reason(wish) == "resend_once"
     clock.advance(seconds=61)
-    with service(settings(tmp_path, far_side.api_url, **newly), clock=clock) as here:
+    with service(settings(tmp_path, far_side.api_url, **newly), clock=clock, poll_interval=AT_ONCE) as here:
         here.wait_for(here.accepted(), "placed")
         assert here.status(wish) == "unknown"
         assert here.http.get("/readyz").json()["waiting"] == 0

@@ -10,7 +10,7 @@ import pytest
 
 from app.simulator.options import DEMO_ACCOUNT, DEMO_SITE_ID, Account, Options, Site
 from tests.delivery.conftest import Attempts
-from tests.running import ORIGIN, Chaser, Clock, Service, chaser, service, settings, until
+from tests.running import AT_ONCE, ORIGIN, Chaser, Clock, Service, chaser, service, settings, until
 
 OF_ANOTHER_ACCOUNT = 777
 """A site_id that Chaser answers with 403."""
@@ -74,7 +74,9 @@ def test_a_site_that_chaser_forbids_stops_no_other(
     two_accounts: Chaser, tmp_path: Path, clock: Clock, attempts: Attempts
 ) -> None:
     wrong = {"site_id": OF_ANOTHER_ACCOUNT, "origins": [ORIGIN]}
-    with service(settings(tmp_path, two_accounts.api_url, sites={"wrong": wrong}), clock=clock) as here:
+    with service(
+        settings(tmp_path, two_accounts.api_url, sites={"wrong": wrong}), clock=clock, poll_interval=AT_ONCE
+    ) as here:
         forbidden = [here.accepted(site="wrong") for _ in range(3)]
         until(lambda: sites(here) == {"shop": "ok", "wrong": "paused"})
         until(lambda: all(here.status(wish) == "queued" for wish in forbidden))
@@ -100,7 +102,7 @@ def test_a_paused_site_without_callbacks_does_not_keep_the_next_one_paused(
     more = {name: {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for name in (*paused, "well")}
     # One call a second: no more than one site can be tried at a time.
     slow = settings(tmp_path, far_side.api_url, sites=more, calls_per_second=1)
-    with service(slow, clock=clock) as here:
+    with service(slow, clock=clock, poll_interval=AT_ONCE) as here:
         for name in (*paused, "shop"):
             far_side.fault("status", status=403, times=1, path="/v1/call")
             wish = here.accepted(site=name)

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.outbox.outbox import Outbox
+from tests.outbox.factories import InspectableOutbox
 
 
 @pytest.fixture
-async def outbox(database_url: str) -> AsyncIterator[Outbox]:
-    """An empty outbox."""
-    opened = Outbox.open(database_url)
+async def outbox(migrated_url: str) -> AsyncIterator[InspectableOutbox]:
+    """An outbox without rows."""
+    opened = InspectableOutbox.open(migrated_url)
     yield opened
     opened.close()

@@ -1,22 +1,42 @@
-"""Callbacks as the intake would make them."""
+"""Callbacks as the intake would make them, and an outbox that a test can look into."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
 from limits import parse_many
-from sqlalchemy import update
+from sqlalchemy import Executable, update
 
 from app.intake.build_callback import new_id
 from app.net.client_address import buckets
 from app.outbox.accepting import AdmissionConfig
 from app.outbox.callback import Callback
+from app.outbox.database import Database
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 _MANY = tuple(parse_many("1000/hour"))
+
+
+class InspectableOutbox(Outbox):
+    """An outbox whose tables a test reads and changes directly, past all rules."""
+
+    def __init__(self, database: Database, **limits: float) -> None:
+        super().__init__(database, **limits)
+        self.database = database
+
+    def execute(self, statement: Executable, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Execute a statement in a transaction of its own, once for each of the rows if there are any."""
+        with self.database.writing.begin() as connection:
+            connection.execute(statement, [dict(row) for row in rows] or None)
+
+    def scalars(self, query: Executable) -> list[Any]:
+        """Return the first column of all rows that a query finds."""
+        with self.database.reading.begin() as connection:
+            return list(connection.scalars(query))
 
 
 def callback(**changes: Any) -> Callback:
@@ -57,15 +77,14 @@ def from_address(address: str, **changes: Any) -> Callback:
     return callback(client_ip=address, **found | changes)
 
 
-async def become(outbox: Outbox, callback_id: str, **columns: Any) -> None:
+def become(outbox: InspectableOutbox, callback_id: str, **columns: Any) -> None:
     """Change the columns of a callback past all rules."""
-    change = update(callbacks).where(callbacks.c.id == callback_id).values(columns)
-    await outbox._write(lambda connection: connection.execute(change))
+    outbox.execute(update(callbacks).where(callbacks.c.id == callback_id).values(columns))
 
 
-async def send(outbox: Outbox, callback_id: str) -> None:
-    """Let a callback be one that Chaser has taken."""
-    await become(outbox, callback_id, status="placed", due_at=None)
+def send(outbox: InspectableOutbox, callback_id: str) -> None:
+    """Mark a callback as taken by Chaser."""
+    become(outbox, callback_id, status="placed", due_at=None)
 
 
 def rules(quotas: Quotas | None = None) -> AdmissionConfig:

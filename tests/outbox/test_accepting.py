@@ -13,7 +13,7 @@ from app.outbox.callback import Callback, RequestKey
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.used_challenges import Challenge
-from tests.outbox.factories import NOW, become, callback, from_address, rules
+from tests.outbox.factories import NOW, InspectableOutbox, become, callback, from_address, rules
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
@@ -152,11 +152,11 @@ async def test_an_insert_whose_commit_got_lost_is_recognised_as_our_own(outbox: 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "held"])
 async def test_an_insert_whose_commit_got_lost_is_our_own_whatever_became_of_it_meanwhile(
-    outbox: Outbox, status: str
+    outbox: InspectableOutbox, status: str
 ) -> None:
     wish = callback()
     first = await outbox.accept(wish, None, rules())
-    await become(outbox, wish.id, status=status)
+    become(outbox, wish.id, status=status)
     assert await outbox.accept(wish, None, small("per_phone", "1/hour")) == first
 
 

@@ -17,18 +17,18 @@ from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, become, callback, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, become, callback, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
 STRANGER = "198.51.100.1"
 
 
-async def test_the_same_phone_within_the_window_is_the_same_callback(outbox: Outbox) -> None:
+async def test_the_same_phone_within_the_window_is_the_same_callback(outbox: InspectableOutbox) -> None:
     first = await outbox.accept(callback(), None, rules())
     again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=119)), None, rules())
     assert (again.id, again.duplicate, again.replayed) == (first.id, True, False)
-    await send(outbox, first.id)
+    send(outbox, first.id)
     later = await outbox.accept(callback(created_at=NOW + timedelta(seconds=121)), None, rules())
     assert (later.id != first.id, later.duplicate) == (True, False)
 
@@ -56,19 +56,21 @@ TO_BE_SENT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
 async def test_what_is_still_to_be_sent_stands_however_late_it_is_asked_for_again(
-    outbox: Outbox, state: dict[str, Any]
+    outbox: InspectableOutbox, state: dict[str, Any]
 ) -> None:
     first = await outbox.accept(callback(), None, rules())
     if state:
-        await become(outbox, first.id, **state)
+        become(outbox, first.id, **state)
     late = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
     assert (late.id, late.duplicate) == (first.id, True)
 
 
 @pytest.mark.parametrize("status", ["placed", "failed", "unknown", "cancelled", "held"])
-async def test_what_is_over_or_waits_for_a_person_does_not_stand_for_a_late_wish(outbox: Outbox, status: str) -> None:
+async def test_what_is_over_or_waits_for_a_person_does_not_stand_for_a_late_wish(
+    outbox: InspectableOutbox, status: str
+) -> None:
     first = await outbox.accept(callback(), None, rules())
-    await become(outbox, first.id, status=status, due_at=None)
+    become(outbox, first.id, status=status, due_at=None)
     late = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
     assert (late.id != first.id, late.duplicate) == (True, False)
 
@@ -100,32 +102,33 @@ LATER = NOW + 5 * HOUR
     ids=["planned", "at night"],
 )
 async def test_a_call_that_chaser_has_for_a_time_to_come_is_not_asked_for_twice(
-    outbox: Outbox, when: dict[str, Any]
+    outbox: InspectableOutbox, when: dict[str, Any]
 ) -> None:
     first = await outbox.accept(callback(**when), None, rules())
-    await send(outbox, first.id)
+    send(outbox, first.id)
     again = await outbox.accept(callback(**when, created_at=LATER - HOUR), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)
     once_it_was_made = callback(created_at=LATER)
     assert (await outbox.accept(once_it_was_made, None, rules())).id == once_it_was_made.id
 
 
-async def give_up_at(outbox: Outbox, callback_id: str) -> datetime:
-    stored = select(callbacks.c.give_up_at).where(callbacks.c.id == callback_id)
-    return await outbox._read(lambda connection: connection.execute(stored).scalar_one())
+def give_up_at(outbox: InspectableOutbox, callback_id: str) -> datetime:
+    (found,) = outbox.scalars(select(callbacks.c.give_up_at).where(callbacks.c.id == callback_id))
+    assert isinstance(found, datetime)
+    return found
 
 
 @pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
 @pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
 async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(
-    outbox: Outbox, bucket: str, state: dict[str, Any]
+    outbox: InspectableOutbox, bucket: str, state: dict[str, Any]
 ) -> None:
     first = await outbox.accept(callback(), None, rules())
-    await become(outbox, first.id, **state | {"updated_at": NOW})
+    become(outbox, first.id, **state | {"updated_at": NOW})
     for minutes in (119, 60):  # the clocks of replicas may differ
         late = callback(created_at=NOW + timedelta(minutes=minutes), client_bucket=bucket)
         await outbox.accept(late, None, rules())
-        assert await give_up_at(outbox, first.id) == NOW + timedelta(minutes=119) + 2 * HOUR
+        assert give_up_at(outbox, first.id) == NOW + timedelta(minutes=119) + 2 * HOUR
 
 
 @pytest.mark.parametrize("moved", [{"account": "4712"}, {"chaser_site_id": 54321}], ids=lambda moved: next(iter(moved)))
@@ -150,12 +153,14 @@ async def test_what_a_stranger_planned_for_later_does_not_take_a_call_away_from_
     assert await outbox.waiting() == 2
 
 
-async def test_a_wish_for_later_does_not_let_what_is_wanted_now_ring_at_any_time_until_then(outbox: Outbox) -> None:
+async def test_a_wish_for_later_does_not_let_what_is_wanted_now_ring_at_any_time_until_then(
+    outbox: InspectableOutbox,
+) -> None:
     first = await outbox.accept(callback(), None, rules())
     planned = NOW + 9 * HOUR
     later = callback(created_at=NOW + timedelta(seconds=30), planned_time=planned, give_up_at=planned + 2 * HOUR)
     assert (await outbox.accept(later, None, rules())).id == first.id
-    assert await give_up_at(outbox, first.id) == NOW + 2 * HOUR
+    assert give_up_at(outbox, first.id) == NOW + 2 * HOUR
 
 
 async def test_who_asks_again_while_the_last_try_is_made_is_waited_for(outbox: Outbox) -> None:
@@ -197,16 +202,16 @@ def wait_for_lock(replica: Connection) -> None:
         time.sleep(0.02)
 
 
-async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outbox: Outbox) -> None:
+async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outbox: InspectableOutbox) -> None:
     wide = tuple(parse_many("999/hour"))
     two = rules(Quotas(tuple(parse_many("2/hour")), wide, wide, wide))
     first = await outbox.accept(callback(), None, two)
     for minutes in (10, 20, 30):
         assert (await outbox.accept(callback(created_at=NOW + timedelta(minutes=minutes)), None, two)).id == first.id
-    await send(outbox, first.id)
+    send(outbox, first.id)
     second = callback(created_at=NOW + timedelta(minutes=40))
     assert (await outbox.accept(second, None, two)).id == second.id
-    await send(outbox, second.id)
+    send(outbox, second.id)
     with pytest.raises(TooManyRequestsError):
         await outbox.accept(callback(created_at=NOW + timedelta(minutes=50)), None, two)
 

@@ -13,7 +13,7 @@ from app.outbox import blocklist_store
 from app.outbox.blocklist_store import Blocked
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
 
 BLOCKED = Blocked(["79161234567", "203.0.113.7/32", "198.51.100.0/24", "2001:db8:1::/48", "0.0.0.0/8"])
 
@@ -58,11 +58,13 @@ async def test_an_entry_written_twice_keeps_its_date_and_gets_the_new_note(outbo
     assert await outbox.blocklist() == [blocklist_store.Entry("79161234567", "second", NOW)]
 
 
-async def test_what_another_process_blocked_is_seen_after_a_moment(outbox: Outbox, database_url: str) -> None:
+async def test_what_another_process_blocked_is_seen_after_a_moment(
+    outbox: InspectableOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocklist_store, "FRESH", 0.1)
     await outbox.blocked()
-    await outbox._write(
-        lambda connection: blocklist_store.add(connection, "79161234567", None, NOW)
-    )  # as a replica would
+    with outbox.database.writing.begin() as connection:  # as a replica would
+        blocklist_store.add(connection, "79161234567", None, NOW)
     while not (await outbox.blocked()).phone("79161234567"):
         pass
 
@@ -78,7 +80,7 @@ async def test_blocking_a_phone_ends_what_waits_for_it_and_nothing_else(outbox: 
 
 
 @contextmanager
-def readings(outbox: Outbox) -> Iterator[list[str]]:
+def readings(outbox: InspectableOutbox) -> Iterator[list[str]]:
     """Gather each reading of the blocklist."""
     seen: list[str] = []
 
@@ -86,19 +88,19 @@ def readings(outbox: Outbox) -> Iterator[list[str]]:
         if "FROM blocklist" in statement:
             seen.append(statement)
 
-    event.listen(outbox._database.reading, "before_cursor_execute", note)
+    event.listen(outbox.database.reading, "before_cursor_execute", note)
     yield seen
-    event.remove(outbox._database.reading, "before_cursor_execute", note)
+    event.remove(outbox.database.reading, "before_cursor_execute", note)
 
 
-async def test_who_asks_at_the_same_time_shares_one_reading(outbox: Outbox) -> None:
+async def test_who_asks_at_the_same_time_shares_one_reading(outbox: InspectableOutbox) -> None:
     with readings(outbox) as seen:
         await asyncio.gather(*(outbox.blocked() for _ in range(50)))
         await outbox.blocked()
     assert len(seen) == 1
 
 
-async def test_a_reading_begun_before_a_change_is_not_kept_after_it(outbox: Outbox) -> None:
+async def test_a_reading_begun_before_a_change_is_not_kept_after_it(outbox: InspectableOutbox) -> None:
     has_read, go_on = threading.Event(), threading.Event()
 
     def stand_still(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -106,7 +108,7 @@ async def test_a_reading_begun_before_a_change_is_not_kept_after_it(outbox: Outb
             has_read.set()
             go_on.wait(10)
 
-    event.listen(outbox._database.reading, "after_cursor_execute", stand_still)
+    event.listen(outbox.database.reading, "after_cursor_execute", stand_still)
     early = asyncio.ensure_future(outbox.blocked())
     await asyncio.to_thread(has_read.wait, 10)
     await outbox.block("79161234567", None, NOW)
@@ -119,7 +121,7 @@ async def test_a_reading_begun_before_a_change_is_not_kept_after_it(outbox: Outb
 
 
 async def test_an_entry_whose_removal_was_committed_unheard_was_removed(postgresql: PostgreSQL) -> None:
-    outbox = Outbox.open(postgresql.new_database())
+    outbox = InspectableOutbox.open(postgresql.new_database())
     await outbox.block("79161234567", None, NOW)
     lost = []
 
@@ -129,7 +131,7 @@ async def test_an_entry_whose_removal_was_committed_unheard_was_removed(postgres
             lost[0].commit()  # executed, and then nobody hears of it
             lost[0].close()
 
-    event.listen(outbox._database.writing, "commit", lose)
+    event.listen(outbox.database.writing, "commit", lose)
     assert await outbox.unblock("79161234567")
     assert lost
     assert await outbox.blocklist() == []

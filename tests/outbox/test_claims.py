@@ -2,17 +2,14 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import text
 
 from app.outbox.callback import Status
-from app.outbox.claims import AttemptOutcome, Claim, claim_due
-from app.outbox.database import open_database
-from app.outbox.migrate import migrate
+from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.outbox import Outbox
-from tests.outbox.factories import NOW, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
 
 LEASE = timedelta(seconds=40)
 SECOND = timedelta(seconds=1)
@@ -107,12 +104,12 @@ async def test_a_worker_that_overslept_its_lease_changes_nothing(database_url: s
     (slept,) = await claim(sleeper)
     if database_url.startswith("sqlite"):
         sleeper.close()  # no second process can be, so only its end makes a claim abandoned
-        other = Outbox.open(database_url)
+        other = InspectableOutbox.open(database_url)
     else:
-        other = Outbox.open(database_url)
+        other = InspectableOutbox.open(database_url)
         assert await other.orphaned(NOW) == [], "the lease still holds"
-        with other._database.writing.begin() as connection:  # leases go by the server's clock, which nobody can set
-            connection.execute(text("UPDATE callbacks SET lease_until = lease_until - interval '2 minutes'"))
+        # Leases go by the server's clock, which nobody can set.
+        other.execute(text("UPDATE callbacks SET lease_until = lease_until - interval '2 minutes'"))
     (found,) = await other.orphaned(NOW)
     assert (found.callback_id, found.number, found.history, found.token) == (wish, 1, (), slept.token)
     due_at = NOW + timedelta(seconds=60)
@@ -126,17 +123,12 @@ async def test_a_worker_that_overslept_its_lease_changes_nothing(database_url: s
         each.close()
 
 
-async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(database_url: str) -> None:
-    database = open_database(database_url)
-    migrate(database.writing)
-    outbox = Outbox(database)
+async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(outbox: Outbox) -> None:
     await accept(outbox, 3)
-    once = partial(claim_due, now=NOW, max_delay=LEASE, lease=LEASE, token="t", limit=2)
-    first = await outbox._write(once)
-    again = await outbox._write(once)
+    first = await claim(outbox, limit=2, token="t")
+    again = await claim(outbox, limit=2, token="t")
     assert sorted(one.callback_id for one in again) == sorted(one.callback_id for one in first)
     assert [(one.number, one.history) for one in again] == [(1, ())] * 2
-    outbox.close()
 
 
 async def test_a_record_whose_commit_got_lost_counts_as_recorded(outbox: Outbox) -> None:

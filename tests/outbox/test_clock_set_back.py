@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from limits import parse_many
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.errors import TooManyRequestsError
 from app.outbox.accepting import AdmissionConfig
@@ -14,7 +14,7 @@ from app.outbox.claims import AttemptOutcome
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
-from tests.outbox.factories import NOW, callback, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, become, callback, rules, send
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -24,7 +24,7 @@ WIDE = tuple(parse_many("999/hour"))
 TWICE = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
 
 
-async def ask(outbox: Outbox, now: datetime, terms: AdmissionConfig = TWICE, **changes: Any) -> float:
+async def ask(outbox: InspectableOutbox, now: datetime, terms: AdmissionConfig = TWICE, **changes: Any) -> float:
     """Ask for a number that was perhaps asked for before; give the seconds to wait, 0 when it was accepted as new.
 
     What is accepted is sent at once: while it waited, whoever asks again would be answered with it.
@@ -34,18 +34,17 @@ async def ask(outbox: Outbox, now: datetime, terms: AdmissionConfig = TWICE, **c
     except TooManyRequestsError as refused:
         return refused.retry_after or 0
     assert not accepted.duplicate
-    await send(outbox, accepted.id)
+    send(outbox, accepted.id)
     return 0
 
 
-async def asked_at(outbox: Outbox) -> list[datetime]:
-    times = select(callbacks.c.created_at).order_by(callbacks.c.created_at)
-    return list(await outbox._read(lambda connection: connection.scalars(times).all()))
+def asked_at(outbox: InspectableOutbox) -> list[datetime]:
+    return outbox.scalars(select(callbacks.c.created_at).order_by(callbacks.c.created_at))
 
 
 @pytest.mark.parametrize("back", [HOUR, 5 * HOUR, timedelta(days=400)])
 async def test_a_cap_used_up_before_the_jump_limits_for_one_window_from_there_and_not_again(
-    outbox: Outbox, back: timedelta
+    outbox: InspectableOutbox, back: timedelta
 ) -> None:
     assert [await ask(outbox, NOW - 10 * MINUTE), await ask(outbox, NOW - 5 * MINUTE)] == [0, 0]
     await outbox.expire(NOW)
@@ -58,15 +57,15 @@ async def test_a_cap_used_up_before_the_jump_limits_for_one_window_from_there_an
     assert [await ask(outbox, now + 110 * MINUTE), await ask(outbox, now + 115 * MINUTE)] == [0, 0]
 
 
-async def test_the_jump_is_noticed_also_while_nobody_asks(outbox: Outbox) -> None:
+async def test_the_jump_is_noticed_also_while_nobody_asks(outbox: InspectableOutbox) -> None:
     assert [await ask(outbox, NOW - 10 * MINUTE), await ask(outbox, NOW - 5 * MINUTE)] == [0, 0]
     now = NOW - HOUR
     await outbox.expire(now)  # the first look: the newest request may have come this very moment
-    assert await asked_at(outbox) == [now - 5 * MINUTE, now]
+    assert asked_at(outbox) == [now - 5 * MINUTE, now]
     assert await ask(outbox, now + 54 * MINUTE) == 60
 
 
-async def test_a_clock_that_is_set_forward_and_back_again_limits_nobody_longer(outbox: Outbox) -> None:
+async def test_a_clock_that_is_set_forward_and_back_again_limits_nobody_longer(outbox: InspectableOutbox) -> None:
     await outbox.expire(NOW)
     assert [await ask(outbox, NOW), await ask(outbox, NOW + HOUR + 5 * MINUTE)] == [0, 0]
     await outbox.expire(NOW + HOUR + 8 * MINUTE)
@@ -74,16 +73,18 @@ async def test_a_clock_that_is_set_forward_and_back_again_limits_nobody_longer(o
     assert await ask(outbox, NOW + HOUR) == 0
 
 
-async def test_what_was_asked_for_just_before_the_jump_is_the_same_wish_just_after_it(outbox: Outbox) -> None:
+async def test_what_was_asked_for_just_before_the_jump_is_the_same_wish_just_after_it(
+    outbox: InspectableOutbox,
+) -> None:
     first = await outbox.accept(callback(), None, rules())
-    await send(outbox, first.id)
+    send(outbox, first.id)
     now = NOW - HOUR
     again = await outbox.accept(callback(created_at=now), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)
     assert await ask(outbox, now + 3 * MINUTE, rules()) == 0
 
 
-async def test_a_call_that_was_made_at_once_is_not_one_to_come_after_the_jump(outbox: Outbox) -> None:
+async def test_a_call_that_was_made_at_once_is_not_one_to_come_after_the_jump(outbox: InspectableOutbox) -> None:
     """It was expected when it was asked for, and that moves with it."""
     assert await ask(outbox, NOW - 30 * MINUTE, rules()) == 0
     night = callback(client_phone="79160000002", nwt_action="always_call", call_expected_at=NOW + 9 * HOUR)
@@ -92,27 +93,25 @@ async def test_a_call_that_was_made_at_once_is_not_one_to_come_after_the_jump(ou
     await outbox.expire(now)
     assert await ask(outbox, now + 3 * MINUTE, rules()) == 0
     queue = select(callbacks.c.call_expected_at).where(callbacks.c.id == night.id)
-    assert await outbox._read(lambda connection: connection.scalar(queue)) == NOW + 9 * HOUR
+    assert outbox.scalars(queue) == [NOW + 9 * HOUR]
 
 
-async def test_what_was_asked_for_long_before_the_jump_is_another_wish(outbox: Outbox) -> None:
+async def test_what_was_asked_for_long_before_the_jump_is_another_wish(outbox: InspectableOutbox) -> None:
     assert await ask(outbox, NOW - 30 * MINUTE, rules()) == 0
     assert await ask(outbox, NOW, rules(), client_phone="79160000002") == 0
     assert await ask(outbox, NOW - HOUR, rules()) == 0
 
 
-async def test_times_that_are_not_ahead_stay_as_they_are(outbox: Outbox) -> None:
+async def test_times_that_are_not_ahead_stay_as_they_are(outbox: InspectableOutbox) -> None:
     times = [NOW - 90 * MINUTE, NOW - HOUR, NOW - HOUR + MINUTE]
     for number, each in enumerate(times):
         await ask(outbox, each, rules(), client_phone=f"7916000000{number}")
     await outbox.expire(NOW - HOUR)  # the clocks of two replicas may differ by a minute
-    assert await asked_at(outbox) == times
+    assert asked_at(outbox) == times
 
 
-async def wait_until(outbox: Outbox, callback_id: str, written_at: datetime, due_at: datetime) -> None:
-    values = {"status": "queued", "due_at": due_at, "updated_at": written_at}
-    this = update(callbacks).where(callbacks.c.id == callback_id).values(values)
-    await outbox._write(lambda connection: connection.execute(this))
+def wait_until(outbox: InspectableOutbox, callback_id: str, written_at: datetime, due_at: datetime) -> None:
+    become(outbox, callback_id, status="queued", due_at=due_at, updated_at=written_at)
 
 
 async def due(outbox: Outbox, now: datetime) -> list[str]:
@@ -125,22 +124,21 @@ async def due(outbox: Outbox, now: datetime) -> list[str]:
 
 @pytest.mark.parametrize("back", [10 * MINUTE, HOUR])
 async def test_a_wait_begins_anew_when_the_clock_is_set_back_and_is_no_longer_than_it_was(
-    outbox: Outbox, back: timedelta
+    outbox: InspectableOutbox, back: timedelta
 ) -> None:
     wish = await outbox.accept(callback(created_at=NOW - 2 * HOUR), None, rules())
     assert await outbox.expire(NOW) == [wish.id]  # the time that it has seen before the jump
-    await wait_until(outbox, wish.id, written_at=NOW, due_at=NOW + 5 * MINUTE)
-    changed = update(callbacks).values(give_up_at=NOW + HOUR)
-    await outbox._write(lambda connection: connection.execute(changed))
+    wait_until(outbox, wish.id, written_at=NOW, due_at=NOW + 5 * MINUTE)
+    become(outbox, wish.id, give_up_at=NOW + HOUR)
     now = NOW - back
     await outbox.expire(now)
     assert await due(outbox, now + 5 * MINUTE - MINUTE / 60) == []
     assert await due(outbox, now + 5 * MINUTE) == [wish.id]
 
 
-async def test_the_clock_may_have_been_set_back_while_the_service_was_down(outbox: Outbox) -> None:
+async def test_the_clock_may_have_been_set_back_while_the_service_was_down(outbox: InspectableOutbox) -> None:
     wish = await outbox.accept(callback(), None, rules())
-    await wait_until(outbox, wish.id, written_at=NOW, due_at=NOW + 5 * MINUTE)
+    wait_until(outbox, wish.id, written_at=NOW, due_at=NOW + 5 * MINUTE)
     now = NOW - 20 * MINUTE
     await outbox.expire(now)
     assert await due(outbox, now + 5 * MINUTE) == [wish.id]

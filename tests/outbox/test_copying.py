@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, delete, update
 
+from app.outbox import copying
 from app.outbox.copying import NotCopied, Sum, Tell, copy_database, public_name
 from app.outbox.database import DatabaseError, open_database
 from app.outbox.migrate import migrate
@@ -146,7 +147,8 @@ def test_a_copy_of_another_database_is_no_target(source: str, target: str, tmp_p
         copy(source, target)
 
 
-def test_while_a_service_runs_nothing_is_copied(source: str, target: str) -> None:
+def test_while_a_service_runs_nothing_is_copied(source: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "LOOKS", 1)
     running = Outbox.open(source)
     try:
         with pytest.raises((NotCopied, DatabaseError), match="stop"):
@@ -155,7 +157,8 @@ def test_while_a_service_runs_nothing_is_copied(source: str, target: str) -> Non
         running.close()
 
 
-def test_a_service_at_the_target_keeps_the_copy_away(source: str, target: str) -> None:
+def test_a_service_at_the_target_keeps_the_copy_away(source: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "LOOKS", 1)
     running = Outbox.open(target)
     try:
         with pytest.raises((NotCopied, DatabaseError), match="stop"):
@@ -178,17 +181,22 @@ def test_while_it_is_copied_no_service_starts(source: str, target: str) -> None:
     assert refused == [source, target]
 
 
-def test_who_comes_back_to_postgresql_meanwhile_keeps_both_from_being_worked_on(source: str, target: str) -> None:
+def test_who_comes_back_to_postgresql_meanwhile_keeps_both_from_being_worked_on(
+    source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = create_engine(source if source.startswith("postgresql") else target, poolclass=NullPool)
     came_back: list[Connection] = []
 
-    def come_back(_table: str, _done: int, _total: int) -> None:
-        if not came_back:
-            came_back.append(engine.connect())
-
     try:
-        with pytest.raises(NotCopied, match="has 1 other connections of the same user: stop the service"):
-            copy(source, target, come_back)
+        with monkeypatch.context() as impatient:
+
+            def come_back(_table: str, _done: int, _total: int) -> None:
+                if not came_back:
+                    impatient.setattr(copying, "LOOKS", 1)
+                    came_back.append(engine.connect())
+
+            with pytest.raises(NotCopied, match="has 1 other connections of the same user: stop the service"):
+                copy(source, target, come_back)
     finally:
         came_back[0].close()
     with pytest.raises(DatabaseError, match="half a copy"):

@@ -27,7 +27,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
 from app.outbox.writer import Writer
 from tests.databases import PostgreSQL
-from tests.outbox.factories import callback, rules
+from tests.outbox.factories import InspectableOutbox, callback, rules
 
 
 def test_the_migrations_make_the_tables_of_the_schema(database_url: str) -> None:
@@ -133,22 +133,22 @@ async def test_work_that_breaks_takes_nobody_else_with_it(database: Database) ->
 
 async def test_a_database_that_refuses_writes_gives_503_and_is_used_again_once_it_can(tmp_path: Path) -> None:
     path = tmp_path / "callbacks.db"
-    outbox = Outbox.open(f"sqlite:///{path}")
-    await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1")))
+    outbox = InspectableOutbox.open(f"sqlite:///{path}")
+    outbox.execute(text("PRAGMA max_page_count = 1"))
     wishes = [callback(client_phone=f"7916{number:07}", active_page="x" * 2000) for number in range(400)]
     answers = await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, UnavailableError)]
     assert {(answer.code, answer.status) for answer in refused} == {("storage_unavailable", 503)}
     assert await outbox.waiting() == 400 - len(refused)
-    await outbox._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 1000000")))
+    outbox.execute(text("PRAGMA max_page_count = 1000000"))
     accepted = await outbox.accept(callback(client_phone="79169999999"), None, rules())
     assert await outbox.callback_status(accepted.id) is not None
     outbox.close()
 
 
 async def test_a_lock_that_lasts_is_told_to_all_who_wait_at_once(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
-    await outbox._write(lambda connection: connection.execute(text("PRAGMA busy_timeout = 200")))
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox.execute(text("PRAGMA busy_timeout = 200"))
     intruder = sqlite3.connect(tmp_path / "callbacks.db", isolation_level=None)
     intruder.execute("BEGIN IMMEDIATE")
     wishes = [callback(client_phone=f"7916{number:07}") for number in range(60)]
@@ -188,7 +188,7 @@ async def test_a_server_that_stays_away_is_told_as_503_after_some_patience(tmp_p
     server = PostgreSQL(tmp_path / "data")
     database = open_database(server.new_database())
     migrate(database.writing)
-    outbox = Outbox(database, patience=0.5)
+    outbox = Outbox(database, patience=0.2)
     server.stop()
     with pytest.raises(UnavailableError) as refused:
         await outbox.accept(callback(), None, rules())
@@ -216,23 +216,25 @@ async def test_everything_that_waits_is_written_before_closing(database_url: str
 async def test_who_waits_for_a_database_that_does_not_answer_is_told(database_url: str) -> None:
     database = open_database(database_url)
     migrate(database.writing)
-    outbox = Outbox(database, timeout=0.3)
+    outbox = Outbox(database, timeout=0.1)
     go_on = threading.Event()
-    held_up = asyncio.ensure_future(outbox._write(lambda _: go_on.wait(30)))
-    await asyncio.sleep(0)
+    returned = threading.Event()
+    for engine in (database.writing, database.reading):
+        event.listen(engine, "begin", lambda _: go_on.wait(30))
+    event.listen(database.reading, "checkin", lambda *_: returned.set())
     wish, key = callback(), RequestKey("site:shop", "one", "a" * 64)
     with pytest.raises(UnavailableError) as refused:
         await outbox.accept(wish, key, rules())
     assert (refused.value.code, refused.value.retry_after) == ("storage_unavailable", 5)
     with pytest.raises(UnavailableError) as refused:
-        await outbox._read(lambda _: go_on.wait(30))
+        await outbox.callback_status(wish.id)
     assert (refused.value.code, refused.value.retry_after) == ("storage_unavailable", 5)
     go_on.set()
-    await held_up
-    patient = Outbox(database)
-    assert (await patient.accept(callback(), key, rules())).id == wish.id, "it was stored meanwhile"
-    patient._writer.close()
+    await asyncio.to_thread(returned.wait, 10)
     outbox.close()
+    patient = Outbox.open(database_url)
+    assert (await patient.accept(callback(), key, rules())).id == wish.id, "it was stored meanwhile"
+    patient.close()
 
 
 def test_a_connection_that_waits_for_an_answer_notices_that_the_server_is_gone(postgresql: PostgreSQL) -> None:

@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.errors import ConflictError
 from app.outbox.callback import RequestKey, public_status
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.factories import NOW, callback, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, become, callback, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
@@ -21,7 +21,7 @@ async def due(outbox: Outbox) -> list[str]:
     return [claim.callback_id for claim in await outbox.claim_due(NOW + HOUR, max_delay=HOUR, lease=HOUR, limit=9)]
 
 
-async def test_a_held_callback_is_answered_as_any_other_and_waits_for_a_person(outbox: Outbox) -> None:
+async def test_a_held_callback_is_answered_as_any_other_and_waits_for_a_person(outbox: InspectableOutbox) -> None:
     wish, honest = callback(hold="honeypot"), callback(client_phone="79160000002")
     told = await outbox.accept(wish, KEY, rules())
     like_all = await outbox.accept(honest, None, rules())
@@ -31,7 +31,7 @@ async def test_a_held_callback_is_answered_as_any_other_and_waits_for_a_person(o
     assert glimpse is not None
     assert (glimpse.status, public_status(glimpse.status), glimpse.site) == ("held", "queued", "shop")
     reasons = select(callbacks.c.reason).where(callbacks.c.id == wish.id)
-    assert await outbox._read(lambda connection: connection.scalar(reasons)) == "honeypot"
+    assert outbox.scalars(reasons) == ["honeypot"]
     assert await outbox.waiting() == 1
     assert await outbox.expire(NOW + 3 * HOUR) == [honest.id], "its age counts from the release"
     await outbox.release(wish.id, NOW + HOUR, HOUR)
@@ -57,9 +57,9 @@ async def test_a_suspicious_request_for_a_number_that_is_called_already_makes_no
     assert (again.id, again.duplicate) == (first.id, True)
 
 
-async def test_a_stranger_who_fills_in_a_trap_is_held_whatever_others_asked_for(outbox: Outbox) -> None:
+async def test_a_stranger_who_fills_in_a_trap_is_held_whatever_others_asked_for(outbox: InspectableOutbox) -> None:
     """Or his request would be seen to be delivered, as none that is held ever is."""
-    await send(outbox, (await outbox.accept(callback(), None, rules())).id)
+    send(outbox, (await outbox.accept(callback(), None, rules())).id)
     stranger = callback(client_bucket="198.51.100.1", hold="honeypot")
     await outbox.accept(stranger, None, rules())
     glimpse = await outbox.callback_status(stranger.id)
@@ -76,12 +76,11 @@ async def test_a_service_of_the_owners_is_told_that_its_request_met_a_held_one(o
 
 @pytest.mark.parametrize("status", ["queued", "sending", "placed", "unknown"])
 async def test_what_is_held_is_not_released_when_its_number_is_called_for_a_later_wish(
-    outbox: Outbox, status: str
+    outbox: InspectableOutbox, status: str
 ) -> None:
     held = await outbox.accept(callback(hold="honeypot"), None, rules())
     honest = await outbox.accept(callback(created_at=SOON), None, rules())
-    becomes = update(callbacks).where(callbacks.c.id == honest.id).values(status=status)
-    await outbox._write(lambda connection: connection.execute(becomes))
+    become(outbox, honest.id, status=status)
     with pytest.raises(ConflictError) as refused:
         await outbox.release(held.id, NOW + HOUR, HOUR)
     assert refused.value.code == "already_called"

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from app.outbox import plans
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from tests.outbox.factories import NOW, become, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, become, callback, rules
 from tests.outbox.test_claims import accept, claim, status
 
 HOUR = timedelta(hours=1)
@@ -19,15 +19,15 @@ SHOP = ("4711", "shop")
 
 
 @pytest.fixture
-def sqlite(tmp_path: Any) -> Iterator[Outbox]:
+def sqlite(tmp_path: Any) -> Iterator[InspectableOutbox]:
     """An outbox whose plans are told in SQLite's words."""
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     yield outbox
     outbox.close()
 
 
 @contextmanager
-def ways(outbox: Outbox) -> Iterator[list[str]]:
+def ways(outbox: InspectableOutbox) -> Iterator[list[str]]:
     """Gather how SQLite finds the callbacks of each statement that is written meanwhile."""
     found: list[str] = []
 
@@ -36,13 +36,15 @@ def ways(outbox: Outbox) -> Iterator[list[str]]:
             steps = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
             found.append("\n".join(str(step[-1]) for step in steps if "callbacks" in step[-1] or "ORDER" in step[-1]))
 
-    event.listen(outbox._database.writing, "before_cursor_execute", note)
+    event.listen(outbox.database.writing, "before_cursor_execute", note)
     yield found
-    event.remove(outbox._database.writing, "before_cursor_execute", note)
+    event.remove(outbox.database.writing, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("which", [{}, {"paused": ["4711"]}, {"paused_sites": [SHOP]}, {"only": SHOP}])
-async def test_a_claim_meets_what_is_due_in_its_order_and_reads_no_further(sqlite: Outbox, which: Any) -> None:
+async def test_a_claim_meets_what_is_due_in_its_order_and_reads_no_further(
+    sqlite: InspectableOutbox, which: Any
+) -> None:
     with ways(sqlite) as found:
         await claim(sqlite, **which)
     by = "SEARCH callbacks USING INDEX ix_callbacks_due_at"
@@ -51,11 +53,11 @@ async def test_a_claim_meets_what_is_due_in_its_order_and_reads_no_further(sqlit
 
 @pytest.mark.parametrize(("few", "index"), [(1000, "ix_callbacks_status"), (0, "ix_callbacks_due_at")])
 async def test_what_is_to_be_held_is_found_by_the_shorter_index(
-    sqlite: Outbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
+    sqlite: InspectableOutbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "FEW", few)
     (wish,) = await accept(sqlite)
-    await become(sqlite, wish, status=Status.UNKNOWN)
+    become(sqlite, wish, status=Status.UNKNOWN)
     with ways(sqlite) as found:
         assert await sqlite.hold_unknown(NOW, lambda _site: True) == [wish]
     looking, holding = found
@@ -65,7 +67,7 @@ async def test_what_is_to_be_held_is_found_by_the_shorter_index(
 
 @pytest.mark.parametrize(("few", "index"), [(1000, "ix_callbacks_due_at"), (0, "ix_callbacks_client_phone_created_at")])
 async def test_what_waits_for_blocked_phones_is_found_by_the_shorter_index(
-    sqlite: Outbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
+    sqlite: InspectableOutbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "FEW", few)
     with ways(sqlite) as found:
@@ -75,7 +77,7 @@ async def test_what_waits_for_blocked_phones_is_found_by_the_shorter_index(
 
 
 async def test_a_long_queue_changes_nothing_in_what_is_held_and_cancelled(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: InspectableOutbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "FEW", 0)
     holding, resending, blocked, free = (
@@ -85,7 +87,7 @@ async def test_a_long_queue_changes_nothing_in_what_is_held_and_cancelled(
         + await accept(outbox, client_phone="79160000004")
     )
     for unknown in (holding, resending):
-        await become(outbox, unknown, status=Status.UNKNOWN)
+        become(outbox, unknown, status=Status.UNKNOWN)
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [holding]
     await outbox.block("79160000003", None, NOW)
     await outbox.block("79160000009", None, NOW)

@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from limits import parse_many
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, insert, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, text
 from sqlalchemy.exc import OperationalError
 
 import app.outbox.migrations
@@ -46,10 +46,9 @@ def queue(engine: Engine, wishes: list[Callback], **changes: Any) -> None:
     """Write callbacks down as the version that made these tables did."""
     there = {column["name"] for column in inspect(engine).get_columns("callbacks")}
     rows = [asdict(wish) | {"status": "queued", "updated_at": NOW} | changes for wish in wishes]
-    table = Table("callbacks", MetaData(), *(column._copy() for column in callbacks.c if column.name in there))
     with engine.begin() as connection:
         for row in rows:
-            connection.execute(insert(table).values({name: value for name, value in row.items() if name in there}))
+            connection.execute(insert(callbacks).values({name: value for name, value in row.items() if name in there}))
 
 
 async def test_a_queue_of_the_first_version_is_delivered_by_this_one(database_url: str) -> None:

@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from app.outbox.callback import RequestKey
-from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
-from tests.outbox.factories import NOW, from_address, rules
+from tests.outbox.factories import NOW, InspectableOutbox, from_address, rules
 
 HOUR = timedelta(hours=1)
 WHOLE = {f"SCAN {table}" for table in metadata.tables}
@@ -31,14 +30,14 @@ class Plans(dict[str, list[str]]):
 @pytest.fixture
 async def plans(tmp_path: Path) -> AsyncIterator[Plans]:
     """The plans of all that is done in the life of two callbacks."""
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     executed: dict[str, Any] = {}
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
             executed[statement] = parameters
 
-    event.listen(outbox._database.writing, "before_cursor_execute", note)
+    event.listen(outbox.database.writing, "before_cursor_execute", note)
     await outbox.accept(from_address("2001:db8::1"), RequestKey("site:shop", "wish-1", "a" * 64), rules())
     await outbox.accept(from_address("2001:db8:1::1", hold="honeypot"), None, rules())
     stranger = from_address("2001:db8:2::1", nwt_action="always_call", call_expected_at=NOW + HOUR)
@@ -48,9 +47,9 @@ async def plans(tmp_path: Path) -> AsyncIterator[Plans]:
     await outbox.expire(NOW)
     await outbox.expire(NOW)
     await outbox.erase(NOW + HOUR)
-    event.remove(outbox._database.writing, "before_cursor_execute", note)
+    event.remove(outbox.database.writing, "before_cursor_execute", note)
     found = Plans()
-    with outbox._database.reading.connect() as connection:
+    with outbox.database.reading.connect() as connection:
         for statement, parameters in executed.items():
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             found[statement] = [step.detail for step in plan]

@@ -15,7 +15,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.queries import CallbackFilter
 from app.outbox.repeats import ALIAS
 from app.outbox.schema import attempts, callbacks, request_keys
-from tests.outbox.factories import NOW, callback
+from tests.outbox.factories import NOW, InspectableOutbox, callback
 
 STATUSES = [status.value for status in Status]
 PHONES = [f"7916000000{n}" for n in range(5)]
@@ -32,8 +32,8 @@ def rows(count: int, **same: Any) -> Iterator[dict[str, Any]]:
         yield values
 
 
-def write(outbox: Outbox, *made: dict[str, Any]) -> None:
-    with outbox._database.writing.begin() as connection:
+def write(outbox: InspectableOutbox, *made: dict[str, Any]) -> None:
+    with outbox.database.writing.begin() as connection:
         connection.execute(insert(callbacks), list(made))
 
 
@@ -72,7 +72,7 @@ def fits(row: dict[str, Any], wanted: CallbackFilter) -> bool:
 
 @pytest.mark.parametrize("few", [0, 10**9], ids=["along the ids", "by an index"])
 async def test_a_filter_leaves_what_it_says_newest_first(
-    outbox: Outbox, few: int, monkeypatch: pytest.MonkeyPatch
+    outbox: InspectableOutbox, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "FEW", few)
     made = list(rows(120))
@@ -84,11 +84,11 @@ async def test_a_filter_leaves_what_it_says_newest_first(
         assert await read(outbox, wanted, 7) == sorted(fitting, reverse=True), name
 
 
-async def test_attempts_come_with_their_callback_in_their_order(outbox: Outbox) -> None:
+async def test_attempts_come_with_their_callback_in_their_order(outbox: InspectableOutbox) -> None:
     one, other = rows(2)
     write(outbox, one, other)
     tries = [(one["id"], 2, "placed"), (one["id"], 1, "not_sent"), (other["id"], 1, None)]
-    with outbox._database.writing.begin() as connection:
+    with outbox.database.writing.begin() as connection:
         for callback_id, number, outcome in tries:
             attempt = {"callback_id": callback_id, "number": number, "outcome": outcome, "started_at": NOW}
             connection.execute(insert(attempts).values(attempt))
@@ -100,11 +100,11 @@ async def test_attempts_come_with_their_callback_in_their_order(outbox: Outbox) 
     assert (found.callback, found.attempts) == (oldest.callback, oldest.attempts)
 
 
-async def test_an_id_that_a_stranger_was_given_leads_to_the_callback_that_stands(outbox: Outbox) -> None:
+async def test_an_id_that_a_stranger_was_given_leads_to_the_callback_that_stands(outbox: InspectableOutbox) -> None:
     (made,) = rows(1)
     write(outbox, made)
     alias = {"scope": ALIAS, "key": "alias-id", "fingerprint": "", "callback_id": made["id"], "answer": {}}
-    with outbox._database.writing.begin() as connection:
+    with outbox.database.writing.begin() as connection:
         connection.execute(insert(request_keys).values(alias | {"created_at": NOW}))
     found = await outbox.get("alias-id")
     assert found is not None
@@ -112,20 +112,20 @@ async def test_an_id_that_a_stranger_was_given_leads_to_the_callback_that_stands
     assert await outbox.get("nobody's") is None
 
 
-async def test_nothing_personal_is_shown_by_accident(outbox: Outbox) -> None:
+async def test_nothing_personal_is_shown_by_accident(outbox: InspectableOutbox) -> None:
     write(outbox, *rows(1))
     (found,) = await outbox.list_callbacks(CallbackFilter(client_phone=None), None, 1)
     assert "7916" not in repr(found) + repr(CallbackFilter(client_phone=PHONES[0]))
     assert not found.callback.keys() & {"lease_token", "client_bucket", "account"}
 
 
-async def test_a_clock_that_is_set_back_between_pages_changes_nothing(outbox: Outbox) -> None:
+async def test_a_clock_that_is_set_back_between_pages_changes_nothing(outbox: InspectableOutbox) -> None:
     made = list(rows(30))
     write(outbox, *made)
     ids: list[str] = []
     while page := await outbox.list_callbacks(CallbackFilter(), ids[-1] if ids else None, 10):
         ids += [stored.callback["id"] for stored in page]
         moved = callbacks.c.id.in_(ids)
-        with outbox._database.writing.begin() as connection:
+        with outbox.database.writing.begin() as connection:
             connection.execute(update(callbacks).where(moved).values(created_at=NOW - timedelta(days=2)))
     assert ids == sorted((row["id"] for row in made), reverse=True)

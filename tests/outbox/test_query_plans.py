@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 from app.outbox import queries
 from app.outbox.outbox import Outbox
 from app.outbox.queries import CallbackFilter
-from tests.outbox.factories import NOW
+from tests.outbox.factories import NOW, InspectableOutbox
 from tests.outbox.test_queries import rows, write
 
 ROWS = 20_000
@@ -33,9 +33,9 @@ WAYS: dict[str, tuple[CallbackFilter, str]] = {
 class Watched:
     """Notes how the database finds the rows of each statement about callbacks and attempts."""
 
-    def __init__(self, outbox: Outbox, explain: str) -> None:
+    def __init__(self, outbox: InspectableOutbox, explain: str) -> None:
         self._explain, self.plans = explain, list[tuple[str, str]]()
-        event.listen(outbox._database.reading, "before_cursor_execute", self._note)
+        event.listen(outbox.database.reading, "before_cursor_execute", self._note)
 
     def _note(self, _connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):
@@ -45,7 +45,7 @@ class Watched:
 
 @pytest.fixture
 def sqlite(tmp_path: Any) -> Any:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     yield outbox
     outbox.close()
 
@@ -70,7 +70,7 @@ async def test_many_rows_are_met_along_the_ids(sqlite: Outbox, name: str, monkey
     assert "TEMP B-TREE" not in plan, plan
 
 
-async def test_attempts_of_a_page_are_found_by_their_callbacks_in_one_statement(sqlite: Outbox) -> None:
+async def test_attempts_of_a_page_are_found_by_their_callbacks_in_one_statement(sqlite: InspectableOutbox) -> None:
     write(sqlite, *rows(30))
     watched = Watched(sqlite, "EXPLAIN QUERY PLAN")
     await sqlite.list_callbacks(CallbackFilter(), None, 100)
@@ -82,16 +82,16 @@ async def test_attempts_of_a_page_are_found_by_their_callbacks_in_one_statement(
 
 @pytest.fixture
 def counted(postgresql: Any) -> Any:
-    outbox = Outbox.open(postgresql.new_database())
+    outbox = InspectableOutbox.open(postgresql.new_database())
     yield outbox
     outbox.close()
 
 
 async def test_postgresql_reads_no_whole_table_for_a_page(counted: Outbox) -> None:
     outbox = counted
-    with outbox._database.writing.begin() as connection:
+    with outbox.database.writing.begin() as connection:
         connection.execute(text(_MANY), {"rows": ROWS})
-    with outbox._database.writing.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with outbox.database.writing.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE callbacks"))
     watched = Watched(outbox, "EXPLAIN")
     for name, (wanted, index) in WAYS.items():

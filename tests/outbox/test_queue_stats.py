@@ -8,7 +8,7 @@ from sqlalchemy import event
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.queue_stats import QueueDepth
-from tests.outbox.factories import NOW, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -69,17 +69,17 @@ async def test_what_is_at_its_end_is_not_counted(outbox: Outbox) -> None:
 
 
 async def test_looking_reads_what_waits_and_no_more(tmp_path: Any) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     executed: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         executed.append((statement, parameters))
 
-    event.listen(outbox._database.reading, "before_cursor_execute", note)
+    event.listen(outbox.database.reading, "before_cursor_execute", note)
     await outbox.queue_stats()
-    event.remove(outbox._database.reading, "before_cursor_execute", note)
+    event.remove(outbox.database.reading, "before_cursor_execute", note)
     ((statement, parameters),) = [each for each in executed if each[0].startswith("SELECT")]
-    with outbox._database.reading.connect() as connection:
+    with outbox.database.reading.connect() as connection:
         steps = [step.detail for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
     looks = {step for step in steps if "callbacks" in step}
     assert {step.partition(" INDEX ")[2].partition(" ")[0] for step in looks} == {

@@ -15,7 +15,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.quotas import BUCKETS, ROOM, Quotas
 from app.outbox.used_challenges import Challenge
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, callback, from_address, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, from_address, rules
 
 WIDE = tuple(parse_many("9999/hour"))
 TWO = tuple(parse_many("2/hour"))
@@ -114,17 +114,17 @@ async def test_a_site_that_stays_near_its_limit_is_told_of_once_in_the_window(
 
 
 async def test_the_log_is_told_of_a_budget_only_when_what_spends_it_is_on_disk(
-    outbox: Outbox, caplog: pytest.LogCaptureFixture
+    outbox: InspectableOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     terms = rules(Quotas(WIDE, WIDE, WIDE, tuple(parse_many("1/day"))))
 
     def break_down(_connection: Connection) -> None:
         raise RuntimeError("the disk is gone")
 
-    event.listen(outbox._database.writing, "commit", break_down)
+    event.listen(outbox.database.writing, "commit", break_down)
     with pytest.raises(RuntimeError):
         await outbox.accept(callback(), None, terms)
-    event.remove(outbox._database.writing, "commit", break_down)
+    event.remove(outbox.database.writing, "commit", break_down)
     assert [record for record in caplog.records if record.message == "quota.site_budget"] == []
     await outbox.accept(callback(), None, terms)
     told = [record.percent for record in caplog.records if record.message == "quota.site_budget"]

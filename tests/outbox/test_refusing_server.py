@@ -16,7 +16,7 @@ from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, callback, rules
 from tests.outbox.small_server import small_server
 from tests.routes.refusal import assert_refused
-from tests.running import phone, service, settings, until
+from tests.running import AT_ONCE, phone, service, settings, until
 
 _THROW_OUT = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -118,7 +118,10 @@ async def test_a_failover_that_is_over_soon_is_noticed_by_nobody(url: str) -> No
 
 
 def test_visitors_are_told_503_and_accepted_again_without_a_restart(tmp_path: Path, url: str) -> None:
-    with service(settings(tmp_path, database_url=url)) as here:
+    database = open_database(url)
+    migrate(database.writing)
+    outbox = Outbox(database, patience=0.3)
+    with service(settings(tmp_path), outbox=outbox, poll_interval=AT_ONCE) as here:
         assert here.ask(client_phone=phone()).status_code == 202
         read_only_database(url, on=True)
         try:

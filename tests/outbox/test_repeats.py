@@ -16,7 +16,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.repeats import REPEATS
 from app.outbox.schema import Instant, callbacks
-from tests.outbox.factories import NOW, become, callback, from_address, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, become, callback, from_address, rules, send
 
 KEY = RequestKey("site:shop", "wish-1", "a" * 64)
 HOUR = timedelta(hours=1)
@@ -57,9 +57,9 @@ async def test_a_stranger_asking_for_the_same_number_is_not_told_so_and_nobody_i
     assert first.id != answer.id
 
 
-async def test_a_stranger_who_asks_twice_is_answered_as_with_any_number(outbox: Outbox) -> None:
+async def test_a_stranger_who_asks_twice_is_answered_as_with_any_number(outbox: InspectableOutbox) -> None:
     first = await outbox.accept(callback(), None, rules())
-    await send(outbox, first.id)
+    send(outbox, first.id)
     stranger = callback(client_bucket=STRANGER, created_at=NOW + 100 * SECOND)
     alias = await outbox.accept(stranger, None, rules())
     again = await outbox.accept(callback(client_bucket=STRANGER, created_at=NOW + 200 * SECOND), None, rules())
@@ -87,11 +87,11 @@ async def test_a_strangers_duplicate_counts_in_his_quotas(outbox: Outbox, terms:
     assert (refused.value.code.startswith("quota_client"), refused.value.retry_after) == (True, 3600)
 
 
-async def deliver(outbox: Outbox, now: datetime) -> None:
+def deliver(outbox: InspectableOutbox, now: datetime) -> None:
     """Let Chaser have every call that is as old as that takes."""
     done = (callbacks.c.status == Status.QUEUED) & (callbacks.c.created_at <= now - TAKES)
     taken = {"status": Status.PLACED, "due_at": None, "updated_at": callbacks.c.created_at + _interval(TAKES)}
-    await outbox._write(lambda connection: connection.execute(update(callbacks).where(done).values(taken)))
+    outbox.execute(update(callbacks).where(done).values(taken))
 
 
 def _interval(length: timedelta) -> Any:
@@ -138,7 +138,7 @@ class Stranger:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("night", [False, True], ids=["by day", "at night"])
 async def test_whatever_a_stranger_asks_known_and_unknown_numbers_are_answered_alike(
-    outbox: Outbox, seed: int, *, night: bool
+    outbox: InspectableOutbox, seed: int, *, night: bool
 ) -> None:
     """He counts as he likes, too. Only the cap of a number itself can't be hidden, and is wide here."""
     chance = random.Random(seed)
@@ -152,7 +152,7 @@ async def test_whatever_a_stranger_asks_known_and_unknown_numbers_are_answered_a
     now = NOW
     for _ in range(60):
         now += timedelta(seconds=chance.choice([0, 0.5, 1, 30, 100, 600]))
-        await deliver(outbox, now)
+        deliver(outbox, now)
         number, others = chance.randrange(5), chance.randrange(5) if chance.random() < 0.2 else None
         changes = {"hold": "honeypot"} if chance.random() < 0.1 else {}
         for stranger in (at_known, at_unknown):
@@ -164,9 +164,9 @@ async def test_whatever_a_stranger_asks_known_and_unknown_numbers_are_answered_a
     assert {"quota_client", "quota_client_phones"} & {each[0] for each in at_known.told}, "he came to his limits"
 
 
-async def test_whoever_may_know_is_told_at_once_what_became_of_an_alias(outbox: Outbox) -> None:
+async def test_whoever_may_know_is_told_at_once_what_became_of_an_alias(outbox: InspectableOutbox) -> None:
     await outbox.accept(callback(), None, rules())
-    await deliver(outbox, NOW + TAKES)
+    deliver(outbox, NOW + TAKES)
     stranger = callback(client_bucket=STRANGER, created_at=NOW + 10 * SECOND)
     await outbox.accept(stranger, None, rules())
     seen = [
@@ -236,8 +236,10 @@ async def test_repeats_of_one_callback_have_an_end_for_an_hour(outbox: Outbox, b
 
 
 @pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
-async def test_repeating_a_request_does_not_put_off_the_end_of_its_window(outbox: Outbox, bucket: str) -> None:
-    await send(outbox, (await outbox.accept(callback(), None, rules())).id)
+async def test_repeating_a_request_does_not_put_off_the_end_of_its_window(
+    outbox: InspectableOutbox, bucket: str
+) -> None:
+    send(outbox, (await outbox.accept(callback(), None, rules())).id)
     for seconds, key in ((10, "first"), (100, "second")):
         again = callback(client_bucket=bucket, created_at=NOW + seconds * SECOND)
         await outbox.accept(again, replace(KEY, key=key), rules())
@@ -262,9 +264,9 @@ async def test_a_stranger_who_changes_his_mind_is_told_which_time_stands_as_with
 
 
 async def test_who_was_answered_with_an_older_call_is_answered_with_it_again_though_there_is_a_newer_one(
-    outbox: Outbox,
+    outbox: InspectableOutbox,
 ) -> None:
-    await send(outbox, (await outbox.accept(callback(), None, rules())).id)
+    send(outbox, (await outbox.accept(callback(), None, rules())).id)
     alias = await outbox.accept(callback(client_bucket=STRANGER, created_at=NOW + 110 * SECOND), None, rules())
     newer = callback(client_bucket="198.51.100.2", created_at=NOW + 150 * SECOND)
     assert (await outbox.accept(newer, None, rules())).id == newer.id
@@ -272,23 +274,25 @@ async def test_who_was_answered_with_an_older_call_is_answered_with_it_again_tho
     assert (again.id, again.duplicate) == (alias.id, True)
 
 
-async def test_an_alias_whose_commit_got_lost_leads_to_what_stands_when_its_work_runs_again(outbox: Outbox) -> None:
+async def test_an_alias_whose_commit_got_lost_leads_to_what_stands_when_its_work_runs_again(
+    outbox: InspectableOutbox,
+) -> None:
     first, second = callback(), callback(client_bucket="198.51.100.2")
     await outbox.accept(first, None, rules())
     stranger = callback(client_bucket=STRANGER)
     await outbox.accept(stranger, None, rules())
-    await become(outbox, first.id, status="failed", due_at=None)
+    become(outbox, first.id, status="failed", due_at=None)
     await outbox.accept(second, None, rules())
     assert (await outbox.accept(stranger, None, rules())).id == stranger.id
     await outbox.cancel(stranger.id, NOW)
     assert await outbox.waiting() == 0, "it leads to the second one"
 
 
-async def test_a_callback_that_was_an_alias_before_is_meant_by_its_id(outbox: Outbox) -> None:
+async def test_a_callback_that_was_an_alias_before_is_meant_by_its_id(outbox: InspectableOutbox) -> None:
     first, stranger = callback(), callback(client_bucket=STRANGER)
     await outbox.accept(first, None, rules())
     await outbox.accept(stranger, None, rules())
-    await become(outbox, first.id, status="failed", due_at=None)
+    become(outbox, first.id, status="failed", due_at=None)
     await outbox.accept(stranger, None, rules())  # its commit got lost
     await outbox.cancel(stranger.id, NOW)
     glimpse = await outbox.callback_status(stranger.id)

@@ -12,30 +12,29 @@ from sqlalchemy import event, func, insert, select, update
 
 from app.errors import ConflictError
 from app.outbox.callback import RequestKey
-from app.outbox.outbox import Outbox
 from app.outbox.schema import attempts, callbacks, request_keys
-from tests.outbox.factories import NOW, callback, from_address, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, from_address, rules, send
 
 SECOND = timedelta(seconds=1)
 SOON = timedelta(minutes=5)
 MANY = 2500
 
 
-async def write_down(outbox: Outbox, count: int, **changes: Any) -> None:
+def write_down(outbox: InspectableOutbox, count: int, **changes: Any) -> None:
     rows = []
     for number in range(count):
         row = asdict(callback(client_phone=f"7916{number:07}"))
         del row["hold"]
         rows.append(row | {"updated_at": NOW, "status": "placed", "due_at": None} | changes)
-    await outbox._write(lambda connection: connection.execute(insert(callbacks), rows))
+    outbox.execute(insert(callbacks), rows)
 
 
-async def column(outbox: Outbox, name: str) -> list[Any]:
-    return list(await outbox._read(lambda connection: connection.scalars(select(callbacks.c[name])).all()))
+def column(outbox: InspectableOutbox, name: str) -> list[Any]:
+    return outbox.scalars(select(callbacks.c[name]))
 
 
 @contextmanager
-def statements(outbox: Outbox, beginning: str) -> Iterator[list[int]]:
+def statements(outbox: InspectableOutbox, beginning: str) -> Iterator[list[int]]:
     """Gather how many rows each statement that begins so has changed."""
     counts: list[int] = []
 
@@ -43,27 +42,27 @@ def statements(outbox: Outbox, beginning: str) -> Iterator[list[int]]:
         if statement.startswith(beginning):
             counts.append(cursor.rowcount)
 
-    event.listen(outbox._database.writing, "after_cursor_execute", note)
+    event.listen(outbox.database.writing, "after_cursor_execute", note)
     yield counts
-    event.remove(outbox._database.writing, "after_cursor_execute", note)
+    event.remove(outbox.database.writing, "after_cursor_execute", note)
 
 
-async def test_many_are_erased_a_thousand_at_a_time(outbox: Outbox) -> None:
-    await write_down(outbox, MANY)
+async def test_many_are_erased_a_thousand_at_a_time(outbox: InspectableOutbox) -> None:
+    write_down(outbox, MANY)
     with statements(outbox, "UPDATE callbacks") as counts:
         assert await outbox.erase(NOW + SECOND) == MANY
     assert counts == [1000, 1000, 500]
-    assert await column(outbox, "client_phone") == [None] * MANY
+    assert column(outbox, "client_phone") == [None] * MANY
     assert await outbox.erase(NOW + SECOND) == 0, "once is enough"
 
 
-async def test_who_asks_meanwhile_is_accepted_before_all_is_erased(outbox: Outbox) -> None:
-    await write_down(outbox, MANY)
+async def test_who_asks_meanwhile_is_accepted_before_all_is_erased(outbox: InspectableOutbox) -> None:
+    write_down(outbox, MANY)
     erasing = asyncio.ensure_future(outbox.erase(NOW + SECOND))
     await asyncio.sleep(0)
     wish = callback(created_at=NOW + SOON, site="blog", client_bucket="198.51.100.1")
     accepted = await outbox.accept(wish, None, rules())
-    left = sum(number is not None for number in await column(outbox, "client_phone"))
+    left = sum(number is not None for number in column(outbox, "client_phone"))
     assert left > 1, "all was erased before the request was accepted"
     assert await erasing == MANY
     glimpse = await outbox.callback_status(accepted.id)
@@ -71,12 +70,12 @@ async def test_who_asks_meanwhile_is_accepted_before_all_is_erased(outbox: Outbo
     assert glimpse.status == "queued"
 
 
-async def test_many_keys_are_forgotten_a_thousand_at_a_time(outbox: Outbox) -> None:
-    await write_down(outbox, 1)
-    (callback_id,) = await column(outbox, "id")
+async def test_many_keys_are_forgotten_a_thousand_at_a_time(outbox: InspectableOutbox) -> None:
+    write_down(outbox, 1)
+    (callback_id,) = column(outbox, "id")
     one = {"scope": "site:shop", "fingerprint": "", "callback_id": callback_id, "answer": {}, "created_at": NOW}
     many = [one | {"key": str(number)} for number in range(MANY)]
-    await outbox._write(lambda connection: connection.execute(insert(request_keys), many))
+    outbox.execute(insert(request_keys), many)
     with statements(outbox, "DELETE FROM request_keys") as counts:
         assert await outbox.erase(NOW + SECOND) == 1
     assert counts == [1000, 1000, 500]
@@ -84,62 +83,56 @@ async def test_many_keys_are_forgotten_a_thousand_at_a_time(outbox: Outbox) -> N
 
 @pytest.mark.parametrize(("status", "kept"), [("queued", True), ("placed", False)])
 async def test_the_key_of_a_request_is_known_as_long_as_its_number_is(
-    outbox: Outbox, status: str, *, kept: bool
+    outbox: InspectableOutbox, status: str, *, kept: bool
 ) -> None:
     key = RequestKey("site:shop", "wish-1", "")
-    await outbox.accept(callback(), key, rules())
+    accepted = await outbox.accept(callback(), key, rules())
     if status == "placed":
-        finished = update(callbacks).values(status=status, due_at=None)
-        await outbox._write(lambda connection: connection.execute(finished))
+        send(outbox, accepted.id)
     await outbox.erase(NOW + SECOND)
     assert (await outbox.answered(key) is not None) == kept
 
 
-async def test_nothing_is_left_that_tells_who_it_was(outbox: Outbox) -> None:
+async def test_nothing_is_left_that_tells_who_it_was(outbox: InspectableOutbox) -> None:
     wish = from_address("2001:db8::7", referrer="https://search.example/", message_on_ring="for Anna")
     await outbox.accept(wish, None, rules())
     await outbox.accept(replace(wish, id="alias", client_bucket="2001:db8:7::/64"), None, rules())
     (claim,) = await outbox.claim_due(NOW, max_delay=SOON, lease=SOON, limit=1)
-    finished = update(callbacks).values(status="placed", lease_token=None, lease_until=None)
-    answer = update(attempts).values(answer="called 79161234567", outcome="placed")
-    await outbox._write(lambda connection: [connection.execute(each) for each in (finished, answer)])
+    outbox.execute(update(callbacks).values(status="placed", lease_token=None, lease_until=None))
+    outbox.execute(update(attempts).values(answer="called 79161234567", outcome="placed"))
     assert await outbox.erase(NOW + SECOND) == 1
-
-    def left(connection: Any) -> str:
-        return str([connection.execute(select(table)).all() for table in (callbacks, attempts, request_keys)])
-
-    text = await outbox._read(left)
+    with outbox.database.reading.begin() as connection:
+        text = str([connection.execute(select(table)).all() for table in (callbacks, attempts, request_keys)])
     assert claim.callback_id in text, "the statistics stay"
     for trace in ("9161234567", "2001:db8", "shop.example", "search.example", "version", "Anna"):
         assert trace not in text
 
 
-async def test_what_nobody_released_in_all_that_time_is_cancelled_and_erased(outbox: Outbox) -> None:
+async def test_what_nobody_released_in_all_that_time_is_cancelled_and_erased(outbox: InspectableOutbox) -> None:
     wish = callback(hold="honeypot")
     await outbox.accept(wish, None, rules())
     assert await outbox.erase(NOW) == 0, "not older than this"
     assert await outbox.erase(NOW + SECOND) == 1
-    assert await column(outbox, "status") == ["cancelled"]
-    assert await column(outbox, "reason") == ["personal_data_erased"]
+    assert column(outbox, "status") == ["cancelled"]
+    assert column(outbox, "reason") == ["personal_data_erased"]
     with pytest.raises(ConflictError):
         await outbox.release(wish.id, NOW, SOON)
 
 
-async def test_a_callback_that_waits_or_is_being_sent_keeps_its_number(outbox: Outbox) -> None:
+async def test_a_callback_that_waits_or_is_being_sent_keeps_its_number(outbox: InspectableOutbox) -> None:
     for number, status in enumerate(("queued", "sending")):
         due_at: datetime | None = NOW if status == "queued" else None
-        await write_down(outbox, 1, status=status, due_at=due_at, client_phone=f"7916000000{number}")
+        write_down(outbox, 1, status=status, due_at=due_at, client_phone=f"7916000000{number}")
     assert await outbox.erase(NOW + SECOND) == 0
-    assert None not in await column(outbox, "client_phone")
+    assert None not in column(outbox, "client_phone")
 
 
 async def test_two_processes_that_erase_at_once_erase_all(postgresql: Any) -> None:
     url = postgresql.new_database()
-    both = [Outbox.open(url), Outbox.open(url)]
-    await write_down(both[0], MANY)
+    both = [InspectableOutbox.open(url), InspectableOutbox.open(url)]
+    write_down(both[0], MANY)
     await asyncio.gather(*(outbox.erase(NOW + SECOND) for outbox in both))
     assert await both[0].erase(NOW + SECOND) == 0
-    counted = await both[0]._read(lambda connection: connection.scalar(select(func.count(callbacks.c.client_phone))))
-    assert counted == 0
+    assert both[0].scalars(select(func.count(callbacks.c.client_phone))) == [0]
     for outbox in both:
         outbox.close()

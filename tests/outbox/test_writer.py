@@ -15,7 +15,7 @@ from app.outbox.database import Database, open_database
 from app.outbox.outbox import Outbox
 from app.outbox.writer import Writer
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
 
 LEASE = timedelta(seconds=40)
 DELIVERED = AttemptOutcome(Status.PLACED, None, None, "placed", 200, 1, None, None)
@@ -134,11 +134,17 @@ async def test_what_proves_that_the_database_can_be_written_shares_its_transacti
 
 
 async def test_however_many_read_the_writer_waits_for_none_of_them(postgresql: PostgreSQL) -> None:
-    url = postgresql.new_database()
-    outbox = Outbox.open(url)
-    go_on = threading.Event()
-    readers = [asyncio.ensure_future(outbox._read(lambda _: go_on.wait(30))) for _ in range(20)]
-    await asyncio.sleep(0.2)
+    outbox = InspectableOutbox.open(postgresql.new_database())
+    reading, go_on = threading.Semaphore(0), threading.Event()
+
+    def stand_still(_: Connection) -> None:
+        reading.release()
+        go_on.wait(30)
+
+    event.listen(outbox.database.reading, "begin", stand_still)
+    readers = [asyncio.ensure_future(outbox.callback_status("nobody")) for _ in range(20)]
+    for _ in range(5):
+        await asyncio.to_thread(reading.acquire, timeout=10)
     try:
         async with asyncio.timeout(5):
             await outbox.accept(callback(), None, rules())

@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
-from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks
-from tests.outbox.factories import NOW, callback
+from tests.outbox.factories import NOW, InspectableOutbox, callback
 from tests.running import AUTHORIZED, Service, service, settings
 
 OLD, ADDED, CHANGED, LIMIT, EACH = 10_000, 1_000, 1_000, 500, 50
@@ -29,8 +28,8 @@ def rows(count: int, **same: Any) -> list[dict[str, Any]]:
 class Writing:
     """Adds and changes some callbacks with each step, in a thread of its own and by the one connection that writes."""
 
-    def __init__(self, outbox: Outbox, old: list[str]) -> None:
-        self._engine = outbox._database.writing
+    def __init__(self, outbox: InspectableOutbox, old: list[str]) -> None:
+        self._engine = outbox.database.writing
         self._added = [rows(EACH, status="failed") for _ in range(ADDED // EACH)]
         # All over the list: what is read already, and what is yet to come.
         self._changed = [old[n :: OLD // EACH] for n in range(CHANGED // EACH)]
@@ -68,10 +67,10 @@ def pages(here: Service) -> Iterator[list[str]]:
 
 
 def test_each_old_callback_comes_exactly_once(tmp_path: Path, database_url: str) -> None:
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     made = rows(OLD)
     old = [row["id"] for row in made]
-    with outbox._database.writing.begin() as connection:
+    with outbox.database.writing.begin() as connection:
         connection.execute(insert(callbacks), made)
     with service(settings(tmp_path), outbox=outbox) as here:
         writing, seen, during = Writing(outbox, old), [], set()
