@@ -201,13 +201,15 @@ def service(
     clock: Callable[[], datetime] = utc_now,
     outbox: Outbox | None = None,
     poll_interval: float = POLL_INTERVAL,
+    listening: socket.socket | None = None,
 ) -> Iterator[Service]:
     """Run the service in a thread until the end of the block, served as `chaser-callback serve` does it.
 
-    An outbox given is used instead of the one in the settings; it is closed at the end as well. A test that moves the
-    `clock` sets the `poll_interval` to AT_ONCE. Otherwise it would wait a second for each step.
+    An outbox given is used instead of the one in the settings; it is closed at the end as well. Without a socket to
+    listen at, the service gets one for IPv4. A test that moves the `clock` sets the `poll_interval` to AT_ONCE.
+    Otherwise it would wait a second for each step.
     """
-    listening = _listening()
+    listening = listening or _listening()
     app = create_app(chosen, outbox=outbox, clock=clock, poll_interval=poll_interval)
     server = Server(app, app.end, app.metrics)
     failures: list[BaseException] = []

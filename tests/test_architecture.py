@@ -4,6 +4,8 @@
                    routes -> chaser (websites and statistics are passed through)
                    delivery -> outbox, chaser
 
+Tests use public members only, so a private one may change or go without a change of any test.
+
 A request goes straight through the rooms and never back. `chaser` and `simulator` know nothing of the others: the one
 could be lifted out and published, the other must not share our mistakes.
 """
@@ -23,6 +25,7 @@ MODULES = {
     for path in sorted(ROOT.glob("app/**/*.py"))
 }
 SCRIPTS = sorted(ROOT.glob("widget/*.js"))
+TESTS = sorted(ROOT.glob("tests/**/*.py"))
 ROOMS = sorted({name.split(".")[1] for name in MODULES if "." in name})
 
 COMMON = {"net", "settings", "errors", "logs", "metrics", "random_pool", "version"}
@@ -74,6 +77,44 @@ def room(module: str) -> str:
 
 def lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def private_names(source: str) -> set[str]:
+    """Return the private names that a module defines: its functions, classes, constants, and their attributes."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return set(filter(is_private, found))
+
+
+def reaches_of(source: str, private: set[str]) -> Iterator[str]:
+    """Return where a test reaches for private members of the service; its own objects may have some of that name."""
+    own = private_names(source)
+    for node in ast.walk(ast.parse(source)):
+        found: list[str] = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "app":
+            found = [alias.name for alias in node.names if is_private(alias.name)]
+        elif isinstance(node, ast.Attribute) and node.attr in private:
+            its_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls") and node.attr in own
+            found = [] if its_own else [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME:
+            names = [text.value for text in node.args if isinstance(text, ast.Constant) and isinstance(text.value, str)]
+            found = [name for name in names if name.rpartition(".")[2] in private]
+        yield from (f"line {node.lineno}: {name}" for name in found)
+
+
+PRIVATE = {name for path in MODULES.values() for name in private_names(path.read_text(encoding="utf-8"))}
+BY_NAME = {"getattr", "setattr", "delattr", "hasattr", "patch", "object"}
+"""What takes the name of a member as a string: Python's own, those of monkeypatch, and those of unittest.mock."""
 
 
 def test_every_room_has_its_rule() -> None:
@@ -140,3 +181,28 @@ def test_the_median_module_has_at_most_120_lines(paths: list[Path]) -> None:
 )
 def test_an_import_is_found_however_it_is_written(source: str, found: set[str]) -> None:
     assert set(imports_of(source, "app.outbox.outbox", MODULES["app.outbox.outbox"])) == found
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_test_reaches_for_nothing_private(path: Path) -> None:
+    assert list(reaches_of(path.read_text(encoding="utf-8"), PRIVATE)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from app.delivery.worker import _Call, Worker", ["_Call"]),
+        ("outbox._write(work)", ["_write"]),
+        ("self.outbox._write(work)", ["_write"]),
+        ("monkeypatch.setattr(health, '_FRESH', 0)", ["_FRESH"]),
+        ("monkeypatch.setattr('app.routes.health_routes._FRESH', 0)", ["app.routes.health_routes._FRESH"]),
+        ("getattr(outbox, '_write')", ["_write"]),
+        ("class Other(Outbox):\n    def look(self):\n        return self._write", ["_write"]),
+        ("class Own:\n    def __init__(self):\n        self._write = 1\n        print(self._write)", []),
+        ("os._exit(0)", []),
+        ("f(_write)", []),
+    ],
+)
+def test_a_private_member_is_found_however_it_is_reached_for(source: str, found: list[str]) -> None:
+    private = {"_Call", "_write", "_FRESH"}
+    assert [reach.rpartition(" ")[2] for reach in reaches_of(source, private)] == found

@@ -25,7 +25,6 @@ import pytest
 from app.edge.waiting import TIME_TO_SEND
 from app.net.client_address import Address, buckets, parse_networks
 from app.settings import Settings
-from tests import running
 from tests.abuse.nginx import nginx
 from tests.faults.doses import LONG, dose, note
 from tests.ports import free_port
@@ -225,14 +224,11 @@ def test_no_request_is_counted_in_a_wrong_bucket(ways: dict[str, Way], name: str
 
 
 @pytest.mark.parametrize("kind", HEADERS)
-def test_no_request_is_counted_in_a_wrong_bucket_where_a_socket_takes_ipv4_and_ipv6(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_no_request_is_counted_in_a_wrong_bucket_where_a_socket_takes_ipv4_and_ipv6(tmp_path: Path, kind: str) -> None:
     if not has_ipv6():
         note("addresses, direct by IPv6", "this machine has no IPv6")
         return
-    monkeypatch.setattr(running, "_listening", both_kinds)
-    with service(Settings.model_validate(chosen(tmp_path, TRUSTED))) as here:
+    with service(Settings.model_validate(chosen(tmp_path, TRUSTED)), listening=both_kinds()) as here:
         way = Way(tmp_path / "callbacks.db", int(here.url.rpartition(":")[2]), "127.9.0.1", proxied=False)
         count = wrong_buckets(way, kind, REQUESTS // (LIMIT + 1))
         note(f"addresses, IPv4 at an IPv6 socket, {kind} headers", f"{count} wrong buckets of {REQUESTS}")

@@ -61,7 +61,7 @@ class Watch:
         found["cookies"] = await self.page.context.cookies()
         return found
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
         await self.page.add_init_script(_OBSERVERS)
         session: CDPSession = await self.page.context.new_cdp_session(self.page)
         session.on("Network.requestWillBeSent", self._asked)
@@ -86,7 +86,7 @@ class Watch:
 async def watched(page: Page) -> Watch:
     """Begin to watch a page, which has loaded nothing yet."""
     watch = Watch(page)
-    await watch._begin()
+    await watch.begin()
     return watch
 
 
