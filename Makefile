@@ -13,11 +13,18 @@ unexport VIRTUAL_ENV
 demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
 	@$(BIN)/chaser-callback demo
 
-test: .make/dev .make/chromium .make/nginx node_modules/.package-lock.json  ## every test, with a browser, PostgreSQL and nginx
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+# With FAST=1 what starts a browser, nginx or a service as a process of its own is left out, and what takes a dose of a
+# fault. The rest is most of the tests, on SQLite and PostgreSQL: under two minutes on two cores.
+SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py tests/cli \
+	tests/test_docs_in_browser.py tests/test_torture.py
+ONLY_FAST = --numprocesses 4 $(addprefix --ignore=,$(SLOW))
 
-torture: .make/dev .make/chromium .make/nginx  ## faults and attacks in long doses: some hours, with a line of figures for each
-	DOSE=long $(BIN)/python -m pytest tests/faults tests/abuse tests/browser/test_challenge.py
+test: .make/dev $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## every test, with a browser, PostgreSQL and nginx; with FAST=1 in two minutes those that need neither browser nor nginx
+	$(BIN)/python -m pytest --dist loadfile $(if $(FAST),$(ONLY_FAST),--numprocesses 3)
+
+# The parts are in tests/torture.py. Without PART all run, one after another: two hours. An unknown PART lists them.
+torture: .make/dev .make/chromium .make/nginx  ## faults and attacks in long doses, with a line of figures for each: PART=kills is one part, of at most 40 minutes
+	$(BIN)/python -m tests.torture $(PART)
 
 bench: .make/bench  ## side by side with what people would use instead: a quarter of an hour, on a machine that does nothing else
 	$(BIN)/python -m benchmarks

@@ -206,3 +206,24 @@ def test_a_test_reaches_for_nothing_private(path: Path) -> None:
 def test_a_private_member_is_found_however_it_is_reached_for(source: str, found: list[str]) -> None:
     private = {"_Call", "_write", "_FRESH"}
     assert [reach.rpartition(" ")[2] for reach in reaches_of(source, private)] == found
+
+
+def slow() -> list[str]:
+    """Return what `make test FAST=1` leaves out: folders and files."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (names,) = re.findall(r"^SLOW = (.+)$", makefile, re.MULTILINE)
+    return str(names).split()
+
+
+def test_what_the_fast_tests_leave_out_exists() -> None:
+    assert [name for name in slow() if not (ROOT / name).exists()] == []
+
+
+def test_the_fast_tests_start_no_browser() -> None:
+    """Otherwise they would fail on a machine without one: FAST=1 does not install it."""
+    starting = [
+        path for path in TESTS if re.search("^from playwright|^import playwright", path.read_text(), re.MULTILINE)
+    ]
+    names = [str(path.relative_to(ROOT)) for path in starting]
+    assert names
+    assert [name for name in names if not name.startswith(tuple(slow()))] == []
