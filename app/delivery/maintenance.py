@@ -71,7 +71,7 @@ class Maintenance:
         now = self._clock()
         if now < self._erase_at <= now + _ERASE_EVERY:  # further ahead: the clock was set back
             return
-        erased = await self._outbox.erase(now - self._config.keep_personal_data)
+        erased = await self._outbox.erase(now, self._config.keep_personal_data)
         self._erase_at = now + _ERASE_EVERY
         if erased:
             event(log, "outbox.erased", callbacks=erased)

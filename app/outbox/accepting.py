@@ -1,6 +1,6 @@
-"""SQL of accepting: the same request again, the same phone again, the quotas, and the insert; one transaction.
+"""SQL of accepting, in one transaction: replay, duplicates, quotas, and the insert.
 
-Everything here may run again after a connection was lost during its commit, when nobody knows whether it was executed.
+All of it may run again after a connection was lost during its commit: it then finds what it did the first time.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, or_, select, update
 
 from app.errors import ForbiddenError, TooManyRequestsError
 from app.outbox import blocklist_store
@@ -27,53 +27,51 @@ from app.outbox.plans import has_status
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.repeats import KNOWN_AS, LATELY_KNOWN, alias_of, answered, check_room, remember, remember_alias
 from app.outbox.schema import callbacks
+from app.outbox.transitions import insert_callback
 from app.outbox.used_challenges import Challenge, check_unused, use
 
 _SENT_BY: Final = ("account", "chaser_site_id")
-"""By what Chaser is asked. What still waits for another account or site than the settings name may wait in vain."""
+"""The account and site of the call. A callback queued under former settings may never be sent, so it absorbs none."""
 
 _TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_until.is_not(None))
 
 _COLUMNS = tuple(column.name for column in fields(Callback) if column.name != "hold")
 
-# Statements are made once: to put one together takes several times as long as to execute it.
-_INSERT: Final = insert(callbacks)
-
 
 def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
-    """Select what may stand for a callback: what is in these states within the window, or still to come."""
+    """Select the candidates for a duplicate: in these statuses within the window, or still to ring."""
     table = callbacks.c
     mine = table.id == bindparam("this")
-    in_one = or_(*map(has_status, states))  # IN would be spelt out anew at each execution
+    in_one = or_(*map(has_status, states))  # an expanding IN would be compiled at each execution
     sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
-    # Or its visitor was answered with it within the window: he too has asked for this already.
+    # Or its visitor got its alias within the window: they have asked for this already.
     lately = or_(table.created_at > bindparam("since"), table.id.in_(LATELY_KNOWN))
     recent = lately & in_one & or_(~_TO_BE_SENT, sent_so)
-    # However long ago: whoever asks again for what hasn't happened yet wants it once. It waits for Chaser, is on its
-    # way there this moment, or Chaser has it for a time to come, as a planned one or in its queue of the night.
+    # However old: a repeated request for a call still to come asks for one call. It is queued, in flight, or Chaser
+    # has it for a later time, planned or in its after-hours queue.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
     to_come = or_(_TO_BE_SENT, has_status(Status.PLACED) & for_later)
     same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in IDENTITY_FIELDS))
     return (
-        # With the alias, as one statement more would tell whoever measures that there is something to look up.
+        # Joined with the alias: a further statement would reveal by its time that there is a callback.
         select(callbacks, *KNOWN_AS)
         .where(or_(mine, (table.client_phone == bindparam("phone")) & or_(recent, same_wish)))
         .order_by(mine.desc(), table.created_at.desc())
-        # As it is once other replicas are done with it: one of them may be giving it up.
+        # Locked: another replica may be failing it at this moment.
         .with_for_update(key_share=True)
     )
 
 
-# What is held may never be sent: it stands only for what would be held as well.
+# A held callback may never be sent, so it covers only requests that would be held as well.
 _STANDING: Final = {False: _stands(*ACTIVE_STATUSES), True: _stands(*ACTIVE_STATUSES, Status.HELD)}
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionConfig:
-    """What accepting depends on: how long a second request for the same phone counts as the first, and the quotas.
+    """The settings that accepting depends on: the duplicate window and the quotas.
 
-    ``told`` keeps what the log was told of the budget: see quotas.tell_of_budget.
-    ``blocked``: the phone or the visitor is; it is refused when its challenge is used up.
+    `told` remembers which warnings about the budget were logged: see quotas.tell_of_budget.
+    `blocked`: the phone or the address is blocked; the request is refused once its challenge is consumed.
     """
 
     duplicate_window: timedelta
@@ -89,23 +87,22 @@ def accept(
     rules: AdmissionConfig,
     challenge: Challenge | None = None,
 ) -> tuple[AcceptResult, Sequence[Spent]]:
-    """Write the callback down, or find the one that stands for it already.
+    """Insert the callback, or find the one that covers it.
 
-    Returns what its caller is told, and what the log is to be told of the site's budget when it is committed.
-    Raises UnprocessableContentError when the request key was used for another request, ConflictError when the
-    challenge was, TooManyRequestsError when a
-    quota is reached, ForbiddenError when the rules say that it is blocked.
+    Return the response, and the usage of the site's budget to log after the commit. Raises UnprocessableContentError
+    if the request key was used for another request, ConflictError if the challenge was used, TooManyRequestsError at a
+    quota, ForbiddenError if the request is blocked.
     """
     if request_key is not None and (kept := answered(connection, request_key)) is not None:
-        # The id is ours when this work runs again.
+        # The same id: this work runs again after its commit.
         return (replace(kept, replayed=False) if kept.id == callback.id else kept), ()
     user = _challenge_user(callback, request_key)
     if challenge is not None:
-        # Before all else: with a challenge that was used, nobody gets to ask about any number.
+        # First: a used challenge must not buy an answer about any number.
         check_unused(connection, challenge, user)
     standing = _standing(connection, callback, rules.duplicate_window)
     repeated = _repeated(callback, standing)
-    # This work runs again when the callback, or an alias, has this very id.
+    # A callback or alias with this very id: this work runs again after its commit.
     is_ours = any(found is not None and found.id == callback.id for found in (standing, repeated))
     if standing is not None and standing.id == callback.id:
         callback = replace(callback, call_expected_at=standing.call_expected_at)
@@ -120,17 +117,17 @@ def accept(
             spent = check_quotas(connection, callback, rules.quotas, solved=challenge is not None)
         elif not is_ours and callback.client_bucket is not None:
             if repeated is None:
-                # It rings nobody, but a stranger who has used up his quotas must not see which numbers still pass.
+                # It rings nobody, but a visitor without quota left must not see which numbers still pass.
                 check_quotas(connection, callback, rules.quotas, solved=challenge is not None, rings=False)
             else:
                 check_room(connection, callback, standing.id)
     except (ForbiddenError, TooManyRequestsError):
-        # Its challenge is used up too, or one solution would do to ask about any number of phones. That stands though
-        # the request is refused, and although a refusal takes back nothing: it is the whole of what is to be written.
+        # Consumes the challenge too: otherwise one solution would do for questions about many phones. An error doesn't
+        # roll back the batch, so this write stays.
         if challenge is not None:
             use(connection, challenge, user)
         raise
-    # From here on it is written: a refusal takes back nothing, for many requests share one transaction.
+    # Writes begin here. An error from now on would not undo them: many requests share the transaction.
     if challenge is not None:
         use(connection, challenge, user)
     if standing is None:
@@ -141,16 +138,17 @@ def accept(
         if standing.planned_time == callback.planned_time:
             _renew(connection, standing.id, callback.give_up_at)
     if request_key is not None:
-        # Also for a duplicate: its answer may get lost, and its repetition may come after the window.
+        # Also for a duplicate: its response may get lost, and its retry may come after the window.
         callback_id = callback.id if standing is None else standing.id
         remember(connection, request_key, callback_id, answer, callback, repeats=repeated is not None)
     return answer, spent
 
 
 def _challenge_user(callback: Callback, request_key: RequestKey | None) -> str:
-    """Give the name under which a request uses its challenge, the same when it comes again with its key.
+    """Return the name under which a request consumes its challenge, the same for a retry with the same key.
 
-    Without a key only work that runs again is the same. The fingerprint is in it: one key for many phones is many.
+    Without an idempotency key, only a re-run of the same work counts as the same owner. The fingerprint is part of the
+    name, so one key cannot cover several phones.
     """
     if request_key is None:
         return callback.id
@@ -163,30 +161,25 @@ def _is_stranger(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
 
 
 def _repeated(callback: Callback, standing: Row[*tuple[Any, ...]] | None) -> AcceptResult | None:
-    """Give what the one who asks was answered before, when another callback stands for his; None: nothing yet."""
+    """Return the earlier answer to this visitor if another callback covers the request; None if there is none."""
     if standing is None or standing.id == callback.id:
         return None
     if _is_stranger(callback, standing):
         return alias_of(callback, standing)
-    # A service of the owner's may know that it is held.
+    # The owner's services may see that it is held.
     status = standing.status if callback.api_key else public_status(standing.status)
     return AcceptResult(standing.id, status, standing.created_at, standing.call_expected_at, duplicate=True)
 
 
 def _insert(connection: Connection, callback: Callback) -> None:
     values = {name: getattr(callback, name) for name in _COLUMNS}  # asdict() would copy what is in them
-    hold = callback.hold
-    state = {"status": Status.QUEUED, "updated_at": callback.created_at}
-    if hold is not None:
-        state |= {"status": Status.HELD, "due_at": None, "reason": hold}
-    # As parameters: values() would make an expression of each of them, every time.
-    connection.execute(_INSERT, values | state)
+    insert_callback(connection, values, callback.hold)
 
 
 def _standing(connection: Connection, callback: Callback, window: timedelta) -> Row[*tuple[Any, ...]] | None:
-    """Find the callback that stands for this one: for the same phone and site, within the window or still to come.
+    """Find the callback that covers this one: same phone and site, within the window or still to ring.
 
-    Or this very one, written before.
+    Or this very one, inserted before.
     """
     values = {
         "this": callback.id,
@@ -197,7 +190,7 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
         **{name: getattr(callback, name) for name in (*IDENTITY_FIELDS, *_SENT_BY)},
     }
     found = connection.execute(_STANDING[callback.hold is not None], values)
-    # The site is compared here, so that no database thinks of looking through all that a busy site was asked for.
+    # The site is compared here, so that no planner picks the index of a busy site.
     may = [
         row
         for row in found.all()
@@ -207,21 +200,21 @@ def _standing(connection: Connection, callback: Callback, window: timedelta) -> 
 
 
 def _is_known(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
-    """Tell whether the one who asks knows of what stands: it is his own, or he was answered with it."""
+    """Return whether the visitor knows of a callback: it is their own, or they were answered with its alias."""
     return not _is_stranger(callback, standing) or standing.alias_answer is not None
 
 
 def _may_stand(callback: Callback, standing: Row[*tuple[Any, ...]]) -> bool:
-    """Tell whether a stranger's callback may stand for one.
+    """Return whether another visitor's callback can absorb this one.
 
-    Not one that he planned for later than this one is wanted: nobody loses his call by that. A visitor who changes his
-    mind himself is told which time stands. And for none that is held: who filled in a trap would see it delivered.
+    Never if it is planned for later: the call would come too late. Never for a held (honeypot) request, whose sender
+    would otherwise see `placed`.
     """
     wanted = callback.planned_time or callback.created_at
     return callback.hold is None and (standing.planned_time is None or standing.planned_time <= wanted)
 
 
 def _renew(connection: Connection, callback_id: str, give_up_at: datetime) -> None:
-    """Let what is still to be sent be tried for as long as the request it now stands for as well would be."""
+    """Extend the deadline of a callback still to be sent to that of the duplicate it covers."""
     sooner = (callbacks.c.id == callback_id) & (callbacks.c.give_up_at < give_up_at)
     connection.execute(update(callbacks).where(sooner, _TO_BE_SENT).values(give_up_at=give_up_at))

@@ -1,4 +1,4 @@
-"""The values that pass between the rooms: the callback, what it says of itself, and what was accepted."""
+"""The values that the rooms exchange: a callback, its status, and the result of accepting a request."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,27 +21,24 @@ class Status(StrEnum):
 
 
 ACTIVE_STATUSES: Final = (Status.QUEUED, Status.SENDING, Status.PLACED, Status.UNKNOWN)
-"""Whoever asks again after one of these is answered with the same callback: the phone rings, has rung, or may have.
-
-After a failed or cancelled one the second request is a new wish.
-"""
+"""A second request is a duplicate of a callback in one of these: the phone rings, has rung, or may have rung."""
 
 
 CLIENT_BUCKETS: Final = ("client_bucket", "client_bucket_56", "client_bucket_48")
-"""What a visitor is counted by: an address or an IPv6 /64, and the wider networks around that."""
+"""Columns of what a visitor is counted by: an address or an IPv6 /64, and the wider networks around it."""
 
 IDENTITY_FIELDS: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
-"""What makes a second request another wish than the first: another time, somebody else, something else."""
+"""Fields that tell two requests for one phone apart: a difference in one of them makes two calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """One request to be phoned, complete and checked. All times are aware and in UTC.
+    """One validated request to be phoned. All times are aware and in UTC.
 
-    ``account`` is the client_id of the Chaser account, ``chaser_site_id`` the site's number there. ``client_bucket`` is
-    what quotas count the visitor by; None for a request that came with an API key. ``client_bucket_56`` and
-    ``client_bucket_48`` are the wider networks of an IPv6 visitor, None for all others. ``hold``: the stable code of a
-    reason why a person shall look at it first; None lets it be sent at once.
+    `account` is the `client_id` of the Chaser account, `chaser_site_id` the site's number there. Quotas count a visitor
+    by `client_bucket`; it is None for a request with an API key. `client_bucket_56` and `client_bucket_48` are the
+    wider networks of an IPv6 visitor, None for all others. `hold` is the stable code of a reason to hold it until an
+    operator decides; None queues it.
     """
 
     id: str
@@ -72,13 +69,13 @@ class Callback:
     hold: str | None = None
 
     def __repr__(self) -> str:
-        """Show nothing personal: what is shown here gets into tracebacks."""
+        """Return a text without personal data: it may end up in a traceback."""
         return f"Callback(id={self.id!r}, site={self.site!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """What makes a repeated request the same request: the caller's key within a scope, and what was asked under it."""
+    """An idempotency key within its scope, and the fingerprint of the request that it came with."""
 
     scope: str
     key: str
@@ -87,7 +84,7 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class AcceptResult:
-    """What the caller is told. ``duplicate``: an earlier callback stands for this one; ``replayed``: same request."""
+    """The response to an accepted request. `duplicate`: an earlier callback covers it; `replayed`: sent before."""
 
     id: str
     status: str
@@ -99,7 +96,7 @@ class AcceptResult:
 
 @dataclass(frozen=True, slots=True)
 class CallbackStatus:
-    """What is seen of a callback by its id. Who may see the true ``status`` is decided where it is asked for."""
+    """The status of a callback by its id. The caller decides whether its client may see it or `public_status`."""
 
     id: str
     site: str
@@ -108,10 +105,10 @@ class CallbackStatus:
 
 
 def public_status(status: str) -> str:
-    """Give a status as strangers are told it: whoever tried a trap must not learn that he is held."""
+    """Return the status that a client without an API key sees: a bot must not learn that it was held."""
     return Status.QUEUED if status == Status.HELD else status
 
 
 def callback_not_found() -> NotFoundError:
-    """Make the refusal for an id that nobody was given."""
+    """Return the error for an unknown id."""
     return NotFoundError("not_found", "There is no callback with this id.")

@@ -1,8 +1,8 @@
-"""SQL of delivering: claim what is due, record what became of it, find what a dead process left behind.
+"""SQL of delivery: claim due callbacks, finish attempts, find claims that a dead process left behind.
 
-A claim writes the attempt down before the first byte leaves. Whoever records must still hold the claim: the token of
-the lease is compared, so a worker that overslept changes nothing. Each function may run again after a connection was
-lost during its commit, when nobody knows whether it was executed: it then finds what it did the first time.
+A claim inserts the attempt before the first byte leaves. Finishing compares the token of the lease, so a worker whose
+lease has expired changes nothing. Each function may run again after a connection was lost during its commit: it then
+finds what it did the first time.
 """
 
 from collections.abc import Callable, Collection
@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, inser
 from app.outbox.callback import Status
 from app.outbox.plans import are_few, unindexed
 from app.outbox.schema import NOT_PLACED, attempts, blocklist, callbacks
+from app.outbox.transitions import finish_sending, start_sending, transition
 
-# The parameters of Chaser's `call` under their names there; chaser_site_id goes as site_id.
+# Parameters of Chaser's `call` by their names there; `chaser_site_id` is sent as `site_id`.
 _PARAMETERS = (
     "client_phone",
     "manager_phone",
@@ -30,7 +31,8 @@ _PARAMETERS = (
     "referrer",
 )
 
-_UNKNOWN = "unknown"  # as an attempt's outcome
+_UNKNOWN = "unknown"  # the outcome of an attempt
+_BATCH = 1000  # rows of one transaction: a large backlog must not hold up the writer; expire runs every second
 
 SiteKey = tuple[str, str]
 """An account's client_id and a site's name."""
@@ -38,9 +40,9 @@ SiteKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One callback in the hands of one worker. ``history``: the outcomes of earlier attempts, oldest first.
+    """One callback claimed by one worker. `history`: the outcomes of earlier attempts, oldest first.
 
-    ``available_at``: since when it could be sent, its acceptance or a person's release or retry of it.
+    `available_at`: since when it could be sent: its acceptance, or its last release or retry.
     """
 
     callback_id: str
@@ -56,9 +58,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """What is written down at the end of an attempt: the next state, and the attempt's own facts.
+    """The result of an attempt as it is stored: the next status of the callback, and the facts of the attempt.
 
-    ``reason`` and ``detail`` are stable codes, ``duration_ms`` is in milliseconds, ``answer`` at most 2 KiB.
+    `reason` and `detail` are stable codes, `duration_ms` is in milliseconds, `answer` is at most 2 KiB.
     """
 
     status: Status
@@ -83,26 +85,26 @@ def claim_due(
     paused_sites: Collection[SiteKey] = (),
     only: SiteKey | None = None,
 ) -> list[Claim]:
-    """Take up to ``limit`` due callbacks, oldest first, leaving out those of paused accounts and sites.
+    """Claim up to `limit` due callbacks, oldest first, except those of paused accounts and sites.
 
-    ``only``: those of this site and no other. What is paused doesn't count then.
-    ``token`` names the claims made by it. Until a claiming has come back the next one has the same token, and gives
-    what that one may have taken, all of it: its commit may have been executed and only the answer lost.
-    ``lease``: how long they are held. Nothing can
-    be due further ahead than ``max_delay``: what seems to be was written before the clock was set back: it is due. What
-    lies less far ahead is put right by clock_set_back.redate_waits.
+    `only`: claim callbacks of this site alone; `paused` and `paused_sites` don't count then.
+    `token`: reuse it until the call returns. If the commit succeeded and only the reply was lost, the retry returns the
+    same claims.
+    `lease`: how long a claim lasts.
+    `max_delay`: the longest wait for a next attempt. A time further ahead was written before the clock was set back, so
+    the callback is due. See clock_set_back.redate_waits for shorter times.
     """
-    mine = _leased(connection, callbacks.c.lease_token == token, None)
-    if mine:
-        return mine
+    claimed = _leased(connection, callbacks.c.lease_token == token, None)
+    if claimed:
+        return claimed
     free = and_(
-        _of(only) if only else _is_none_of(paused, paused_sites),
-        callbacks.c.give_up_at > now,  # after a long stop this may come before expire does
-        callbacks.c.client_phone.is_not(None),  # erased: there is nobody left to call
+        _for_site(only) if only else _not_paused(paused, paused_sites),
+        callbacks.c.give_up_at > now,  # after a long stop a claim may come before `expire`
+        callbacks.c.client_phone.is_not(None),  # an erased number can't be called
         ~exists().where(blocklist.c.entry == callbacks.c.client_phone),
     )
     due = select(callbacks).order_by(callbacks.c.due_at).with_for_update(skip_locked=True)
-    # One after the other: for both at once SQLite would read and sort all that waits.
+    # Two statements: for both conditions at once SQLite would read and sort the whole queue.
     rows: list[Row[Any]] = []
     for when in (callbacks.c.due_at <= now, callbacks.c.due_at > now + max_delay):
         if len(rows) < limit:
@@ -112,53 +114,32 @@ def claim_due(
     claims = []
     for row in rows:
         history = histories.get(row.id, ())
-        claim = _claim(row, token, len(history) + 1, history)
-        connection.execute(
-            update(callbacks)
-            .where(callbacks.c.id == row.id)
-            .values(
-                status=Status.SENDING,
-                due_at=None,
-                reason=None,
-                lease_token=claim.token,
-                lease_until=lease_until,
-                updated_at=now,
-            )
-        )
-        connection.execute(insert(attempts).values(callback_id=row.id, number=claim.number, started_at=now))
-        claims.append(claim)
+        claims.append(_claim(row, token, len(history) + 1, history))
+    start_sending(connection, rows, token, lease_until, now)
+    if claims:
+        started = [{"callback_id": claim.callback_id, "number": claim.number, "started_at": now} for claim in claims]
+        connection.execute(insert(attempts), started)
     return claims
 
 
 def orphaned(connection: Connection, now: datetime | None, limit: int | None = None) -> list[Claim]:
-    """Give claims whose worker is gone: the lease has run out by ``now``; None: all, no other process can be alive."""
+    """Return claims whose lease expired before `now`; with None all claims, as no other process can be alive."""
     if now is None:
         return _leased(connection, callbacks.c.lease_until.is_not(None), limit)
     return _leased(connection, callbacks.c.lease_until < _lease_clock(connection, now), limit)
 
 
 def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome, now: datetime) -> bool | datetime:
-    """Write down what became of a claim. False, and nothing changed, when the claim is no longer held.
+    """Store the result of a claim's attempt. Return False, and change nothing, if the lease was lost.
 
-    A time, and nothing changed either, when somebody asked again since it was claimed, and so it is given up only
-    then: what becomes of it is to be decided by that.
+    Return the new `give_up_at`, and change nothing, if a duplicate request extended it since the claim: the caller
+    decides again with that time.
     """
     held = (callbacks.c.id == claim.callback_id) & (callbacks.c.lease_token == claim.token)
-    changed = connection.execute(
-        update(callbacks)
-        .where(held, callbacks.c.give_up_at <= claim.give_up_at)
-        .values(
-            status=result.status,
-            due_at=result.due_at,
-            reason=result.reason,
-            lease_token=None,
-            lease_until=None,
-            updated_at=now,
-        )
-    )
-    if changed.rowcount != 1:
-        later: datetime | None = connection.scalar(select(callbacks.c.give_up_at).where(held))
-        return later or _is_recorded(connection, claim, result)
+    unextended = held & (callbacks.c.give_up_at <= claim.give_up_at)
+    if not finish_sending(connection, unextended, result.status, result.reason, result.due_at, now):
+        extended: datetime | None = connection.scalar(select(callbacks.c.give_up_at).where(held))
+        return extended or _is_stored(connection, claim, result)
     connection.execute(
         update(attempts)
         .where(attempts.c.callback_id == claim.callback_id, attempts.c.number == claim.number)
@@ -174,62 +155,50 @@ def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome,
 
 
 def expire(connection: Connection, now: datetime) -> list[str]:
-    """Give up what has waited too long: it is failed, but stays or becomes unknown when it may have rung before.
+    """Fail due callbacks past their `give_up_at`, at most 1,000; those that may have rung become or stay unknown.
 
-    Returns the ids of what failed.
+    Return the ids of the failed ones.
     """
     old = (callbacks.c.due_at <= now) & (callbacks.c.give_up_at <= now)
     if connection.scalar(select(literal(1)).select_from(callbacks).where(old).limit(1)) is None:
-        return []  # as it is nearly always, and to learn it costs one way along all that is due
+        return []
     may_have_rung = exists().where(attempts.c.callback_id == callbacks.c.id, attempts.c.outcome == _UNKNOWN)
-    connection.execute(
-        update(callbacks)
-        .where(old, or_(callbacks.c.status == Status.UNKNOWN, (callbacks.c.status == Status.QUEUED) & may_have_rung))
-        .values(status=Status.UNKNOWN, due_at=None, reason="expired_unknown", updated_at=now)
-    )
-    failed = connection.execute(
-        update(callbacks)
-        .where(old, callbacks.c.status == Status.QUEUED, ~may_have_rung)
-        .values(status=Status.FAILED, due_at=None, reason="expired", updated_at=now)
-        .returning(callbacks.c.id)
-    )
-    return [row.id for row in failed]
+    status = callbacks.c.status
+    rang = old & or_(status == Status.UNKNOWN, (status == Status.QUEUED) & may_have_rung)
+    transition(connection, rang, Status.UNKNOWN, reason="expired_unknown", now=now, limit=_BATCH)
+    never_rang = old & (status == Status.QUEUED) & ~may_have_rung
+    return transition(connection, never_rang, Status.FAILED, reason="expired", now=now, limit=_BATCH)
 
 
 def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], bool]) -> list[str]:
-    """Let unknown callbacks wait for a person at sites that ``holds`` names: the setting may be newer than they are.
+    """Cancel the resend of unknown callbacks at sites for which `holds` is true; return their ids.
 
-    Returns their ids.
+    The setting `ON_UNKNOWN=hold` may be newer than their attempt.
     """
     to_resend = _to_resend(connection)
-    site = unindexed(callbacks.c.site)  # SQLite would go along all callbacks, to meet each site but once
+    site = unindexed(callbacks.c.site)  # otherwise SQLite walks the index of all sites for the few distinct names
     sites = connection.scalars(select(site).where(to_resend).distinct()).all()
     held = [name for name in sites if holds(name)]
     if not held:
         return []
-    changed = connection.execute(
-        update(callbacks)
-        .where(to_resend, site.in_(held))
-        .values(due_at=None, reason="awaiting_operator", updated_at=now)
-        .returning(callbacks.c.id)
-    )
-    return [row.id for row in changed]
+    condition = to_resend & site.in_(held)
+    return transition(connection, condition, Status.UNKNOWN, reason="awaiting_operator", now=now, limit=_BATCH)
 
 
 def _to_resend(connection: Connection) -> ColumnElement[bool]:
-    """Say which are unknown and wait: by the index of statuses, or by that of what waits when many are unknown."""
+    """Return the condition for unknown callbacks with a resend due, written for the index with fewer rows."""
     listed = (callbacks.c.status == Status.UNKNOWN) & text(NOT_PLACED)
     unknown = listed if are_few(connection, listed) else unindexed(callbacks.c.status) == Status.UNKNOWN
     return unknown & callbacks.c.due_at.is_not(None)
 
 
-def _of(site: SiteKey) -> ColumnElement[bool]:
-    # By what waits: a site may have had any number of callbacks.
+def _for_site(site: SiteKey) -> ColumnElement[bool]:
+    # Not by the index of sites: it holds every callback of the site, the index of due times only the queue.
     return (callbacks.c.account == site[0]) & (unindexed(callbacks.c.site) == site[1])
 
 
-def _is_none_of(accounts: Collection[str], sites: Collection[SiteKey]) -> ColumnElement[bool]:
-    # The sites in one list for each account: a list is looked up, however long, where pairs are compared one by one.
+def _not_paused(accounts: Collection[str], sites: Collection[SiteKey]) -> ColumnElement[bool]:
+    # One IN list of sites for each account: databases look up a list, but compare pairs one by one.
     names: dict[str, list[str]] = {}
     for account, site in sites:
         names.setdefault(account, []).append(site)
@@ -241,12 +210,12 @@ def _leased(connection: Connection, which: ColumnElement[bool], limit: int | Non
     leased = select(callbacks).where(callbacks.c.lease_until.is_not(None), which)
     rows = connection.execute(leased.order_by(callbacks.c.lease_until).limit(limit)).all()
     histories = _histories(connection, [row.id for row in rows])
-    # The last attempt has no outcome yet: it is the one under way, not history.
+    # The last attempt is still in flight and has no outcome: it is not history.
     return [_claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1]) for row in rows]
 
 
-def _is_recorded(connection: Connection, claim: Claim, result: AttemptOutcome) -> bool:
-    """Tell whether this very result is what stands there."""
+def _is_stored(connection: Connection, claim: Claim, result: AttemptOutcome) -> bool:
+    """Return whether the attempt has exactly this result, from a commit whose reply was lost."""
     attempt = (attempts.c.callback_id == claim.callback_id) & (attempts.c.number == claim.number)
     columns = (attempts.c.outcome, attempts.c.http_status, attempts.c.duration_ms, attempts.c.detail)
     row = connection.execute(select(*columns).where(attempt)).one_or_none()
@@ -254,7 +223,7 @@ def _is_recorded(connection: Connection, claim: Claim, result: AttemptOutcome) -
 
 
 def _lease_clock(connection: Connection, now: datetime) -> datetime:
-    """Give the time that leases go by: on PostgreSQL the server's, since the clocks of replicas differ."""
+    """Return the clock of leases: on PostgreSQL the server's, since the clocks of replicas differ."""
     if connection.dialect.name != "postgresql":
         return now
     return connection.execute(select(func.clock_timestamp())).scalar_one()  # type: ignore[no-any-return]
@@ -273,7 +242,7 @@ def _histories(connection: Connection, ids: Collection[str]) -> dict[str, tuple[
 
 
 def _claim(row: Row[Any], token: str, number: int, history: tuple[str, ...]) -> Claim:
-    values = row._mapping  # the public name of it, in SQLAlchemy's words
+    values = row._mapping  # public in SQLAlchemy despite its underscore
     return Claim(
         callback_id=row.id,
         site=row.site,

@@ -22,6 +22,7 @@ from app.outbox.database import DatabaseError, driver_message, open_database
 from app.outbox.migrate import migrate
 from app.outbox.moved import Role, hold, let_go, mark, mark_of, unmark
 from app.outbox.schema import metadata
+from app.outbox.transitions import continue_ids
 from app.outbox.upsert import insert
 
 _OTHERS = text(
@@ -69,6 +70,7 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
             # Who was cut off from PostgreSQL when we began may have come back.
             _alone(source, names[0])
             _alone(target, names[1])
+            continue_ids(target)
             _hand_over(source, target, names[1])
     except DBAPIError as error:
         raise NotCopied(f"--to: a database refused ({driver_message(error)}): mend that, then run it again") from None

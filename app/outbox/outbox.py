@@ -39,6 +39,7 @@ from app.outbox.quotas import tell_of_budget
 from app.outbox.repeats import answered, glimpse
 from app.outbox.schema import callbacks
 from app.outbox.shared_look import SharedLook
+from app.outbox.transitions import OPERATOR
 from app.outbox.used_challenges import Challenge
 from app.outbox.writer import Work, Writer, storage_unavailable
 
@@ -160,17 +161,17 @@ class Outbox:
         """Write down what became of a claim; False when it is no longer held. See claims.finish_attempt."""
         return await self._write(partial(claims.finish_attempt, claim=claim, result=result, now=now))
 
-    async def release(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
+    async def release(self, callback_id: str, now: datetime, give_up_after: timedelta, actor: str = OPERATOR) -> None:
         """Let a held callback be sent. See operator_actions.release."""
-        await self._send(operator_actions.release, callback_id, now, give_up_after)
+        await self._send(operator_actions.release, callback_id, now, actor, give_up_after)
 
-    async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta) -> None:
+    async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta, actor: str = OPERATOR) -> None:
         """Send a failed or unknown callback again. See operator_actions.retry."""
-        await self._send(operator_actions.retry, callback_id, now, give_up_after)
+        await self._send(operator_actions.retry, callback_id, now, actor, give_up_after)
 
-    async def cancel(self, callback_id: str, now: datetime) -> None:
+    async def cancel(self, callback_id: str, now: datetime, actor: str = OPERATOR) -> None:
         """End a callback that is not being sent this moment. See operator_actions.cancel."""
-        await self._write(partial(operator_actions.cancel, callback_id=callback_id, now=now))
+        await self._write(partial(operator_actions.cancel, callback_id=callback_id, now=now, actor=actor))
 
     async def orphaned(self, now: datetime) -> list[Claim]:
         """Return claims without a live worker: all of them where only one process can run, else expired leases."""
@@ -189,9 +190,10 @@ class Outbox:
         """Let unknown callbacks of the sites that ``holds`` names wait for a person; returns their ids."""
         return await self._write(partial(claims.hold_unknown, now=now, holds=holds))
 
-    async def erase(self, before: datetime) -> int:
-        """Erase personal data of finished callbacks created before a time, in batches; return their number."""
-        erased = await self._in_batches(partial(retention.erase_batch, before=before, limit=_ERASED_AT_ONCE))
+    async def erase(self, now: datetime, keep: timedelta = timedelta(0)) -> int:
+        """Erase the personal data of finished callbacks older than `keep`, in batches; return their number."""
+        before = now - keep
+        erased = await self._in_batches(partial(retention.erase_batch, before=before, now=now, limit=_ERASED_AT_ONCE))
         await self._in_batches(partial(retention.delete_keys_batch, before=before, limit=_ERASED_AT_ONCE))
         return erased
 
@@ -239,8 +241,10 @@ class Outbox:
             pass
         self._wakeup.clear()
 
-    async def _send(self, send: Callable[..., None], callback_id: str, now: datetime, give_up_after: timedelta) -> None:
-        decision = partial(send, callback_id=callback_id, now=now, give_up_after=give_up_after)
+    async def _send(
+        self, send: Callable[..., None], callback_id: str, now: datetime, actor: str, give_up_after: timedelta
+    ) -> None:
+        decision = partial(send, callback_id=callback_id, now=now, actor=actor, give_up_after=give_up_after)
         await self._write(decision, first=partial(self._lock_admission, now=now))
         self.notify()
 

@@ -1,20 +1,26 @@
-"""SQL of erasing: personal data goes when its time has come, statistics stay. A little at a time, so nobody waits."""
+"""SQL of erasing: null what is declared personal once it is old enough; the rows stay for statistics.
+
+It works in batches, so that no other writer waits for long.
+"""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
-from app.outbox.callback import CLIENT_BUCKETS, Status
-from app.outbox.schema import attempts, callbacks, request_keys
+from app.outbox.callback import Status
+from app.outbox.schema import attempts, callbacks, erased_columns, request_keys
+from app.outbox.transitions import transition
 
-_PERSONAL = ("client_phone", "client_ip", "active_page", "referrer", "consent", "message_on_ring", *CLIENT_BUCKETS)
-_FINISHED = (Status.PLACED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
+_FINISHED: Final = (Status.PLACED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
+_BELONGING: Final = (attempts, request_keys)
+"""Tables with rows of a callback, by `callback_id`."""
 
 
-def erase_batch(connection: Connection, before: datetime, limit: int) -> int:
-    """Erase the personal data of up to ``limit`` callbacks asked for before a time; returns of how many.
+def erase_batch(connection: Connection, before: datetime, now: datetime, limit: int) -> int:
+    """Erase the personal data of up to `limit` callbacks created before a time; return how many.
 
-    Those that wait for an attempt are left alone. What nobody has released by then is cancelled: it can't be any more.
+    Those that wait for an attempt stay. A held one is cancelled: without its number it can't be released.
     """
     old = (
         select(callbacks.c.id)
@@ -31,23 +37,20 @@ def erase_batch(connection: Connection, before: datetime, limit: int) -> int:
     ids = connection.scalars(old).all()
     if not ids:
         return 0
-    # Chaser's answers are kept word for word, and may repeat the number.
-    connection.execute(update(attempts).where(attempts.c.callback_id.in_(ids)).values(answer=None))
-    of_these = request_keys.c.callback_id.in_(ids) & request_keys.c.client_bucket.is_not(None)
-    connection.execute(update(request_keys).where(of_these).values(dict.fromkeys(CLIENT_BUCKETS)))
-    held = callbacks.c.status == Status.HELD
-    states = {
-        "status": case((held, Status.CANCELLED), else_=callbacks.c.status),
-        "reason": case((held, "personal_data_erased"), else_=callbacks.c.reason),
-    }
-    connection.execute(update(callbacks).where(callbacks.c.id.in_(ids)).values(dict.fromkeys(_PERSONAL) | states))
+    held = callbacks.c.id.in_(ids) & (callbacks.c.status == Status.HELD)
+    transition(connection, held, Status.CANCELLED, reason="personal_data_erased", now=now)
+    for table in _BELONGING:
+        erased = erased_columns(table)
+        present = or_(*(table.c[name].is_not(None) for name in erased))
+        connection.execute(update(table).where(table.c.callback_id.in_(ids), present).values(erased))
+    connection.execute(update(callbacks).where(callbacks.c.id.in_(ids)).values(erased_columns(callbacks)))
     return len(ids)
 
 
 def delete_keys_batch(connection: Connection, before: datetime, limit: int) -> int:
-    """Forget up to ``limit`` request keys that came before a time; returns how many.
+    """Delete up to `limit` request keys created before a time; return how many.
 
-    Only those of erased callbacks: as long as one may be called, its request asked again must not make another.
+    Only those of erased callbacks: while a callback may still be sent, its repeated request must find it.
     """
     scope, key = request_keys.c.scope, request_keys.c.key
     old = (
@@ -59,6 +62,6 @@ def delete_keys_batch(connection: Connection, before: datetime, limit: int) -> i
     )
     names = [dict(row) for row in connection.execute(old).mappings()]
     if names:
-        # One by one: for a list of pairs SQLite would read the whole table.
+        # One statement for each key: for a list of pairs SQLite would read the whole table.
         connection.execute(delete(request_keys).where(scope == bindparam("in_scope"), key == bindparam("named")), names)
     return len(names)

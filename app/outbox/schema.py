@@ -1,4 +1,9 @@
-"""The tables, for SQLite and PostgreSQL alike. Migrations create them; a test holds the two together."""
+"""The tables, for SQLite and PostgreSQL alike. Migrations create them; a test compares the two.
+
+Each column declares once what it holds, with `info=`: PERSONAL is erased after `KEEP_PERSONAL_DATA`, PUBLIC stays, and
+both are shown to an API key that may read callbacks. INTERNAL never leaves the service. Erasing, the API and the leak
+test derive from these declarations.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -23,16 +29,23 @@ from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
 from app.outbox.callback import Status
 
+PERSONAL: Final = {"erased": True, "shown": True}
+"""About a person: erased, and shown to API keys until then."""
+PERSONAL_INTERNAL: Final = {"erased": True, "shown": False}
+"""About a person, and used by the service alone."""
+PUBLIC: Final = {"erased": False, "shown": True}
+INTERNAL: Final = {"erased": False, "shown": False}
+
 _DUE = text("due_at IS NOT NULL")
 _LEASED = text("lease_until IS NOT NULL")
 _HELD = text("status = 'held'")
-_PERSONAL = text("client_phone IS NOT NULL")
+_NOT_ERASED = text("client_phone IS NOT NULL")
 _OF_CLIENT = text("client_bucket IS NOT NULL")
 _IN_56 = text("client_bucket_56 IS NOT NULL")
 _IN_48 = text("client_bucket_48 IS NOT NULL")
-_IN_LINE = text("call_expected_at IS NOT NULL")
+_EXPECTED = text("call_expected_at IS NOT NULL")
 NOT_PLACED: Final = f"status <> '{Status.PLACED}'"
-"""Word for word the condition of an index, for statements that are to use it."""
+"""The condition of an index, to the letter: a statement uses that index only if it repeats it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,17 +56,17 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type of the engine."""
+        """Return the column type of the engine."""
         return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Write an aware time. Raises TypeError for a naive one."""
+        """Convert an aware time for the driver. Raises TypeError for a naive one."""
         if value is None or dialect.name == "postgresql":
             return value
         return (value - _EPOCH) // timedelta(microseconds=1)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Read a time back in UTC."""
+        """Convert a stored value to a time in UTC."""
         if value is None:
             return None
         if dialect.name == "postgresql":
@@ -72,41 +85,40 @@ metadata = MetaData(
 callbacks = Table(
     "callbacks",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("site", String(64), nullable=False),
-    Column("account", String(255), nullable=False),
-    Column("chaser_site_id", BigInteger, nullable=False),
-    Column("status", String(16), nullable=False),
-    # Personal data may be erased while the row stays for statistics; so these can be null.
-    Column("client_phone", String(15)),
-    Column("client_ip", String(45)),
-    Column("active_page", Text),
-    Column("referrer", Text),
-    Column("consent", JSON(none_as_null=True)),
-    Column("client_bucket", String(64)),
-    Column("phone_certain", Boolean, nullable=False),
-    Column("manager_phone", String(15)),
-    Column("planned_time", Instant),
-    Column("message_on_ring", Text),
-    Column("nwt_action", String(16)),
-    Column("call_stack_start_hour", Integer),
-    Column("call_stack_interval", Integer),
-    Column("department", String(64)),
-    Column("api_key", String(64)),
-    Column("created_at", Instant, nullable=False),
-    Column("due_at", Instant),  # when the next attempt is due; null: none is
-    Column("give_up_at", Instant, nullable=False),
-    Column("call_expected_at", Instant),
-    Column("updated_at", Instant, nullable=False),
-    Column("reason", String(64)),  # why it is in this status, a stable code
-    Column("lease_token", String(36)),
-    Column("lease_until", Instant),
+    Column("id", String(36), primary_key=True, info=PUBLIC),
+    Column("site", String(64), nullable=False, info=PUBLIC),
+    Column("account", String(255), nullable=False, info=INTERNAL),
+    Column("chaser_site_id", BigInteger, nullable=False, info=INTERNAL),
+    Column("status", String(16), nullable=False, info=PUBLIC),
+    # Personal data is erased while the row stays for statistics, so these can be null.
+    Column("client_phone", String(15), info=PERSONAL),
+    Column("client_ip", String(45), info=PERSONAL),
+    Column("active_page", Text, info=PERSONAL),
+    Column("referrer", Text, info=PERSONAL),
+    Column("consent", JSON(none_as_null=True), info=PERSONAL),
+    Column("client_bucket", String(64), info=PERSONAL_INTERNAL),
+    Column("phone_certain", Boolean, nullable=False, info=PUBLIC),
+    Column("manager_phone", String(15), info=PUBLIC),
+    Column("planned_time", Instant, info=PUBLIC),
+    Column("message_on_ring", Text, info=PERSONAL),
+    Column("nwt_action", String(16), info=PUBLIC),
+    Column("call_stack_start_hour", Integer, info=PUBLIC),
+    Column("call_stack_interval", Integer, info=PUBLIC),
+    Column("department", String(64), info=PUBLIC),
+    Column("api_key", String(64), info=PUBLIC),
+    Column("created_at", Instant, nullable=False, info=PUBLIC),
+    Column("due_at", Instant, info=PUBLIC),  # when the next attempt is due; null: never
+    Column("give_up_at", Instant, nullable=False, info=PUBLIC),
+    Column("call_expected_at", Instant, info=PUBLIC),
+    Column("updated_at", Instant, nullable=False, info=PUBLIC),
+    Column("reason", String(64), info=PUBLIC),  # a stable code for the present status
+    Column("lease_token", String(36), info=INTERNAL),
+    Column("lease_until", Instant, info=INTERNAL),
     # The wider networks of an IPv6 visitor; null for all others.
-    Column("client_bucket_56", String(64)),
-    Column("client_bucket_48", String(64)),
-    Column(
-        "available_at", Instant
-    ),  # when a person released or retried it last; null: it is ready since it was accepted
+    Column("client_bucket_56", String(64), info=PERSONAL_INTERNAL),
+    Column("client_bucket_48", String(64), info=PERSONAL_INTERNAL),
+    Column("available_at", Instant, info=INTERNAL),  # last release or retry; null: available since it was accepted
+    Column("status_sequence", Integer, nullable=False, server_default="0", info=INTERNAL),  # of the last change
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index("ix_callbacks_held", "created_at", sqlite_where=_HELD, postgresql_where=_HELD),
@@ -115,10 +127,10 @@ callbacks = Table(
     Index("ix_callbacks_site_created_at", "site", "created_at"),
     Index("ix_callbacks_site_call_expected_at", "site", "call_expected_at"),
     Index("ix_callbacks_created_at", "created_at"),
-    # For people who look for what went wrong. Nearly all callbacks leave it within seconds, so it stays small.
+    # Finds what is not placed. Nearly all callbacks leave this index within seconds, so it stays small.
     Index("ix_callbacks_status", "status", sqlite_where=text(NOT_PLACED), postgresql_where=text(NOT_PLACED)),
-    # For erasing: what was erased is not looked at again, however much of it there is.
-    Index("ix_callbacks_personal", "created_at", sqlite_where=_PERSONAL, postgresql_where=_PERSONAL),
+    # For erasing: rows already erased are not read again.
+    Index("ix_callbacks_personal", "created_at", sqlite_where=_NOT_ERASED, postgresql_where=_NOT_ERASED),
     Index(
         "ix_callbacks_client_bucket_56_created_at",
         "client_bucket_56",
@@ -138,65 +150,94 @@ callbacks = Table(
 attempts = Table(
     "attempts",
     metadata,
-    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("started_at", Instant, nullable=False),
-    Column("outcome", String(16)),  # null while it is under way
-    Column("http_status", Integer),
-    Column("duration_ms", Integer),
-    Column("detail", String(64)),
-    Column("answer", Text),  # the first 2 KiB of what Chaser said
+    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), primary_key=True, info=INTERNAL),
+    Column("number", Integer, primary_key=True, info=PUBLIC),
+    Column("started_at", Instant, nullable=False, info=PUBLIC),
+    Column("outcome", String(16), info=PUBLIC),  # null while it is in flight
+    Column("http_status", Integer, info=PUBLIC),
+    Column("duration_ms", Integer, info=PUBLIC),
+    Column("detail", String(64), info=PUBLIC),
+    Column("answer", Text, info=PERSONAL),  # the first 2 KiB of the body of the response
 )
 
 request_keys = Table(
     "request_keys",
     metadata,
-    Column("scope", String(80), primary_key=True),
-    Column("key", String(255), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("answer", JSON, nullable=False),  # what was answered the first time, to be answered again
-    # Of an alias, which counts as the callback it looks like; the first one also of what a visitor repeated, and the
-    # last one only of what stands in line.
-    Column("client_bucket", String(64)),
-    Column("client_bucket_56", String(64)),
-    Column("client_bucket_48", String(64)),
-    Column("call_expected_at", Instant),
+    Column("scope", String(80), primary_key=True, info=INTERNAL),
+    Column("key", String(255), primary_key=True, info=INTERNAL),
+    Column("fingerprint", String(64), nullable=False, info=INTERNAL),
+    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False, info=INTERNAL),
+    Column("created_at", Instant, nullable=False, info=INTERNAL),
+    Column("answer", JSON, nullable=False, info=INTERNAL),  # the first response, for replays
+    # Of an alias, which counts like the callback it stands for. `client_bucket` also of a visitor's repeated request,
+    # `call_expected_at` only of an alias in the queue of after-hours calls.
+    Column("client_bucket", String(64), info=PERSONAL_INTERNAL),
+    Column("client_bucket_56", String(64), info=PERSONAL_INTERNAL),
+    Column("client_bucket_48", String(64), info=PERSONAL_INTERNAL),
+    Column("call_expected_at", Instant, info=INTERNAL),
     Index("ix_request_keys_created_at", "created_at"),
     Index("ix_request_keys_callback_id", "callback_id"),
     *(
         Index(f"ix_request_keys_{name}_created_at", name, "created_at", sqlite_where=there, postgresql_where=there)
         for name, there in (("client_bucket", _OF_CLIENT), ("client_bucket_56", _IN_56), ("client_bucket_48", _IN_48))
     ),
-    Index("ix_request_keys_call_expected_at", "call_expected_at", sqlite_where=_IN_LINE, postgresql_where=_IN_LINE),
+    Index("ix_request_keys_call_expected_at", "call_expected_at", sqlite_where=_EXPECTED, postgresql_where=_EXPECTED),
+)
+
+# Every change of a callback's status, written by `transitions` in the same transaction; also what concerns a whole
+# site, without a callback. It is the log of events. On PostgreSQL ids come from a sequence, so a row may commit after a
+# later one. A reader therefore stops at the sequence's value from before the oldest open transaction.
+status_history = Table(
+    "status_history",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True, info=INTERNAL),
+    Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), info=INTERNAL),
+    Column("site", String(64), nullable=False, info=INTERNAL),
+    Column("sequence", Integer, info=PUBLIC),  # 1 for the first status of a callback; null without a callback
+    Column("from_status", String(16), info=PUBLIC),  # null for the first one
+    Column("to_status", String(16), nullable=False, info=PUBLIC),
+    Column("reason", String(64), info=PUBLIC),
+    Column("actor", String(80), nullable=False, info=PUBLIC),  # system, visitor, operator, or key:<name of the API key>
+    Column("created_at", Instant, nullable=False, info=PUBLIC),
+    Index("ix_status_history_callback_id_sequence", "callback_id", "sequence", unique=True),
+    sqlite_autoincrement=True,  # otherwise SQLite would use the id of a deleted row again
 )
 
 # The widget's releases, as they were served; a few dozen kilobytes for each version.
 widget_files = Table(
     "widget_files",
     metadata,
-    Column("version", String(12), primary_key=True),
-    Column("name", String(64), primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-    Column("kept_at", Instant, nullable=False),
+    Column("version", String(12), primary_key=True, info=PUBLIC),
+    Column("name", String(64), primary_key=True, info=PUBLIC),
+    Column("body", LargeBinary, nullable=False, info=PUBLIC),
+    Column("kept_at", Instant, nullable=False, info=PUBLIC),
 )
 
-# A challenge is used once: kept until it has expired anyway.
+# A challenge is used once; its nonce is kept until it has expired.
 used_challenges = Table(
     "used_challenges",
     metadata,
-    Column("nonce", String(32), primary_key=True),
-    Column("callback_id", String(36), nullable=False),  # the id of the request that used it, also where none was stored
-    Column("expires_at", Instant, nullable=False),
+    Column("nonce", String(32), primary_key=True, info=INTERNAL),
+    Column("callback_id", String(36), nullable=False, info=INTERNAL),  # of the request that used it, stored or not
+    Column("expires_at", Instant, nullable=False, info=INTERNAL),
     Index("ix_used_challenges_expires_at", "expires_at"),
 )
 
-# Phones in digits, and networks in CIDR notation: nobody there is phoned, nobody from there is listened to.
+# Phones in digits, and networks in CIDR notation: these phones are never called, these networks are refused.
 blocklist = Table(
     "blocklist",
     metadata,
-    Column("entry", String(49), primary_key=True),
-    Column("note", String(200)),
-    Column("created_at", Instant, nullable=False),
+    Column("entry", String(49), primary_key=True, info=PERSONAL),
+    Column("note", String(200), info=PERSONAL),
+    Column("created_at", Instant, nullable=False, info=PUBLIC),
 )
+
+
+def erased_columns(table: Table) -> dict[str, None]:
+    """Return the values that erase the personal data of a row: null for each column about a person."""
+    return {column.name: None for column in table.c if column.info["erased"]}
+
+
+def shown_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns that an API key may see, in the order of the table."""
+    return [column for column in table.c if column.info["shown"]]

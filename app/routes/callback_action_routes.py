@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from app.edge.api_keys import require_site
 from app.logs import event
 from app.outbox.callback import callback_not_found
+from app.outbox.transitions import actor_of
 from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 from app.routes.schemas import EXAMPLE
@@ -53,15 +54,15 @@ async def perform_action(
     if found is None:
         raise callback_not_found()
     require_site(key, services.api_keys, found.site)
-    await _deciding(services, decision)(callback_id)
+    await _deciding(services, decision, actor_of(key))(callback_id)
     event(log, "callback.action", callback=callback_id, decision=decision, api_key=key)
     now = await services.outbox.callback_status(callback_id)
     return CallbackActionResponse(id=callback_id, status=now.status if now else found.status)
 
 
-def _deciding(services: Services, decision: Action) -> Callable[[str], Awaitable[None]]:
+def _deciding(services: Services, decision: Action, actor: str) -> Callable[[str], Awaitable[None]]:
     now, give_up_after = services.clock(), services.settings.give_up_after
     if decision == "cancel":
-        return lambda callback_id: services.outbox.cancel(callback_id, now)
+        return lambda callback_id: services.outbox.cancel(callback_id, now, actor)
     deciding = services.outbox.release if decision == "release" else services.outbox.retry
-    return lambda callback_id: deciding(callback_id, now, give_up_after)
+    return lambda callback_id: deciding(callback_id, now, give_up_after, actor)

@@ -15,7 +15,7 @@ from app.routes.dependencies import Authorization, Services, ServicesDep, requir
 from app.routes.exception_handlers import responses
 from app.routes.filters import CallbacksQuery, decode_cursor, encode_cursor, normalize_search_phone
 from app.routes.openapi import KEY_OPTIONAL
-from app.routes.schemas import EXAMPLE, CallbackResponse, to_response
+from app.routes.schemas import EXAMPLE, CallbackDetailResponse, CallbackResponse, to_detail_response, to_response
 
 router = APIRouter(tags=["callbacks"])
 
@@ -73,7 +73,7 @@ async def list_callbacks(
 )
 async def show_callback(
     callback_id: CallbackId, response: Response, services: ServicesDep, authorization: Authorization = None
-) -> CallbackResponse | PublicCallbackResponse:
+) -> CallbackDetailResponse | PublicCallbackResponse:
     """Tell id, status and expected time to anybody who knows the id: it can't be guessed.
 
     With an API key of the scope callbacks:read: everything, attempts included.
@@ -92,7 +92,7 @@ async def show_callback(
     if stored is None:
         raise callback_not_found()
     require_site(api_key, services.api_keys, stored.callback["site"])
-    return to_response(stored)
+    return to_detail_response(stored)
 
 
 def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> CallbackFilter:

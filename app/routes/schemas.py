@@ -59,8 +59,20 @@ EXAMPLE: Final[dict[str, Any]] = {
         },
     ],
 }
+_CHANGES = (
+    (None, "queued", None, "visitor", "2026-01-31T07:00:00.120000Z"),
+    ("queued", "sending", None, "system", "2026-01-31T07:00:00.140000Z"),
+    ("sending", "queued", "not_sent", "system", "2026-01-31T07:00:00.152000Z"),
+    ("queued", "sending", None, "system", "2026-01-31T07:00:06.200000Z"),
+    ("sending", "placed", None, "system", "2026-01-31T07:00:06.480000Z"),
+)
+_HISTORY = [
+    {"sequence": n, "from_status": from_, "to_status": to, "reason": reason, "actor": actor, "created_at": at}
+    for n, (from_, to, reason, actor, at) in enumerate(_CHANGES, start=1)
+]
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "CallbackResponse": EXAMPLE,
+    "CallbackDetailResponse": {**EXAMPLE, "status_history": _HISTORY},
     "CallbacksPage": {"callbacks": [EXAMPLE], "next_cursor": "AZqwuXbAfz6dUTwcih9bAg"},
 }
 """By schema: examples with nulls in them, which FastAPI leaves out of a document that it makes of the models."""
@@ -110,6 +122,29 @@ class CallbackResponse(BaseModel):
     ]
     api_key: Annotated[str | None, Field(description="The name of the key it came with; null: from a visitor's page")]
     attempts: Annotated[list[AttemptResponse], Field(description="The first one first")]
+
+
+class StatusChangeResponse(BaseModel):
+    """One change of a callback's status."""
+
+    sequence: Annotated[int, Field(description="From 1 on")]
+    from_status: Annotated[Status | None, Field(description="Null for the first one")]
+    to_status: Status
+    reason: Annotated[str | None, Field(description="A stable code")]
+    actor: Annotated[str, Field(description="system, visitor, operator, or key: and the name of an API key")]
+    created_at: datetime
+
+
+class CallbackDetailResponse(CallbackResponse):
+    """A callback with its attempts and its status history. The history of callbacks from before 0.2.0 is empty."""
+
+    status_history: Annotated[list[StatusChangeResponse], Field(description="The first one first")]
+
+
+def to_detail_response(stored: CallbackRecord) -> CallbackDetailResponse:
+    """Return all of a callback, with its history."""
+    history = [dict(change) for change in stored.history]
+    return CallbackDetailResponse.model_validate({**to_response(stored).model_dump(), "status_history": history})
 
 
 def to_response(stored: CallbackRecord) -> CallbackResponse:

@@ -189,7 +189,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def erase(self, age: timedelta) -> None:
         """Numbers are erased when their time has come; what waits or is being sent is not touched."""
         before = {row[0]: row for row in self.rows()}
-        self.runner.run(self.outbox.erase(self.now - age))
+        self.runner.run(self.outbox.erase(self.now, age))
         for name, status, due_at, *lease, number in self.rows():
             if number is None and before[name][-1] is not None:
                 assert status in ENDED, name

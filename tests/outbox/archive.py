@@ -6,7 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from app.outbox.schema import attempts, blocklist, callbacks, metadata, request_keys, used_challenges, widget_files
+from app.outbox.schema import (
+    attempts,
+    blocklist,
+    callbacks,
+    metadata,
+    request_keys,
+    status_history,
+    used_challenges,
+    widget_files,
+)
 from tests.outbox.factories import NOW
 
 SITE = "archive"
@@ -38,6 +47,17 @@ def fill(connection: Connection, count: int) -> None:
         {"callback_id": ids[n], "number": 1, "started_at": at[n], "outcome": "placed", "answer": f"'{n}' 📞\n"}
         for n in range(count)
     ]
+    changes = [
+        {
+            "callback_id": ids[n],
+            "site": SITE,
+            "sequence": 1,
+            "to_status": "queued",
+            "actor": "visitor",
+            "created_at": at[n],
+        }
+        for n in range(count)
+    ]
     keys = [
         {
             # Databases differ in the order of these.
@@ -52,6 +72,7 @@ def fill(connection: Connection, count: int) -> None:
     ]
     connection.execute(callbacks.insert(), rows)
     connection.execute(attempts.insert(), tries)
+    connection.execute(status_history.insert(), changes)
     connection.execute(request_keys.insert(), keys)
     nonce = uuid.uuid4().hex
     connection.execute(used_challenges.insert(), {"nonce": nonce, "callback_id": ids[0], "expires_at": NOW})

@@ -60,9 +60,10 @@ async def test_what_is_to_be_held_is_found_by_the_shorter_index(
     become(sqlite, wish, status=Status.UNKNOWN)
     with ways(sqlite) as found:
         assert await sqlite.hold_unknown(NOW, lambda _site: True) == [wish]
-    looking, holding = found
+    looking, holding, moving = found
     assert index in looking, looking
     assert index in holding, holding
+    assert "(id=?)" in moving, moving
 
 
 @pytest.mark.parametrize(("few", "index"), [(1000, "ix_callbacks_due_at"), (0, "ix_callbacks_client_phone_created_at")])

@@ -74,7 +74,7 @@ def fits(row: dict[str, Any], wanted: CallbackFilter) -> bool:
 async def test_a_filter_leaves_what_it_says_newest_first(
     outbox: InspectableOutbox, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "FEW", few)
+    monkeypatch.setattr(queries, "SORT_LIMIT", few)
     made = list(rows(120))
     made[40]["created_at"] = NOW - timedelta(days=1)  # the clock was set back meanwhile
     made[41]["client_phone"] = None  # erased

@@ -62,7 +62,7 @@ async def test_few_rows_are_found_by_the_index_of_the_filter(sqlite: Outbox, nam
 
 @pytest.mark.parametrize("name", WAYS)
 async def test_many_rows_are_met_along_the_ids(sqlite: Outbox, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "FEW", 0)
+    monkeypatch.setattr(queries, "SORT_LIMIT", 0)
     watched = Watched(sqlite, "EXPLAIN QUERY PLAN")
     await sqlite.list_callbacks(WAYS[name][0], LAST, 100)
     (_, plan) = watched.plans[-1]

@@ -1,0 +1,196 @@
+"""The only code that writes a callback's status. Every change appends a row to `status_history`.
+
+ALLOWED is the table of moves; docs/lifecycle.md draws it. A status written elsewhere would be missing in the history,
+which is the log of events, so `make lint` refuses it.
+
+All functions run in the transaction of their caller.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+
+from app.outbox.callback import Status
+from app.outbox.plans import unindexed
+from app.outbox.schema import callbacks, status_history
+
+ALLOWED: Final[Mapping[Status | None, frozenset[Status]]] = {
+    None: frozenset({Status.QUEUED, Status.HELD}),
+    Status.HELD: frozenset({Status.QUEUED, Status.CANCELLED}),
+    Status.QUEUED: frozenset({Status.SENDING, Status.FAILED, Status.UNKNOWN, Status.CANCELLED}),
+    Status.SENDING: frozenset({Status.PLACED, Status.FAILED, Status.UNKNOWN, Status.QUEUED}),
+    # To itself: the reason changes, such as from a resend that is due to one that expired.
+    Status.UNKNOWN: frozenset({Status.SENDING, Status.QUEUED, Status.UNKNOWN, Status.CANCELLED}),
+    Status.FAILED: frozenset({Status.QUEUED}),
+    Status.PLACED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+"""The statuses that may follow each status; None is a callback that is not stored yet."""
+
+SYSTEM: Final = "system"
+VISITOR: Final = "visitor"
+OPERATOR: Final = "operator"
+
+_BATCH: Final = 500  # rows of one UPDATE: each is a parameter, and SQLite takes 32,766
+
+# Built once: building a statement takes several times as long as executing it.
+_INSERT: Final = insert(callbacks)
+_INSERT_HISTORY: Final = insert(status_history)
+_NEXT_SEQUENCE: Final = callbacks.c.status_sequence + 1
+_START_SENDING: Final = (
+    update(callbacks)
+    .where(callbacks.c.id == bindparam("callback"))
+    .values(
+        status=Status.SENDING,
+        due_at=None,
+        reason=None,
+        lease_token=bindparam("token"),
+        lease_until=bindparam("until"),
+        updated_at=bindparam("now"),
+        status_sequence=_NEXT_SEQUENCE,
+    )
+)
+
+
+def actor_of(api_key: str | None) -> str:
+    """Return the actor of a request: VISITOR, OPERATOR, or `key:` and the name of the API key."""
+    if api_key is None:
+        return VISITOR
+    # The operator's key has a name in parentheses, which no key of the settings can have.
+    return OPERATOR if api_key.startswith("(") else f"key:{api_key}"
+
+
+def insert_callback(connection: Connection, values: Mapping[str, Any], reason: str | None = None) -> None:
+    """Insert an accepted callback; `reason` is the stable code of a reason to hold it, None queues it."""
+    status = Status.QUEUED if reason is None else Status.HELD
+    now = values["created_at"]
+    state = {"status": status, "reason": reason, "status_sequence": 1, "updated_at": now}
+    if reason is not None:
+        state["due_at"] = None
+    # As parameters: values() would build an expression for each of them every time.
+    connection.execute(_INSERT, {**values, **state})
+    history = _history(values["id"], values["site"], 0, None, status, reason, actor_of(values["api_key"]), now)
+    connection.execute(_INSERT_HISTORY, history)
+
+
+def start_sending(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], token: str, lease_until: datetime, now: datetime
+) -> None:
+    """Move locked rows of `callbacks` to `sending`, under the lease of a claim."""
+    if not rows:
+        return
+    lease = {"token": token, "until": lease_until, "now": now}
+    connection.execute(_START_SENDING, [{"callback": row.id, **lease} for row in rows])
+    connection.execute(_INSERT_HISTORY, [_moved(row, Status.SENDING, None, SYSTEM, now) for row in rows])
+
+
+def finish_sending(
+    connection: Connection,
+    condition: ColumnElement[bool],
+    to: Status,
+    reason: str | None,
+    due_at: datetime | None,
+    now: datetime,
+) -> bool:
+    """Move the one callback in `sending` that meets a condition and end its lease. Return False if none does."""
+    _check(Status.SENDING, to)
+    row = connection.execute(
+        update(callbacks)
+        .where(condition, callbacks.c.status == Status.SENDING)
+        .values(
+            status=to,
+            due_at=due_at,
+            reason=reason,
+            lease_token=None,
+            lease_until=None,
+            updated_at=now,
+            status_sequence=_NEXT_SEQUENCE,
+        )
+        .returning(callbacks.c.id, callbacks.c.site, callbacks.c.status_sequence)
+    ).one_or_none()
+    if row is None:
+        return False
+    history = _history(row.id, row.site, row.status_sequence - 1, Status.SENDING, to, reason, SYSTEM, now)
+    connection.execute(_INSERT_HISTORY, history)
+    return True
+
+
+def transition(
+    connection: Connection,
+    condition: ColumnElement[bool],
+    to: Status,
+    *,
+    reason: str,
+    now: datetime,
+    actor: str = SYSTEM,
+    values: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+) -> list[str]:
+    """Move the callbacks that meet a condition and whose status allows it; return their ids.
+
+    `values` are further columns to write; `due_at` becomes null unless it is among them. `limit` bounds the rows of
+    one call.
+    """
+    sources = [status for status, following in ALLOWED.items() if status is not None and to in following]
+    table = callbacks.c
+    rows = connection.execute(
+        select(table.id, table.site, table.status, table.status_sequence)
+        .where(condition, table.status.in_(sources))
+        # In one order: two replicas that lock the same rows in two orders would deadlock. Not by an index: SQLite would
+        # walk along all ids rather than use the index of the condition.
+        .order_by(unindexed(table.id))
+        .limit(limit)
+        .with_for_update()
+    ).all()
+    columns = {"due_at": None, **(values or {}), "status": to, "reason": reason, "updated_at": now}
+    for start in range(0, len(rows), _BATCH):
+        some = rows[start : start + _BATCH]
+        moved = table.id.in_([row.id for row in some])
+        connection.execute(update(callbacks).where(moved).values(**columns, status_sequence=_NEXT_SEQUENCE))
+        connection.execute(_INSERT_HISTORY, [_moved(row, to, reason, actor, now) for row in some])
+    return [row.id for row in rows]
+
+
+def continue_ids(connection: Connection) -> None:
+    """Set PostgreSQL's sequence of history ids behind the copied rows, whose ids it did not make."""
+    if connection.dialect.name == "postgresql":
+        last = select(func.coalesce(func.max(status_history.c.id), 0) + 1).scalar_subquery()
+        sequence = func.pg_get_serial_sequence(status_history.name, status_history.c.id.name)
+        with connection.begin():
+            connection.execute(select(func.setval(sequence, last, False)))  # not used yet
+
+
+def _check(from_: Status | None, to: Status) -> None:
+    if to not in ALLOWED[from_]:
+        raise ValueError(f"A callback can't move from {from_} to {to}.")
+
+
+def _moved(row: Row[*tuple[Any, ...]], to: Status, reason: str | None, actor: str, now: datetime) -> dict[str, Any]:
+    from_ = Status(row.status)
+    _check(from_, to)
+    return _history(row.id, row.site, row.status_sequence, from_, to, reason, actor, now)
+
+
+def _history(
+    callback_id: str,
+    site: str,
+    sequence: int,
+    from_: Status | None,
+    to: Status,
+    reason: str | None,
+    actor: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the row of a change. `sequence` is that of the change before it, 0 for the first."""
+    return {
+        "callback_id": callback_id,
+        "site": site,
+        "sequence": sequence + 1,
+        "from_status": from_,
+        "to_status": to,
+        "reason": reason,
+        "actor": actor,
+        "created_at": now,
+    }

@@ -1,0 +1,100 @@
+"""Each column says once what it holds, and erasing, the API and the export follow from that."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Table, insert, select
+
+from app.cli.export import COLUMNS
+from app.outbox.schema import (
+    INTERNAL,
+    PERSONAL,
+    PERSONAL_INTERNAL,
+    PUBLIC,
+    attempts,
+    callbacks,
+    erased_columns,
+    metadata,
+    request_keys,
+    shown_columns,
+    status_history,
+)
+from app.routes.schemas import AttemptResponse, CallbackResponse, StatusChangeResponse
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, send
+
+KINDS = [PERSONAL, PERSONAL_INTERNAL, PUBLIC, INTERNAL]
+EVERY_COLUMN = [column for table in metadata.sorted_tables for column in table.c]
+CANARY = "canary-4711"
+
+
+def undeclared(column: Column[Any]) -> str | None:
+    """Return the line to write for a column that doesn't declare what it holds."""
+    if column.info in KINDS:
+        return None
+    return f'app/outbox/schema.py, {column.table.name}: Column("{column.name}", …, info=PERSONAL | PUBLIC | INTERNAL)'
+
+
+@pytest.mark.parametrize("column", EVERY_COLUMN, ids=str)
+def test_every_column_declares_what_it_holds(column: Column[Any]) -> None:
+    assert undeclared(column) is None, f"choose one of the three: {undeclared(column)}"
+
+
+def test_a_column_without_a_declaration_is_named_with_the_line_to_write() -> None:
+    new = Column("shoe_size")
+    Table("callbacks_of_tomorrow", metadata.__class__(), new)
+    assert undeclared(new) == (
+        'app/outbox/schema.py, callbacks_of_tomorrow: Column("shoe_size", …, info=PERSONAL | PUBLIC | INTERNAL)'
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table, and the fields that the API shows of it."""
+
+    table: Table
+    fields: set[str]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Shown(callbacks, CallbackResponse.model_fields.keys() - {"attempts"}),
+        Shown(attempts, set(AttemptResponse.model_fields)),
+        Shown(status_history, set(StatusChangeResponse.model_fields)),
+    ],
+    ids=lambda shown: str(shown.table),
+)
+def test_the_api_shows_the_public_and_personal_columns_and_no_other(shown: Shown) -> None:
+    assert shown.fields == {column.name for column in shown_columns(shown.table)}
+
+
+def test_the_export_has_every_shown_column_of_a_callback() -> None:
+    of_attempts = {"attempts", "last_outcome", "last_http_status", "last_detail"}
+    assert set(COLUMNS) - of_attempts == {column.name for column in shown_columns(callbacks)}
+
+
+def test_what_is_personal_can_be_null() -> None:
+    erased = [table.c[name] for table in (callbacks, attempts, request_keys) for name in erased_columns(table)]
+    assert [str(column) for column in erased if not column.nullable] == []
+
+
+def test_the_history_holds_nothing_personal() -> None:
+    assert erased_columns(status_history) == {}
+
+
+async def test_erasing_leaves_nothing_personal_in_any_table(outbox: InspectableOutbox) -> None:
+    wish = callback()
+    await outbox.accept(wish, None, rules())
+    send(outbox, wish.id)
+    outbox.execute(insert(attempts).values(callback_id=wish.id, number=1, started_at=NOW))
+    key = {"scope": "site:shop", "key": "k", "fingerprint": "f", "callback_id": wish.id, "created_at": NOW}
+    outbox.execute(insert(request_keys).values(**key, answer={}))
+    for table in (callbacks, attempts, request_keys):
+        values = {name: CANARY[: getattr(table.c[name].type, "length", None)] for name in erased_columns(table)}
+        outbox.execute(table.update().values(values))
+    assert await outbox.erase(NOW + timedelta(days=1)) == 1
+    for table in metadata.sorted_tables:
+        for column in table.c:
+            assert CANARY[:5] not in str(outbox.scalars(select(column))), column
