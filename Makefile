@@ -33,9 +33,12 @@ screenshots: .make/dev .make/chromium  ## every state of the widget, into ./scre
 	$(BIN)/python -m tests.browser.screenshots screenshots
 	$(BIN)/python -m tests.browser.demo
 
-lint: .make/dev node_modules/.package-lock.json  ## format, lint, types of Python and of the widget
+lint: .make/dev node_modules/.package-lock.json  ## format, lint, spelling, imports, types of Python and of the widget
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.check_status_writes app
 	$(BIN)/mypy --strict app
 	$(NODE) node_modules/typescript/bin/tsc --project tsconfig.json
 
