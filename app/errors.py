@@ -41,6 +41,15 @@ The last one keeps answers out of other sites' processes; pages of allowed origi
 """
 
 
+RFC_9110_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""Python before 3.13 has the phrases of older RFCs, so a refusal would have another title on each Python."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """What is wrong with one field: its name, a stable code, and a sentence with the cure."""
@@ -137,6 +146,11 @@ class GatewayTimeoutError(ServiceError):
     status = 504
 
 
+def reason_phrase(status: int) -> str:
+    """Return the reason phrase of a status, the same on every Python."""
+    return RFC_9110_PHRASES.get(status) or HTTPStatus(status).phrase
+
+
 class ProblemResponse(JSONResponse):
     """A refusal on the wire. The layers around it find its code and errors in the request's state, as ``refused``."""
 
@@ -168,7 +182,7 @@ def problem_response(
     """
     body: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": reason_phrase(status),
         "status": status,
         "code": code,
         "detail": detail,

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.edge.early import answering_early
 from app.edge.request_body import MAX_BODY_SIZE
 from app.edge.waiting import Waiting
-from app.errors import problem_response
+from app.errors import RFC_9110_PHRASES, problem_response
 from app.metrics import Metrics
 from app.net.client_address import buckets, client_address
 
@@ -26,6 +26,9 @@ MOST_PIPELINED: Final = 10
 _LARGEST_HELD = 128 * 1024  # bytes of a request with all that frames it, until the application knows of it
 _TO_ASK = 0.5  # seconds for the request of whoever connected as the service began to end
 _MOST_READ = 1024 * 1024  # bytes that are read, to be forgotten, from one who was answered and still sends
+
+# uvicorn writes the phrases that its Python has.
+STATUS_LINE.update({code: f"HTTP/1.1 {code} {phrase}\r\n".encode() for code, phrase in RFC_9110_PHRASES.items()})
 
 
 def protocol(waiting: Waiting, metrics: Metrics) -> type["Connection"]:

@@ -11,7 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.errors import FieldError, ServiceError, error_response, invalid, problem_response, unexpected_response
+from app.errors import (
+    FieldError,
+    ServiceError,
+    error_response,
+    invalid,
+    problem_response,
+    reason_phrase,
+    unexpected_response,
+)
 from app.logs import event
 
 log = logging.getLogger(__name__)
@@ -44,7 +52,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
     ``default`` keeps FastAPI from promising its own shape of a 422, and is taken out again.
     """
-    named: dict[int | str, str] = {status: HTTPStatus(status).phrase for status in statuses}
+    named: dict[int | str, str] = {status: reason_phrase(status) for status in statuses}
     return {status: {"description": description} for status, description in (named | {"default": "Any other"}).items()}
 
 

@@ -4,7 +4,6 @@ import re
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from http import HTTPStatus
 from typing import Any, Final, Literal, get_args
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,7 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, JSONResponse
 
-from app.errors import MEDIA_TYPE
+from app.errors import MEDIA_TYPE, reason_phrase
 from app.routes.schemas import EXAMPLES
 
 _KEY: Final = "key"
@@ -144,7 +143,7 @@ def _refusal(status: Code) -> dict[str, Any]:
     _, description, code, detail = _REFUSALS[status]
     example: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": reason_phrase(status),
         "status": status,
         "code": code,
         "detail": detail,

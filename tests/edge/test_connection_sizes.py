@@ -142,7 +142,7 @@ def test_who_wants_to_be_told_to_send_the_body_is_told(port: int) -> None:
 )
 def test_the_application_is_called_for_what_is_too_large_to_wait_for(port: int, begun: bytes) -> None:
     answer = all_read(connect(port, b"POST /unread HTTP/1.1\r\nHost: here\r\n", begun))
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
     assert answer.endswith(b"not looked at")  # and no second answer behind it
 
 
@@ -152,7 +152,7 @@ def test_a_body_that_comes_after_its_answer_is_let_come_so_that_the_answer_is_no
     connection.sendall(bytes(500_000) + GET + b"\r\n")
     answer = all_read(connection)
     assert b"\r\nconnection: close\r\n" in answer  # so that its client sends nothing after it on this connection
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
     assert answer.endswith(b"not looked at")
 
 

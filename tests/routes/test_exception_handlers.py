@@ -285,6 +285,13 @@ def test_a_key_in_the_wrong_place_is_not_echoed(http: httpx2.Client) -> None:
     assert_refused(answer, 422, "invalid", {"body": "unknown_field"})
 
 
+def test_the_phrase_of_a_status_is_the_same_on_every_python(http: httpx2.Client) -> None:
+    too_large = post(http, text() + b" " * 16 * 1024)
+    assert (too_large.reason_phrase, too_large.json()["title"]) == ("Content Too Large", "Content Too Large")
+    invalid = post(http, text(client_phone=""))
+    assert (invalid.reason_phrase, invalid.json()["title"]) == ("Unprocessable Content", "Unprocessable Content")
+
+
 def test_what_looks_like_a_request_id_of_the_caller_is_not_taken_over(http: httpx2.Client) -> None:
     answer = http.get("/livez", headers={"x-request-id": CANARY})
     assert answer.status_code == 200
