@@ -1,17 +1,23 @@
-"""Bodies: at most 16 KiB, and JSON in UTF-8 only."""
+"""Bodies: at most 16 KiB, and JSON in UTF-8 only, nested at most 100 levels deep."""
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequestError, ContentTooLargeError, UnsupportedMediaTypeError, error_response
 
 MAX_BODY_SIZE = 16 * 1024
+MAX_NESTING = 100
+# Of a string that has no end, all that is left is matched: else each quote in it would begin another search to the end.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKET = re.compile(rb"[][{}]")
 
 
 class BodyLimit:
@@ -69,6 +75,20 @@ def require_utf8(body: bytes) -> None:
         raise BadRequestError("not_utf8", "The body must be UTF-8, without a byte order mark and zero bytes.")
 
 
+def require_shallow(body: bytes) -> None:
+    """Refuse JSON that is nested deeper than `MAX_NESTING`. Raises HTTPException.
+
+    Python's json has a limit of its own, which differs between its versions: 1,000 or 10,000 levels, or none.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_NESTING:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_NESTING:
+            raise HTTPException(400)
+
+
 class JsonRoute(APIRoute):
     """A route whose body is checked before FastAPI reads it: FastAPI takes any ``+json`` type and UTF-16."""
 
@@ -80,7 +100,9 @@ class JsonRoute(APIRoute):
         async def checked(request: Request) -> Response:
             if takes_body:
                 require_json(request.headers.get("content-type"))
-                require_utf8(await _whole_body(request))
+                body = await _whole_body(request)
+                require_utf8(body)
+                require_shallow(body)
             return await handler(request)
 
         return checked

@@ -1,10 +1,12 @@
 """Bodies: what passes for JSON in UTF-8, and how large it may be. For the refusals see tests/routes."""
 
 import json
+import time
 
 import pytest
+from starlette.exceptions import HTTPException
 
-from app.edge.request_body import MAX_BODY_SIZE, require_json, require_utf8
+from app.edge.request_body import MAX_BODY_SIZE, MAX_NESTING, require_json, require_shallow, require_utf8
 from app.errors import BadRequestError, UnsupportedMediaTypeError
 from tests.running import ORIGIN, Service, phone
 
@@ -67,6 +69,39 @@ def test_no_json_in_wider_characters_passes(encoding: str) -> None:
 def test_what_is_no_utf_8_does_not_pass(body: bytes) -> None:
     with pytest.raises(BadRequestError):
         require_utf8(body)
+
+
+def nested(levels: int) -> bytes:
+    return b'{"a":[' * (levels // 2) + b"[" * (levels % 2) + b"]" * (levels % 2) + b"]}" * (levels // 2)
+
+
+def test_json_is_read_down_to_the_deepest_level_allowed() -> None:
+    require_shallow(nested(MAX_NESTING))
+    for levels in (MAX_NESTING + 1, MAX_NESTING + 2, 5_000):
+        with pytest.raises(HTTPException) as refused:
+            require_shallow(nested(levels))
+        assert refused.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps([[]] * 5_000),
+        json.dumps("[" * 5_000),
+        json.dumps('"[' * 3_000),
+        json.dumps("\\[" * 3_000),
+        json.dumps([{"a[]": "\\"}, "[{"] * 500),
+    ],
+)
+def test_brackets_side_by_side_or_inside_text_are_no_levels(body: str) -> None:
+    require_shallow(body.encode())
+
+
+def test_a_text_without_an_end_is_looked_through_once() -> None:
+    body = b"[" * MAX_NESTING + b'"' + rb"\"" * 8_000 + b"["
+    began = time.thread_time()
+    require_shallow(body)
+    assert time.thread_time() - began < 0.1
 
 
 def body_of(size: int) -> bytes:

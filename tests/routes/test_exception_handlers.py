@@ -71,6 +71,7 @@ def text(**fields: Any) -> bytes:
         b"[" * 8_000 + b"]" * 8_000,
         b'{"a":' * 3_000 + b"1" + b"}" * 1_000,
         b'{"site":"shop","client_phone":' + b"[" * 7_000 + b"]" * 7_000 + b"}",
+        b'{"site":"shop","client_phone":' + b"[" * 100 + b"]" * 100 + b"}",
         b'{"site":"shop","client_phone":' + b"9" * 5_000 + b"}",  # more digits than Python reads
         b'{"site":"shop","client_phone":"89161234567","\\ud800":1}',
     ],
