@@ -22,6 +22,7 @@ StatisticsFilter: TypeAlias = Literal["success_calls", "failed_calls"]
 
 CALL_STACK_START_HOUR = (0, 24)
 CALL_STACK_INTERVAL = (0, 60)  # Minutes.
+_MAX_NESTING = 100
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -177,9 +178,20 @@ def _objects(body: bytes) -> list[dict[str, Any]]:
             json.dumps(items, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         items = None  # Raised below, outside: the error carries the whole document.
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items) or _is_deep(items):
         raise ValueError("the body is not a JSON list of objects")
     return items
+
+
+def _is_deep(items: list[Any]) -> bool:
+    """Return whether the items are nested too deeply to be written as JSON again: pydantic raises above 255 levels."""
+    level: list[Any] = [items]
+    for _ in range(_MAX_NESTING):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _finite(text: str) -> float:

@@ -1,5 +1,7 @@
 """What is read of the answers of `websites` and `statistics`."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +39,8 @@ def test_a_byte_order_mark_does_no_harm():
         b'[{"a":"\\ud800"}]',
         b'[{"\\uDFFF":1}]',
         b"[" * 100_000,
+        b'[{"a":' + b"[" * 99 + b"]" * 99 + b"}]",
+        b'[{"a":' + b'{"b":' * 5_000 + b"1" + b"}" * 5_000 + b"}]",
         b'[{"a":' + b"9" * 5000 + b"}]",
     ],
 )
@@ -44,6 +48,11 @@ def test_a_body_that_is_no_list_of_objects_or_cannot_be_written_again_is_refused
     with pytest.raises(ValueError, match=r"^the body is not a JSON list of objects$") as caught:
         read_statistics(body)
     assert caught.value.__context__ is None
+
+
+def test_a_hundred_levels_are_read():
+    value = "[" * 98 + "]" * 98
+    assert read_statistics(f'[{{"a":{value},"b":{value}}}]'.encode()) == [dict.fromkeys("ab", json.loads(value))]
 
 
 def test_a_whole_surrogate_pair_is_a_character():

@@ -88,6 +88,7 @@ def test_fields_that_nobody_knows_are_passed_on(here: Service, far_side: Chaser)
         ({"kind": "status", "status": 503, "headers": {"Retry-After": "30"}}, 503, "chaser_busy"),
         ({"kind": "status", "status": 500}, 502, "chaser_failed"),
         ({"kind": "status", "status": 200, "body": "{"}, 502, "chaser_unreadable"),
+        ({"kind": "status", "status": 200, "body": '[{"a":' + "[" * 500 + "]" * 500 + "}]"}, 502, "chaser_unreadable"),
         ({"kind": "hang_before"}, 504, "upstream_timeout"),
     ],
     ids=lambda value: str(value.get("status", value["kind"])) if isinstance(value, dict) else None,
