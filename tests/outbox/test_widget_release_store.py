@@ -1,11 +1,13 @@
 """Releases of the widget are kept for the pages that ask for them later."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from app.errors import UnavailableError
+from app.outbox.database import open_database
 from app.outbox.outbox import Outbox
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -32,10 +34,7 @@ async def test_a_release_is_kept_once_however_often_the_service_starts(outbox: O
 
 
 async def test_a_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
-    outbox.close()
     (tmp_path / "callbacks.db").write_bytes(b"no database any more")
-    for left in tmp_path.glob("callbacks.db-*"):
-        left.unlink()
-    with pytest.raises(UnavailableError):
+    database = open_database(f"sqlite:///{tmp_path}/callbacks.db")
+    with closing(Outbox(database)) as outbox, pytest.raises(UnavailableError):
         await outbox.load_release("0123456789ab")
