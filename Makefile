@@ -19,7 +19,7 @@ SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py te
 	tests/test_docs_in_browser.py tests/test_torture.py
 ONLY_FAST = --numprocesses 4 $(addprefix --ignore=,$(SLOW))
 
-test: .make/dev $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## every test, with a browser, PostgreSQL and nginx; with FAST=1 in two minutes those that need neither browser nor nginx
+test: .make/dev .make/curl $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## every test, with a browser, PostgreSQL and nginx; with FAST=1 in two minutes those that need neither browser nor nginx
 	$(BIN)/python -m pytest --dist loadfile $(if $(FAST),$(ONLY_FAST),--numprocesses 3)
 
 # The parts are in tests/torture.py. Without PART all run, one after another: two hours. An unknown PART lists them.
@@ -69,15 +69,19 @@ node_modules/.package-lock.json: .make/dev package.json package-lock.json
 		--no-audit --no-fund --loglevel=error
 	@touch $@
 
-# One that is installed, else Playwright's own, else the distribution's.
+# Playwright's Node needs libatomic, which a bare Debian lacks. The distribution's Chromium brings the libraries it needs,
+# Playwright's own doesn't: that is for systems without apt-get.
 .make/chromium: .make/dev
-	@for name in chromium chromium-browser google-chrome; do command -v $$name && break; done \
-	|| $(BIN)/playwright install chromium \
-	|| { apt-get update -qq && apt-get install -y -qq chromium; }
+	@$(BIN)/playwright --version >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq libatomic1; }
+	@command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; } || $(BIN)/playwright install chromium
 	@touch $@
 
 .make/nginx: .make/dev
 	@PATH="$$PATH:/usr/sbin" command -v nginx || { apt-get update -qq && apt-get install -y -qq nginx-light; }
+	@touch $@
+
+.make/curl: .make/dev
+	@command -v curl || { apt-get update -qq && apt-get install -y -qq curl; }
 	@touch $@
 
 # Debian's packages of what is compared, and of the load; and the peers' own dependencies.
