@@ -15,8 +15,8 @@ demo: .make/run  ## the service, the simulator, and a shop with the widget: prin
 
 # With FAST=1 what starts a browser, nginx or a service as a process of its own is left out, and what takes a dose of a
 # fault. The rest is most of the tests, on SQLite and PostgreSQL: under two minutes on two cores.
-SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py tests/cli \
-	tests/test_docs_in_browser.py tests/test_torture.py
+SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py tests/cli tests/cli/test_entrypoint.py \
+	tests/test_docs_in_browser.py tests/test_docs_services.py tests/test_metrics_port.py tests/test_torture.py
 ONLY_FAST = --numprocesses 4 $(addprefix --ignore=,$(SLOW))
 
 test: .make/dev .make/curl $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## every test, with a browser, PostgreSQL and nginx; with FAST=1 in two minutes those that need neither browser nor nginx
