@@ -1,1 +1,1 @@
-"""Delivery: takes what is due from the outbox, calls Chaser, writes down what became of it."""
+"""Delivery: claims due callbacks from the outbox, calls Chaser and records the outcome."""

@@ -1,4 +1,4 @@
-"""One attempt: the call to Chaser, and what its result means in the words of the policy."""
+"""One delivery attempt: the call to Chaser, and its result as an outcome of the retry policy."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,12 +18,12 @@ from app.chaser import (
 from app.delivery.retry_policy import Outcome
 
 _PLAN_MARGIN = timedelta(seconds=30)
-"""How far ahead a planned time has to be to be sent: Chaser goes by its own clock, and the way there takes time."""
+"""A planned time nearer than this is not sent: by Chaser's clock, and after the transfer, it may be in the past."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What an attempt came to. ``duration`` and ``retry_after`` in seconds; ``answer``: at most 2 KiB of the body."""
+    """Result of one attempt. `duration` and `retry_after` in seconds; `answer`: at most 2 KiB of the response body."""
 
     outcome: Outcome
     http_status: int | None
@@ -34,10 +34,13 @@ class AttemptResult:
 
 
 async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: datetime) -> AttemptResult:
-    """Ask Chaser to phone. Raises nothing but a cancellation."""
+    """Send one `call` to Chaser and return its result. Raises nothing but a cancellation.
+
+    `parameters`: the arguments of `app.chaser.Call`. A planned time that is due, or due within 30 s, is left out.
+    """
     planned_time = parameters["planned_time"]
     if planned_time is not None and planned_time <= now + _PLAN_MARGIN:
-        # What was planned is due now or in a moment, and Chaser takes only times in its future.
+        # Chaser accepts only times in its future; it would reject this one with a 4xx.
         parameters = parameters | {"planned_time": None}
     try:
         done = await client.call(Call(**parameters))
@@ -51,7 +54,7 @@ async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: dat
 
 
 def classify(error: ChaserError) -> Outcome:
-    """Translate an error of the client into the policy's words."""
+    """Map an error of the Chaser client to an outcome of the retry policy."""
     if isinstance(error, Unauthorized):
         return Outcome.UNAUTHORIZED
     if isinstance(error, Forbidden):

@@ -1,4 +1,4 @@
-"""What the settings say about delivery, as one value."""
+"""The settings of delivery, as one value."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +8,7 @@ from app.delivery.retry_policy import RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class DeliveryConfig:
-    """``timeout``: of one call; ``by_site``: sites that differ in ``on_unknown``."""
+    """Configuration of the worker. `timeout`: of one call; `by_site`: policies of sites with their own `on_unknown`."""
 
     timeout: timedelta
     calls_at_once: int
@@ -18,9 +18,9 @@ class DeliveryConfig:
     by_site: dict[str, RetryPolicy]
 
     def policy_for(self, site: str) -> RetryPolicy:
-        """Give the rules of a site, the general ones for a site the settings no longer know."""
+        """Return the retry policy of a site: the general one unless the site has its own."""
         return self.by_site.get(site, self.general)
 
     def holds_unknown(self, site: str) -> bool:
-        """Tell whether a person decides at this site what becomes of an unknown outcome."""
+        """Return whether callbacks of a site with an unknown outcome wait for an operator."""
         return self.policy_for(site).on_unknown == "hold"

@@ -1,4 +1,4 @@
-"""What the passing of time asks for: probes, claims that a dead process left, giving up, erasing."""
+"""Periodic maintenance of the outbox: probes, orphaned claims, expiry, erasure of personal data."""
 
 import logging
 import time
@@ -18,88 +18,87 @@ from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-_ERASE_EVERY = timedelta(hours=1)
+_ERASE_INTERVAL = timedelta(hours=1)
 _RECOVERY_GRACE = 10.0
-"""Seconds after the database was away in which no lease counts as run out.
+"""Seconds after an outage of the database in which no lease counts as expired.
 
-Other processes may have been cut off from it as well, and now come to write down what they know.
+Other processes may have been disconnected as well. They need this time to write the results they hold.
 """
 
 
 class Maintenance:
-    """Looks after the outbox. ``ours`` tells whether this very process still works on a claim."""
+    """Maintains the outbox beside the worker. `is_local` returns whether this process still works on a claim."""
 
     def __init__(
         self,
         outbox: Outbox,
-        accounts: CircuitBreakers,
+        breakers: CircuitBreakers,
         recorder: Recorder,
-        rules: DeliveryConfig,
+        config: DeliveryConfig,
         clock: Callable[[], datetime],
         is_local: Callable[[Claim], bool],
         metrics: Metrics | None = None,
     ) -> None:
         self._outbox = outbox
-        self._accounts = accounts
+        self._breakers = breakers
         self._recorder = recorder
-        self._config = rules
+        self._config = config
         self._clock = clock
         self._is_local = is_local
         self._metrics = metrics or Metrics()
-        self._suspected_orphans: set[tuple[str, str]] = set()  # claims that were nobody's at the last look
+        self._suspected_orphans: set[tuple[str, str]] = set()  # id and token of the last run's orphaned claims
         self._grace_until = 0.0
         self._erase_at = clock()
 
     async def recover(self) -> None:
-        """Settle what a dead process left behind. Raises UnavailableError."""
-        await self._settle_abandoned(at_start=True)
-        await self._hold()
+        """Finish the claims that a dead process left, before the worker starts. Raises UnavailableError."""
+        await self._finish_orphans(at_start=True)
+        await self._hold_unknown()
 
     async def run_once(self) -> None:
-        """Do all that is due, without waiting for Chaser. Raises UnavailableError."""
-        self._accounts.start_probes(self._clock())
+        """Run everything that is due except erasure, without waiting for Chaser. Raises UnavailableError."""
+        self._breakers.start_probes(self._clock())
         try:
-            await self._settle_abandoned(at_start=False)
-            await self._hold()
+            await self._finish_orphans(at_start=False)
+            await self._hold_unknown()
             await self._expire()
         except UnavailableError:
             self._grace_until = time.monotonic() + _RECOVERY_GRACE
             raise
 
     async def erase(self) -> None:
-        """Erase personal data whose time has come, once an hour; may take long. Raises UnavailableError."""
+        """Erase personal data past its retention, once an hour. May take long. Raises UnavailableError."""
         now = self._clock()
-        if now < self._erase_at <= now + _ERASE_EVERY:  # further ahead: the clock was set back
+        if now < self._erase_at <= now + _ERASE_INTERVAL:  # further ahead: the clock was set back
             return
         erased = await self._outbox.erase(now, self._config.keep_personal_data)
-        self._erase_at = now + _ERASE_EVERY
+        self._erase_at = now + _ERASE_INTERVAL
         if erased:
             event(log, "outbox.erased", callbacks=erased)
 
-    async def _settle_abandoned(self, *, at_start: bool) -> None:
+    async def _finish_orphans(self, *, at_start: bool) -> None:
         if time.monotonic() < self._grace_until:
             return
-        # Where only one process can be, these are all that stand; what is not ours then was lost by us.
-        found = await self._outbox.orphaned(self._clock())
-        # A lease of our own can run out while the database is away: what is known of it is still to be written.
-        strangers = [claim for claim in found if not self._is_local(claim)]
-        # One that was ours a moment ago may be settled by now: it has to be found twice.
+        claims = await self._outbox.orphaned(self._clock())
+        # A lease of our own can expire during an outage of the database; its result is still to be written.
+        orphans = [claim for claim in claims if not self._is_local(claim)]
+        # A local claim may have been finished since the query, so an orphan counts only in two runs in succession.
         before, self._suspected_orphans = (
             self._suspected_orphans,
-            {(claim.callback_id, claim.token) for claim in strangers},
+            {(claim.callback_id, claim.token) for claim in orphans},
         )
-        for claim in strangers:
+        for claim in orphans:
             if at_start or (claim.callback_id, claim.token) in before:
-                died = AttemptResult(Outcome.UNKNOWN, None, 0.0, "process_died", "")
+                result = AttemptResult(Outcome.UNKNOWN, None, 0.0, "process_died", "")
                 try:
-                    await self._recorder.finish(claim, died, retry_forever=False)
+                    await self._recorder.finish(claim, result, retry_forever=False)
                 except UnavailableError:
                     raise
                 except Exception:
-                    log.exception("delivery.unexpected_error")  # the others are still to be settled
+                    log.exception("delivery.unexpected_error")  # continue: one bad row must not block the others
 
-    async def _hold(self) -> None:
-        """Let no resend go out that was decided before the settings said `hold`."""
+    async def _hold_unknown(self) -> None:
+        """Cancel resends that were scheduled before the settings said `hold`."""
         for callback_id in await self._outbox.hold_unknown(self._clock(), self._config.holds_unknown):
             event(log, "delivery.held", callback=callback_id)
 

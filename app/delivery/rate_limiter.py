@@ -1,32 +1,32 @@
-"""How fast a backlog is drained: so many calls in a second, wherever it begins. Pure; the time is passed in."""
+"""Rate limit of calls to Chaser, over a sliding window of one second. Pure: the time is passed in."""
 
 from collections import deque
 
-_SECOND = 1.0
+_WINDOW = 1.0  # seconds
 
 
 class SlidingWindowLimiter:
-    """At most ``rate`` calls begin within any one second. After a rest they may begin all at once."""
+    """Allows at most `rate` calls to start within any one second. After an idle second all may start at once."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._begun: deque[float] = deque()  # when each call of the last second began
-        self._looked_at = 0.0
+        self._starts: deque[float] = deque()  # start times of the calls in the window
+        self._checked_at = 0.0
 
     def available(self, now: float) -> int:
-        """Give how many calls may begin at ``now``, in seconds of a clock that never goes back."""
-        self._looked_at = now
-        while self._begun and now - self._begun[0] >= _SECOND:
-            self._begun.popleft()
-        return max(0, self._rate - len(self._begun))
+        """Return how many calls may start at `now`, in seconds of a monotonic clock; at least 0."""
+        self._checked_at = now
+        while self._starts and now - self._starts[0] >= _WINDOW:
+            self._starts.popleft()
+        return max(0, self._rate - len(self._starts))
 
     def consume(self, calls: int, now: float) -> None:
-        """Count calls that begin at ``now``."""
-        self._begun.extend([now] * calls)
+        """Count calls that start at `now`."""
+        self._starts.extend([now] * calls)
 
     @property
     def retry_after(self) -> float:
-        """Seconds until the next call may begin, counted from the last look."""
-        if len(self._begun) < self._rate:
+        """Seconds from the last `available` until the next call may start, at least 0."""
+        if len(self._starts) < self._rate:
             return 0.0
-        return self._begun[-self._rate] + _SECOND - self._looked_at
+        return self._starts[-self._rate] + _WINDOW - self._checked_at

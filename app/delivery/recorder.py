@@ -1,4 +1,4 @@
-"""What result becomes the next state, and is written down."""
+"""Turns the result of an attempt into the callback's next state, and writes it to the outbox."""
 
 import asyncio
 import logging
@@ -20,45 +20,47 @@ from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-_AGAIN = 1.0  # seconds between tries to write while the database is away
+_WRITE_RETRY_INTERVAL = 1.0  # seconds between attempts to write while the database is unavailable
 
 
 class Recorder:
-    """Asks the policy, tells the accounts what Chaser refuses, and writes the outbox. ``clock``: the time in UTC."""
+    """Applies the retry policy to results, informs the circuit breakers and writes the outbox. `clock`: UTC."""
 
     def __init__(
         self,
         outbox: Outbox,
-        accounts: CircuitBreakers,
-        rules: DeliveryConfig,
+        breakers: CircuitBreakers,
+        config: DeliveryConfig,
         clock: Callable[[], datetime],
         metrics: Metrics | None = None,
     ) -> None:
         self._outbox = outbox
-        self._accounts = accounts
-        self._config = rules
+        self._breakers = breakers
+        self._config = config
         self._clock = clock
         self._metrics = metrics or Metrics()
-        self._random = random.Random()  # noqa: S311  # spreads retries, keeps no secret
+        self._random = random.Random()  # noqa: S311  # jitter for retries, not a secret
 
     async def finish(self, claim: Claim, result: AttemptResult, *, retry_forever: bool) -> None:
-        """Write down what an attempt came to.
+        """Write the result of an attempt, and log it.
 
-        ``patient``: however long the database is away, since nobody else knows it. Else raises UnavailableError.
+        `retry_forever`: retry while the database is unavailable, because only this process knows the result.
+        Otherwise raises UnavailableError.
         """
         now = self._clock()
         self._update_breakers(claim, result, now)
         while True:
             decision = self._decide(claim, result, now)
-            held = await self._write(claim, _to_outcome(result, decision), retry_forever=retry_forever)
-            if not isinstance(held, datetime):
+            written = await self._write(claim, _to_outcome(result, decision), retry_forever=retry_forever)
+            if not isinstance(written, datetime):
                 break
-            claim = replace(claim, give_up_at=held)
-        if held:
+            # A duplicate request has extended the deadline since the claim: decide again with the new one.
+            claim = replace(claim, give_up_at=written)
+        if written:
             self._count(claim, result, decision, now)
         event(
             log,
-            "delivery.attempt" if held else "delivery.lease_lost",
+            "delivery.attempt" if written else "delivery.lease_lost",
             callback=claim.callback_id,
             site=claim.site,
             client_phone=mask_phone(claim.parameters["client_phone"]),
@@ -79,7 +81,7 @@ class Recorder:
             retry_after=result.retry_after,
             now=now,
             random=self._random.random(),
-            rules=self._config.policy_for(claim.site),
+            policy=self._config.policy_for(claim.site),
         )
 
     def _count(self, claim: Claim, result: AttemptResult, decision: Decision, now: datetime) -> None:
@@ -92,22 +94,23 @@ class Recorder:
     def _update_breakers(self, claim: Claim, result: AttemptResult, now: datetime) -> None:
         site = (claim.account, claim.site)
         if result.outcome is Outcome.UNAUTHORIZED:
-            self._accounts.on_unauthorized(claim.account, claim.callback_id, now)
+            self._breakers.on_unauthorized(claim.account, claim.callback_id, now)
         elif result.outcome is Outcome.FORBIDDEN and result.http_status is None:
-            self._accounts.on_removed(claim.account, now)
+            self._breakers.on_removed(claim.account, now)
         elif result.outcome is Outcome.FORBIDDEN:
-            self._accounts.on_forbidden(site, claim.parameters["site_id"], now)
+            self._breakers.on_forbidden(site, claim.parameters["site_id"], now)
         elif result.outcome in (Outcome.PLACED, Outcome.REFUSED) and result.http_status is not None:
-            self._accounts.on_success(site)
+            self._breakers.on_success(site)
 
-    async def _write(self, claim: Claim, result: AttemptOutcome, *, retry_forever: bool) -> bool | datetime:
+    async def _write(self, claim: Claim, outcome: AttemptOutcome, *, retry_forever: bool) -> bool | datetime:
+        """Write an outcome. See `Outbox.finish_attempt` for what it returns."""
         while True:
             try:
-                return await self._outbox.finish_attempt(claim, result, self._clock())
+                return await self._outbox.finish_attempt(claim, outcome, self._clock())
             except UnavailableError:
                 if not retry_forever:
                     raise
-                await asyncio.sleep(_AGAIN)
+                await asyncio.sleep(_WRITE_RETRY_INTERVAL)
 
 
 def _to_outcome(result: AttemptResult, decision: Decision) -> AttemptOutcome:

@@ -1,8 +1,8 @@
-"""What follows from an attempt: one pure function, from what is known to the next state.
+"""Retry policy: one pure function from the outcome of an attempt to the next state of its callback.
 
-The bound it keeps: a callback is sent again only after an attempt that proves nothing was executed, or once after an
-unknown one where the site allows that. So second calls are never more than unknown outcomes. And what may have rung
-is never failed: after an unknown outcome a callback ends as delivered or stays unknown.
+Its bound: a callback is sent again only if the attempt provably was not executed, or once after an unknown outcome
+where the site allows that. So there are never more second calls than unknown outcomes. A callback whose phone may have
+rung never becomes `failed`: after an unknown outcome it ends as `placed` or stays `unknown`.
 """
 
 from collections.abc import Sequence
@@ -14,40 +14,44 @@ from typing import Final, Literal
 from app.outbox.callback import Status
 
 EXPIRED: Final = "expired"
-"""Why a callback failed that nobody could deliver in time."""
+"""Reason of a callback that failed because it could not be placed before its deadline."""
 
 
 class Outcome(StrEnum):
-    """What an attempt came to."""
+    """Outcome of an attempt."""
 
-    PLACED = "placed"  # 200: Chaser has it
-    REFUSED = "refused"  # 404 and other 4xx: it will never do
-    FORBIDDEN = "forbidden"  # 403: the account's fault or the site's, not the visitor's; nothing was executed
-    UNAUTHORIZED = "unauthorized"  # 401: the account's fault, or this callback is signed wrongly; nothing was executed
-    NOT_SENT = "not_sent"  # proved not executed
-    NOT_STARTED = "not_started"  # the service ended before the call began
-    UNKNOWN = "unknown"  # it may have been executed
+    PLACED = "placed"  # 200: Chaser has accepted the call
+    REFUSED = "refused"  # 404 and other 4xx: retrying is pointless
+    FORBIDDEN = "forbidden"  # 403: the account or site is wrong, not the callback; not executed
+    UNAUTHORIZED = "unauthorized"  # 401: the account is wrong, or this callback's signature; not executed
+    NOT_SENT = "not_sent"  # provably not executed
+    NOT_STARTED = "not_started"  # the call was never started: shutdown, or the lease was nearly over
+    UNKNOWN = "unknown"  # may have been executed
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a site wants its callbacks retried. ``schedule``: the waits after the first, second… try not sent, or 401."""
+    """How the callbacks of a site are retried.
+
+    `schedule`: delays after the first, second, ... `not_sent`, and after the first, second, ... `unauthorized`; the
+    last one repeats. `jitter`: the largest fraction by which a delay is lengthened.
+    """
 
     schedule: Sequence[timedelta]
     on_unknown: Literal["resend_once", "hold"]
     resend_after: timedelta = timedelta(seconds=60)
     jitter: float = 0.2
-    max_retry_after: timedelta = timedelta(minutes=15)  # that Chaser may ask for
+    max_retry_after: timedelta = timedelta(minutes=15)  # upper bound for Chaser's Retry-After
 
     @property
     def max_delay(self) -> timedelta:
-        """How far ahead a next attempt can be due at the most."""
+        """The longest possible time until the next attempt."""
         return max(self.resend_after, max(*self.schedule, self.max_retry_after) * (1 + self.jitter))
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next state. ``due_at``: when to try again, None for never; ``reason``: a stable code for people."""
+    """The next state. `due_at`: time of the next attempt, None for no more; `reason`: a stable code for operators."""
 
     status: Status
     due_at: datetime | None
@@ -62,57 +66,59 @@ def decide(
     retry_after: float | None,
     now: datetime,
     random: float,
-    rules: RetryPolicy,
+    policy: RetryPolicy,
 ) -> Decision:
-    """Decide what becomes of a callback.
+    """Return the next state of a callback after an attempt.
 
-    ``history``: outcomes of the earlier attempts, oldest first. ``retry_after``: seconds Chaser asked for, if it did.
-    ``random``: from 0 up to 1, spreads the retries of many callbacks. Waiting never goes beyond ``give_up_at``.
+    `history`: outcomes of the earlier attempts, oldest first. `retry_after`: Chaser's Retry-After in seconds, if any.
+    `random`: from 0 up to 1, the jitter that spreads the retries of many callbacks. No retry is due after `give_up_at`.
     """
     may_have_rung = Outcome.UNKNOWN in history
     if outcome is Outcome.PLACED:
         return Decision(Status.PLACED, None, None)
     if outcome is Outcome.UNKNOWN:
-        return _unknown(history, give_up_at, now, rules)
+        return _after_unknown(history, give_up_at, now, policy)
     if outcome is Outcome.REFUSED:
-        return _ended(may_have_rung, "resend_refused", "refused_by_chaser")
+        return _final(may_have_rung, "resend_refused", "refused_by_chaser")
     if now >= give_up_at:
-        return _ended(may_have_rung, "expired_unknown", EXPIRED)
-    # A resend that was not sent is still to be resent. Under `hold` it was a person who sent again, and that stands.
-    status = Status.UNKNOWN if may_have_rung and rules.on_unknown == "resend_once" else Status.QUEUED
+        return _final(may_have_rung, "expired_unknown", EXPIRED)
+    # A resend that was not sent is still due. Under `hold` an operator has ordered it, so the callback stays queued.
+    status = Status.UNKNOWN if may_have_rung and policy.on_unknown == "resend_once" else Status.QUEUED
     if outcome is Outcome.FORBIDDEN:
-        # Due at once: what is refused is paused, and the callback goes first when it is not any more.
+        # Due now: the open circuit holds it back, and it is the first to be sent when the circuit closes.
         return Decision(status, now, "account_refused")
     if outcome is Outcome.NOT_STARTED:
         return Decision(status, now, "not_started")
-    # A 401 waits too: the account may be well, and this callback alone be signed in a way that Chaser doesn't.
+    # A 401 waits by the schedule: if only this callback's signature is wrong, no open circuit would slow it down.
     reason = "not_sent" if outcome is Outcome.NOT_SENT else "account_refused"
-    return Decision(status, min(now + _wait(outcome, history, retry_after, random, rules), give_up_at), reason)
+    return Decision(status, min(now + _delay(outcome, history, retry_after, random, policy), give_up_at), reason)
 
 
-def _ended(may_have_rung: bool, unknown: str, failed: str) -> Decision:
-    """End a callback without a delivery, for the one reason or the other."""
-    return Decision(Status.UNKNOWN, None, unknown) if may_have_rung else Decision(Status.FAILED, None, failed)
+def _final(may_have_rung: bool, unknown_reason: str, failed_reason: str) -> Decision:
+    """Return a state without further attempts: `unknown` if the phone may have rung, else `failed`."""
+    if may_have_rung:
+        return Decision(Status.UNKNOWN, None, unknown_reason)
+    return Decision(Status.FAILED, None, failed_reason)
 
 
-def _unknown(history: Sequence[str], give_up_at: datetime, now: datetime, rules: RetryPolicy) -> Decision:
-    if rules.on_unknown == "hold":
+def _after_unknown(history: Sequence[str], give_up_at: datetime, now: datetime, policy: RetryPolicy) -> Decision:
+    if policy.on_unknown == "hold":
         return Decision(Status.UNKNOWN, None, "awaiting_operator")
     if Outcome.UNKNOWN in history:
         return Decision(Status.UNKNOWN, None, "resend_exhausted")
-    due_at = now + rules.resend_after
+    due_at = now + policy.resend_after
     if due_at >= give_up_at:
         return Decision(Status.UNKNOWN, None, "expired_unknown")
     return Decision(Status.UNKNOWN, due_at, "resend_once")
 
 
-def _wait(
-    outcome: Outcome, history: Sequence[str], retry_after: float | None, random: float, rules: RetryPolicy
+def _delay(
+    outcome: Outcome, history: Sequence[str], retry_after: float | None, random: float, policy: RetryPolicy
 ) -> timedelta:
     earlier = sum(before == outcome for before in history)
-    wait = rules.schedule[min(earlier, len(rules.schedule) - 1)]
+    delay = policy.schedule[min(earlier, len(policy.schedule) - 1)]
     if retry_after is not None:
-        # Chaser's word counts, but a mistaken day-long wait would lose the visitor. Clamped before it becomes a
-        # timedelta, which very large numbers don't fit into.
-        wait = max(wait, timedelta(seconds=min(retry_after, rules.max_retry_after.total_seconds())))
-    return wait * (1 + rules.jitter * random)
+        # Capped: a mistaken Retry-After of a day would lose the visitor. Capped as a number, because a timedelta
+        # overflows on very large ones.
+        delay = max(delay, timedelta(seconds=min(retry_after, policy.max_retry_after.total_seconds())))
+    return delay * (1 + policy.jitter * random)

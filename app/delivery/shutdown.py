@@ -1,4 +1,4 @@
-"""The end of the service: requested once, heard by all who work, with the time that has passed since."""
+"""The service's shutdown: requested once, observed by every task, with the time elapsed since."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import time
 
 
 class Shutdown:
-    """May be made before there is an event loop; everything else belongs onto it."""
+    """A one-way flag with a deadline. May be created before the event loop; every method belongs on the loop."""
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
@@ -14,21 +14,21 @@ class Shutdown:
 
     @property
     def requested(self) -> bool:
-        """Tell whether the service ends."""
+        """Whether the shutdown has been requested."""
         return self._requested.is_set()
 
     def request(self) -> None:
-        """Begin the end; a second time changes nothing."""
+        """Request the shutdown. A second request changes nothing."""
         if not self.requested:
             self._since = time.monotonic()
             self._requested.set()
 
     def remaining(self, seconds: float) -> float:
-        """Give what is left of so many seconds since the end began, at least 0."""
+        """Return how much of a timeout is left, counted from the request; at least 0, all of it before the request."""
         return max(0.0, self._since + seconds - time.monotonic()) if self.requested else seconds
 
     async def wait(self, seconds: float) -> None:
-        """Return when the end begins, or after some seconds."""
+        """Wait until the shutdown is requested, for at most some seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._requested.wait()

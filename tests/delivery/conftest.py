@@ -1,4 +1,4 @@
-"""A service whose clock stands still until a test moves it, against a Chaser that can misbehave."""
+"""A service with a clock that only the test advances, against a simulated Chaser that can fail."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, far_side: Chaser, clock
 
 @pytest.fixture
 def attempts(tmp_path: Path) -> Attempts:
-    """Read the outcomes and HTTP statuses of a callback's attempts, in order."""
+    """Return a function that reads the outcomes and HTTP statuses of a callback's attempts, in order."""
 
     def of(callback_id: str) -> list[tuple[str, int | None]]:
         with closing(sqlite3.connect(f"file:{tmp_path}/callbacks.db?mode=ro", uri=True)) as database:
@@ -53,11 +53,11 @@ def attempts(tmp_path: Path) -> Attempts:
 
 @pytest.fixture
 def reason(tmp_path: Path) -> Callable[[str], str | None]:
-    """Read why a callback is in its status."""
+    """Return a function that reads the reason of a callback's status."""
 
     def of(callback_id: str) -> str | None:
         with closing(sqlite3.connect(f"file:{tmp_path}/callbacks.db?mode=ro", uri=True)) as database:
-            ((found,),) = database.execute("SELECT reason FROM callbacks WHERE id = ?", [callback_id])
-        return None if found is None else str(found)
+            ((value,),) = database.execute("SELECT reason FROM callbacks WHERE id = ?", [callback_id])
+        return None if value is None else str(value)
 
     return of

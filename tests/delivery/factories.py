@@ -1,11 +1,11 @@
-"""Delivery's rules as settings would give them."""
+"""A delivery configuration as the settings would produce it."""
 
 from datetime import timedelta
 
 from app.delivery.delivery_config import DeliveryConfig
 from app.delivery.retry_policy import RetryPolicy
 
-RULES = DeliveryConfig(
+CONFIG = DeliveryConfig(
     timeout=timedelta(seconds=60),
     calls_at_once=16,
     calls_per_second=1000,

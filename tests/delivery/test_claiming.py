@@ -1,4 +1,4 @@
-"""What is claimed is begun in time or not at all, and what was claimed unknowingly is found."""
+"""Claims: a claimed call starts in time or not at all, and a claim whose commit reply was lost is recovered."""
 
 import asyncio
 import time
@@ -24,15 +24,15 @@ from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.databases import PostgreSQL
-from tests.delivery.factories import RULES
+from tests.delivery.factories import CONFIG
 from tests.outbox.factories import callback, rules
 from tests.running import AT_ONCE, Chaser, phone
 
 
 class StallingOutbox(Outbox):
-    """An outbox whose first claim stalls: `meanwhile` runs before the worker has it, `monotonic` is the worker's clock.
+    """An outbox whose first claim stalls: `meanwhile` runs before the worker receives it, then `claimed` is set.
 
-    `claimed` is set when the worker goes on.
+    `monotonic` is the clock for the worker; `stalled` seconds are added to it.
     """
 
     def __init__(self, database: Database, **limits: float) -> None:
@@ -54,40 +54,40 @@ class StallingOutbox(Outbox):
 
 
 @asynccontextmanager
-async def working(
+async def running_worker(
     outbox: Outbox, far_side: Chaser, monotonic: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Worker]:
-    """A worker that is stopped at the end, when what it has claimed is over."""
-    accounts = CircuitBreakers(
+    """Run a worker, and stop it at the end, when its claims are finished."""
+    breakers = CircuitBreakers(
         {DEMO_CLIENT_ID: ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url)}
     )
-    worker = Worker(outbox, accounts, RULES, utc_now, poll_interval=AT_ONCE, monotonic=monotonic)
+    worker = Worker(outbox, breakers, CONFIG, utc_now, poll_interval=AT_ONCE, monotonic=monotonic)
     await worker.start()
     try:
         yield worker
     finally:
         await worker.stop()
-        await accounts.aclose()
+        await breakers.aclose()
 
 
 async def accepted(outbox: Outbox) -> str:
-    wish = callback(account=DEMO_CLIENT_ID, client_phone=phone(), created_at=datetime.now(UTC))
-    await outbox.accept(wish, None, rules())
-    return wish.id
+    new = callback(account=DEMO_CLIENT_ID, client_phone=phone(), created_at=datetime.now(UTC))
+    await outbox.accept(new, None, rules())
+    return new.id
 
 
 async def status(outbox: Outbox, callback_id: str) -> str | None:
-    glimpse = await outbox.callback_status(callback_id)
-    return glimpse and glimpse.status
+    current = await outbox.callback_status(callback_id)
+    return current and current.status
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
+async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(15):
-        while not holds():
+        while not condition():
             await asyncio.sleep(0.01)
 
 
-async def test_nobody_is_phoned_after_a_cancel_by_a_worker_that_stood_still(
+async def test_a_suspended_worker_does_not_send_a_callback_that_was_cancelled_meanwhile(
     postgresql: PostgreSQL, far_side: Chaser
 ) -> None:
     url = postgresql.new_database()
@@ -95,61 +95,61 @@ async def test_nobody_is_phoned_after_a_cancel_by_a_worker_that_stood_still(
 
     async def cancel(claim: Claim) -> None:
         outbox.stalled = 100
-        died = AttemptResult(Outcome.UNKNOWN, None, 0.0, "process_died", "")
-        await Recorder(other, CircuitBreakers({}), RULES, utc_now).finish(claim, died, retry_forever=False)
+        orphaned = AttemptResult(Outcome.UNKNOWN, None, 0.0, "process_died", "")
+        await Recorder(other, CircuitBreakers({}), CONFIG, utc_now).finish(claim, orphaned, retry_forever=False)
         await other.cancel(claim.callback_id, datetime.now(UTC))
 
     outbox.meanwhile = cancel
-    wish = await accepted(outbox)
-    async with working(outbox, far_side, outbox.monotonic):
+    callback_id = await accepted(outbox)
+    async with running_worker(outbox, far_side, outbox.monotonic):
         await outbox.claimed.wait()
     assert far_side.requests() == []
-    assert await status(other, wish) == "cancelled"
+    assert await status(other, callback_id) == "cancelled"
     outbox.close()
     other.close()
 
 
-async def test_a_worker_that_stood_still_hands_back_what_it_still_holds(
+async def test_a_suspended_worker_returns_the_claims_whose_lease_it_still_holds(
     postgresql: PostgreSQL, far_side: Chaser
 ) -> None:
     url = postgresql.new_database()
     outbox = StallingOutbox.open(url)
 
-    async def stand_still(_: Claim) -> None:
+    async def suspend(_: Claim) -> None:
         outbox.stalled = 31
 
-    outbox.meanwhile = stand_still
-    wish = await accepted(outbox)
-    async with working(outbox, far_side, outbox.monotonic):
+    outbox.meanwhile = suspend
+    callback_id = await accepted(outbox)
+    async with running_worker(outbox, far_side, outbox.monotonic):
         await eventually(lambda: len(far_side.requests()) > 0)
     assert len(far_side.requests()) == 1
-    assert await status(outbox, wish) == "placed"
+    assert await status(outbox, callback_id) == "placed"
     assert count_of(url, "attempts WHERE outcome = 'not_started' AND detail = 'lease_margin_exceeded'") == 1
     assert count_of(url, "attempts") == 2
     outbox.close()
 
 
-async def test_what_a_claiming_took_whose_answer_was_lost_for_long_is_delivered(
+async def test_claims_whose_commit_reply_was_lost_are_delivered(
     postgresql: PostgreSQL, far_side: Chaser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = postgresql.new_database()
     database = open_database(url)
     migrate(database.writing)
     outbox = Outbox(database, patience=0)
-    wishes = [await accepted(outbox) for _ in range(3)]
+    callback_ids = [await accepted(outbox) for _ in range(3)]
     lost: list[object] = []
 
-    def lose_the_answer(connection: object) -> None:
-        """End the connection right after the server has committed the claim."""
+    def lose_the_reply(connection: object) -> None:
+        """Fail once, right after the server has committed the claim."""
         if not lost and count_of(url, "callbacks WHERE status = 'sending'") == 3:
             lost.append(connection)
-            raise psycopg.OperationalError("the answer to the commit is lost")
+            raise psycopg.OperationalError("the reply to the commit is lost")
 
-    monkeypatch.setattr(database.writing.dialect, "do_commit", commit_and(lose_the_answer))
-    async with working(outbox, far_side):
+    monkeypatch.setattr(database.writing.dialect, "do_commit", commit_and(lose_the_reply))
+    async with running_worker(outbox, far_side):
         await eventually(lambda: len(far_side.calls()) == 3)
     assert len(lost) == 1
-    assert [await status(outbox, wish) for wish in wishes] == ["placed"] * 3
+    assert [await status(outbox, callback_id) for callback_id in callback_ids] == ["placed"] * 3
     assert count_of(url, "attempts") == 3
     outbox.close()
 
@@ -169,7 +169,7 @@ def count_of(url: str, table: str) -> int:
         return int(row[0])
 
 
-async def test_an_outcome_that_could_not_be_written_for_an_unforeseen_reason_is_written_later(
+async def test_a_result_whose_write_failed_unexpectedly_is_written_later(
     postgresql: PostgreSQL, far_side: Chaser
 ) -> None:
     database = open_database(postgresql.new_database())
@@ -180,12 +180,12 @@ async def test_an_outcome_that_could_not_be_written_for_an_unforeseen_reason_is_
     def break_once(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if not broken and statement.startswith("UPDATE attempts"):
             broken.append(statement)
-            raise ValueError("nobody has thought of this")
+            raise ValueError("an unexpected error")
 
     event.listen(database.writing, "before_cursor_execute", break_once)
-    wish = await accepted(outbox)
-    async with working(outbox, far_side):
+    callback_id = await accepted(outbox)
+    async with running_worker(outbox, far_side):
         await eventually(lambda: len(broken) == 1)
-    assert await status(outbox, wish) == "placed"
+    assert await status(outbox, callback_id) == "placed"
     assert len(far_side.calls()) == 1
     outbox.close()

@@ -225,7 +225,7 @@ class OutboxMachine(RuleBasedStateMachine):
             retry_after=None,
             now=self.now,
             random=0.5,
-            rules=self.rules,
+            policy=self.rules,
         )
         result = AttemptOutcome(decision.status, decision.due_at, decision.reason, outcome, None, 1, claim.token, None)
         before = self.rows()
