@@ -1,10 +1,10 @@
-"""A typed client for the Chaser API (telephone call-backs). It knows nothing of the service around it.
+"""A typed client for the Chaser API (telephone callbacks). It does not depend on the rest of the service.
 
     async with ChaserClient(client_id, private_key) as chaser:
         sites = await chaser.websites()
         await chaser.call(Call(site_id=sites[0].id, client_phone="79161234567"))
 
-`errors` draws the tree of what can go wrong; `signing` and `wire` are pure and can be used without the client.
+`chaser_errors` lists the errors; `signing`, `api_models` and `outcome` are pure and can be used without the client.
 """
 
 from .api_models import Call, NwtAction, StatisticsFilter, Website

@@ -1,7 +1,7 @@
-"""Turns values into the ordered parameters of Chaser's methods, and answers into values; pure.
+"""Models of Chaser's methods: values to ordered parameters, response bodies to values. Pure.
 
-A `Call` and the parameters of `statistics` are checked here, so what exists can be sent. The answers are read as far
-as they are documented and not further: unknown fields are kept, and a statistics item is passed on as it came.
+A `Call` and the parameters of `statistics` are validated here, so every instance can be sent. Responses are parsed
+only as far as they are documented: unknown fields are kept, and a statistics item is returned as received.
 """
 
 import json
@@ -16,21 +16,21 @@ from . import validation
 from .chaser_errors import InvalidParameter
 
 NwtAction: TypeAlias = Literal["create_leed", "always_call"]
-"""What Chaser does outside working hours: store a lead (the vendor's spelling), or call the next day."""
+"""Chaser's action outside working hours: store a lead (the vendor's spelling), or call the next day."""
 
 StatisticsFilter: TypeAlias = Literal["success_calls", "failed_calls"]
 
 CALL_STACK_START_HOUR = (0, 24)
-CALL_STACK_INTERVAL = (0, 60)  # Minutes.
+CALL_STACK_INTERVAL = (0, 60)  # minutes
 _MAX_NESTING = 100
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Call:
-    """The parameters of `call`, every one inside its range, in the order they are sent.
+    """The parameters of `call`, each within its range, in the order they are sent.
 
-    Phones are stored as digits and planned_time as unix seconds, whichever way they were given. The `repr` shows
-    nothing that a visitor gave us.
+    Phones are stored as digits and planned_time as Unix seconds, whichever form was passed. The `repr` contains no
+    personal data of a visitor.
     """
 
     site_id: int
@@ -61,43 +61,42 @@ class Call:
         referrer: str | None = None,
         now: datetime | None = None,
     ) -> None:
-        """Check every parameter; raise InvalidParameter for the first that is out of its range.
+        """Validate all parameters. Raises InvalidParameter for the first one out of its range.
 
-        None leaves a parameter out. With `now` (a datetime with a time zone) planned_time must be later; without it
-        the time is not compared with anything, because this class reads no clock and an attempt made late is still
-        worth sending.
+        None leaves a parameter out. With `now` (a datetime with a time zone) planned_time must be later. Without it
+        any time is accepted: this class reads no clock, and a late attempt is still worth sending.
         """
-        given = {name: value for name, value in locals().items() if name not in {"self", "now"}}
-        refusal = _store(self, given, now)
-        if refusal is not None:
-            # Tools that print the local variables of a traceback must not find the visitor's data in this frame, nor
-            # half a Call, which has no repr.
-            del self, given, client_phone, manager_phone, active_page, client_ip, message_on_ring, referrer
-            raise refusal
+        values = {name: value for name, value in locals().items() if name not in {"self", "now"}}
+        error = _store(self, values, now)
+        if error is not None:
+            # Error trackers print the local variables of a traceback. They must not find the visitor's data here, nor a
+            # partly initialized Call, whose repr fails.
+            del self, values, client_phone, manager_phone, active_page, client_ip, message_on_ring, referrer
+            raise error
 
     def parameters(self) -> list[tuple[str, str | int]]:
-        """Return the names and values to send, in order, without those left out."""
+        """Return the names and values to send, in order, without the parameters left out."""
         pairs = ((item.name, getattr(self, item.name)) for item in fields(self))
         return [(name, value) for name, value in pairs if value is not None]
 
 
-def _store(call: Call, given: dict[str, Any], now: datetime | None) -> InvalidParameter | None:
+def _store(call: Call, values: dict[str, Any], now: datetime | None) -> InvalidParameter | None:
     try:
-        for name, value in _checked(given, now):
+        for name, value in _validated(values, now):
             object.__setattr__(call, name, value)
-    except InvalidParameter as refusal:
-        return refusal.with_traceback(None)  # The frames below hold the values.
+    except InvalidParameter as error:
+        return error.with_traceback(None)  # its frames hold the values
     return None
 
 
-def _checked(given: dict[str, Any], now: datetime | None) -> list[tuple[str, Any]]:
-    checks = {
+def _validated(values: dict[str, Any], now: datetime | None) -> list[tuple[str, Any]]:
+    validators = {
         "site_id": lambda name, value: validation.integer(name, value, 1, validation.LARGEST_INTEGER),
         "client_phone": validation.phone,
         "manager_phone": validation.phone,
-        "planned_time": lambda name, value: validation.moment(name, value, now),
+        "planned_time": lambda name, value: validation.unix_time(name, value, now),
         "active_page": validation.text,
-        "client_ip": validation.address,
+        "client_ip": validation.ip_address,
         "message_on_ring": validation.text,
         "nwt_action": lambda name, value: validation.one_of(name, value, get_args(NwtAction)),
         "call_stack_start_hour": lambda name, value: validation.integer(name, value, *CALL_STACK_START_HOUR),
@@ -105,22 +104,22 @@ def _checked(given: dict[str, Any], now: datetime | None) -> list[tuple[str, Any
         "referrer": validation.text,
     }
     required = {"site_id", "client_phone"}
-    checked = []
-    for name, check in checks.items():
-        value = given[name]
-        if name.startswith("call_stack_") and value is not None and given["nwt_action"] != "always_call":
+    validated = []
+    for name, validate in validators.items():
+        value = values[name]
+        if name.startswith("call_stack_") and value is not None and values["nwt_action"] != "always_call":
             raise InvalidParameter(name, "has a meaning only together with nwt_action always_call")
-        checked.append((name, None if value is None and name not in required else check(name, value)))
-    return checked
+        validated.append((name, None if value is None and name not in required else validate(name, value)))
+    return validated
 
 
 def statistics_parameters(
     site_id: int,
     date_from: date | None = None,
     date_to: date | None = None,
-    filter: StatisticsFilter | None = None,  # noqa: A002  (Chaser's own name for it)
+    filter: StatisticsFilter | None = None,  # noqa: A002  (Chaser's name)
 ) -> list[tuple[str, str | int]]:
-    """Return the checked parameters of `statistics` in order; raise InvalidParameter for the first wrong one."""
+    """Return the validated parameters of `statistics` in order. Raises InvalidParameter for the first wrong one."""
     parameters: list[tuple[str, str | int]] = [
         ("site_id", validation.integer("site_id", site_id, 1, validation.LARGEST_INTEGER))
     ]
@@ -137,7 +136,7 @@ def statistics_parameters(
 
 @dataclass(frozen=True, slots=True)
 class Website:
-    """A site of the account. `extra` holds the fields that Chaser sent and its page does not mention."""
+    """A site of the account. `extra`: fields of the response that are not documented."""
 
     id: int
     name: str
@@ -146,12 +145,12 @@ class Website:
 
 
 def read_websites(body: bytes) -> list[Website]:
-    """Read the answer of `websites`. Raises ValueError, with nothing of the body in it, if it is not as documented."""
+    """Parse the response of `websites`. Raises ValueError, without any of the body, if it is not as documented."""
     return [_website(item) for item in _objects(body)]
 
 
 def read_statistics(body: bytes) -> list[dict[str, Any]]:
-    """Read the answer of `statistics`: its items as they came. Raises ValueError as `read_websites` does."""
+    """Parse the response of `statistics` into its items, unchanged. Raises ValueError as `read_websites` does."""
     return _objects(body)
 
 
@@ -159,32 +158,32 @@ def _website(item: dict[str, Any]) -> Website:
     extra = dict(item)
     number = extra.pop("id", None)
     name, title = extra.pop("name", None), extra.pop("title", None)
-    # The page shows ids as text, and `statistics` and `call` take them as integers.
+    # The documentation shows ids as strings, but `statistics` and `call` accept integers.
     if isinstance(number, bool) or not re.fullmatch(r"[1-9][0-9]{0,18}", str(number), re.ASCII):
         raise ValueError("a website has no id that is a positive integer")
-    return Website(id=int(number), name=_shown(name), title=_shown(title), extra=extra)
+    return Website(id=int(number), name=_to_text(name), title=_to_text(title), extra=extra)
 
 
-def _shown(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
 def _objects(body: bytes) -> list[dict[str, Any]]:
-    """Read a JSON list of objects that can be written as JSON again."""
+    """Parse a JSON list of objects that can be serialized again. Raises ValueError for anything else."""
     try:
         items = json.loads(body, parse_constant=_finite, parse_float=_finite)
-        # Escapes can spell half a surrogate pair, which no UTF-8 writer down the line accepts.
+        # Escapes can spell a lone surrogate, which fails later when it is encoded as UTF-8.
         if re.search(rb"\\u[dD][89a-fA-F]", body):
             json.dumps(items, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        items = None  # Raised below, outside: the error carries the whole document.
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items) or _is_deep(items):
+        items = None  # raised below, without context: the caught error contains the whole document
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items) or _is_too_deep(items):
         raise ValueError("the body is not a JSON list of objects")
     return items
 
 
-def _is_deep(items: list[Any]) -> bool:
-    """Return whether the items are nested too deeply to be written as JSON again: pydantic raises above 255 levels."""
+def _is_too_deep(items: list[Any]) -> bool:
+    """Return whether the items are nested too deeply to serialize them again: pydantic raises above 255 levels."""
     level: list[Any] = [items]
     for _ in range(_MAX_NESTING):
         level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
@@ -197,5 +196,5 @@ def _is_deep(items: list[Any]) -> bool:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("a number that JSON does not have")
+        raise ValueError("not a finite number")
     return number

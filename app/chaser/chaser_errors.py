@@ -1,28 +1,28 @@
-"""What can go wrong with a request to Chaser, by what it means for the caller.
+"""Errors of requests to Chaser, by what they mean for the caller.
 
 * ChaserError
   x InvalidParameter   a parameter is out of its range; nothing was sent (also a ValueError)
-  x NotSent            no parameter has left this machine: it can be sent again freely
-  x Unavailable        429, or 503 with Retry-After: not executed, come back later
+  x NotSent            no parameter has left this machine: safe to retry
+  x Unavailable        429, or 503 with Retry-After: not executed, retry later
   x Unauthorized       401: the signature or the account is wrong
   x Forbidden          403: the account may not do this
   x NotFound           404: no such object
-  x Rejected           every other 4xx: the request will never do as it is
-  x OutcomeUnknown     it was sent and may have been executed; the answer is lost or proves nothing
-    + UnreadableAnswer 200 to a question, but the answer cannot be read
+  x Rejected           every other 4xx: the same request will always fail
+  x OutcomeUnknown     sent, and may have been executed; the response is lost or proves nothing
+    + UnreadableAnswer 200 to `websites` or `statistics`, but the response cannot be parsed
 
-Only `NotSent` and `Unavailable` may be repeated without the risk of a second telephone call. No message and no
-`repr` of these errors holds a parameter's value, a signature or anything the far side sent; `body_excerpt` does hold
-what it sent, so show it to people who may see it and to nobody else.
+Only after `NotSent` and `Unavailable` can a call be retried without the risk of a second telephone call. No message
+and no `repr` of these errors contains a parameter's value, a signature or anything that the server sent. Only
+`body_excerpt` does: show it to operators only.
 """
 
 
 class ChaserError(Exception):
-    """The base of everything this client raises on purpose.
+    """Base class of all errors of this client.
 
-    `status` is the HTTP status, None where no answer came. `body_excerpt` is the start of the answer's body, at most
-    2 KiB before decoding. `retry_after` is the wait the far side asked for in seconds, never negative, not clamped
-    from above, None where it asked for none. `duration` is how long the request took in seconds.
+    `status`: the HTTP status, None without a response. `body_excerpt`: the start of the response's body, at most 2 KiB
+    before decoding. `retry_after`: the Retry-After header in seconds, at least 0, without an upper limit, or None.
+    `duration`: how long the request took, in seconds.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ChaserError(Exception):
 
 
 class InvalidParameter(ChaserError, ValueError):
-    """A parameter is out of its range. `parameter` is its name and `rule` what it must be; never the value."""
+    """A parameter is out of its range. `parameter`: its name; `rule`: the range. The value is in neither."""
 
     def __init__(self, parameter: str, rule: str) -> None:
         super().__init__(f"{parameter}: {rule}")
@@ -51,15 +51,15 @@ class InvalidParameter(ChaserError, ValueError):
 
 
 class NotSent(ChaserError):
-    """No parameter has left this machine: no connection, no name, no TLS, or no time left for them."""
+    """No parameter has left this machine: DNS, the connection or TLS failed, or the deadline passed before them."""
 
 
 class Unavailable(ChaserError):
-    """Chaser is busy and says so (429, or 503 with Retry-After). The request was not executed."""
+    """Chaser is overloaded (429, or 503 with Retry-After). The request was not executed."""
 
 
 class Unauthorized(ChaserError):
-    """401: the account is wrong, or this request is signed otherwise than Chaser does. `websites` tells which."""
+    """401: the account is wrong, or Chaser signs this request differently. A `websites` request tells which."""
 
 
 class Forbidden(ChaserError):
@@ -67,20 +67,20 @@ class Forbidden(ChaserError):
 
 
 class NotFound(ChaserError):
-    """404: no such object, say a site_id that this account does not have."""
+    """404: no such object, for example a site_id that this account does not have."""
 
 
 class Rejected(ChaserError):
-    """Any other 4xx: Chaser read the request and will not do it, now or later."""
+    """Any other 4xx: Chaser read the request and will never execute it."""
 
 
 class OutcomeUnknown(ChaserError):
-    """The request was sent, and nothing proves that it was or was not executed.
+    """The request was sent, and nothing proves whether it was executed.
 
-    A lost answer, a hang, a redirect, a 5xx, or a 2xx other than 200. Repeating a `call` after this may phone a
-    person twice.
+    Raised for a lost response, a timeout, a redirect, a 5xx, and a 2xx other than 200. Repeating a `call` after this
+    may phone the visitor twice.
     """
 
 
 class UnreadableAnswer(OutcomeUnknown):
-    """`websites` or `statistics` answered 200, but with a body that is cut, too large or not what is documented."""
+    """`websites` or `statistics` returned 200 with a body that is truncated, too large or not as documented."""

@@ -1,4 +1,4 @@
-"""Sends signed requests to Chaser with HTTPX; a thin adapter around the pure modules beside it."""
+"""The client: sends signed requests to Chaser with HTTPX. A thin adapter around the pure modules of this package."""
 
 import asyncio
 import math
@@ -14,21 +14,21 @@ from pydantic import SecretStr
 
 from . import api_models
 from .chaser_errors import InvalidParameter
-from .http_request import ConnectionTracker, base_address, build_request
-from .log_redaction import quiet
+from .http_request import ConnectionTracker, build_request, parse_base_url
+from .log_redaction import redact_logs
 from .outcome import EXCERPT_BYTES, Exchange, error_of, retry_after_seconds, unreadable
-from .signing import Parameters, encodable, request_body
+from .signing import Parameters, encode_utf8, request_body
 
 API_URL = "https://api.chaser.ru/v1/"
 LARGEST_ANSWER = 8 * 1024 * 1024
-"""Bytes of a `websites` or `statistics` answer above which it is not read on."""
+"""Largest response of `websites` or `statistics` that is read, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """Chaser answered `call` with 200: it is done. `duration` is in seconds, the excerpt at most 2 KiB of the body.
+    """Result of a `call` that Chaser answered with 200. `duration` in seconds, `body_excerpt` at most 2 KiB.
 
-    What the body says is not documented, so nothing is read from it, and a cut body is a success as well.
+    The content of the body is not documented, so it is not parsed, and a truncated body is a success too.
     """
 
     status: int
@@ -39,19 +39,19 @@ class CallResult:
 class ChaserClient:
     """A client for one Chaser account.
 
-    `client_id` and `private_key` are what Chaser gave the account. `timeout` is one total deadline in seconds for a
-    whole request, from the look-up of the name to the last byte read, however slowly bytes drip.
+    `client_id` and `private_key`: the account's credentials. `timeout`: the total deadline of a request in seconds,
+    from the DNS query to the last byte read. It applies however slowly the server sends.
 
-    Each request has a connection of its own. No redirects are followed, no cookies kept, and proxy variables of the
-    environment are not read: telephone numbers and signatures must not travel through a proxy that was set up for
-    another program, and whose own errors would pass for Chaser's. To use a proxy or certificates on purpose pass a
-    `transport`, say `httpx2.AsyncHTTPTransport(proxy=…, trust_env=False)`; the client closes it.
+    Each request uses a new connection. Redirects are not followed, and cookies are not kept. Proxy variables of the
+    environment are ignored: phone numbers and signatures must not pass a proxy that was configured for another
+    program, and its errors would look like Chaser's. To use a proxy or other certificates pass a `transport`, for
+    example `httpx2.AsyncHTTPTransport(proxy=…, trust_env=False)`; the client closes it.
 
-    `clock` gives the present time with a zone; only a Retry-After that is a date is counted from it. Needs asyncio.
-    Raises InvalidParameter for an account, address or timeout that cannot be used.
+    `clock` returns the current time with a time zone; it is used only for a Retry-After that is a date. Needs asyncio.
+    Raises InvalidParameter for credentials, a URL or a timeout that cannot be used.
     """
 
-    # Stand-ins, so that a client whose account is being refused has a repr for the traceback.
+    # Defaults for __repr__ in a traceback, when __init__ raises before it has assigned them.
     _client_id = ""
     _api_url = httpx2.URL("")
 
@@ -68,10 +68,10 @@ class ChaserClient:
         private_key = private_key if isinstance(private_key, SecretStr) else SecretStr(private_key)
         self._client_id = str(client_id)
         self._private_key = private_key
-        if not encodable("client_id", self._client_id):
+        if not encode_utf8("client_id", self._client_id):
             raise InvalidParameter("client_id", "must not be empty")
         _check_key(private_key)
-        self._api_url = base_address(api_url)
+        self._api_url = parse_base_url(api_url)
         if not math.isfinite(timeout) or timeout <= 0:
             raise InvalidParameter("timeout", "must be a number of seconds above 0")
         self._timeout = timeout
@@ -93,12 +93,12 @@ class ChaserClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the transport. Requests still running are broken off."""
+        """Close the transport. Requests in flight are aborted."""
         await self._transport.aclose()
 
     async def websites(self) -> list[api_models.Website]:
-        """Return the sites of the account. Raises a ChaserError (see `errors`) for anything but a readable 200."""
-        exchange = await self._ask("websites", [])
+        """Return the sites of the account. Raises ChaserError for anything but a readable 200."""
+        exchange = await self._get("websites", [])
         try:
             return api_models.read_websites(bytes(exchange.body))
         except ValueError as error:
@@ -110,15 +110,15 @@ class ChaserClient:
         site_id: int,
         date_from: date | None = None,
         date_to: date | None = None,
-        filter: api_models.StatisticsFilter | None = None,  # noqa: A002  (Chaser's own name for it)
+        filter: api_models.StatisticsFilter | None = None,  # noqa: A002  (Chaser's name)
     ) -> list[dict[str, Any]]:
         """Return the calls of a site as Chaser sends them; their fields are not documented.
 
-        The dates are the first and the last day asked for; in which time zone a day begins is not documented.
-        Raises InvalidParameter before anything is sent, else a ChaserError for anything but a readable 200.
+        `date_from` and `date_to`: the first and the last day; the time zone of a day is not documented.
+        Raises InvalidParameter before anything is sent, and ChaserError for anything but a readable 200.
         """
         parameters = api_models.statistics_parameters(site_id, date_from, date_to, filter)
-        exchange = await self._ask("statistics", parameters)
+        exchange = await self._get("statistics", parameters)
         try:
             return api_models.read_statistics(bytes(exchange.body))
         except ValueError as error:
@@ -126,10 +126,10 @@ class ChaserClient:
         raise unreadable(exchange)
 
     async def call(self, call: api_models.Call) -> CallResult:
-        """Ask Chaser to phone. Returns for the status 200 and nothing else; a second identical `call` phones again.
+        """Request a telephone call. Returns only for the status 200. An identical second `call` phones them again.
 
-        Raises a ChaserError, of which only NotSent and Unavailable prove that repeating it phones nobody twice. A
-        cancelled `call` may have been executed: cancellation passes through as it is.
+        Raises ChaserError. Only after NotSent and Unavailable is a retry safe: it cannot phone the visitor twice. A
+        cancelled `call` may have been executed; the cancellation is raised unchanged.
         """
         exchange = Exchange()
         await self._run(exchange, self._transfer(exchange, "POST", "call", call.parameters(), EXCERPT_BYTES))
@@ -138,7 +138,7 @@ class ChaserClient:
             raise error
         return CallResult(status=200, body_excerpt=exchange.body_excerpt, duration=exchange.duration)
 
-    async def _ask(self, method: str, parameters: Parameters) -> Exchange:
+    async def _get(self, method: str, parameters: Parameters) -> Exchange:
         exchange = Exchange()
         await self._run(exchange, self._transfer(exchange, "GET", method, parameters, LARGEST_ANSWER))
         error = error_of(exchange) if exchange.status != 200 or exchange.complete else unreadable(exchange)
@@ -147,16 +147,16 @@ class ChaserClient:
         return exchange
 
     async def _run(self, exchange: Exchange, transfer: Coroutine[Any, Any, None]) -> None:
-        """Run a transfer under the deadline and note how it ended. Raises nothing but a cancellation.
+        """Run a transfer under the deadline and record how it ended. Raises nothing but a cancellation.
 
-        The frames of a transfer hold the signed request and the answer in the clear, and tools print the local
-        variables of a traceback. So no exception leaves from there with its traceback: a failure becomes a value, and
-        a cancellation loses the inner part of its traceback.
+        The frames of a transfer contain the signed request and the response in clear text, and error trackers print
+        the local variables of a traceback. So a failure becomes a value, and a cancellation loses the inner part of
+        its traceback.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            with quiet():
+            with redact_logs():
                 async with asyncio.timeout(self._timeout):
                     await transfer
         except asyncio.CancelledError as cancelled:
@@ -164,24 +164,26 @@ class ChaserClient:
             raise
         except TimeoutError:
             exchange.failure = f"the deadline of {self._timeout:g} s passed"
-        except Exception as error:  # noqa: BLE001  (whatever it was, the caller must learn what it proves)
-            exchange.failure = _described(error, exchange.sent)
+        except Exception as error:  # noqa: BLE001  (any failure must become an outcome)
+            exchange.failure = _describe(error, exchange.sent)
         exchange.duration = loop.time() - started
 
-    async def _transfer(self, exchange: Exchange, verb: str, method: str, parameters: Parameters, wanted: int) -> None:
+    async def _transfer(
+        self, exchange: Exchange, verb: str, method: str, parameters: Parameters, max_body: int
+    ) -> None:
         signed = request_body(parameters, self._client_id, self._private_key.get_secret_value())
-        opened = ConnectionTracker()
-        request = build_request(exchange, opened, self._api_url, verb, method, signed)
+        tracker = ConnectionTracker()
+        request = build_request(exchange, tracker, self._api_url, verb, method, signed)
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException:
             if not exchange.sent:
-                await opened.aclose()
+                await tracker.aclose()
             raise
         try:
             exchange.status = response.status_code
             exchange.retry_after = retry_after_seconds(response.headers.get("Retry-After"), self._clock())
-            limit = wanted if exchange.status == 200 else EXCERPT_BYTES
+            limit = max_body if exchange.status == 200 else EXCERPT_BYTES
             async with aclosing(response.aiter_raw()) as chunks:
                 async for chunk in chunks:
                     exchange.body += chunk
@@ -193,8 +195,8 @@ class ChaserClient:
             await response.aclose()
 
 
-def _described(error: Exception, sent: bool) -> str:
-    """Name a failure. Its text is added only where nothing was sent, so that it cannot hold an echo."""
+def _describe(error: Exception, sent: bool) -> str:
+    """Return the type of a failure. Its text is added only if nothing was sent, so it cannot echo the request."""
     kind = type(error).__name__
     return f"{kind}: {error}" if isinstance(error, httpx2.ConnectError) and not sent else kind
 
@@ -203,9 +205,9 @@ def _check_key(private_key: SecretStr) -> None:
     if not private_key.get_secret_value():
         raise InvalidParameter("private_key", "must not be empty")
     try:
-        encodable("private_key", private_key.get_secret_value())
+        encode_utf8("private_key", private_key.get_secret_value())
     except InvalidParameter as error:
-        refusal = error.with_traceback(None)  # The frame below holds the key.
+        invalid = error.with_traceback(None)  # its frame holds the key
     else:
         return
-    raise refusal
+    raise invalid

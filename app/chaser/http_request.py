@@ -1,4 +1,4 @@
-"""Builds what is handed to the transport: the address, the headers, and the signed bytes as they are."""
+"""HTTP requests for the transport: URL, headers, and the signed bytes unchanged."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -11,30 +11,30 @@ from .outcome import Exchange
 _HEADERS = {
     "User-Agent": "chaser-python",
     "Accept": "*/*",
-    "Accept-Encoding": "identity",  # What arrives is what is counted against the limits.
-    # On a kept-alive connection the far side may be closing just as we send: an unknown outcome that needn't be.
+    "Accept-Encoding": "identity",  # limits count the bytes received
+    # On a keep-alive connection the server may close just as we send: a needless unknown outcome.
     "Connection": "close",
 }
 
 
-def base_address(api_url: str) -> httpx2.URL:
-    """Return the address with exactly one slash at its end; raise InvalidParameter if it cannot be used."""
+def parse_base_url(api_url: str) -> httpx2.URL:
+    """Return the URL with exactly one slash at its end. Raises InvalidParameter if it cannot be used."""
     try:
         url = httpx2.URL(api_url)
     except httpx2.InvalidURL:
         url = httpx2.URL("")
-    right = url.scheme in {"http", "https"} and url.raw_host and (url.port is None or 0 < url.port < 65536)
-    if not right or url.userinfo or "?" in api_url or "#" in api_url:
-        raise InvalidParameter("api_url", "must be an http or https address without user name, query and fragment")
+    valid = url.scheme in {"http", "https"} and url.raw_host and (url.port is None or 0 < url.port < 65536)
+    if not valid or url.userinfo or "?" in api_url or "#" in api_url:
+        raise InvalidParameter("api_url", "must be an http or https URL without user name, query and fragment")
     return url.copy_with(raw_path=url.raw_path.rstrip(b"/") + b"/")
 
 
 class Body(httpx2.AsyncByteStream):
-    """The request's body, which notes in the exchange that it has been asked for.
+    """The request's body. Sets `exchange.sent` when the transport reads it.
 
-    A transport asks for the body after it has connected and handed over the head, and on this rests what a failure
-    proves. The head of a POST names the method and nothing else; a GET, whose head is everything, has an empty body
-    that is asked for all the same, and repeating a GET does no harm.
+    A transport reads the body after it has connected and sent the head. So a failure before that proves that a `call`
+    was not sent: the head of a POST contains the method and no parameter. The head of a GET contains everything, but
+    repeating a GET does no harm.
     """
 
     def __init__(self, exchange: Exchange, content: bytes) -> None:
@@ -48,36 +48,36 @@ class Body(httpx2.AsyncByteStream):
 
 
 class ConnectionTracker:
-    """Remembers the connections opened for a request, to close what the layers below leave open.
+    """Tracks the connections opened for a request, to close those that httpcore2 leaves open.
 
-    httpcore2 2.16 loses the socket of a TLS handshake that a deadline or a cancellation breaks off: it stays open until
-    it is garbage collected. httpcore2 calls this at every step of a request (its `trace` extension).
+    httpcore2 2.16 loses the socket of a TLS handshake that is timed out or cancelled: it stays open until it is garbage
+    collected. httpcore2 calls this object at every step of a request (its `trace` extension).
     """
 
     def __init__(self) -> None:
         self._streams: list[Any] = []
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take one step of the trace: its name and what belongs to it."""
+        """Handle one event of the trace. `event`: its name; `info`: its data."""
         if event.endswith("connect_tcp.complete"):
             self._streams.append(info["return_value"])
 
     async def aclose(self) -> None:
-        """Close the connections; those that are closed already don't mind."""
+        """Close all connections. Closing one twice does no harm."""
         for stream in self._streams:
             await stream.aclose()
 
 
 def build_request(
-    exchange: Exchange, opened: ConnectionTracker, api_url: httpx2.URL, verb: str, method: str, signed: bytes
+    exchange: Exchange, tracker: ConnectionTracker, api_url: httpx2.URL, verb: str, method: str, signed: bytes
 ) -> httpx2.Request:
-    """Build the request of a method with `GET` or `POST` so that the signed bytes go out as they are."""
+    """Return the request for a method of Chaser. `verb`: GET or POST; `signed`: query or body, sent unchanged."""
     path = api_url.raw_path + method.encode("ascii")
     headers = {"Host": api_url.netloc.decode("ascii"), **_HEADERS}
     if verb == "GET":
-        # `raw_path` quotes what is unsafe in a URL; signed bytes contain nothing of that kind, so they stay.
+        # `raw_path` percent-encodes unsafe characters. Signed bytes contain none, so they stay unchanged.
         url, content = api_url.copy_with(raw_path=path + b"?" + signed), b""
     else:
         url, content = api_url.copy_with(raw_path=path), signed
         headers |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(signed))}
-    return httpx2.Request(verb, url, headers=headers, stream=Body(exchange, content), extensions={"trace": opened})
+    return httpx2.Request(verb, url, headers=headers, stream=Body(exchange, content), extensions={"trace": tracker})

@@ -1,10 +1,10 @@
-"""Keeps what the HTTP library logs about our requests free of what is in them.
+"""Redaction of the HTTP library's log records about requests to Chaser.
 
-At DEBUG httpcore2 writes down the headers of every answer and the text of every protocol error, and both can hold what
-the far side echoes: a Location with our signature, say. Raising the level of its loggers would take these lines from
-the rest of the program too. So a filter touches only records made while one of our requests runs, and leaves of them
-the name of the event: `receive_response_headers.complete`. (httpx2 logs whole URLs at INFO, but only in its client
-class; this package uses the transport below it.)
+At DEBUG httpcore2 logs the headers of every response and the text of every protocol error. Both can echo our request,
+for example a Location with our signature. Raising the level of its loggers would silence them for the whole program.
+So a filter reduces the records made during one of our requests to the name of the event, for example
+`receive_response_headers.complete`. (httpx2 logs whole URLs at INFO, but only in its client class, and this package
+uses the transport below it.)
 """
 
 import logging
@@ -14,28 +14,28 @@ from contextvars import ContextVar
 
 LOGGERS = tuple(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))
 
-_ours = ContextVar("chaser_request_runs", default=False)
+_in_request = ContextVar("in_chaser_request", default=False)
 
 
 class EventNameOnly(logging.Filter):
-    """Cuts a record of ours down to its first word; lets every other record through as it is."""
+    """Reduces records made during one of our requests to their first word; passes all others unchanged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return True always: no record is lost."""
-        if _ours.get():
+        """Return True: no record is dropped."""
+        if _in_request.get():
             record.msg = record.getMessage().partition(" ")[0]
             record.args = None
         return True
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Mark the enclosed code, and the tasks it starts, as one of our requests."""
-    token = _ours.set(True)
+def redact_logs() -> Iterator[None]:
+    """Redact records made by the enclosed code and the tasks it starts."""
+    token = _in_request.set(True)
     try:
         yield
     finally:
-        _ours.reset(token)
+        _in_request.reset(token)
 
 
 _filter = EventNameOnly()

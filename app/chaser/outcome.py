@@ -1,8 +1,8 @@
-"""Says what an exchange with Chaser proves; pure.
+"""What an exchange with Chaser proves about the request. Pure.
 
-The rule, in order: the status decides if there is one, whatever happened to the rest of the answer. Without a status
-it matters only whether the request's body had been asked for by then: before that not one parameter of a `call` has
-left this machine, so nobody can have been phoned; after it everything is possible.
+If there is a status, it decides, even if the rest of the response is lost. Without a status it depends on whether the
+transport had read the request's body. If not, no parameter of a `call` has left this machine, so no phone can ring.
+Otherwise the call may have been executed.
 """
 
 import codecs
@@ -27,7 +27,7 @@ from .chaser_errors import (
 _Kind = TypeVar("_Kind", bound=ChaserError)
 
 EXCERPT_BYTES = 2048
-"""How much of every body is kept for people to read."""
+"""Largest part of a response body that is kept for operators, in bytes."""
 
 _BY_STATUS: dict[int, tuple[type[ChaserError], str]] = {
     401: (Unauthorized, "the signature or the account is wrong"),
@@ -39,21 +39,21 @@ _BY_STATUS: dict[int, tuple[type[ChaserError], str]] = {
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of one request, filled in as it happens. Its `repr` shows nothing of the far side's words."""
+    """The state of one request, filled in as it proceeds. Its `repr` contains no part of the response's body."""
 
     sent: bool = False
-    """Whether the body of the request has been asked for: it may have left from then on."""
+    """Whether the transport has read the request's body. From then on it may have been sent."""
     status: int | None = None
     retry_after: float | None = None
-    """Seconds, read from the Retry-After header."""
+    """The Retry-After header in seconds."""
     body: bytearray = field(default_factory=bytearray, repr=False)
-    """The answer's body, as far as it was wanted and came."""
+    """The response's body, as far as it was received."""
     complete: bool = False
-    """Whether the body came to its proper end."""
+    """Whether the body was received to its end."""
     failure: str = ""
-    """What broke the exchange off, in words that hold no data of the request or the answer."""
+    """Why the exchange was aborted, without any data of the request or the response; empty if it was not."""
     duration: float = 0.0
-    """Seconds, from before connecting to the end."""
+    """Seconds from before connecting to the end."""
 
     @property
     def body_excerpt(self) -> str:
@@ -62,43 +62,43 @@ class Exchange:
 
 
 def error_of(exchange: Exchange) -> ChaserError | None:
-    """Return what the exchange means as an error, or None if the status is 200."""
+    """Return the error of a finished exchange, or None if the status is 200."""
     status = exchange.status
     if status == 200:
         return None
     if status is None and not exchange.sent:
         return _error(NotSent, f"not sent: {exchange.failure}", exchange)
     if status is None:
-        return _error(OutcomeUnknown, f"sent, but no answer came: {exchange.failure}", exchange)
+        return _error(OutcomeUnknown, f"sent, but no response was received: {exchange.failure}", exchange)
     if status in _BY_STATUS:
         kind, meaning = _BY_STATUS[status]
         return _error(kind, f"{status}: {meaning}", exchange)
     if status == 503 and exchange.retry_after is not None:
-        return _error(Unavailable, f"{status}: unavailable, with a time to come back at", exchange)
+        return _error(Unavailable, f"{status}: unavailable, with Retry-After", exchange)
     if 400 <= status < 500:
         return _error(Rejected, f"{status}: the request was rejected", exchange)
-    return _error(OutcomeUnknown, f"{status}: an answer that does not say whether it was executed", exchange)
+    return _error(OutcomeUnknown, f"{status}: the response does not prove whether it was executed", exchange)
 
 
 def unreadable(exchange: Exchange) -> UnreadableAnswer:
-    """Return the error for a 200 whose body is not the answer it should be."""
+    """Return the error of a 200 whose body cannot be parsed."""
     reason = exchange.failure or ("not as documented" if exchange.complete else "cut")
-    return _error(UnreadableAnswer, f"200, but the answer cannot be read: {reason}", exchange)
+    return _error(UnreadableAnswer, f"200, but the response cannot be read: {reason}", exchange)
 
 
 def excerpt(body: bytes) -> str:
-    """Return the first 2 KiB as text, undecodable bytes as U+FFFD, without half a character at the end.
+    """Return the first 2 KiB as text, undecodable bytes as U+FFFD, without a truncated character at the end.
 
-    NUL becomes U+FFFD too: databases refuse it, and a delivered call must not fail to be written down.
+    NUL becomes U+FFFD too: PostgreSQL rejects it in text, so the result of a placed call could not be stored.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     return decoder.decode(body[:EXCERPT_BYTES]).replace("\x00", "\ufffd")
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds or a date, which is counted from `now` (with a zone).
+    """Parse a Retry-After header (RFC 9110, section 10.2.3): seconds, or a date relative to `now` (with a time zone).
 
-    Returns seconds, at least 0, or None if there is no header or nothing to be read in it.
+    Returns seconds, at least 0, or None if the header is missing or invalid.
     """
     if value is None:
         return None

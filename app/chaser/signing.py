@@ -1,9 +1,9 @@
-"""Signs requests the way Chaser checks them; pure.
+"""Signatures of requests, as Chaser checks them. Pure.
 
 The rule is the vendor's: `SecurityKey = md5(http_build_query($params) . "&PrivateSecurityKey=" . $private_key)`,
-where `client_id` is the last of the parameters. A receiver written in PHP decodes the request, builds the query again
-and compares, so a single character that we encode otherwise than PHP turns an honest request into a 401.
-`tests/chaser/signature_vectors.json` holds requests signed by PHP itself.
+where `client_id` is the last of the parameters. The server, written in PHP, decodes the request, builds the query again
+and compares. So a single character encoded differently from PHP makes a valid request a 401.
+`tests/chaser/signature_vectors.json` contains requests signed by PHP itself.
 """
 
 import hashlib
@@ -14,34 +14,34 @@ from urllib.parse import quote_plus
 from .chaser_errors import InvalidParameter
 
 Value: TypeAlias = "bool | int | str | Sequence[Value] | Mapping[str, Value] | None"
-"""What a parameter may be. No floats: Chaser has none, and how PHP prints one depends on its configuration."""
+"""Types of a parameter. No floats: Chaser uses none, and PHP prints them depending on its configuration."""
 
 Parameters: TypeAlias = Iterable[tuple[str, Value]]
-"""Names and values in the order they are signed and sent in."""
+"""Names and values in the order of the signature and of the request."""
 
 RESERVED = frozenset({"client_id", "SecurityKey", "PrivateSecurityKey"})
-"""Names that the signature itself adds; a parameter of such a name could pass for a part of it."""
+"""Names that the signature adds. A parameter of such a name could be mistaken for a part of it."""
 
 
 def http_build_query(parameters: Parameters) -> str:
-    """Write parameters as PHP's `http_build_query` does (ASCII).
+    """Encode parameters like PHP's `http_build_query`. Returns ASCII.
 
-    Only `A-Z a-z 0-9 - _ .` stay as they are, a space becomes `+`, everything else is percent-encoded UTF-8. None is
-    left out, True is 1, False is 0, an empty text stays. Lists and mappings become `name[0]=…` and `name[key]=…`
-    with encoded brackets. Raises InvalidParameter for text that UTF-8 cannot encode (a lone surrogate) and for
-    values that have no agreed text.
+    `A-Z a-z 0-9 - _ .` stay unchanged, a space becomes `+`, everything else is percent-encoded UTF-8. None is left
+    out, True is 1, False is 0, an empty string is kept. Lists and mappings become `name[0]=…` and `name[key]=…` with
+    encoded brackets. Raises InvalidParameter for text that UTF-8 cannot encode (a lone surrogate), and for values of
+    other types.
     """
     return "&".join(
-        f"{_encoded(name, key)}={_encoded(name, text)}"
+        f"{_encode(name, key)}={_encode(name, text)}"
         for name, value in parameters
-        for key, text in _flattened(name, name, value)
+        for key, text in _flatten(name, name, value)
     )
 
 
 def signed_query(parameters: Parameters, client_id: str) -> str:
-    """Return what is signed: the parameters in their order, then `client_id`.
+    """Return the query to sign: the parameters in their order, then `client_id`.
 
-    Raises InvalidParameter as `http_build_query` does, and for a parameter named like a part of the signature.
+    Raises InvalidParameter like `http_build_query`, and for a parameter named like a part of the signature.
     """
     listed = list(parameters)
     for name, _ in listed:
@@ -53,40 +53,40 @@ def signed_query(parameters: Parameters, client_id: str) -> str:
 def security_key(query: str, private_key: str) -> str:
     """Return the signature of a `signed_query`: 32 lower-case hexadecimal digits.
 
-    The private key goes in as it is, not percent-encoded. Raises InvalidParameter if UTF-8 cannot encode it.
+    The private key is hashed unchanged, not percent-encoded. Raises InvalidParameter if UTF-8 cannot encode it.
     """
-    secret = encodable("private_key", private_key)
+    secret = encode_utf8("private_key", private_key)
     signed = query.encode("ascii") + b"&PrivateSecurityKey=" + secret
     return hashlib.md5(signed, usedforsecurity=False).hexdigest()
 
 
 def request_body(parameters: Parameters, client_id: str, private_key: str) -> bytes:
-    """Return the whole signed request: the body of a POST, or what follows the `?` of a GET.
+    """Return the whole signed request: the body of a POST, or the query string of a GET.
 
-    Raises InvalidParameter as `signed_query` and `security_key` do.
+    Raises InvalidParameter like `signed_query` and `security_key`.
     """
     query = signed_query(parameters, client_id)
     return f"{query}&SecurityKey={security_key(query, private_key)}".encode("ascii")
 
 
-def encodable(name: str, text: str) -> bytes:
-    """Return the text in UTF-8, or raise InvalidParameter, which names the parameter and not its value."""
+def encode_utf8(name: str, text: str) -> bytes:
+    """Return the text in UTF-8. Raises InvalidParameter, with the parameter's name and without its value."""
     try:
         return text.encode()
     except UnicodeEncodeError:
-        pass  # Raised below, outside: the UnicodeEncodeError carries the whole text and must not travel along.
+        pass  # raised below, without context: the UnicodeEncodeError contains the whole text
     raise InvalidParameter(name, "must be text that UTF-8 can encode, without lone surrogates")
 
 
-def _encoded(name: str, text: str) -> str:
-    return quote_plus(encodable(name, text), safe="").replace("~", "%7E")
+def _encode(name: str, text: str) -> str:
+    return quote_plus(encode_utf8(name, text), safe="").replace("~", "%7E")
 
 
-def _flattened(name: str, key: str, value: object) -> Iterator[tuple[str, str]]:
+def _flatten(name: str, key: str, value: object) -> Iterator[tuple[str, str]]:
     match value:
         case None:
             return
-        case bool():  # Before int, which a bool is too.
+        case bool():  # before int: bool is a subclass of it
             yield key, "1" if value else "0"
         case int():
             yield key, str(value)
@@ -94,9 +94,9 @@ def _flattened(name: str, key: str, value: object) -> Iterator[tuple[str, str]]:
             yield key, value
         case Mapping():
             for inner, item in value.items():
-                yield from _flattened(name, f"{key}[{inner}]", item)
+                yield from _flatten(name, f"{key}[{inner}]", item)
         case list() | tuple():
             for index, item in enumerate(value):
-                yield from _flattened(name, f"{key}[{index}]", item)
+                yield from _flatten(name, f"{key}[{index}]", item)
         case _:
             raise InvalidParameter(name, f"must be text, an integer, a list or a mapping, not {type(value).__name__}")

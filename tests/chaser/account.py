@@ -1,4 +1,4 @@
-"""The account, the call and the short cuts that the tests of the client share."""
+"""Account, call and shortcuts shared by the tests of the client."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Scripts of servers that take a request and answer badly or not at all."""
+"""Scripts of servers that read a request and then fail or send an invalid response."""
 
 import asyncio
 
@@ -67,7 +67,7 @@ async def cut_body(connection: Connection) -> None:
 async def reset_body(connection: Connection) -> None:
     await connection.read_request()
     await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun")
-    await asyncio.sleep(0.1)  # Data still on the way would be lost with the reset.
+    await asyncio.sleep(0.1)  # a reset discards data that is still in flight
     connection.reset()
 
 

@@ -1,4 +1,4 @@
-"""A TCP server that does exactly what a test says, byte by byte, and keeps what it was sent."""
+"""A TCP server that follows a test's script byte by byte, and records the bytes it receives."""
 
 import asyncio
 import socket
@@ -9,20 +9,20 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# A self-signed certificate for localhost with its key; it secures nothing but these tests.
+# A self-signed certificate for localhost with its key, used only by these tests.
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 
 
 @dataclass
 class Connection:
-    """One accepted connection, for a script to play on."""
+    """One accepted connection, passed to a script."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     received: bytearray = field(default_factory=bytearray)
 
     async def read_request(self) -> bytes:
-        """Read one whole request: the head and as much body as it announces."""
+        """Read one whole request: the head, and a body of its Content-Length."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         length = 0
         for line in head.split(b"\r\n"):
@@ -37,13 +37,13 @@ class Connection:
         await self.writer.drain()
 
     async def answer(self, status: str, body: bytes = b"", *headers: str) -> None:
-        """Read the request and answer it properly."""
+        """Read the request and send a valid response."""
         await self.read_request()
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
         await self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
     async def drip(self, data: bytes) -> None:
-        """Send the data again and again, slowly, until the other side has had enough."""
+        """Send the data repeatedly, every 20 ms, until the client disconnects."""
         while True:
             await self.send(data)
             await asyncio.sleep(0.02)
@@ -76,7 +76,7 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(script: Script, *, tls: bool = False) -> AsyncIterator[RawServer]:
-    """Serve every connection on a free port by the script."""
+    """Run the script for every connection on a free port."""
     context = None
     if tls:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -112,6 +112,6 @@ async def raw_server(script: Script, *, tls: bool = False) -> AsyncIterator[RawS
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What is read of the answers of `websites` and `statistics`."""
+"""Parsing of the responses of `websites` and `statistics`."""
 
 import json
 
@@ -10,7 +10,7 @@ from app.chaser import Website
 from app.chaser.api_models import read_statistics, read_websites
 
 
-def test_a_website_keeps_the_fields_that_are_not_documented():
+def test_a_website_keeps_undocumented_fields():
     body = '[{"id":"12345","name":"пример.рф","title":null,"phones":["7916"],"on":true}]'.encode()
     assert read_websites(body) == [Website(12345, "пример.рф", "", {"phones": ["7916"], "on": True})]
 
@@ -44,18 +44,18 @@ def test_a_byte_order_mark_does_no_harm():
         b'[{"a":' + b"9" * 5000 + b"}]",
     ],
 )
-def test_a_body_that_is_no_list_of_objects_or_cannot_be_written_again_is_refused(body: bytes):
+def test_a_body_that_is_no_list_of_objects_or_cannot_be_serialized_again_is_rejected(body: bytes):
     with pytest.raises(ValueError, match=r"^the body is not a JSON list of objects$") as caught:
         read_statistics(body)
     assert caught.value.__context__ is None
 
 
-def test_a_hundred_levels_are_read():
+def test_a_hundred_levels_are_parsed():
     value = "[" * 98 + "]" * 98
     assert read_statistics(f'[{{"a":{value},"b":{value}}}]'.encode()) == [dict.fromkeys("ab", json.loads(value))]
 
 
-def test_a_whole_surrogate_pair_is_a_character():
+def test_a_complete_surrogate_pair_is_a_character():
     assert read_statistics(b'[{"a":"\\ud83d\\udcde"}]') == [{"a": "📞"}]
 
 
@@ -66,6 +66,6 @@ def test_a_website_needs_an_id_that_is_a_positive_integer(number: str):
 
 
 @given(st.binary())
-def test_bytes_that_are_no_json_are_refused_whatever_they_are(body: bytes):
+def test_bytes_that_are_not_json_are_rejected(body: bytes):
     with pytest.raises(ValueError, match=r"^the body is not a JSON list of objects$"):
         read_websites(body + b"x")

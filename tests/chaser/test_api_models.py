@@ -1,4 +1,4 @@
-"""The parameters of `call` and `statistics` with their ranges."""
+"""Parameters of `call` and `statistics`, and their ranges."""
 
 import dataclasses
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -26,7 +26,7 @@ EVERYTHING = {
 }
 
 
-def refused(name: str, **changes: Any) -> InvalidParameter:
+def rejected(name: str, **changes: Any) -> InvalidParameter:
     with pytest.raises(InvalidParameter) as caught:
         Call(**({"site_id": 1, "client_phone": 79161234567} | changes))
     assert caught.value.parameter == name
@@ -53,15 +53,15 @@ def test_the_parameters_of_a_call_come_in_the_documented_order():
 
 
 @given(st.permutations(list(EVERYTHING)))
-def test_the_order_does_not_depend_on_how_a_call_is_written(order: list[str]):
+def test_the_order_does_not_depend_on_the_order_of_the_arguments(order: list[str]):
     assert Call(**{name: EVERYTHING[name] for name in order}).parameters() == Call(**EVERYTHING).parameters()
 
 
-def test_what_is_left_out_is_not_sent():
+def test_omitted_parameters_are_not_sent():
     assert Call(site_id=1, client_phone="79161234567").parameters() == [("site_id", 1), ("client_phone", "79161234567")]
 
 
-def test_a_phone_has_one_stored_form():
+def test_a_phone_has_one_canonical_form():
     assert Call(site_id=1, client_phone=79161234567) == Call(site_id=1, client_phone="79161234567")
 
 
@@ -70,7 +70,7 @@ def test_a_call_cannot_be_changed():
         Call(**EVERYTHING).site_id = 2
 
 
-def test_a_changed_copy_is_checked_again():
+def test_a_changed_copy_is_validated_again():
     call = Call(**EVERYTHING)
     assert dataclasses.replace(call, site_id=2).site_id == 2
     with pytest.raises(InvalidParameter):
@@ -78,12 +78,12 @@ def test_a_changed_copy_is_checked_again():
 
 
 def test_the_first_wrong_parameter_is_named():
-    assert refused("client_phone", client_phone="1", referrer=5).rule.startswith("must be 7 to 15 digits")
+    assert rejected("client_phone", client_phone="1", referrer=5).rule.startswith("must be 7 to 15 digits")
 
 
 @pytest.mark.parametrize("site_id", [0, -1, 2**63, True, "12345", 1.0, None])
 def test_a_site_id_is_a_positive_integer(site_id: Any):
-    assert str(refused("site_id", site_id=site_id)) == "site_id: must be an integer from 1"
+    assert str(rejected("site_id", site_id=site_id)) == "site_id: must be an integer from 1"
 
 
 @pytest.mark.parametrize("name", ["client_phone", "manager_phone"])
@@ -106,22 +106,22 @@ def test_a_site_id_is_a_positive_integer(site_id: Any):
     ],
 )
 def test_a_phone_is_7_to_15_digits_with_the_country_code(name: str, phone: Any):
-    refused(name, **{name: phone})
+    rejected(name, **{name: phone})
 
 
-def test_a_number_too_long_for_python_to_write_is_refused_like_any_other():
-    refused("client_phone", client_phone=10**5000)
-    refused("site_id", site_id=10**5000)
+def test_an_integer_too_long_to_convert_to_text_is_rejected_like_any_other():
+    rejected("client_phone", client_phone=10**5000)
+    rejected("site_id", site_id=10**5000)
 
 
 def test_the_client_phone_is_required():
-    refused("client_phone", client_phone=None)
+    rejected("client_phone", client_phone=None)
 
 
 @given(st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True))
 def test_every_phone_in_the_range_is_accepted_as_text_and_as_an_integer(phone: str):
-    for given_as in (phone, int(phone)):
-        call = Call(site_id=1, client_phone=given_as, manager_phone=given_as)
+    for value in (phone, int(phone)):
+        call = Call(site_id=1, client_phone=value, manager_phone=value)
         assert (call.client_phone, call.manager_phone) == (phone, phone)
 
 
@@ -137,61 +137,61 @@ WITHOUT_ZONE = datetime(2026, 9, 21, tzinfo=UTC).replace(tzinfo=None)
     "moment", [0, -1, True, 1790000000.5, "1790000000", 1790000000000, WITHOUT_ZONE, date(2026, 9, 21)]
 )
 def test_a_planned_time_is_unix_seconds_or_a_datetime_with_a_zone(moment: Any):
-    refused("planned_time", planned_time=moment)
+    rejected("planned_time", planned_time=moment)
 
 
-def test_a_planned_time_is_compared_with_now_where_now_is_given():
+def test_a_planned_time_must_be_later_than_now_if_now_is_passed():
     now = datetime.fromtimestamp(1790000000, UTC)
     for moment in (1790000000, 1789999999, now, now - timedelta(days=1)):
-        assert refused("planned_time", planned_time=moment, now=now).rule == "must be in the future"
+        assert rejected("planned_time", planned_time=moment, now=now).rule == "must be in the future"
     assert Call(site_id=1, client_phone=79161234567, planned_time=1790000001, now=now).planned_time == 1790000001
 
 
 @pytest.mark.parametrize(
     "address", ["", "shop.example", "203.0.113", "203.0.113.7:80", "::1%eth0", "[::1]", 1, b"\0" * 4]
 )
-def test_a_client_ip_is_an_address(address: Any):
-    assert refused("client_ip", client_ip=address).__context__ is None
+def test_a_client_ip_is_an_ip_address(address: Any):
+    assert rejected("client_ip", client_ip=address).__context__ is None
 
 
 @given(st.ip_addresses())
-def test_every_address_is_accepted_as_it_is_written(address: Any):
+def test_every_ip_address_is_accepted_unchanged(address: Any):
     assert Call(site_id=1, client_phone=79161234567, client_ip=str(address)).client_ip == str(address)
 
 
 @pytest.mark.parametrize("name", ["active_page", "message_on_ring", "referrer"])
 @pytest.mark.parametrize("value", [1, b"x", ["x"], "\ud800", "x\udc00"])
-def test_a_text_is_text_that_can_be_encoded(name: str, value: Any):
-    refused(name, **{name: value})
+def test_a_text_parameter_is_a_string_that_utf8_can_encode(name: str, value: Any):
+    rejected(name, **{name: value})
 
 
 @pytest.mark.parametrize("action", ["create_lead", "", "ALWAYS_CALL", 1, ["always_call"]])
-def test_nwt_action_is_one_of_two_words(action: Any):
-    assert "create_leed, always_call" in refused("nwt_action", nwt_action=action).rule
+def test_nwt_action_is_one_of_two_values(action: Any):
+    assert "create_leed, always_call" in rejected("nwt_action", nwt_action=action).rule
 
 
 @pytest.mark.parametrize(("name", "highest"), [("call_stack_start_hour", 24), ("call_stack_interval", 60)])
 @given(number=st.integers())
-def test_the_call_stack_numbers_are_held_to_their_ranges(name: str, highest: int, number: int):
+def test_the_call_stack_numbers_must_be_in_their_ranges(name: str, highest: int, number: int):
     parameters = {"nwt_action": "always_call", name: number}
     if 0 <= number <= highest:
         assert (name, number) in Call(site_id=1, client_phone=79161234567, **parameters).parameters()
     else:
-        assert str(refused(name, **parameters)) == f"{name}: must be an integer from 0 to {highest}"
+        assert str(rejected(name, **parameters)) == f"{name}: must be an integer from 0 to {highest}"
 
 
 @pytest.mark.parametrize("value", [True, 9.0, "9"])
 def test_the_call_stack_numbers_are_integers(value: Any):
-    refused("call_stack_start_hour", nwt_action="always_call", call_stack_start_hour=value)
+    rejected("call_stack_start_hour", nwt_action="always_call", call_stack_start_hour=value)
 
 
 @pytest.mark.parametrize("action", [None, "create_leed"])
 @pytest.mark.parametrize("name", ["call_stack_start_hour", "call_stack_interval"])
 def test_the_call_stack_numbers_need_always_call(name: str, action: str | None):
-    assert "always_call" in refused(name, nwt_action=action, **{name: 0}).rule
+    assert "always_call" in rejected(name, nwt_action=action, **{name: 0}).rule
 
 
-def refusal(name: str, value: Any) -> str | None:
+def error_for(name: str, value: Any) -> str | None:
     try:
         Call(**(EVERYTHING | {name: value}))
     except InvalidParameter as error:
@@ -200,10 +200,10 @@ def refusal(name: str, value: Any) -> str | None:
 
 
 @given(st.sampled_from(list(EVERYTHING)), st.text() | st.floats() | st.integers() | st.binary())
-def test_what_a_refusal_says_does_not_depend_on_the_value(name: str, value: Any):
-    # A lone surrogate and a value of no type at all get the two things that can be said of any one parameter.
-    also_said = {"call_stack_start_hour: has a meaning only together with nwt_action always_call"}
-    assert refusal(name, value) in {None, refusal(name, "\ud800"), refusal(name, object()), *also_said}
+def test_the_error_text_does_not_depend_on_the_value(name: str, value: Any):
+    # A lone surrogate and a plain object produce the only two error texts of each other parameter.
+    also_possible = {"call_stack_start_hour: has a meaning only together with nwt_action always_call"}
+    assert error_for(name, value) in {None, error_for(name, "\ud800"), error_for(name, object()), *also_possible}
 
 
 # Statistics.
@@ -218,7 +218,7 @@ def test_statistics_parameters_are_in_order_and_dates_are_day_month_year():
     ]
 
 
-def test_statistics_need_the_site_alone():
+def test_statistics_require_only_the_site():
     assert statistics_parameters(1) == [("site_id", 1)]
 
 
@@ -249,7 +249,7 @@ def test_every_year_has_four_digits(day: date):
         ("filter", {"filter": ""}),
     ],
 )
-def test_wrong_statistics_parameters_are_refused_by_name(name: str, arguments: dict[str, Any]):
+def test_an_error_of_statistics_parameters_names_the_wrong_one(name: str, arguments: dict[str, Any]):
     with pytest.raises(InvalidParameter) as caught:
         statistics_parameters(**({"site_id": 1} | arguments))
     assert caught.value.parameter == name

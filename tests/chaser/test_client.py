@@ -1,4 +1,4 @@
-"""The client over real sockets: what goes out and what comes back."""
+"""The client over real sockets: requests sent and responses handled."""
 
 import asyncio
 import ssl
@@ -27,7 +27,7 @@ from app.chaser.signing import request_body
 from tests.chaser.account import CALL, CLIENT_ID, PRIVATE_KEY, answering, client_for, connected, failure_of_call
 from tests.chaser.raw_server import CERTIFICATE, Connection, free_port, raw_server
 
-# What goes out.
+# Requests.
 
 
 async def test_the_body_of_a_call_arrives_byte_for_byte_as_it_was_signed():
@@ -58,14 +58,14 @@ async def test_the_query_of_a_get_arrives_byte_for_byte_as_it_was_signed():
     assert b"client_id=7%7E+%5B%2B%5D%2541%27%22" in expected
 
 
-async def test_websites_sends_nothing_but_the_account_and_its_signature():
+async def test_websites_sends_only_the_account_and_its_signature():
     async with connected(answering("200 OK", b"[]")) as (server, chaser):
         assert await chaser.websites() == []
     assert server.received.startswith(b"GET /v1/websites?client_id=4711&SecurityKey=d66e602061d9aa6d6f460a7213700c16 ")
 
 
 @pytest.mark.parametrize("ending", ["", "/", "//"])
-async def test_an_address_gets_exactly_one_slash_before_the_method(ending: str):
+async def test_a_url_gets_exactly_one_slash_before_the_method(ending: str):
     async with raw_server(answering("200 OK", b"[]")) as server:
         address = server.url.rstrip("/") + ending
         async with ChaserClient(CLIENT_ID, PRIVATE_KEY, api_url=address) as chaser:
@@ -73,7 +73,7 @@ async def test_an_address_gets_exactly_one_slash_before_the_method(ending: str):
     assert server.received.startswith(b"GET /v1/websites?")
 
 
-async def test_every_request_has_a_connection_of_its_own():
+async def test_every_request_uses_a_new_connection():
     async def keeping_alive(connection: Connection) -> None:
         while True:
             await connection.answer("200 OK", b"[]", "Connection: keep-alive")
@@ -86,7 +86,7 @@ async def test_every_request_has_a_connection_of_its_own():
     assert server.received.count(b"\r\nConnection: close\r\n") == 6
 
 
-async def test_the_proxy_variables_of_the_environment_are_not_read(monkeypatch: pytest.MonkeyPatch):
+async def test_the_proxy_variables_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     async with connected(answering("200 OK", b"[]")) as (_, chaser):
@@ -109,10 +109,10 @@ async def test_https_works_with_a_transport_that_trusts_the_certificate():
     assert server.received.endswith(request_body(CALL.parameters(), CLIENT_ID, PRIVATE_KEY))
 
 
-# What comes back.
+# Responses.
 
 
-async def test_websites_gives_typed_values_and_keeps_unknown_fields():
+async def test_websites_returns_typed_values_and_keeps_unknown_fields():
     body = (
         '[{"id":"12345","name":"chaser.ru","title":"","plan":"x"},{"id":54321,"name":"test.ru","title":"Для тестов"}]'
     )
@@ -121,7 +121,7 @@ async def test_websites_gives_typed_values_and_keeps_unknown_fields():
     assert sites == [Website(12345, "chaser.ru", "", {"plan": "x"}), Website(54321, "test.ru", "Для тестов")]
 
 
-async def test_statistics_items_pass_through_as_they_come():
+async def test_statistics_items_are_returned_unchanged():
     async with connected(answering("200 OK", b'[{"what":[1,{"ever":null}]}]')) as (_, chaser):
         assert await chaser.statistics(1) == [{"what": [1, {"ever": None}]}]
 
@@ -134,7 +134,7 @@ async def test_the_body_of_a_call_is_kept_up_to_two_kibibytes():
 
 
 @pytest.mark.parametrize(("status", "method"), [("200 OK", "call"), ("404 No", "call"), ("404 No", "websites")])
-async def test_no_more_of_a_body_is_waited_for_than_is_kept(status: str, method: str):
+async def test_the_rest_of_a_body_that_is_not_kept_is_not_waited_for(status: str, method: str):
     closed = asyncio.Event()
 
     async def sending_a_part(connection: Connection) -> None:
@@ -144,14 +144,14 @@ async def test_no_more_of_a_body_is_waited_for_than_is_kept(status: str, method:
         closed.set()
 
     async with connected(sending_a_part, timeout=3600) as (_, chaser):
-        asked = chaser.call(CALL) if method == "call" else chaser.websites()
-        (result,) = await asyncio.gather(asked, return_exceptions=True)
+        request = chaser.call(CALL) if method == "call" else chaser.websites()
+        (result,) = await asyncio.gather(request, return_exceptions=True)
         await closed.wait()
     assert result.status == int(status[:3])
     assert result.body_excerpt == "a" * 2048
 
 
-async def test_an_answer_to_a_question_may_not_be_larger_than_the_limit():
+async def test_a_response_of_websites_must_not_be_larger_than_the_limit():
     async def endless(connection: Connection) -> None:
         await connection.read_request()
         await connection.send(b"HTTP/1.1 200 OK\r\n\r\n[")
@@ -179,7 +179,7 @@ async def test_statistics_that_are_no_list_are_an_unreadable_answer():
             await chaser.statistics(1)
 
 
-async def test_a_cut_answer_to_a_question_is_unreadable():
+async def test_a_truncated_response_of_websites_is_unreadable():
     async def cut(connection: Connection) -> None:
         await connection.read_request()
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]")
@@ -189,7 +189,7 @@ async def test_a_cut_answer_to_a_question_is_unreadable():
             await chaser.websites()
 
 
-# What each status means.
+# Status codes.
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ async def test_a_cut_answer_to_a_question_is_unreadable():
     ],
 )
 @pytest.mark.parametrize("method", ["call", "websites", "statistics"])
-async def test_every_status_is_an_error_by_its_meaning(
+async def test_every_status_maps_to_its_error(
     method: str, status: str, headers: list[str], kind: type[ChaserError], retry_after: float | None
 ):
-    asking = {
+    methods = {
         "call": lambda chaser: chaser.call(CALL),
         "websites": lambda chaser: chaser.websites(),
         "statistics": lambda chaser: chaser.statistics(1),
@@ -232,7 +232,7 @@ async def test_every_status_is_an_error_by_its_meaning(
     serving = raw_server(answering(status, b"because", *headers))
     async with serving as server, client_for(server, clock=lambda: new_year) as chaser:
         with pytest.raises(ChaserError) as caught:
-            await asking[method](chaser)
+            await methods[method](chaser)
     error = caught.value
     assert type(error) is kind
     assert error.status == int(status.split()[0])
@@ -246,7 +246,7 @@ async def test_a_204_is_unknown_too():
     assert isinstance(await failure_of_call(answering("204 No Content")), OutcomeUnknown)
 
 
-async def test_the_status_counts_even_if_the_body_of_the_refusal_is_cut():
+async def test_the_status_counts_even_if_the_body_of_the_error_is_truncated():
     async def cut(connection: Connection) -> None:
         await connection.read_request()
         await connection.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nno")
@@ -257,18 +257,18 @@ async def test_the_status_counts_even_if_the_body_of_the_refusal_is_cut():
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
-def test_a_timeout_that_is_none_is_refused(timeout: float):
+def test_an_invalid_timeout_is_rejected(timeout: float):
     with pytest.raises(InvalidParameter, match=r"^timeout: "):
         ChaserClient(CLIENT_ID, PRIVATE_KEY, timeout=timeout)
 
 
 @pytest.mark.parametrize(("client_id", "key", "name"), [("", "k", "client_id"), ("1", "", "private_key")])
-def test_an_account_without_id_or_key_is_refused(client_id: str, key: str, name: str):
+def test_an_account_without_id_or_key_is_rejected(client_id: str, key: str, name: str):
     with pytest.raises(InvalidParameter, match=f"^{name}: "):
         ChaserClient(client_id, key)
 
 
 @pytest.mark.parametrize(("client_id", "key", "name"), [("\ud800", "k", "client_id"), (1, "k\udfff", "private_key")])
-def test_an_account_that_utf8_cannot_encode_is_refused(client_id: str, key: str, name: str):
+def test_an_account_that_utf8_cannot_encode_is_rejected(client_id: str, key: str, name: str):
     with pytest.raises(InvalidParameter, match=f"^{name}: "):
         ChaserClient(client_id, SecretStr(key))

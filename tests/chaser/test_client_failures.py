@@ -1,4 +1,4 @@
-"""What a failure proves about a call, over real sockets: was it sent, and may it have been executed?"""
+"""Failures of a call over real sockets: was it sent, and may it have been executed?"""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ async def test_a_name_that_cannot_be_resolved_means_not_sent(host: str):
 
 
 async def test_a_deadline_that_passes_while_connecting_means_not_sent():
-    # The kernel completes connections only as far as the backlog goes, and drops what comes after.
+    # The kernel completes connections only up to the backlog, and drops later SYNs.
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -93,7 +93,7 @@ async def test_a_server_that_does_not_speak_tls_means_not_sent():
                 await chaser.call(CALL)
 
 
-async def test_a_deadline_that_passes_while_waiting_for_a_place_in_the_pool_means_not_sent():
+async def test_a_deadline_that_passes_while_waiting_for_a_connection_of_the_pool_means_not_sent():
     arrived = asyncio.Event()
 
     async def hanging(connection: Connection) -> None:
@@ -101,33 +101,33 @@ async def test_a_deadline_that_passes_while_waiting_for_a_place_in_the_pool_mean
         arrived.set()
         await connection.reader.read()
 
-    one_place = httpx2.AsyncHTTPTransport(trust_env=False, limits=httpx2.Limits(max_connections=1))
+    one_connection = httpx2.AsyncHTTPTransport(trust_env=False, limits=httpx2.Limits(max_connections=1))
     async with raw_server(hanging) as server:
-        first = client_for(server, transport=one_place)
-        async with client_for(server, timeout=0.2, transport=one_place) as second:
-            taking_the_place = asyncio.create_task(first.call(CALL))
+        first = client_for(server, transport=one_connection)
+        async with client_for(server, timeout=0.2, transport=one_connection) as second:
+            occupying = asyncio.create_task(first.call(CALL))
             await arrived.wait()
             with pytest.raises(NotSent, match="deadline"):
                 await second.call(CALL)
-            taking_the_place.cancel()
+            occupying.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await taking_the_place
+                await occupying
 
 
-@pytest.mark.parametrize("refusal", [httpx2.PoolTimeout(""), httpx2.ConnectTimeout(""), httpx2.ConnectError("")])
-async def test_a_transport_that_gives_up_before_it_asks_for_the_body_has_not_sent_it(refusal: Exception):
-    class GivingUp(httpx2.AsyncBaseTransport):
+@pytest.mark.parametrize("failure", [httpx2.PoolTimeout(""), httpx2.ConnectTimeout(""), httpx2.ConnectError("")])
+async def test_a_transport_that_fails_before_it_reads_the_body_has_not_sent_it(failure: Exception):
+    class Failing(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            raise refusal
+            raise failure
 
-    async with ChaserClient(CLIENT_ID, PRIVATE_KEY, transport=GivingUp()) as chaser:
-        with pytest.raises(NotSent, match=type(refusal).__name__):
+    async with ChaserClient(CLIENT_ID, PRIVATE_KEY, transport=Failing()) as chaser:
+        with pytest.raises(NotSent, match=type(failure).__name__):
             await chaser.call(CALL)
 
 
-@pytest.mark.parametrize("asks_for_the_body", [False, True])
-async def test_a_connection_is_closed_if_the_body_was_not_asked_for_and_else_left_to_its_transport(
-    asks_for_the_body: bool,
+@pytest.mark.parametrize("reads_the_body", [False, True])
+async def test_a_connection_is_closed_if_the_body_was_not_read_and_left_to_its_transport_otherwise(
+    reads_the_body: bool,
 ):
     closed = []
 
@@ -138,17 +138,17 @@ async def test_a_connection_is_closed_if_the_body_was_not_asked_for_and_else_lef
     class Breaking(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             await request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": Stream()})
-            if asks_for_the_body:
+            if reads_the_body:
                 await request.aread()
             raise httpx2.ReadError("")
 
     async with ChaserClient(CLIENT_ID, PRIVATE_KEY, transport=Breaking()) as chaser:
-        with pytest.raises(OutcomeUnknown if asks_for_the_body else NotSent):
+        with pytest.raises(OutcomeUnknown if reads_the_body else NotSent):
             await chaser.call(CALL)
-    assert len(closed) == (0 if asks_for_the_body else 1)
+    assert len(closed) == (0 if reads_the_body else 1)
 
 
-async def test_an_error_of_an_unexpected_kind_after_the_body_left_is_an_unknown_outcome():
+async def test_an_unexpected_error_after_the_body_was_sent_is_an_unknown_outcome():
     class Breaking(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             await request.aread()
@@ -171,35 +171,35 @@ async def test_an_error_of_an_unexpected_kind_after_the_body_left_is_an_unknown_
         endless_head,
     ],
 )
-async def test_a_call_that_was_sent_and_not_answered_is_unknown(script: Script):
+async def test_a_call_without_a_response_is_unknown(script: Script):
     error = await failure_of_call(script)
     assert type(error) is OutcomeUnknown
     assert error.status is None
 
 
 @pytest.mark.parametrize("script", [hanging, never_reading, dripping_head, dripping_interim_answers])
-async def test_one_deadline_ends_every_wait_for_an_answer_and_the_outcome_is_unknown(script: Script):
+async def test_the_deadline_ends_every_wait_for_a_response_and_the_outcome_is_unknown(script: Script):
     error = await failure_of_call(script, timeout=1.0)
     assert type(error) is OutcomeUnknown
     assert "deadline" in str(error)
 
 
 @pytest.mark.parametrize("script", [cut_body, reset_body, garbage_chunks, compressed_garbage])
-async def test_a_200_with_a_broken_body_is_a_delivered_call(script: Script):
+async def test_a_200_with_a_broken_body_is_a_success(script: Script):
     async with connected(script) as (_, chaser):
         result = await chaser.call(CALL)
     assert result.status == 200
     assert result.body_excerpt == "begun"
 
 
-async def test_a_deadline_that_passes_while_the_body_is_being_written_is_an_unknown_outcome():
+async def test_a_deadline_that_passes_while_the_body_is_sent_is_an_unknown_outcome():
     long = Call(site_id=1, client_phone="79161234567", referrer="x" * 9_000_000)
     async with connected(never_reading, timeout=1.0) as (_, chaser):
         with pytest.raises(OutcomeUnknown, match="deadline"):
             await chaser.call(long)
 
 
-async def test_a_200_with_a_body_that_drips_past_the_deadline_is_a_delivered_call():
+async def test_a_200_with_a_body_that_drips_past_the_deadline_is_a_success():
     async def dripping_body(connection: Connection) -> None:
         await connection.read_request()
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -210,7 +210,7 @@ async def test_a_200_with_a_body_that_drips_past_the_deadline_is_a_delivered_cal
     assert set(result.body_excerpt) <= {"y"}
 
 
-async def test_cancellation_passes_through_and_the_connection_is_closed():
+async def test_a_cancellation_is_raised_unchanged_and_the_connection_is_closed():
     arrived, closed = asyncio.Event(), asyncio.Event()
 
     async def waiting(connection: Connection) -> None:
@@ -229,7 +229,7 @@ async def test_cancellation_passes_through_and_the_connection_is_closed():
         await closed.wait()
 
 
-async def test_a_deadline_of_the_caller_is_the_callers_timeout_error():
+async def test_a_timeout_of_the_caller_raises_the_callers_timeout_error():
     async with connected(hanging) as (_, chaser):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):

@@ -1,17 +1,17 @@
-"""The request that is handed to the transport."""
+"""The request passed to the transport."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chaser import InvalidParameter
-from app.chaser.http_request import ConnectionTracker, base_address, build_request
+from app.chaser.http_request import ConnectionTracker, build_request, parse_base_url
 from app.chaser.outcome import Exchange
 from app.chaser.signing import request_body
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "",
         "api.chaser.ru/v1/",
@@ -29,13 +29,13 @@ from app.chaser.signing import request_body
         "https://api.chaser.ru/\n",
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused(address: str):
+def test_a_url_that_cannot_be_used_is_rejected(url: str):
     with pytest.raises(InvalidParameter, match=r"^api_url: "):
-        base_address(address)
+        parse_base_url(url)
 
 
 @pytest.mark.parametrize(
-    ("address", "used"),
+    ("url", "base_url"),
     [
         ("https://api.chaser.ru/v1/", "https://api.chaser.ru/v1/"),
         ("https://api.chaser.ru/v1", "https://api.chaser.ru/v1/"),
@@ -45,38 +45,38 @@ def test_an_address_that_cannot_be_used_is_refused(address: str):
         ("HTTP://Пример.рф/", "http://xn--e1afmkfd.xn--p1ai/"),
     ],
 )
-def test_an_address_ends_with_exactly_one_slash(address: str, used: str):
-    assert str(base_address(address)) == used
+def test_a_base_url_ends_with_exactly_one_slash(url: str, base_url: str):
+    assert str(parse_base_url(url)) == base_url
 
 
-def test_the_host_header_holds_the_port_and_the_brackets_of_ipv6():
+def test_the_host_header_contains_the_port_and_the_brackets_of_ipv6():
     request = build_request(
-        Exchange(), ConnectionTracker(), base_address("http://[::1]:8001/v1"), "GET", "websites", b"a=1"
+        Exchange(), ConnectionTracker(), parse_base_url("http://[::1]:8001/v1"), "GET", "websites", b"a=1"
     )
     assert request.headers["Host"] == "[::1]:8001"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
-def test_no_signed_query_is_encoded_a_second_time(name: str, value: str):
+def test_a_signed_query_is_not_encoded_a_second_time(name: str, value: str):
     signed = request_body([("x" + name, value)], "4711", "key")
     request = build_request(
-        Exchange(), ConnectionTracker(), base_address("https://h.example/v1"), "GET", "websites", signed
+        Exchange(), ConnectionTracker(), parse_base_url("https://h.example/v1"), "GET", "websites", signed
     )
     assert request.url.raw_path == b"/v1/websites?" + signed
 
 
-async def test_only_asking_for_the_body_counts_as_sending():
+async def test_only_reading_the_body_counts_as_sending():
     exchange = Exchange()
-    request = build_request(exchange, ConnectionTracker(), base_address("https://h.example/"), "POST", "call", b"a=1")
+    request = build_request(exchange, ConnectionTracker(), parse_base_url("https://h.example/"), "POST", "call", b"a=1")
     assert not exchange.sent
     assert await request.aread() == b"a=1"
     assert exchange.sent
 
 
-async def test_a_get_has_an_empty_body_that_counts_just_the_same():
+async def test_reading_the_empty_body_of_a_get_counts_as_sending_too():
     exchange = Exchange()
     request = build_request(
-        exchange, ConnectionTracker(), base_address("https://h.example/"), "GET", "websites", b"a=1"
+        exchange, ConnectionTracker(), parse_base_url("https://h.example/"), "GET", "websites", b"a=1"
     )
     assert await request.aread() == b""
     assert exchange.sent

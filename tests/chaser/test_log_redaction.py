@@ -1,4 +1,4 @@
-"""The filter on the log records of the HTTP library."""
+"""Redaction of the HTTP library's log records."""
 
 import asyncio
 import logging
@@ -6,35 +6,35 @@ import logging
 import httpx2
 import pytest
 
-from app.chaser.log_redaction import LOGGERS, quiet
+from app.chaser.log_redaction import LOGGERS, redact_logs
 from tests.chaser.account import answering, connected
 from tests.chaser.raw_server import raw_server
 
 
 @pytest.mark.parametrize("name", LOGGERS)
-def test_only_the_name_of_an_event_of_ours_is_logged(name: str, caplog: pytest.LogCaptureFixture):
+def test_only_the_event_name_of_our_requests_is_logged(name: str, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
-    with quiet():
+    with redact_logs():
         logging.getLogger(name).debug("receive_response_headers.complete return_value=%r", "secret")
-    logging.getLogger(name).debug("an event of %s", "others")
-    assert caplog.messages == ["receive_response_headers.complete", "an event of others"]
+    logging.getLogger(name).debug("an event of %s", "another request")
+    assert caplog.messages == ["receive_response_headers.complete", "an event of another request"]
 
 
-async def test_a_request_of_another_task_is_logged_in_full_while_ours_runs(caplog: pytest.LogCaptureFixture):
+async def test_a_concurrent_request_of_another_task_is_logged_in_full(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
-    ours_runs, theirs_is_done = asyncio.Event(), asyncio.Event()
+    started, other_is_done = asyncio.Event(), asyncio.Event()
 
-    async def ours() -> None:
-        with quiet():
-            ours_runs.set()
-            await theirs_is_done.wait()
+    async def our_request() -> None:
+        with redact_logs():
+            started.set()
+            await other_is_done.wait()
 
     async with raw_server(answering("200 OK", b"", "X-Shown: in full")) as server:
-        task = asyncio.create_task(ours())
-        await ours_runs.wait()
-        async with httpx2.AsyncClient(trust_env=False) as others:
-            await others.get(server.url)
-        theirs_is_done.set()
+        task = asyncio.create_task(our_request())
+        await started.wait()
+        async with httpx2.AsyncClient(trust_env=False) as other:
+            await other.get(server.url)
+        other_is_done.set()
         await task
     assert "in full" in caplog.text
     assert "HTTP Request: GET" in caplog.text
@@ -48,6 +48,6 @@ async def test_our_requests_are_not_logged_above_debug(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("name", ["httpx2", "httpcore2", *LOGGERS])
-def test_levels_and_handlers_are_left_to_the_program(name: str):
+def test_levels_and_handlers_of_the_loggers_are_unchanged(name: str):
     logger = logging.getLogger(name)
     assert (logger.level, logger.handlers, logger.propagate, logger.disabled) == (logging.NOTSET, [], True, False)

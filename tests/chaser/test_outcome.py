@@ -1,4 +1,4 @@
-"""What an exchange proves, and what is kept of its answer."""
+"""Errors of exchanges, excerpts of bodies and Retry-After."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
 @given(st.integers(100, 999), st.booleans(), st.booleans(), st.none() | st.floats(0, 1e6))
-def test_every_status_but_200_is_an_error_that_carries_it(
+def test_every_status_except_200_is_an_error_with_that_status(
     status: int, sent: bool, complete: bool, retry_after: float | None
 ):
     exchange = Exchange(sent=sent, status=status, complete=complete, retry_after=retry_after, duration=1.5)
@@ -31,7 +31,7 @@ def test_every_status_but_200_is_an_error_that_carries_it(
 
 
 @pytest.mark.parametrize(("sent", "kind"), [(False, NotSent), (True, OutcomeUnknown)])
-def test_without_a_status_it_matters_only_whether_the_body_was_asked_for(sent: bool, kind: type[Exception]):
+def test_without_a_status_the_error_depends_on_whether_the_body_was_read(sent: bool, kind: type[Exception]):
     error = error_of(Exchange(sent=sent, failure="ReadError"))
     assert type(error) is kind
     assert "ReadError" in str(error)
@@ -45,20 +45,20 @@ def test_without_a_status_it_matters_only_whether_the_body_was_asked_for(sent: b
         (Exchange(status=200, failure="ReadError"), "ReadError"),
     ],
 )
-def test_an_unreadable_answer_says_why(exchange: Exchange, reason: str):
+def test_an_unreadable_response_names_the_reason(exchange: Exchange, reason: str):
     assert str(unreadable(exchange)).endswith(reason)
 
 
-def test_an_exchange_shows_nothing_of_the_answer():
+def test_the_repr_of_an_exchange_contains_nothing_of_the_body():
     assert "canary" not in repr(Exchange(status=200, body=bytearray(b"canary")))
 
 
-def test_an_excerpt_has_at_most_two_kibibytes_and_no_half_character():
+def test_an_excerpt_has_at_most_two_kibibytes_and_no_truncated_character():
     assert excerpt(b"x" + "ы".encode() * 5000) == "x" + "ы" * 1023
 
 
 @given(st.binary(max_size=5000))
-def test_an_excerpt_is_always_text_that_a_database_takes(body: bytes):
+def test_an_excerpt_is_always_text_that_a_database_accepts(body: bytes):
     text = excerpt(body)
     assert "\x00" not in text
     text.encode()
@@ -92,6 +92,6 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 
 
 @given(st.text() | st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [+-]?\w+", fullmatch=True))
-def test_any_retry_after_is_read_or_ignored(value: str):
+def test_any_retry_after_is_parsed_or_ignored(value: str):
     seconds = retry_after_seconds(value, NOW)
     assert seconds is None or seconds >= 0

@@ -1,4 +1,4 @@
-"""The folder app/chaser as a package that could be lifted out."""
+"""app/chaser is a package that can be used without the service."""
 
 import ast
 import inspect
@@ -27,19 +27,19 @@ def imports_of(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
-def test_nothing_of_the_service_is_imported(module: Path):
+def test_the_package_imports_nothing_of_the_service(module: Path):
     import sys
 
     assert imports_of(module) <= set(sys.stdlib_module_names) | ALLOWED
 
 
-def test_the_names_the_package_gives_are_there_and_sorted():
+def test_the_exported_names_exist_and_are_sorted():
     assert app.chaser.__all__ == sorted(app.chaser.__all__)
     for name in app.chaser.__all__:
         assert hasattr(app.chaser, name)
 
 
-def test_the_tree_in_the_documentation_is_the_tree_of_the_errors():
+def test_the_tree_in_the_docstring_matches_the_error_classes():
     kinds = {kind: kind.__bases__[0] for _, kind in inspect.getmembers(chaser_errors, inspect.isclass)}
     drawn = re.findall(r"^( *[*x+]) (\w+)", inspect.getdoc(chaser_errors) or "", re.MULTILINE)
     parents: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""No phone, private key, signature or page of a visitor gets into a log line, a repr or a traceback.
+"""No phone, private key, signature or page of a visitor appears in a log line, a repr or a traceback.
 
-Every path runs against servers that echo the request wherever they can, with all logging on; then everything that
-was logged or raised is searched, the local variables of each traceback included, as error trackers collect them.
+Every method runs against servers that echo the request wherever they can, with all logging on. Then everything that
+was logged or raised is searched. That includes the local variables of tracebacks, which error trackers collect.
 """
 
 import asyncio
@@ -49,10 +49,10 @@ def canaries_in(text: str) -> list[str]:
 
 
 def shown(error: BaseException) -> str:
-    """Everything that a curious logger or error tracker shows of an error."""
+    """Return everything that a logger or error tracker may print of an error."""
     attributes = {name: value for name, value in vars(error).items() if name != "body_excerpt"}
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    return "\n".join([*told.format(), repr(error), str(error), repr(error.args), repr(attributes)])
+    formatted = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "\n".join([*formatted.format(), repr(error), str(error), repr(error.args), repr(attributes)])
 
 
 async def outcome(method: str, chaser: ChaserClient) -> Any:
@@ -63,7 +63,7 @@ async def outcome(method: str, chaser: ChaserClient) -> Any:
 
 
 def echo_of(request: bytes) -> bytes:
-    """The signed part of a request: the query of a GET, the body of a POST."""
+    """Return the signed part of a request: the query of a GET, the body of a POST."""
     head, _, body = request.partition(b"\r\n\r\n")
     return body[:4000] or head.split(b" ")[1]
 
@@ -100,14 +100,14 @@ SCRIPTS: dict[str, Script] = {
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Turn all logging on; the value gives all that was logged so far."""
+    """Turn all logging on, and return a function that returns all records logged so far."""
     caplog.set_level(logging.DEBUG)
     return lambda: "\n".join(f"{record.getMessage()} {record.__dict__!r}" for record in caplog.records)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("script", SCRIPTS)
-async def test_neither_logs_nor_errors_show_a_secret(script: str, method: str, logged: Callable[[], str]):
+async def test_neither_logs_nor_errors_contain_a_secret(script: str, method: str, logged: Callable[[], str]):
     timeout = 0.5 if script in {"hanging", "never reading"} else 10.0
     async with (
         raw_server(SCRIPTS[script]) as server,
@@ -121,14 +121,16 @@ async def test_neither_logs_nor_errors_show_a_secret(script: str, method: str, l
         assert result.__cause__ is None
     elif isinstance(result, CallResult):
         assert canaries_in(repr(result)) == []
-    else:  # The answer to the question itself, for which the echo was made up.
+    else:  # the items of `statistics`, which are returned unchanged and so contain the echo
         assert (script, method) == ("json", "statistics")
     assert "send_request_headers.complete" in logged()
     assert canaries_in(logged()) == []
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_neither_logs_nor_errors_show_a_secret_when_nothing_can_be_sent(method: str, logged: Callable[[], str]):
+async def test_neither_logs_nor_errors_contain_a_secret_when_nothing_can_be_sent(
+    method: str, logged: Callable[[], str]
+):
     async with ChaserClient("4711", PRIVATE_KEY, api_url=f"http://127.0.0.1:{free_port()}") as chaser:
         result = await outcome(method, chaser)
     assert canaries_in(shown(result)) == []
@@ -137,7 +139,7 @@ async def test_neither_logs_nor_errors_show_a_secret_when_nothing_can_be_sent(me
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_cancellation_does_not_show_a_secret(method: str, logged: Callable[[], str]):
+async def test_a_cancellation_contains_no_secret(method: str, logged: Callable[[], str]):
     arrived = asyncio.Event()
 
     async def arriving(connection: Connection) -> None:
@@ -156,13 +158,13 @@ async def test_a_cancellation_does_not_show_a_secret(method: str, logged: Callab
 
 
 @pytest.mark.parametrize("key", [PRIVATE_KEY, SecretStr(PRIVATE_KEY)])
-def test_a_client_does_not_show_its_key(key: str | SecretStr):
+def test_the_repr_of_a_client_does_not_contain_its_key(key: str | SecretStr):
     chaser = ChaserClient("4711", key)
     assert canaries_in(repr(chaser) + str(chaser) + repr(vars(chaser))) == []
     assert "4711" in repr(chaser)
 
 
-def test_a_call_does_not_show_what_a_visitor_gave():
+def test_the_repr_of_a_call_contains_no_data_of_the_visitor():
     assert canaries_in(repr(SECRET) + str(SECRET)) == []
     assert "site_id=12345" in repr(SECRET)
 
@@ -183,7 +185,7 @@ WRONG_CALLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_CALLS)
-def test_a_refused_call_does_not_show_what_a_visitor_gave(name: str):
+def test_the_error_of_an_invalid_call_contains_no_data_of_the_visitor(name: str):
     with pytest.raises(InvalidParameter) as caught:
         Call(site_id=1, **WRONG_CALLS[name])
     assert caught.value.parameter == name
@@ -191,13 +193,13 @@ def test_a_refused_call_does_not_show_what_a_visitor_gave(name: str):
     assert "79160001122" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_refused_private_key_is_not_shown():
+def test_the_error_of_an_invalid_private_key_does_not_contain_it():
     with pytest.raises(InvalidParameter) as caught:
         ChaserClient("4711", WRONG_KEY)
     assert canaries_in(shown(caught.value)) == []
 
 
-def test_the_search_finds_a_secret_that_is_there():
+def test_the_search_finds_a_secret_that_is_present():
     def with_a_local_variable() -> None:
         phone = 79160001122
         raise ValueError(str(phone)[:1])

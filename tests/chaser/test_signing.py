@@ -1,4 +1,4 @@
-"""Signing, against requests signed by PHP itself and against a decoder written as PHP decodes."""
+"""Signatures, compared with requests signed by PHP and with a decoder that works like PHP's."""
 
 import hashlib
 import json
@@ -28,21 +28,21 @@ def vector(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.param
 
 
-def test_the_signed_query_is_that_of_php(vector: dict[str, Any]):
+def test_the_signed_query_equals_that_of_php(vector: dict[str, Any]):
     assert signed_query(vector["params"], vector["client_id"]) == vector["signed_query"]
 
 
-def test_the_security_key_is_that_of_php(vector: dict[str, Any]):
+def test_the_security_key_equals_that_of_php(vector: dict[str, Any]):
     assert security_key(vector["signed_query"], vector["private_key"]) == vector["security_key"]
 
 
-def test_the_request_body_is_that_of_php(vector: dict[str, Any]):
+def test_the_request_body_equals_that_of_php(vector: dict[str, Any]):
     body = request_body(vector["params"], vector["client_id"], vector["private_key"])
     assert body == vector["request_body"].encode("ascii")
 
 
 def decoded(body: bytes) -> list[tuple[str, str]]:
-    """Decode as PHP's urldecode does: `+` is a space, `%XX` a byte."""
+    """Decode like PHP's urldecode: `+` is a space, `%XX` a byte."""
 
     def value(part: bytes) -> str:
         return re.sub(rb"%(..)", lambda match: bytes.fromhex(match[1].decode()), part.replace(b"+", b" ")).decode()
@@ -52,7 +52,7 @@ def decoded(body: bytes) -> list[tuple[str, str]]:
 
 
 @given(st.lists(st.tuples(names, texts)), texts, texts)
-def test_decoding_a_signed_request_gives_back_the_values_and_a_signature_of_them(
+def test_decoding_a_signed_request_returns_its_values_and_their_signature(
     parameters: list[tuple[str, str]], client_id: str, private_key: str
 ):
     body = request_body(parameters, client_id, private_key)
@@ -64,7 +64,7 @@ def test_decoding_a_signed_request_gives_back_the_values_and_a_signature_of_them
 
 
 @given(st.lists(st.tuples(names, texts)))
-def test_nothing_but_safe_ascii_is_ever_written(parameters: list[tuple[str, str]]):
+def test_an_encoded_query_contains_only_safe_ascii(parameters: list[tuple[str, str]]):
     assert re.fullmatch(r"[A-Za-z0-9_.+%&=-]*", http_build_query(parameters))
 
 
@@ -74,16 +74,16 @@ def test_a_value_cannot_become_a_parameter(smuggled: str):
     assert [name for name, _ in decoded(body)] == ["referrer", "client_id", "SecurityKey"]
 
 
-def test_nulls_inside_lists_and_mappings_are_dropped_as_well():
+def test_nulls_inside_lists_and_mappings_are_dropped_too():
     assert http_build_query([("a", [None, "x"]), ("b", {"c": None, "d": False}), ("e", [])]) == "a%5B1%5D=x&b%5Bd%5D=0"
 
 
-def test_lists_and_mappings_nest():
+def test_lists_and_mappings_can_be_nested():
     assert http_build_query([("a", {"b": ["x", {"~": 1}]})]) == "a%5Bb%5D%5B0%5D=x&a%5Bb%5D%5B1%5D%5B%7E%5D=1"
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\udfffb", ["\ud800"], {"\ud800": 1}])
-def test_text_that_utf8_cannot_encode_is_refused_by_name_and_not_by_value(value: Any):
+def test_the_error_of_text_that_utf8_cannot_encode_contains_the_name_and_not_the_value(value: Any):
     with pytest.raises(InvalidParameter, match=r"^active_page: must be text that UTF-8 can encode") as caught:
         request_body([("active_page", value)], "4711", "key")
     assert caught.value.parameter == "active_page"
@@ -91,18 +91,18 @@ def test_text_that_utf8_cannot_encode_is_refused_by_name_and_not_by_value(value:
     assert caught.value.__cause__ is None
 
 
-def test_a_name_that_utf8_cannot_encode_is_refused():
+def test_a_name_that_utf8_cannot_encode_is_rejected():
     with pytest.raises(InvalidParameter):
         http_build_query([("\ud800", 1)])
 
 
-def test_a_private_key_that_utf8_cannot_encode_is_refused():
+def test_a_private_key_that_utf8_cannot_encode_is_rejected():
     with pytest.raises(InvalidParameter, match=r"^private_key: "):
         security_key("client_id=1", "\ud800")
 
 
 @pytest.mark.parametrize("value", [1.5, b"x", object(), {1}])
-def test_a_value_that_has_no_agreed_text_is_refused(value: Any):
+def test_a_value_of_an_unsupported_type_is_rejected(value: Any):
     with pytest.raises(InvalidParameter, match=f"not {type(value).__name__}$"):
         signed_query([("planned_time", value)], "4711")
 

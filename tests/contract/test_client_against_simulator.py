@@ -1,4 +1,4 @@
-"""Our client over HTTP against the simulator, which shares no code with it."""
+"""The client over HTTP against the simulator, which shares no code with it."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
@@ -71,11 +71,11 @@ async def test_a_call_rings_once_for_the_phone_it_names(chaser: ChaserClient, co
     assert [call["client_phone"] for call in await control.calls()] == ["79161234567"]
 
 
-async def test_every_parameter_arrives_as_it_was_given(chaser: ChaserClient, control: Control):
+async def test_every_parameter_arrives_unchanged(chaser: ChaserClient, control: Control):
     call = Call(**EVERYTHING)
     await chaser.call(call)
-    (rung,) = await control.calls()
-    assert list(rung["params"].items()) == [(name, str(value)) for name, value in call.parameters()]
+    (executed,) = await control.calls()
+    assert list(executed["params"].items()) == [(name, str(value)) for name, value in call.parameters()]
 
 
 async def test_statistics_list_a_finished_call_by_its_period_and_result(chaser: ChaserClient, control: Control):
@@ -93,8 +93,8 @@ async def test_statistics_list_a_finished_call_by_its_period_and_result(chaser: 
 
 @pytest.mark.parametrize(("client_id", "key"), [("4711", "wrong"), ("4712", OURS.private_key), ("4711 ", "k&e=y")])
 async def test_a_wrong_account_is_unauthorized(simulator: Running, client_id: str, key: str):
-    async with ChaserClient(client_id, key, api_url=simulator.api_url) as stranger:
-        for request in (stranger.websites(), stranger.statistics(12345), stranger.call(CALL)):
+    async with ChaserClient(client_id, key, api_url=simulator.api_url) as wrong:
+        for request in (wrong.websites(), wrong.statistics(12345), wrong.call(CALL)):
             with pytest.raises(Unauthorized) as caught:
                 await request
             assert caught.value.status == 401
@@ -102,7 +102,7 @@ async def test_a_wrong_account_is_unauthorized(simulator: Running, client_id: st
 
 
 @pytest.mark.parametrize(("site_id", "kind"), [(777, Forbidden), (99999, NotFound)])
-async def test_a_foreign_site_is_forbidden_and_an_unknown_one_not_found(
+async def test_a_site_of_another_account_is_forbidden_and_an_unknown_one_not_found(
     chaser: ChaserClient, control: Control, site_id: int, kind: type[ChaserError]
 ):
     for request in (chaser.statistics(site_id), chaser.call(Call(site_id=site_id, client_phone="79161234567"))):
@@ -113,12 +113,12 @@ async def test_a_foreign_site_is_forbidden_and_an_unknown_one_not_found(
 
 async def test_an_unknown_method_is_not_found(simulator: Running):
     address = simulator.api_url + "v2"
-    async with ChaserClient(OURS.client_id, OURS.private_key, api_url=address) as lost:
+    async with ChaserClient(OURS.client_id, OURS.private_key, api_url=address) as wrong:
         with pytest.raises(NotFound):
-            await lost.websites()
+            await wrong.websites()
 
 
-# Every fault, what the client says of it, and whether the simulator had executed the call.
+# Every fault, the client's error, and whether the simulator had executed the call.
 FAULTS: list[tuple[dict[str, Any], type[ChaserError], bool]] = [
     ({"kind": "hang_before"}, OutcomeUnknown, False),
     ({"kind": "hang_after"}, OutcomeUnknown, True),
@@ -145,19 +145,19 @@ FAULTS: list[tuple[dict[str, Any], type[ChaserError], bool]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "executed"), FAULTS)
-async def test_a_call_that_meets_a_fault_is_an_error_by_what_the_fault_proves(
+async def test_the_error_of_a_failed_call_tells_whether_it_may_have_been_executed(
     simulator: Running, control: Control, fault: dict[str, Any], kind: type[ChaserError], executed: bool
 ):
     await control.fault(**fault)
-    waiting = fault["kind"] in {"hang_before", "hang_after", "drip", "slow"}
-    timeout = 1.0 if waiting else 10.0
+    hangs = fault["kind"] in {"hang_before", "hang_after", "drip", "slow"}
+    timeout = 1.0 if hangs else 10.0
     async with ChaserClient(OURS.client_id, OURS.private_key, api_url=simulator.api_url, timeout=timeout) as chaser:
         with pytest.raises(ChaserError) as caught:
             await chaser.call(CALL)
         assert type(caught.value) is kind
         assert len(await control.calls()) == int(executed)
         assert len(await control.requests()) == 1
-        # What is not unknown is what it says: after NotSent and Unavailable a second try makes the first call.
+        # A retry is executed, so after NotSent and Unavailable there is exactly one call.
         await chaser.call(CALL)
     assert len(await control.calls()) == 1 + int(executed)
 
@@ -173,7 +173,7 @@ async def test_a_refused_connection_is_not_sent(chaser: ChaserClient, control: C
 
 
 @pytest.mark.parametrize("fault", [{"kind": "cut_body"}, {"kind": "drip_body", "seconds": 5}])
-async def test_a_call_with_a_200_and_a_broken_body_is_delivered(
+async def test_a_call_with_a_200_and_a_broken_body_is_a_success(
     simulator: Running, control: Control, fault: dict[str, Any]
 ):
     await control.fault(**fault)
@@ -184,7 +184,7 @@ async def test_a_call_with_a_200_and_a_broken_body_is_delivered(
 
 
 @pytest.mark.parametrize("fault", [{"kind": "cut_body"}, {"kind": "status", "status": 200, "body": "<html>"}])
-async def test_an_answer_to_a_question_that_is_cut_or_no_json_is_unreadable(
+async def test_a_response_of_websites_that_is_truncated_or_not_json_is_unreadable(
     chaser: ChaserClient, control: Control, fault: dict[str, Any]
 ):
     await control.fault(**fault)
@@ -193,7 +193,7 @@ async def test_an_answer_to_a_question_that_is_cut_or_no_json_is_unreadable(
     assert len(await chaser.websites()) == 2
 
 
-async def test_the_wait_that_chaser_asks_for_is_passed_on(chaser: ChaserClient, control: Control):
+async def test_retry_after_of_chaser_is_in_the_error(chaser: ChaserClient, control: Control):
     await control.fault("status", status=503, headers={"retry-after": "30"}, body="busy")
     with pytest.raises(Unavailable) as caught:
         await chaser.call(CALL)

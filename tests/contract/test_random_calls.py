@@ -1,7 +1,7 @@
-"""Thousands of random calls signed by the client, and checked by the simulator as a receiver in PHP checks them.
+"""Thousands of random calls signed by the client, and verified by the simulator like a server written in PHP.
 
-The simulator's copy of PHP's rules shares no code with ours. A failure prints the call and the seed; pytest-randomly
-seeds `random`, so that `-p randomly_seed=…` repeats a run.
+The simulator's implementation of PHP's rules shares no code with ours. A failure prints the call and the seed.
+pytest-randomly seeds `random`, so `-p randomly_seed=…` repeats a run.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from app.simulator.running import running
 from tests.simulator.support import Client as Control
 
 LATEST = 253_370_764_800
-"""The simulator writes moments as dates; this is the last second it can."""
+"""The last second that the simulator can format as a date."""
 
 ALPHABETS = [
     "~ +%&=[]#?/;:,.-_!*'()\"<>\\^`{|}@$",
@@ -35,7 +35,7 @@ PLANE_ENDS = [0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, sys.max
 AWKWARD = ["", "0", "%7E", "%", "%zz", "+", "&SecurityKey=0", "x&PrivateSecurityKey=y", "a[0]=1&b[]=2", "=", "null"]
 
 
-class Draw:
+class RandomCalls:
     """Random values over the whole range of every parameter."""
 
     def __init__(self, seed: int) -> None:
@@ -85,11 +85,11 @@ def assert_accepted(call: Call, client_id: str, private_key: str) -> None:
     read_call({**sent(call)})
 
 
-def test_ten_thousand_random_calls_are_accepted_by_the_receiver():
+def test_ten_thousand_random_calls_are_accepted_by_the_server():
     seed = random.getrandbits(64)
-    draw = Draw(seed)
+    generator = RandomCalls(seed)
     for number in range(10_000):
-        call, client_id, private_key = draw.call(), draw.text(), draw.text()
+        call, client_id, private_key = generator.call(), generator.text(), generator.text()
         try:
             assert_accepted(call, client_id, private_key)
         except Exception as error:
@@ -106,21 +106,19 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
     texts,
     texts,
 )
-def test_calls_with_any_texts_at_all_are_accepted_by_the_receiver(
-    parameters: dict[str, str], client_id: str, private_key: str
-):
+def test_calls_with_any_texts_are_accepted_by_the_server(parameters: dict[str, str], client_id: str, private_key: str):
     assert_accepted(Call(site_id=1, client_phone="79161234567", **parameters), client_id, private_key)
 
 
-async def test_hundreds_of_random_calls_arrive_over_http_as_they_were_given():
-    draw = Draw(random.getrandbits(64))
+async def test_hundreds_of_random_calls_arrive_over_http_unchanged():
+    generator = RandomCalls(random.getrandbits(64))
     account = Account("4711 ~&+ключ", "k&e=y +%ключ~", (Site("1", "one.example"), Site("2", "two.example")))
-    calls = [draw.call(1, 2) for _ in range(300)]
+    calls = [generator.call(1, 2) for _ in range(300)]
     async with running(Options((account,), ring_seconds=60.0)) as simulator:
         async with ChaserClient(account.client_id, account.private_key, api_url=simulator.api_url) as chaser:
             for batch in range(0, len(calls), 10):
                 await asyncio.gather(*(chaser.call(call) for call in calls[batch : batch + 10]))
-        rung = await Control(simulator).calls()
-    arrived = [list(call["params"].items()) for call in rung]
-    given_as = [[(name, str(value)) for name, value in call.parameters()] for call in calls]
-    assert sorted(arrived) == sorted(given_as)
+        executed = await Control(simulator).calls()
+    arrived = [list(call["params"].items()) for call in executed]
+    sent_parameters = [[(name, str(value)) for name, value in call.parameters()] for call in calls]
+    assert sorted(arrived) == sorted(sent_parameters)
