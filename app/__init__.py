@@ -1,1 +1,1 @@
-"""Chaser Callback: a visitor types a phone number and is called back through Chaser."""
+"""Chaser Callback: visitors of a site enter a phone number and are called back through Chaser."""

@@ -1,4 +1,4 @@
-"""The demo: the service and the simulator as two processes, ready to be looked at in a browser."""
+"""The demo: the service and the simulator as two processes, for a browser."""
 
 import hashlib
 import os
@@ -41,18 +41,21 @@ per_client_phones = "100/hour"
 sha256 = "{digest}"
 scopes = ["callbacks:write", "callbacks:read"]
 """
-_READY_WITHIN = 60.0
+_START_TIMEOUT = 60.0  # seconds
 
 
 def run_demo(port: int, simulator_port: int) -> int:
-    """Run both until Ctrl-C, SIGTERM, or until one of them ends. Returns the exit code of the command."""
+    """Run both processes until Ctrl-C, SIGTERM or the end of one of them.
+
+    Returns the exit code of the command: 0 after a signal, 1 if a process ended, 3 if a port is in use.
+    """
     service, simulator = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}"
-    taken = [number for number in (port, simulator_port) if not _free(number)]
-    if taken:
-        print(f"Port {taken[0]} is in use: stop what uses it, or choose other ports:", file=sys.stderr)
+    in_use = [number for number in (port, simulator_port) if not _is_free(number)]
+    if in_use:
+        print(f"Port {in_use[0]} is in use: stop what uses it, or choose other ports:", file=sys.stderr)
         print("    chaser-callback demo --port 8100 --simulator-port 8101", file=sys.stderr)
         return 3
-    # Both by name: a process that a script put into the background was told to ignore SIGINT.
+    # SIGINT too: a shell script starts its background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with tempfile.TemporaryDirectory(prefix="chaser-callback-demo-") as folder:
@@ -69,17 +72,17 @@ def run_demo(port: int, simulator_port: int) -> int:
             for command in commands:
                 arguments = [sys.executable, "-m", "app.cli.entrypoint", *command]
                 processes.append(subprocess.Popen(arguments, env=_environment(file)))  # noqa: S603
-            if not _ready(f"{service}/readyz", processes) or not _ready(f"{simulator}/shop", processes):
+            if not all(_wait_until_ready(url, processes) for url in (f"{service}/readyz", f"{simulator}/shop")):
                 print("The demo did not start; see the lines above.", file=sys.stderr)
                 return 1
-            _begin_by_day(simulator)
+            _set_working_hours(simulator)
             print(_banner(service, simulator, key), flush=True)
             while all(process.poll() is None for process in processes):
                 time.sleep(0.2)
         except KeyboardInterrupt:
             return 0
         finally:
-            _end(processes)
+            _terminate(processes)
     return 1
 
 
@@ -87,10 +90,10 @@ def _banner(service: str, simulator: str, key: str) -> str:
     body = '{"site": "shop", "client_phone": "8 (916) 123-45-67", "active_page": "%s/shop", "referrer": "%s/"}'
     return f"""
   The shop with the widget   {simulator}/shop
-  Calls as they ring         {simulator}/
+  Calls as they are made     {simulator}/
   The service                {service}/docs
 
-  The same from another program:
+  The same request from the command line:
 
     curl -X POST {service}/v1/callbacks \\
       -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
@@ -101,12 +104,12 @@ def _banner(service: str, simulator: str, key: str) -> str:
 
 
 def _environment(file: Path) -> dict[str, str]:
-    """Leave out what may stand in this shell for a real service: the demo must not phone anybody."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"CONFIG_FILE": str(file)}
+    """Return the environment without any settings of a real service: the demo must not place real calls."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
+    return {name: os.environ[name] for name in names if name in os.environ} | {"CONFIG_FILE": str(file)}
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -116,8 +119,8 @@ def _free(port: int) -> bool:
         return True
 
 
-def _ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
-    deadline = time.monotonic() + _READY_WITHIN
+def _wait_until_ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
+    deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:
             if httpx2.get(url, timeout=2).is_success:
@@ -127,12 +130,12 @@ def _ready(url: str, processes: list[subprocess.Popen[bytes]]) -> bool:
     return False
 
 
-def _begin_by_day(simulator: str) -> None:
-    """Set the simulator's clock into working hours: a first call asked for at night would only be queued."""
+def _set_working_hours(simulator: str) -> None:
+    """Set the simulator's clock to working hours. At night it would only queue the first call."""
     httpx2.post(f"{simulator}/_control/clock", json={"to": "day"}).raise_for_status()
 
 
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+def _terminate(processes: list[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:

@@ -1,21 +1,21 @@
-"""Every refusal of the service, and its one shape on the wire.
+"""Every error response of the service, as an exception and as a problem document.
 
-    ServiceError                     what all have: status, code, detail, errors, retry_after
-    ├── BadRequestError        400    the request can't be read
-    ├── UnauthenticatedError  401    no key, or a key nobody knows
-    ├── ForbiddenError        403    the origin or the key may not do this
-    ├── NotFoundError         404
-    ├── ConflictError         409    the state of things forbids it
-    ├── ContentTooLargeError         413
-    ├── UnsupportedMediaTypeError   415
-    ├── UnprocessableContentError          422    readable, but a value is wrong: see errors
-    ├── TooManyRequestsError          429    a limit: see retry_after
-    ├── BadGatewayError       502    Chaser refuses us, or answers what can't be read
-    ├── UnavailableError      503    not accepted, try again
-    └── GatewayTimeoutError   504    Chaser gives no answer
+    ServiceError                       base class: status, code, detail, errors, retry_after
+    ├── BadRequestError           400  the request can't be parsed
+    ├── UnauthenticatedError      401  no API key, or an unknown one
+    ├── ForbiddenError            403  the origin or the API key lacks the permission
+    ├── NotFoundError             404
+    ├── ConflictError             409  the current state doesn't allow the request
+    ├── ContentTooLargeError      413
+    ├── UnsupportedMediaTypeError 415
+    ├── UnprocessableContentError 422  a value is invalid: see errors
+    ├── TooManyRequestsError      429  a limit is reached: see retry_after
+    ├── BadGatewayError           502  Chaser refuses the service, or its response can't be parsed
+    ├── UnavailableError          503  not accepted, retry later
+    └── GatewayTimeoutError       504  no response from Chaser
 
-The shape is ``application/problem+json`` of RFC 9457 with three members of our own: a stable ``code`` for programs,
-``errors`` for the fields of a form, ``request_id`` to find the log line. Nothing the caller sent is ever repeated.
+The format is `application/problem+json` (RFC 9457) with three members of our own: `code`, a stable code for programs;
+`errors`, the invalid fields; `request_id`, to find the log line. No text of the caller is repeated.
 """
 
 import math
@@ -35,9 +35,9 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""What every answer has, refusal or not, unless it brings its own: nothing here is a page or a part of one.
+"""Default headers of every response. A response that is a page, or a part of one, sets its own.
 
-The last one keeps answers out of other sites' processes; pages of allowed origins read them by CORS, which it lets be.
+The last one keeps responses out of other sites' processes. It doesn't affect CORS requests of allowed origins.
 """
 
 
@@ -52,7 +52,7 @@ RFC_9110_PHRASES = {
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field: its name, a stable code, and a sentence with the cure."""
+    """An invalid field: its name, a stable code, and a sentence that says how to fix it."""
 
     field: str
     code: str
@@ -60,7 +60,7 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """A refusal with a stable code. ``retry_after`` is in seconds and is rounded up on the wire."""
+    """Base class of errors with a stable code. `retry_after`: seconds, rounded up in the response."""
 
     status: ClassVar[int] = 500
 
@@ -75,37 +75,37 @@ class ServiceError(Exception):
 
 
 class BadRequestError(ServiceError):
-    """The request can't be read."""
+    """The request can't be parsed."""
 
     status = 400
 
 
 class UnauthenticatedError(ServiceError):
-    """No key where one is needed, or a key nobody knows."""
+    """An API key is required but missing, or it is unknown."""
 
     status = 401
 
 
 class ForbiddenError(ServiceError):
-    """The origin, or the key, may not do this."""
+    """The origin or the API key lacks the permission."""
 
     status = 403
 
 
 class NotFoundError(ServiceError):
-    """There is no such thing."""
+    """The resource doesn't exist."""
 
     status = 404
 
 
 class ConflictError(ServiceError):
-    """The state of things forbids it."""
+    """The current state of the resource doesn't allow the request."""
 
     status = 409
 
 
 class ContentTooLargeError(ServiceError):
-    """The body is larger than the service reads."""
+    """The body is larger than the service accepts."""
 
     status = 413
 
@@ -117,7 +117,7 @@ class UnsupportedMediaTypeError(ServiceError):
 
 
 class UnprocessableContentError(ServiceError):
-    """The request is readable, but a value in it is wrong."""
+    """The request can be parsed, but a value in it is invalid."""
 
     status = 422
 
@@ -129,19 +129,19 @@ class TooManyRequestsError(ServiceError):
 
 
 class BadGatewayError(ServiceError):
-    """Chaser refuses this service, or its answer can't be read."""
+    """Chaser refuses this service, or its response can't be parsed."""
 
     status = 502
 
 
 class UnavailableError(ServiceError):
-    """The request was not accepted through no fault of its own."""
+    """The service can't accept the request now, for example because the database is unavailable."""
 
     status = 503
 
 
 class GatewayTimeoutError(ServiceError):
-    """Chaser gave no answer."""
+    """Chaser sent no response."""
 
     status = 504
 
@@ -152,18 +152,18 @@ def reason_phrase(status: int) -> str:
 
 
 class ProblemResponse(JSONResponse):
-    """A refusal on the wire. The layers around it find its code and errors in the request's state, as ``refused``."""
+    """An error response. It stores its code and errors in `scope["state"]["refused"]`, where middleware reads them."""
 
     refused: tuple[str, Sequence[FieldError]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell, and send it."""
+        """Store the code and errors in the scope, then send the response."""
         scope.setdefault("state", {})["refused"] = self.refused
         await super().__call__(scope, receive, send)
 
 
 def invalid(errors: Sequence[FieldError]) -> UnprocessableContentError:
-    """Make the refusal of a request whose ``errors`` tell what is wrong with its fields."""
+    """Return the error of a request with invalid fields."""
     return UnprocessableContentError("invalid", "Some values need correction: see errors.", errors=errors)
 
 
@@ -176,9 +176,9 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     retry_after: float | None = None,
 ) -> ProblemResponse:
-    """Write a refusal as ``application/problem+json``. ``retry_after``: seconds, rounded up, at least 1.
+    """Return an error as an `application/problem+json` response. `retry_after`: seconds, rounded up, at least 1.
 
-    It has all its headers, for some refusals are made where nobody else adds any: below or above the application.
+    It has all headers: some errors are sent outside the middleware that otherwise adds them.
     """
     body: dict[str, object] = {
         "type": "about:blank",
@@ -200,19 +200,19 @@ def problem_response(
     return response
 
 
-def error_response(refused: ServiceError, request_id: str) -> ProblemResponse:
-    """Write a ServiceError as its response."""
+def error_response(error: ServiceError, request_id: str) -> ProblemResponse:
+    """Return the response of a ServiceError."""
     return problem_response(
-        refused.status,
-        refused.code,
-        refused.detail,
+        error.status,
+        error.code,
+        error.detail,
         request_id=request_id,
-        errors=refused.errors,
-        retry_after=refused.retry_after,
+        errors=error.errors,
+        retry_after=error.retry_after,
     )
 
 
 def unexpected_response(request_id: str) -> ProblemResponse:
-    """Write what is told of an error that nobody expected: that it was not the caller's fault, and nothing else."""
+    """Return the response of an unhandled exception. It contains nothing about the exception."""
     detail = "Something went wrong on our side. Please try again."
     return problem_response(500, "internal", detail, request_id=request_id)

@@ -1,4 +1,4 @@
-"""Wiring: makes the application from its settings. Nobody imports this but the entry points."""
+"""Composition root: builds the application from its settings. Imported only by entry points."""
 
 import asyncio
 import logging
@@ -55,21 +55,22 @@ from app.version import VERSION
 
 log = logging.getLogger(__name__)
 
-_QUESTIONS = 4  # asked of Chaser at once for other services
-_CLOSE = 0.5  # seconds for the database; one that hangs would keep us for ever
-# Logs and metrics are our own, and what others would export holds addresses.
+_UPSTREAM_SLOTS = 4  # concurrent requests to Chaser on behalf of API clients
+_CLOSE_TIMEOUT = 0.5  # seconds; otherwise a database that hangs would block the shutdown forever
+# The service has its own logs and metrics. FastAPI's telemetry would export IP addresses.
 _TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 
 def utc_now() -> datetime:
-    """Give the present time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Application:
     """The service as an ASGI application.
 
-    ``metrics``: what is counted. ``open_metrics``: an application for a port of its own, that tells it to whoever asks.
+    `metrics`: its metrics. `open_metrics`: an ASGI application that serves them without authentication, for a port of
+    its own.
     """
 
     def __init__(self, app: ASGIApp, shutdown: Shutdown, metrics: Metrics, open_metrics: ASGIApp) -> None:
@@ -79,31 +80,31 @@ class Application:
         self.open_metrics = open_metrics
 
     def end(self) -> None:
-        """Take no new work from the queue, from now on: the end of the lifespan may still have to wait for visitors."""
+        """Stop claiming callbacks now. The lifespan ends later, after the requests in flight."""
         self._shutdown.request()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; but when the lifespan fails, say why in one line instead of by a traceback."""
+        """Pass on to the application. If the lifespan fails, report the reason in one line instead of a traceback."""
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
         failed: list[Message] = []
 
-        async def sending(message: Message) -> None:
+        async def send_unless_failed(message: Message) -> None:
             if message["type"].endswith(".failed"):
                 failed.append(message)
             else:
                 await send(message)
 
-        why = ""
+        reason = ""
         try:
-            await self._app(scope, receive, sending)
-        except DatabaseError as unusable:
-            why = str(unusable)
+            await self._app(scope, receive, send_unless_failed)
+        except DatabaseError as error:
+            reason = str(error)
         except Exception:
             log.exception("service.unexpected_error")
         for message in failed:
-            await send({**message, "message": why})
+            await send({**message, "message": reason})
 
 
 def create_app(
@@ -113,13 +114,14 @@ def create_app(
     clock: Callable[[], datetime] = utc_now,
     poll_interval: float = POLL_INTERVAL,
 ) -> Application:
-    """Make the service. Its lifespan runs the worker, and closes the outbox, which it opens when none is given.
+    """Build the service. Its lifespan runs the worker, and opens and closes the outbox.
 
-    ``poll_interval``: seconds between the worker's looks at the clock and the database.
+    `outbox`: used instead of opening the one in the settings; it is closed as well. `clock`: returns the time in UTC.
+    `poll_interval`: seconds between two queries of the worker for due callbacks.
     """
-    opened = outbox
+    given_outbox = outbox
     shutdown = Shutdown()
-    metrics, scrape = Metrics(settings.sites, tuple(Outcome)), MetricsCollector()
+    metrics, collector = Metrics(settings.sites, tuple(Outcome)), MetricsCollector()
     secret = settings.secret()
     api_keys = with_operator(settings.api_keys, secret)
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
@@ -127,36 +129,36 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            outbox = opened or Outbox.open(settings.database_url)
+            outbox = given_outbox or Outbox.open(settings.database_url)
             stack.push_async_callback(_close, outbox)
-            _warn(settings)
-            accounts = CircuitBreakers(_clients(settings, clock))
-            stack.push_async_callback(accounts.aclose)
-            rules = _delivery_rules(settings)
-            worker = Worker(outbox, accounts, rules, clock, shutdown, metrics, poll_interval=poll_interval)
+            _warn_of_disabled_challenges(settings)
+            breakers = CircuitBreakers(_clients(settings, clock))
+            stack.push_async_callback(breakers.aclose)
+            config = _delivery_config(settings)
+            worker = Worker(outbox, breakers, config, clock, shutdown, metrics, poll_interval=poll_interval)
             stack.push_async_callback(worker.stop)
             app.state.services = open_metrics.state.services = Services(
                 settings=settings,
                 api_keys=api_keys,
                 outbox=outbox,
                 delivery=worker,
-                chaser=accounts.client,
+                chaser=breakers.client,
                 origins=origins,
-                rules={name: _accept_rules(settings, site) for name, site in settings.sites.items()},
+                rules={name: _admission_config(settings, site) for name, site in settings.sites.items()},
                 secret=secret,
                 clock=clock,
                 challenges=Challenges(secret, clock),
                 difficulty=AdaptiveDifficulty(),
                 in_flight=InFlightKeys(),
-                upstream_slots=asyncio.Semaphore(_QUESTIONS),
+                upstream_slots=asyncio.Semaphore(_UPSTREAM_SLOTS),
                 metrics=metrics,
             )
             try:
                 await worker.start()
             except UnavailableError:
                 raise DatabaseError(
-                    "DATABASE_URL: the database opened, but what waits in it could not be read or written: "
-                    "check what it says in the line above, then start again"
+                    "DATABASE_URL: the database opened, but its queue could not be read or written: "
+                    "see the error in the line above, then restart"
                 ) from None
             yield
 
@@ -171,7 +173,7 @@ def create_app(
     register_exception_handlers(app)
     open_metrics = FastAPI(openapi_url=None, telemetry=_TELEMETRY)
     register_exception_handlers(open_metrics)
-    open_metrics.include_router(open_metrics_router(scrape))
+    open_metrics.include_router(open_metrics_router(collector))
     for router in (
         callback_routes.router,
         callback_query_routes.router,
@@ -181,23 +183,23 @@ def create_app(
         blocklist_routes.router,
         chaser_routes.router,
         health_routes.health_router(),
-        metrics_router(scrape),
+        metrics_router(collector),
         widget_routes.widget_router(),
     ):
         app.include_router(router)
     if settings.docs:
         app.include_router(documentation_router(app))
     limited = FloodLimit(BodyLimit(app), settings.limits.flood, api_keys)
-    enveloped = RequestContextMiddleware(limited, settings.trusted_proxies, metrics)
+    with_context = RequestContextMiddleware(limited, settings.trusted_proxies, metrics)
     return Application(
-        Cors(enveloped, origins.values(), metrics),
+        Cors(with_context, origins.values(), metrics),
         shutdown,
         metrics,
         RequestContextMiddleware(open_metrics, (), metrics),
     )
 
 
-def _warn(settings: Settings) -> None:
+def _warn_of_disabled_challenges(settings: Settings) -> None:
     for name, site in settings.sites.items():
         if site.challenge is None and site.plain_origins:
             advice = (
@@ -207,12 +209,12 @@ def _warn(settings: Settings) -> None:
 
 
 async def _close(outbox: Outbox) -> None:
-    """Close it beside the event loop, and leave it to its fate when it takes too long."""
-    closing = threading.Thread(target=outbox.close, name="outbox-closing", daemon=True)
-    closing.start()
-    until = time.monotonic() + _CLOSE
-    while closing.is_alive():
-        if time.monotonic() > until:
+    """Close the outbox in a daemon thread, and abandon it after the timeout."""
+    thread = threading.Thread(target=outbox.close, name="outbox-closing", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _CLOSE_TIMEOUT
+    while thread.is_alive():
+        if time.monotonic() > deadline:
             event(log, "outbox.close_timeout", logging.WARNING)
             return
         await asyncio.sleep(0.01)
@@ -226,7 +228,7 @@ def _clients(settings: Settings, clock: Callable[[], datetime]) -> dict[str, Cha
     }
 
 
-def _delivery_rules(settings: Settings) -> DeliveryConfig:
+def _delivery_config(settings: Settings) -> DeliveryConfig:
     general = RetryPolicy(settings.retry_schedule, settings.on_unknown, settings.resend_after)
     by_site = {
         name: replace(general, on_unknown=site.on_unknown) for name, site in settings.sites.items() if site.on_unknown
@@ -241,7 +243,7 @@ def _delivery_rules(settings: Settings) -> DeliveryConfig:
     )
 
 
-def _accept_rules(settings: Settings, site: Site) -> AdmissionConfig:
+def _admission_config(settings: Settings, site: Site) -> AdmissionConfig:
     general, own = settings.quotas, site.quotas
     quotas = Quotas(
         per_phone=general.per_phone,

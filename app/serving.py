@@ -1,6 +1,6 @@
-"""Listening: uvicorn, with an end that comes in time, and with limits for connections that dawdle.
+"""HTTP servers: uvicorn with a bounded shutdown and with timeouts for slow connections.
 
-Metrics may have a port of their own: a second server on the same event loop, whose life is within the first one's.
+Metrics may have a port of their own: a second server on the same event loop, started and stopped by the first one.
 """
 
 import asyncio
@@ -27,82 +27,82 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Containers are killed ten seconds after SIGTERM. Requests under way get four of them, the delivery seven in all.
-_REQUESTS: Final = 4
-_CUT_OFF: Final = 9.5
-_MOST_FILES: Final = 65_536
+# Seconds. Containers are killed ten seconds after SIGTERM. Requests in flight get four of them, delivery seven in all.
+_REQUEST_TIMEOUT: Final = 4
+_FORCED_EXIT_AFTER: Final = 9.5
+_MAX_OPEN_FILES: Final = 65_536
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that tells of its end as soon as it begins, by calling ``end``, and that ends in time whatever hangs."""
+    """Uvicorn that calls `on_shutdown` as soon as its shutdown begins, and exits in time even if something hangs."""
 
     def __init__(
         self,
         app: ASGIApp,
-        end: Callable[[], None],
+        on_shutdown: Callable[[], None],
         metrics: Metrics,
         host: str = "127.0.0.1",
         port: int = 8000,
-        beside: "MetricsServer | None" = None,
+        metrics_server: "MetricsServer | None" = None,
     ) -> None:
-        """Serve ``app``. What is refused before the application hears of it is counted in ``metrics``."""
+        """Serve `app`. Requests refused before they reach it are counted in `metrics`."""
         self._protocol = protocol(Waiting(), metrics)
         super().__init__(_config(app, self._protocol, host=host, port=port))
-        self._end = end
-        self._beside = beside
-        self._serving_beside: asyncio.Task[None] | None = None
+        self._on_shutdown = on_shutdown
+        self._metrics_server = metrics_server
+        self._metrics_task: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin; beside as well, once everything there is."""
+        """Start, then start the metrics server."""
         await super().startup(sockets)
-        if self._beside is not None:
-            self._serving_beside = asyncio.create_task(self._beside.serve_here())
+        if self._metrics_server is not None:
+            self._metrics_task = asyncio.create_task(self._metrics_server.serve_here())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal: start the shutdown, and the timer that forces an exit if it takes too long."""
         super().handle_exit(sig, frame)
-        last = threading.Timer(_CUT_OFF, _force_exit, [signal.Signals(sig).name])
-        last.daemon = True
-        last.start()
+        timer = threading.Timer(_FORCED_EXIT_AFTER, _force_exit, [signal.Signals(sig).name])
+        timer.daemon = True
+        timer.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End without cutting anybody off: who comes now finds the door closed, and who is in gets an answer.
+        """Shut down without resetting connections: new ones are refused, and requests in flight get their response.
 
-        The delivery hears of it first.
+        `on_shutdown` is called first, so that the worker stops claiming at once.
         """
-        self._end()
-        if self._beside is not None:
-            self._beside.should_exit = True
+        self._on_shutdown()
+        if self._metrics_server is not None:
+            self._metrics_server.should_exit = True
         self._protocol.closing = True
         for connection in self.server_state.connections:
             if isinstance(connection, Connection):
                 connection.close_soon()
-        await empty_the_queue([listening.fileno() for server in self.servers for listening in server.sockets])
+        await empty_the_queue([listener.fileno() for server in self.servers for listener in server.sockets])
         await super().shutdown(sockets)
-        if self._serving_beside is not None:
-            await self._serving_beside
+        if self._metrics_task is not None:
+            await self._metrics_task
 
 
 class MetricsServer(uvicorn.Server):
-    """A second server, for an application without a lifespan; it leaves signals to the first one."""
+    """A second server, for an application without a lifespan. Signals are handled by the first one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, host: str, port: int) -> None:
-        """Take the port. Raises OSError."""
+        """Bind the port. Raises OSError."""
         super().__init__(_config(app, protocol(Waiting(), metrics), lifespan="off"))
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = socket.create_server((host, port), family=family)
+        self._listener = socket.create_server((host, port), family=family)
 
     async def serve_here(self) -> None:
-        """Serve until ``should_exit``."""
-        await self.serve([self._listening])
+        """Serve on the current event loop until `should_exit`."""
+        await self.serve([self._listener])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
-def _config(app: ASGIApp, http: type[Connection], **chosen: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, http: type[Connection], **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=http,
@@ -110,29 +110,32 @@ def _config(app: ASGIApp, http: type[Connection], **chosen: Any) -> uvicorn.Conf
         access_log=False,
         server_header=False,
         ws="none",
-        # The true address is found by edge/client_address.py; uvicorn's own way believes the leftmost entry.
+        # app/net/client_address.py finds the client's IP address; uvicorn trusts the leftmost X-Forwarded-For entry.
         proxy_headers=False,
-        timeout_graceful_shutdown=_REQUESTS,
-        **chosen,
+        timeout_graceful_shutdown=_REQUEST_TIMEOUT,
+        **options,
     )
 
 
 def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> MetricsServer | None:
-    """Make the server of METRICS_PORT; None when there is no such port. Raises OSError when the port can't be had."""
+    """Return the server for METRICS_PORT, or None without that setting. Raises OSError if the port can't be bound."""
     if settings.metrics_port is None:
         return None
     return MetricsServer(app, metrics, settings.metrics_host, settings.metrics_port)
 
 
 def allow_open_files() -> None:
-    """Let the process open as many files as it may: a connection is one, and many systems begin with 1,024."""
+    """Raise the soft limit of open files to the hard limit, at most 65,536.
+
+    A connection is an open file, and many systems start with a limit of 1,024.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def _force_exit(name: str) -> None:
-    # What is under way is settled at the next start, as after a kill.
-    event(log, "service.forced_exit", logging.ERROR, signal=name, after=_CUT_OFF)
+def _force_exit(signal_name: str) -> None:
+    # The next start finishes the claims of this process, as after a SIGKILL.
+    event(log, "service.forced_exit", logging.ERROR, signal=signal_name, after=_FORCED_EXIT_AFTER)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Fixtures that every room of the tests uses."""
+"""Fixtures shared by all tests."""
 
 import os
 import shutil
@@ -14,22 +14,22 @@ from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.faults.doses import FIGURES, LONG
 
-_AN_HOUR = 3600
+_HOUR = 3600  # seconds
 
-# Cores are shared with servers and browsers: no example may fail for being slow once.
-hypothesis.settings.register_profile("here", deadline=None)
-hypothesis.settings.load_profile("here")
+# Tests share the cores with servers and browsers: a single slow example must not fail.
+hypothesis.settings.register_profile("shared-cores", deadline=None)
+hypothesis.settings.load_profile("shared-cores")
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Run async tests on asyncio, which the service itself runs on."""
+    """Run async tests on asyncio, like the service."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """A real PostgreSQL server for the whole run, started when the first test asks for it."""
+    """A PostgreSQL server for the whole run, started for the first test that uses it."""
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         server = PostgreSQL(Path(folder) / "data")
@@ -41,7 +41,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind, as the setting DATABASE_URL."""
+    """The DATABASE_URL of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/callbacks.db"
     return request.getfixturevalue("postgresql").new_database()
@@ -49,7 +49,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite database with all tables and no rows, for copies of it."""
+    """An SQLite database with all tables and no rows, to be copied."""
     file = tmp_path_factory.mktemp("migrated") / "callbacks.db"
     Outbox.open(f"sqlite:///{file}").close()
     return file
@@ -57,7 +57,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database of each kind with all tables and no rows, as the setting DATABASE_URL."""
+    """The DATABASE_URL of a database of each kind with all tables and no rows."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "callbacks.db")
         yield f"sqlite:///{tmp_path}/callbacks.db"
@@ -67,26 +67,26 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Give long doses their time."""
+    """Raise the timeout of all tests in a run with long doses."""
     for item in items:
         if LONG:
-            item.add_marker(pytest.mark.timeout(_AN_HOUR))
+            item.add_marker(pytest.mark.timeout(_HOUR))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand the figures over, where several processes share the tests."""
+    """Send the figures of a worker process to the main process."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["figures"] = FIGURES
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take them from a process that is done."""
+    """Receive the figures of a worker process that has finished."""
     FIGURES.extend(getattr(node, "workeroutput", {}).get("figures", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that the run noted: they are its record."""
+    """Print the figures measured by the tests."""
     if FIGURES:
         terminalreporter.section(f"figures, {'long' if LONG else 'short'} doses")
         for line in FIGURES:

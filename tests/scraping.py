@@ -1,4 +1,4 @@
-"""Reads what GET /metrics tells."""
+"""Reads GET /metrics."""
 
 from collections import Counter
 
@@ -8,37 +8,37 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.running import AUTHORIZED, Service
 
 
-class Told(Counter[str]):
-    """Values by name and labels as Prometheus writes them, labels in the order of their names; 0 for what isn't there.
+class Samples(Counter[str]):
+    """Values by series: name and labels in Prometheus' notation, labels sorted by name. 0 for a missing series.
 
-    `told - before` leaves what has grown since.
+    `samples - before` contains what has increased since.
     """
 
     def labels(self, name: str) -> set[str]:
-        """Give the series of one name, without the name."""
+        """Return the labels of all series of one name, in Prometheus' notation."""
         return {series.removeprefix(name) for series in self if series.partition("{")[0] == name}
 
 
-def read(answer: httpx2.Response) -> Told:
-    """Parse an answer."""
+def read(answer: httpx2.Response) -> Samples:
+    """Parse a response of GET /metrics."""
     assert answer.status_code == 200, answer.text
-    found = Told()
+    samples = Samples()
     for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
             series = f"{sample.name}{{{labels}}}" if labels else sample.name
-            assert series not in found, "told twice"
-            found[series] = sample.value  # type: ignore[assignment]
-    return found
+            assert series not in samples, "duplicate series"
+            samples[series] = sample.value  # type: ignore[assignment]
+    return samples
 
 
-def scrape(here: Service) -> Told:
-    """Ask as Prometheus does, with a key."""
+def scrape(here: Service) -> Samples:
+    """Scrape the metrics with an API key, as Prometheus does."""
     return read(here.http.get("/metrics", headers=AUTHORIZED))
 
 
-def grown(here: Service, before: Told) -> dict[str, float]:
-    """Give what our counters have counted since, the key's own requests included."""
+def grown(here: Service, before: Samples) -> dict[str, float]:
+    """Return the increase of our counters since `before`, including the requests of this scrape."""
     now = scrape(here)
     return {
         series.removeprefix("chaser_callback_"): value - before[series]

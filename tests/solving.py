@@ -1,4 +1,4 @@
-"""What a visitor's browser does with a challenge, done by ALTCHA's own solver."""
+"""Solves challenges as a visitor's browser does, with ALTCHA's own solver."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import httpx2
 from altcha import Challenge, Payload, solve_challenge
 
 
-def solved(given: dict[str, Any]) -> str:
-    """Give what is sent back for a challenge as it came."""
-    challenge = Challenge.from_dict(given)
+def solved(received: dict[str, Any]) -> str:
+    """Return the solution of a challenge in the form in which it is sent to the service."""
+    challenge = Challenge.from_dict(received)
     solution = solve_challenge(challenge)
     assert solution is not None
     return Payload(challenge, solution).to_base64()
@@ -16,6 +16,6 @@ def solved(given: dict[str, Any]) -> str:
 
 def solve(http: httpx2.Client, site: str = "shop", **headers: str) -> str:
     """Fetch a challenge and solve it."""
-    answer = http.get("/v1/challenge", params={"site": site}, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return solved(answer.json())
+    response = http.get("/v1/challenge", params={"site": site}, headers=headers)
+    assert response.status_code == 200, response.text
+    return solved(response.json())

@@ -1,4 +1,4 @@
-"""Logs: one JSON line for each event, with the request's id, and without personal data or secrets."""
+"""Logs: one JSON line per event, with the request id and without personal data or secrets."""
 
 import json
 import re
@@ -27,13 +27,13 @@ log = logging.getLogger("app.test")
 
 
 def lines_of(output: str) -> list[dict[str, Any]]:
-    """Read log output; every line of it has to be JSON, and nothing else may stand there."""
+    """Parse log output. Fails unless every line of it is JSON."""
     assert output.endswith("\n")
     return [json.loads(line) for line in output.splitlines()]
 
 
 def logged(code: str) -> tuple[str, list[dict[str, Any]]]:
-    """Run code in a process of its own, since the configuration is for the whole process; give its output."""
+    """Run code in a new process, because logging is configured for the whole process. Returns output and lines."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PRELUDE + code], capture_output=True, text=True, check=True, timeout=60
     )
@@ -60,19 +60,19 @@ logging.getLogger("somebody.else").warning("a warning of %s", "theirs")
     assert "request_id" not in lines[0]
 
 
-def test_what_happens_within_a_request_has_its_id() -> None:
+def test_events_within_a_request_have_its_id() -> None:
     _, lines = logged('request_id.set("abc")\nevent(log, "a")\nevent(log, "b", request_id="own")')
     assert [line["request_id"] for line in lines] == ["abc", "own"]
 
 
-def test_fields_named_like_those_of_logging_are_kept_under_another_name() -> None:
+def test_fields_with_a_name_reserved_by_logging_are_renamed() -> None:
     _, lines = logged('event(log, "a", name="shop", module="m", created=1, message="hello")')
     assert (lines[0]["name_"], lines[0]["module_"], lines[0]["created_"]) == ("shop", "m", 1)
     assert (lines[0]["logger"], lines[0]["event"]) == ("app.test", "a")
     assert lines[0].get("message_") == "hello"
 
 
-def test_text_can_neither_begin_a_line_nor_colour_a_terminal() -> None:
+def test_text_can_neither_start_a_line_nor_contain_a_terminal_escape() -> None:
     output, lines = logged(
         r"""event(log, "a\r\nb", field="x\n{}\x1b[31m\x00\x7f\x85\u2028\u202e\ud800", **{"k\n": 1})"""
     )
@@ -82,7 +82,7 @@ def test_text_can_neither_begin_a_line_nor_colour_a_terminal() -> None:
     assert "\x1b" not in output
 
 
-def test_an_exception_is_told_by_its_kind_and_place_and_never_by_its_text() -> None:
+def test_an_exception_is_logged_with_its_type_and_location_and_without_its_text() -> None:
     code = """
 def inner():
     raise ValueError("the number is 79161234567")
@@ -107,7 +107,7 @@ log.error("nothing.broke", exc_info=True)
     assert lines[2]["event"] == "nothing.broke"
 
 
-def test_an_exception_that_nobody_waited_for_does_not_tell_its_text_either() -> None:
+def test_an_exception_of_a_task_that_was_not_awaited_is_logged_without_its_text_too() -> None:
     code = """
 import asyncio, gc
 async def lost():
@@ -124,7 +124,7 @@ gc.collect()
     assert re.fullmatch(r"ValueError at <string>:\d+ lost", lines[0]["exception"])
 
 
-def test_talkative_libraries_are_kept_from_telling_addresses() -> None:
+def test_verbose_libraries_log_no_addresses() -> None:
     code = """
 for name in ("httpx2", "httpcore2.connection", "sqlalchemy.engine.Engine", "uvicorn.access", "alembic.runtime"):
     logging.getLogger(name).info("GET https://api.chaser.ru/v1/call?client_phone=79161234567")
@@ -145,13 +145,13 @@ logging.getLogger("slowapi").warning("ratelimit 5 per 1 hour (write 192.0.2.1) e
         ("", "+***"),
     ],
 )
-def test_a_number_is_shown_in_part(digits: str, shown: str) -> None:
+def test_a_phone_number_is_partly_masked(digits: str, shown: str) -> None:
     assert mask_phone(digits) == shown
 
 
 @dataclass
 class Busy:
-    """A service after a busy time: what it wrote, and some of what happened."""
+    """A service that has handled many requests: its output, and two of its responses."""
 
     output: str
     lines: list[dict[str, Any]]
@@ -178,20 +178,20 @@ SECRETS = [
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
-    """Everything that can go well or wrong, with secrets in every place a caller can write to."""
+    """Run a service through successes and failures, with secrets in every place that a caller can write to."""
     folder = tmp_path_factory.mktemp("logs")
     chosen = values(folder, trusted_proxies=["127.0.0.1"], limits={"flood": "40/hour"})
     with chaser() as far_side:
         chosen["chaser"]["api_url"] = far_side.api_url
         with process(folder, chosen) as here:
             here.http.headers.update(CANARY_HEADERS | {"x-forwarded-for": "203.0.113.77"})
-            accepted, refused = _be_busy(here, far_side)
+            accepted, refused = _send_everything(here, far_side)
             here.terminate()
             output = here.output()
     return Busy(output, lines_of(output), accepted, refused)
 
 
-def _be_busy(here: Process, far_side: Chaser) -> tuple[httpx2.Response, httpx2.Response]:
+def _send_everything(here: Process, far_side: Chaser) -> tuple[httpx2.Response, httpx2.Response]:
     accepted = here.ask(
         client_phone=NUMBER,
         active_page=f"{ORIGIN}/{CANARY}?phone={NUMBER}",
@@ -231,52 +231,51 @@ def test_every_line_of_a_busy_service_is_an_event(busy: Busy) -> None:
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=range(len(SECRETS)))
-def test_no_secret_number_or_text_of_a_caller_is_in_the_log_of_a_busy_service(busy: Busy, secret: str) -> None:
+def test_no_secret_phone_number_or_text_of_a_caller_is_in_the_log_of_a_busy_service(busy: Busy, secret: str) -> None:
     for form in (secret, secret.lower(), quote(secret), secret.removeprefix("7")):
         assert form not in busy.output
 
 
-def test_nothing_of_a_busy_service_can_begin_a_line_or_colour_a_terminal(busy: Busy) -> None:
+def test_no_output_of_a_busy_service_contains_a_control_character(busy: Busy) -> None:
     assert re.fullmatch(r"[\x20-\x7e\n]*", busy.output)
 
 
-def test_a_request_can_be_followed_by_the_id_in_its_answer(busy: Busy) -> None:
+def test_the_log_lines_of_a_request_are_found_by_the_id_in_its_response(busy: Busy) -> None:
     request_id = busy.accepted.headers["x-request-id"]
-    (taken,) = busy.events("callback.accepted", request_id=request_id)
+    (accepted,) = busy.events("callback.accepted", request_id=request_id)
     (request,) = busy.events("http.request", request_id=request_id)
-    assert taken["callback"] == busy.accepted.json()["id"]
-    assert taken["logger"] == "app.routes.callback_routes"
-    assert taken["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"
+    assert accepted["callback"] == busy.accepted.json()["id"]
+    assert accepted["logger"] == "app.routes.callback_routes"
+    assert accepted["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"
     assert (request["method"], request["route"], request["status"]) == ("POST", "/v1/callbacks", 202)
 
 
-def test_a_refusal_can_be_followed_by_the_id_in_its_answer(busy: Busy) -> None:
+def test_the_log_lines_of_an_error_are_found_by_the_id_in_its_response(busy: Busy) -> None:
     request_id = busy.refused.json()["request_id"]
     (refused,) = busy.events("http.refused", request_id=request_id)
     assert (refused["status"], refused["code"]) == (422, "invalid")
     assert busy.events("http.request", request_id=request_id, status=422)
 
 
-def test_an_attempt_is_told_with_its_outcome_and_outside_of_any_request(busy: Busy) -> None:
-    (delivered,) = busy.events("delivery.attempt", outcome="placed")
+def test_an_attempt_is_logged_with_its_outcome_and_without_a_request_id(busy: Busy) -> None:
+    (placed,) = busy.events("delivery.attempt", outcome="placed")
     (unknown,) = busy.events("delivery.attempt", outcome="unknown")
-    assert delivered["callback"] == busy.accepted.json()["id"]
-    assert delivered["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"
+    assert placed["callback"] == busy.accepted.json()["id"]
+    assert placed["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"
     assert unknown["http_status"] == 500
-    assert "request_id" not in delivered
+    assert "request_id" not in placed
 
 
 @pytest.mark.parametrize("status", [202, 400, 401, 403, 404, 413, 422, 429])
-def test_every_kind_of_answer_has_its_line(busy: Busy, status: int) -> None:
+def test_every_kind_of_response_has_its_log_line(busy: Busy, status: int) -> None:
     assert busy.events("http.request", status=status)
 
 
-def test_a_healthy_service_writes_no_errors(busy: Busy) -> None:
+def test_a_healthy_service_logs_no_errors(busy: Busy) -> None:
     assert not [line for line in busy.lines if line["level"] in ("ERROR", "CRITICAL")]
 
 
-def test_settings_that_can_not_be_used_are_told_in_plain_words(tmp_path: Path) -> None:
-    """Before there is a log: to the person who starts the service, without the values."""
+def test_invalid_settings_are_reported_on_standard_error_without_their_values(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli.entrypoint", "serve"],
         env={"PATH": "/usr/bin:/bin", "CHASER__PRIVATE_KEY": CANARY, "SITES__SHOP__SITE_ID": CANARY},

@@ -1,4 +1,4 @@
-"""Telephone numbers as logs show them."""
+"""Masking of phone numbers in logs."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from app.logs import mask_phone
         ("", "+***"),
     ],
 )
-def test_a_number_is_masked_for_the_logs(digits: str, masked: str) -> None:
+def test_a_phone_number_is_masked_for_the_logs(digits: str, masked: str) -> None:
     assert mask_phone(digits) == masked
 
 

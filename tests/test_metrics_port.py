@@ -1,4 +1,4 @@
-"""METRICS_PORT: a port of its own, where whoever reaches it needs no key."""
+"""METRICS_PORT: metrics on a port of their own, without an API key."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ from tests.running import client, process, values
 from tests.scraping import read, scrape
 
 
-def test_it_tells_the_same_as_the_public_port_and_nothing_else(tmp_path: Path) -> None:
+def test_it_serves_the_same_metrics_as_the_public_port_and_nothing_else(tmp_path: Path) -> None:
     port = free_port()
     with (
         process(tmp_path, values(tmp_path) | {"metrics_port": port}) as here,
@@ -26,11 +26,11 @@ def test_it_tells_the_same_as_the_public_port_and_nothing_else(tmp_path: Path) -
         assert read(answer)[series] == scrape(here)[series] == 1
         assert_refused(own.get("/v1/callbacks"), 404, "not_found")
         assert_refused(here.http.get("/metrics"), 401, "missing_api_key")
-        assert here.terminate() in (0, -signal.SIGTERM), "a scraper that stays connected keeps nobody"
+        assert here.terminate() in (0, -signal.SIGTERM), "a scraper that stays connected does not block the shutdown"
         assert "Traceback" not in here.output()
 
 
-def test_it_listens_on_no_other_address_than_it_was_told(tmp_path: Path) -> None:
+def test_it_listens_only_on_metrics_host(tmp_path: Path) -> None:
     port = free_port()
     chosen = values(tmp_path) | {"metrics_port": port, "metrics_host": "127.0.0.3"}
     with process(tmp_path, chosen) as here, client(f"http://127.0.0.3:{port}") as own:
@@ -40,12 +40,12 @@ def test_it_listens_on_no_other_address_than_it_was_told(tmp_path: Path) -> None
         assert here.http.get("/livez").status_code == 200
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as in_use:
+        port = in_use.getsockname()[1]
         chosen = values(tmp_path) | {"metrics_port": port}
         with pytest.raises(AssertionError) as failed, process(tmp_path, chosen):
             pass
-    told = str(failed.value).splitlines()
-    assert f"METRICS_PORT: can't listen on 127.0.0.1:{port}: Address already in use: choose another" in told
-    assert not any("Traceback" in line for line in told)
+    output_lines = str(failed.value).splitlines()
+    assert f"METRICS_PORT: can't listen on 127.0.0.1:{port}: Address already in use: choose another" in output_lines
+    assert not any("Traceback" in line for line in output_lines)

@@ -1,4 +1,4 @@
-"""What Python itself would write to standard error is an event in the log, without its text."""
+"""Uncaught exceptions and warnings are events in the log instead of text on standard error."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ Broken()
     ],
     ids=["of the process", "of a thread", "of a destructor"],
 )
-def test_an_exception_that_nobody_caught_is_an_event_too(code: str) -> None:
+def test_an_uncaught_exception_is_an_event_without_its_text(code: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + code], capture_output=True, text=True, check=False, timeout=60
     )
@@ -41,13 +41,13 @@ def test_an_exception_that_nobody_caught_is_an_event_too(code: str) -> None:
     assert "79161234567" not in done.stdout
 
 
-def test_ending_by_the_keyboard_is_no_event() -> None:
+def test_a_keyboard_interrupt_is_no_event() -> None:
     code = PRELUDE + "raise KeyboardInterrupt"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == ""
 
 
-def test_a_warning_of_python_is_a_line_as_well() -> None:
+def test_a_python_warning_is_an_event() -> None:
     code = PRELUDE + 'import warnings\nwarnings.simplefilter("always")\nwarnings.warn("two\\nlines")'
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.running import AUTHORIZED, Chaser, Clock, Service, phone, until
-from tests.scraping import Told, scrape
+from tests.scraping import Samples, scrape
 
 LATENCY = "chaser_callback_delivery_latency_seconds"
 FAILS_ONCE = {"kind": "status", "status": 503, "headers": {"Retry-After": "5"}}
@@ -14,7 +14,7 @@ def latency(here: Service) -> tuple[float, float]:
     return samples[f'{LATENCY}_count{{site="shop"}}'], samples[f'{LATENCY}_sum{{site="shop"}}']
 
 
-def attempts(samples: Told) -> int:
+def attempts(samples: Samples) -> int:
     name = "chaser_callback_attempts_total"
     return sum(samples[f"{name}{labels}"] for labels in samples.labels(name))
 
