@@ -47,7 +47,7 @@ RFC_9110_PHRASES = {
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
 }
-"""Python before 3.13 has the phrases of older RFCs, so a refusal would have another title on each Python."""
+"""Python before 3.13 has the phrases of older RFCs: the title of an error would depend on the Python version."""
 
 
 @dataclass(frozen=True, slots=True)
