@@ -1,1 +1,1 @@
-"""Pure parsers of addresses and origins, which settings and edge both use."""
+"""Pure parsers of IP addresses and web origins, shared by settings and edge. No I/O."""

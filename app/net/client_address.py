@@ -1,7 +1,7 @@
-"""Finds the address a request really comes from, and the buckets its limits are counted in.
+"""The client's address behind trusted proxies, and the buckets that limits are counted in.
 
-X-Forwarded-For is a text anybody can send. Only what trusted proxies appended to it, at its right end, is worth
-anything; what stands left of the first address that isn't a trusted proxy was written by a stranger.
+Any client can send an X-Forwarded-For header. Only the entries that trusted proxies appended, at its right end, are
+reliable. Entries left of the first address that is no trusted proxy may be forged.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +13,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 NO_ADDRESS: Final = IPv4Address("0.0.0.0")  # noqa: S104  it is never bound to
-"""Stands for a peer without an IP address: a Unix socket or a test client."""
+"""The address of a peer without one: a Unix socket or a test client."""
 
-_MOST_HOPS = 64  # more proxies than anybody has; a header of 16 kB could make us look at 8,000
+_MOST_HOPS = 64  # no chain of proxies is longer, and a header of 16 KiB could hold 8,000 entries
 _LONGEST_ENTRY = 64  # an IPv6 address in brackets with zone and port
 _WIDEST_IPV4 = 8  # 10.0.0.0/8
 _WIDEST_IPV6 = 7  # fc00::/7
@@ -24,22 +24,22 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A group of addresses that share a limit. It may use `weight` times the ordinary limit."""
+    """A group of addresses that share a limit. The limit is `weight` times the ordinary one."""
 
     key: str
     weight: int
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> Address:
-    """Give the client's address, IPv4 also where it was written as IPv6 (`::ffff:203.0.113.7`).
+    """Return the client's address, an IPv4-mapped one (`::ffff:203.0.113.7`) as IPv4.
 
-    `peer` is the address of the connection, `forwarded_for` the values of all X-Forwarded-For lines in their order.
-    The lines are read only if the peer is in `trusted`: the first entry from the right that is not in `trusted` is
-    the client. If that entry is no address, or stands behind more than 64 trusted ones, the client is the peer. If
-    every entry is in `trusted`, the request began inside the trusted network and the client is the leftmost entry.
+    `peer` is the address of the connection, `forwarded_for` the values of all X-Forwarded-For lines in order. The
+    lines count only if the peer is in `trusted`. Then the client is the first entry from the right that is not in
+    `trusted`. If that entry is no address, or comes after 64 trusted ones, the client is the peer. If every entry is in
+    `trusted`, the request comes from the trusted network itself, and the client is the leftmost entry.
 
-    A peer that is no IP address counts as `NO_ADDRESS`, so behind a proxy on a Unix socket `trusted` has to
-    hold 0.0.0.0/32.
+    A peer that is no IP address counts as `NO_ADDRESS`. Behind a proxy on a Unix socket `trusted` must contain
+    0.0.0.0/32.
     """
     connection = NO_ADDRESS if peer is None else parse_address(peer) or NO_ADDRESS
     if not _within(connection, trusted):
@@ -56,18 +56,19 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Read the trusted proxies, each an address or a network in CIDR notation.
+    """Parse the trusted proxies, each an address or a network in CIDR notation.
 
-    Raises ValueError, naming the cure, for anything else and for networks so wide that strangers could be in them.
+    Raises ValueError, which names the fix, for any other text. Also for IPv4 networks wider than /8 and IPv6 networks
+    wider than /7, as no organisation's proxies fill one.
     """
     return tuple(_network(text) for text in texts)
 
 
 def buckets(address: Address) -> tuple[Bucket, ...]:
-    """Give the buckets an address is counted in, narrowest first.
+    """Return the buckets that an address is counted in, narrowest first.
 
-    One IPv4 address is one bucket. An IPv6 customer gets a /64 at least and often a /56 or /48 (RFC 6177), so the
-    wider networks are counted too, with more room as there may be many customers in them.
+    An IPv4 address is one bucket. An IPv6 subscriber gets at least a /64, and often a /56 or /48 (RFC 6177). So those
+    wider networks are counted as well. Their limits are higher, because many subscribers may share one.
     """
     address = _unmapped(address)
     if isinstance(address, IPv4Address):
@@ -80,8 +81,9 @@ def buckets(address: Address) -> tuple[Bucket, ...]:
 
 
 def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
-    """Give the entries of all lines, last one first, without splitting what nobody will read. Empty ones are left out.
+    """Yield the entries of all lines from right to left, without the empty ones.
 
+    It is lazy: splitting a long hostile header at once would cost time and memory for entries that are never read.
     RFC 9110, section 5.3: several lines are one list; section 5.6.1.2: a recipient ignores empty elements.
     """
     for line in reversed(lines):
@@ -95,7 +97,7 @@ def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
 
 
 def parse_address(text: str) -> Address | None:
-    """Read an address that may carry brackets, a port and a zone."""
+    """Parse an IP address that may have brackets, a port and a zone, which are dropped. Return None for other text."""
     if len(text) > _LONGEST_ENTRY:
         return None
     host, port = text, ""
@@ -109,7 +111,7 @@ def parse_address(text: str) -> Address | None:
     if port and not (port.isascii() and port.isdigit()):
         return None
     if ":" in host:
-        host = host.partition("%")[0]  # a zone means something on the machine that wrote it only
+        host = host.partition("%")[0]  # a zone is valid only on the machine that wrote it (RFC 4007)
     try:
         return _unmapped(ip_address(host))
     except ValueError:
@@ -133,11 +135,11 @@ def _network(text: str) -> Network:
         raise ValueError(
             f"{text!r} is neither an address nor a network; write one like 10.0.0.5 or 10.0.0.0/24"
         ) from None
-    written = text.strip().partition("/")[0]
-    if ip_address(written) != network.network_address:
-        raise ValueError(f"{text!r} has bits set behind its prefix; write {network} or {written}")
+    host = text.strip().partition("/")[0]
+    if ip_address(host) != network.network_address:
+        raise ValueError(f"{text!r} has host bits set; write {network} or {host}")
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         network = IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
     if network.prefixlen < (_WIDEST_IPV4 if network.version == 4 else _WIDEST_IPV6):
-        raise ValueError(f"{text!r} holds strangers' addresses too; list the addresses of your proxies")
+        raise ValueError(f"{text!r} is too wide, other clients are in it; list the addresses of your proxies")
     return network

@@ -1,7 +1,7 @@
-"""Which web origins may use a site: exact ones, and wildcards for every subdomain of a host.
+"""Web origins that may use a site: exact ones, and wildcards for every subdomain of a host.
 
-An origin is compared as the text a browser sends in its Origin header (RFC 6454, section 6.2): lower case, punycode,
-no default port, no path. A client that writes it any other way is no browser and is refused.
+An origin is compared as the text of a browser's Origin header (RFC 6454, section 6.2): lower case, punycode, no
+default port, no path. Browsers send no other form, so any other form is refused.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import Final
 import idna
 
 NO_ORIGIN: Final = r"(?!)"
-"""A regular expression that matches nothing: the `regex` of no patterns at all."""
+"""The regular expression of an empty list of patterns: it matches nothing."""
 
 _PATTERN = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?", re.I | re.A)
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # browsers let underscores pass
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # browsers accept underscores
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # WHATWG URL: such a host is IPv4 or wrong
+_ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # WHATWG URL: IPv4 or invalid
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MOST_HOST_CHARACTERS = 253
 _LONGEST_ORIGIN = len("https://") + _MOST_HOST_CHARACTERS + len(":65535")
@@ -26,9 +26,9 @@ _LONGEST_ORIGIN = len("https://") + _MOST_HOST_CHARACTERS + len(":65535")
 
 @dataclass(frozen=True, slots=True)
 class OriginPattern:
-    """One allowed origin; with `wildcard`, every host one or more labels below `host`, but not `host` itself.
+    """One allowed origin. With `wildcard` it covers every host one or more labels below `host`, but not `host`.
 
-    `host` is as browsers serialise it. `port` is None where it is the scheme's default.
+    `host` is in the form that browsers serialise. `port` is None for the scheme's default.
     """
 
     scheme: str
@@ -38,7 +38,7 @@ class OriginPattern:
 
     @property
     def is_trusted(self) -> bool:
-        """Tell whether browsers trust these pages (W3C Secure Contexts, 3.1): HTTPS, or this very machine."""
+        """Return whether browsers treat its pages as trustworthy (W3C Secure Contexts, 3.1): HTTPS or loopback."""
         if self.scheme == "https" or self.host == "localhost" or self.host.endswith(".localhost"):
             return True
         return self.host == "[::1]" or re.fullmatch(r"127(\.[0-9]+){3}", self.host) is not None
@@ -47,11 +47,11 @@ class OriginPattern:
         return f"{self.scheme}://{'*.' if self.wildcard else ''}{self.host}{self._port}"
 
     def regex(self) -> str:
-        """Give a regular expression for the whole origin."""
+        """Return a regular expression that matches the whole origin."""
         if not self.wildcard:
             return re.escape(str(self))
-        below = rf"(?=.{{1,{_LONGEST_ORIGIN}}}\Z){re.escape(self.scheme + '://')}(?:{_LABEL}\.)+"
-        return below + re.escape(self.host + self._port)
+        prefix = rf"(?=.{{1,{_LONGEST_ORIGIN}}}\Z){re.escape(self.scheme + '://')}(?:{_LABEL}\.)+"
+        return prefix + re.escape(self.host + self._port)
 
     @property
     def _port(self) -> str:
@@ -59,7 +59,7 @@ class OriginPattern:
 
 
 class Origins:
-    """The origins of one site or of several, made from texts as `parse_origin_pattern` reads them."""
+    """The origins of one site or several, from texts in the format of `parse_origin_pattern`."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(map(parse_origin_pattern, patterns))
@@ -67,25 +67,25 @@ class Origins:
         self._wildcard = re.compile(_union(pattern.regex() for pattern in self.patterns if pattern.wildcard))
 
     def allows(self, origin: str) -> bool:
-        """Say whether an Origin header's value is one of these origins."""
+        """Return whether the value of an Origin header is one of these origins."""
         return origin in self._exact or self._wildcard.fullmatch(origin) is not None
 
     def regex(self) -> str:
-        """Give a regular expression that fully matches the same texts, for CORSMiddleware's allow_origin_regex."""
+        """Return a regular expression that matches the same origins, for CORSMiddleware's `allow_origin_regex`."""
         return _union(pattern.regex() for pattern in self.patterns)
 
 
 def union_regex(sites: Iterable[Origins]) -> str:
-    """Give one regular expression for the origins of several sites."""
+    """Return one regular expression for the origins of several sites."""
     return _union(pattern.regex() for site in sites for pattern in site.patterns)
 
 
 def parse_origin_pattern(text: str) -> OriginPattern:
-    """Read one setting: `https://shop.example`, `http://127.0.0.1:8001` or `https://*.shop.example`.
+    """Parse one setting: `https://shop.example`, `http://127.0.0.1:8001` or `https://*.shop.example`.
 
-    Upper case, international hosts, default ports and one slash at the end are brought into the browser's form.
-    Raises ValueError, naming the cure, for anything else. No list of public suffixes is looked into: whoever writes
-    `https://*.co.uk` or `https://*.github.io` lets strangers in.
+    Upper case, international hosts, default ports and one trailing slash are converted to the browser's form.
+    Raises ValueError, which names the fix, for any other text. There is no check against the public suffix list:
+    `https://*.co.uk` or `https://*.github.io` would allow the pages of other owners.
     """
     if text == "*":
         raise ValueError("'*' would let any page phone people; list the site's origins, like https://shop.example")
@@ -94,37 +94,37 @@ def parse_origin_pattern(text: str) -> OriginPattern:
     match = _PATTERN.fullmatch(text.removesuffix("/"))
     if match is None or not text.isprintable():
         raise ValueError(f"{text!r} is no origin; write one with its scheme, like https://shop.example")
-    scheme, written = match["scheme"].lower(), match["host"]
-    behind_scheme = match[0].partition("://")[2]
-    if "@" in behind_scheme:  # not echoed, there may be a password in it
+    scheme, host_text = match["scheme"].lower(), match["host"]
+    after_scheme = match[0].partition("://")[2]
+    if "@" in after_scheme:  # not echoed, it may hold a password
         raise ValueError("an origin has no user name or password; write only the scheme, host and port")
-    if re.search(r"[/?#\\]", behind_scheme):
+    if re.search(r"[/?#\\]", after_scheme):
         raise ValueError(f"{text!r} has a path; an origin ends after the host and port, like https://shop.example")
-    wildcard = written.startswith("*.")
-    written = written.removeprefix("*.")
-    if "*" in written:
-        raise ValueError(f"{text!r} has a wildcard inside; it may only stand first, like https://*.shop.example")
-    if written.endswith("."):
+    wildcard = host_text.startswith("*.")
+    host_text = host_text.removeprefix("*.")
+    if "*" in host_text:
+        raise ValueError(f"{text!r} has a wildcard inside; it may only be the first label, like https://*.shop.example")
+    if host_text.endswith("."):
         raise ValueError(f"{text!r} ends its host with a dot; leave the dot out")
-    host = _host(written)
+    host = _host(host_text)
     if host is None:
         raise ValueError(f"{text!r} has no valid host; write it as the browser's address bar shows it")
     if wildcard and ("." not in host or _ENDS_IN_A_NUMBER.fullmatch(host)):
-        raise ValueError(f"{text!r} is too wide; behind '*.' two names have to follow, like https://*.shop.example")
+        raise ValueError(f"{text!r} is too wide; write at least two labels after '*.', like https://*.shop.example")
     return OriginPattern(scheme, host, _port(text, match["port"], _DEFAULT_PORTS[scheme]), wildcard)
 
 
-def _host(written: str) -> str | None:
-    """Bring a host into the form browsers send. None if they would not open it, or would rewrite it past knowing."""
+def _host(text: str) -> str | None:
+    """Return a host in the form that browsers send. None if it is invalid, or browsers rewrite it in their own way."""
     try:
-        if written.startswith("["):
-            address = IPv6Address(written[1:-1])
-            # Browsers write ::ffff:1.2.3.4 in another way than Python does, and refuse zones.
+        if text.startswith("["):
+            address = IPv6Address(text[1:-1])
+            # Browsers write ::ffff:1.2.3.4 differently from Python, and refuse zones.
             return None if address.ipv4_mapped or address.scope_id else f"[{address.compressed}]"
-        host = written.lower() if written.isascii() else idna.encode(written, uts46=True).decode()
+        host = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode()
         if _ENDS_IN_A_NUMBER.fullmatch(host):
             return str(IPv4Address(host))
-    except ValueError:  # idna's errors and those of ipaddress are ValueErrors
+    except ValueError:  # the errors of idna and ipaddress are ValueErrors
         return None
     return host if len(host) <= _MOST_HOST_CHARACTERS and _HOST.fullmatch(host) else None
 

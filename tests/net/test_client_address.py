@@ -1,4 +1,4 @@
-"""Where a request comes from: what X-Forwarded-For may say, who is trusted, and how addresses are counted."""
+"""The client's address: X-Forwarded-For behind trusted proxies only, and the buckets an address is counted in."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 
@@ -16,7 +16,7 @@ trusted_entries = st.integers(0, 2**24 - 1).map(lambda number: str(IPv4Address((
 any_entries = st.one_of(st.ip_addresses().map(str), trusted_entries)
 
 
-def test_the_header_of_an_untrusted_peer_is_not_read() -> None:
+def test_the_header_of_an_untrusted_peer_is_ignored() -> None:
     assert client_address("203.0.113.7", ["198.51.100.1"], PROXIES) == VISITOR
     assert client_address("10.0.0.1", ["198.51.100.1"], ()) == ip_address(PROXY)
 
@@ -70,12 +70,14 @@ def test_the_client_is_the_first_untrusted_entry_from_the_right_over_all_lines(l
         ("1" * 16_000, None),
     ],
 )
-def test_an_entry_is_read_with_port_brackets_and_zone_or_the_peer_counts(entry: str, address: str | None) -> None:
+def test_an_entry_is_parsed_with_port_brackets_and_zone_or_the_peer_is_the_client(
+    entry: str, address: str | None
+) -> None:
     expected = ip_address(address or PROXY)
     assert client_address(PROXY, [f"198.51.100.1, {entry}"], PROXIES) == expected
 
 
-def test_a_trusted_peer_is_known_in_its_mapped_form() -> None:
+def test_a_trusted_peer_is_recognised_as_an_ipv4_mapped_address() -> None:
     assert client_address("::ffff:10.0.0.1", ["203.0.113.7, ::ffff:10.0.0.2"], PROXIES) == VISITOR
 
 
@@ -84,7 +86,7 @@ def test_the_leftmost_entry_is_the_client_where_all_are_trusted() -> None:
 
 
 @pytest.mark.parametrize("peer", [None, "", "testclient", "/run/app.sock", "10.0.0.1, 10.0.0.2", "\ud800"])
-def test_a_peer_without_address_has_the_address_of_nobody_and_is_not_trusted(peer: str | None) -> None:
+def test_a_peer_without_an_address_counts_as_no_address_and_is_not_trusted(peer: str | None) -> None:
     assert client_address(peer, ["203.0.113.7"], PROXIES) == NO_ADDRESS
 
 
@@ -92,7 +94,7 @@ def test_a_proxy_on_a_unix_socket_can_be_trusted() -> None:
     assert client_address(None, ["198.51.100.1, 203.0.113.7"], parse_networks(["0.0.0.0/32"])) == VISITOR
 
 
-def test_more_trusted_entries_than_anybody_has_are_not_walked() -> None:
+def test_more_than_64_trusted_entries_are_not_parsed() -> None:
     assert client_address(PROXY, ["203.0.113.7" + ", 10.0.0.2" * 63], PROXIES) == VISITOR
     assert client_address(PROXY, ["203.0.113.7" + ", 10.0.0.2" * 64], PROXIES) == ip_address(PROXY)
     assert client_address(PROXY, [",".join(["10.0.0.2"] * 10_000)], PROXIES) == ip_address(PROXY)
@@ -101,7 +103,7 @@ def test_more_trusted_entries_than_anybody_has_are_not_walked() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(any_entries, max_size=8), max_size=4))
-def test_the_walk_gives_the_rightmost_untrusted_address(lines: list[list[str]]) -> None:
+def test_the_client_is_the_rightmost_untrusted_address_of_any_lines(lines: list[list[str]]) -> None:
     entries = [ip_address(entry) for line in lines for entry in line]
     unmapped = [getattr(entry, "ipv4_mapped", None) or entry for entry in entries]
     untrusted = [entry for entry in unmapped if not any(entry in network for network in PROXIES)]
@@ -111,7 +113,7 @@ def test_the_walk_gives_the_rightmost_untrusted_address(lines: list[list[str]]) 
 
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters())), any_entries)
-def test_nothing_a_client_sends_changes_the_address_its_proxy_saw(forged: list[str], seen: str) -> None:
+def test_no_forged_header_changes_the_address_that_the_proxy_appended(forged: list[str], seen: str) -> None:
     one_line = client_address(PROXY, [",".join([*forged, "198.51.100.1"]) + "," + str(VISITOR)], PROXIES)
     assert one_line == client_address(PROXY, [*forged, f"{VISITOR}, 10.0.0.2"], PROXIES) == VISITOR
     direct = client_address(seen, forged, ())
@@ -122,12 +124,12 @@ def test_nothing_a_client_sends_changes_the_address_its_proxy_saw(forged: list[s
 @given(st.one_of(st.none(), st.text(st.characters())), st.lists(st.text(st.characters())))
 @example("::1%", ["[]"])
 @example("%", ["[::%1]:"])
-def test_any_text_gives_an_address(peer: str | None, lines: list[str]) -> None:
+def test_any_text_results_in_an_address(peer: str | None, lines: list[str]) -> None:
     trusted = parse_networks(["0.0.0.0/32"])
     assert isinstance(client_address(peer, lines, trusted), IPv4Address | IPv6Address)
 
 
-def test_networks_are_read_as_addresses_and_cidr() -> None:
+def test_networks_are_parsed_from_addresses_and_cidr() -> None:
     assert parse_networks(["10.0.0.5", " 10.1.0.0/16 ", "fd00::/8", "2001:db8::1"]) == (
         ip_network("10.0.0.5/32"),
         ip_network("10.1.0.0/16"),
@@ -142,7 +144,7 @@ def test_a_network_of_mapped_addresses_is_the_ipv4_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cure"),
+    ("text", "fix"),
     [
         ("*", "list the addresses of your proxies"),
         ("0.0.0.0/0", "list the addresses of your proxies"),
@@ -158,8 +160,8 @@ def test_a_network_of_mapped_addresses_is_the_ipv4_network() -> None:
         ("", "write one like"),
     ],
 )
-def test_a_network_that_would_trust_strangers_or_is_none_is_refused_with_the_cure(text: str, cure: str) -> None:
-    with pytest.raises(ValueError, match=cure):
+def test_an_invalid_or_too_wide_network_is_refused_with_the_fix(text: str, fix: str) -> None:
+    with pytest.raises(ValueError, match=fix):
         parse_networks(["10.0.0.1", text])
 
 
@@ -178,7 +180,7 @@ def test_an_ipv6_address_is_in_three_buckets() -> None:
 
 @settings(deadline=None)
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
-def test_all_addresses_of_one_ipv6_customer_share_their_buckets(address: IPv6Address, interface: int) -> None:
+def test_all_addresses_of_one_64_share_their_buckets(address: IPv6Address, interface: int) -> None:
     neighbour = IPv6Address((int(address) >> 64 << 64) + interface)
     if address.ipv4_mapped is None and neighbour.ipv4_mapped is None:
         assert buckets(address) == buckets(neighbour)

@@ -1,4 +1,4 @@
-"""Which origins may use a site: how settings are read, and that no look-alike passes."""
+"""Web origins of a site: settings are parsed into the browser's form, and no look-alike origin passes."""
 
 import re
 
@@ -108,7 +108,7 @@ def test_no_patterns_allow_nothing() -> None:
     assert not cors_allows(NO_ORIGIN, "https://shop.example")
 
 
-def test_one_expression_serves_several_sites() -> None:
+def test_one_regular_expression_matches_the_origins_of_several_sites() -> None:
     regex = union_regex([Origins(["https://a.example"]), Origins([]), Origins(["https://*.b.example"])])
     assert cors_allows(regex, "https://a.example")
     assert cors_allows(regex, "https://x.b.example")
@@ -128,7 +128,7 @@ def test_one_expression_serves_several_sites() -> None:
         ).map("".join),
     )
 )
-def test_the_expression_and_the_check_agree_on_any_text(origin: str) -> None:
+def test_the_regular_expression_and_the_check_agree_on_any_text(origin: str) -> None:
     assert SITE.allows(origin) is cors_allows(SITE.regex(), origin)
 
 
@@ -148,13 +148,13 @@ def test_the_expression_and_the_check_agree_on_any_text(origin: str) -> None:
         ("https://straße.example", OriginPattern("https", "xn--strae-oqa.example", None, wildcard=False)),
     ],
 )
-def test_a_setting_is_brought_into_the_browsers_form(text: str, pattern: OriginPattern) -> None:
+def test_a_setting_is_normalised_to_the_browsers_form(text: str, pattern: OriginPattern) -> None:
     assert parse_origin_pattern(text) == pattern
     assert parse_origin_pattern(str(pattern)) == pattern
 
 
 @pytest.mark.parametrize(
-    ("text", "cure"),
+    ("text", "fix"),
     [
         ("*", "list the site's origins"),
         ("null", "serve the page over https"),
@@ -175,14 +175,14 @@ def test_a_setting_is_brought_into_the_browsers_form(text: str, pattern: OriginP
         ("https://shop.example\\", "an origin ends after the host and port"),
         ("https://user@shop.example", "write only the scheme, host and port"),
         ("https://user:secret@shop.example", "write only the scheme, host and port"),
-        ("https://*", "it may only stand first"),
-        ("https://a.*.example", "it may only stand first"),
-        ("https://*shop.example", "it may only stand first"),
-        ("https://*.*.shop.example", "it may only stand first"),
-        ("https://*.ru", "two names have to follow"),
-        ("https://*.рф", "two names have to follow"),
-        ("https://*.localhost", "two names have to follow"),
-        ("https://*.127.0.0.1", "two names have to follow"),
+        ("https://*", "it may only be the first label"),
+        ("https://a.*.example", "it may only be the first label"),
+        ("https://*shop.example", "it may only be the first label"),
+        ("https://*.*.shop.example", "it may only be the first label"),
+        ("https://*.ru", "write at least two labels after"),
+        ("https://*.рф", "write at least two labels after"),
+        ("https://*.localhost", "write at least two labels after"),
+        ("https://*.127.0.0.1", "write at least two labels after"),
         ("https://shop.example.", "leave the dot out"),
         ("https://shop.example:", "write one from 1 to 65535"),
         ("https://shop.example:0", "write one from 1 to 65535"),
@@ -203,8 +203,8 @@ def test_a_setting_is_brought_into_the_browsers_form(text: str, pattern: OriginP
         ("https://☃.example", "as the browser's address bar shows it"),
     ],
 )
-def test_a_setting_that_is_no_safe_origin_is_refused_with_the_cure(text: str, cure: str) -> None:
-    with pytest.raises(ValueError, match=cure):
+def test_a_setting_that_is_no_safe_origin_is_refused_with_the_fix(text: str, fix: str) -> None:
+    with pytest.raises(ValueError, match=fix):
         parse_origin_pattern(text)
 
 
@@ -216,7 +216,7 @@ def test_a_password_in_a_setting_is_not_echoed() -> None:
 
 @settings(deadline=None)
 @given(st.text(st.characters()).map("https://".__add__) | st.text("https:/*.[]abAя1:@?#-_ ") | st.text(st.characters()))
-def test_any_setting_is_a_pattern_that_reads_back_or_a_value_error(text: str) -> None:
+def test_any_setting_is_a_pattern_that_parses_again_or_a_value_error(text: str) -> None:
     try:
         pattern = parse_origin_pattern(text)
     except ValueError:
@@ -241,5 +241,5 @@ def test_any_setting_is_a_pattern_that_reads_back_or_a_value_error(text: str) ->
         ("http://notlocalhost", False),
     ],
 )
-def test_browsers_trust_https_and_this_machine(origin: str, trusted: bool) -> None:
+def test_browsers_trust_https_and_loopback(origin: str, trusted: bool) -> None:
     assert parse_origin_pattern(origin).is_trusted is trusted
