@@ -1,1 +1,1 @@
-"""The edge: may this request come in? Knows HTTP, knows nothing of callbacks."""
+"""The edge: decide whether an HTTP request may come in. It knows HTTP, and nothing of callbacks."""

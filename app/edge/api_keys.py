@@ -1,4 +1,7 @@
-"""API keys: ``Authorization: Bearer <key>``. Only SHA-256 digests are known here; keys are long and random."""
+"""API keys: `Authorization: Bearer <key>` (RFC 6750).
+
+Only SHA-256 digests are stored. A plain hash is enough, because keys are long and random.
+"""
 
 import hashlib
 import hmac
@@ -9,30 +12,31 @@ from app.settings import ApiKey, Scope
 
 
 def key_of(authorization: str | None, keys: Mapping[str, ApiKey]) -> str | None:
-    """Give the name of the key in an Authorization header; None when the header is absent.
+    """Return the name of the API key in an Authorization header, or None without a header.
 
-    Every known key is compared, each in constant time. Raises UnauthenticatedError for anything that is no known key.
+    Every known key is compared in constant time, so the duration reveals nothing about the keys.
+    Raises UnauthenticatedError for any header that holds no known key.
     """
     if authorization is None:
         return None
     scheme, _, token = authorization.partition(" ")
     digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).hexdigest()
-    found = [name for name, key in keys.items() if hmac.compare_digest(key.sha256, digest)]
-    if scheme.lower() != "bearer" or not found:
+    matches = [name for name, key in keys.items() if hmac.compare_digest(key.sha256, digest)]
+    if scheme.lower() != "bearer" or not matches:
         raise UnauthenticatedError(
             "invalid_api_key", "This API key is not known here. Send: Authorization: Bearer <key>."
         )
-    return found[0]
+    return matches[0]
 
 
 def require_scope(name: str, keys: Mapping[str, ApiKey], scope: Scope) -> None:
-    """Raise ForbiddenError when a key lacks the scope."""
+    """Raise ForbiddenError if a key lacks the scope."""
     if scope not in keys[name].scopes:
         raise ForbiddenError("scope_missing", f"This API key lacks the scope {scope}.")
 
 
 def require_site(name: str, keys: Mapping[str, ApiKey], site: str) -> None:
-    """Raise ForbiddenError when a key is bound to sites without this one."""
+    """Raise ForbiddenError if a key is bound to sites and this is none of them."""
     if keys[name].sites and site not in keys[name].sites:
         raise ForbiddenError("site_not_allowed", "This API key is bound to other sites.")
 
@@ -40,7 +44,7 @@ def require_site(name: str, keys: Mapping[str, ApiKey], site: str) -> None:
 def scoped_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope) -> str:
     """Return the name of the API key that an endpoint needs.
 
-    Raises UnauthenticatedError, and ForbiddenError without the scope.
+    Raises UnauthenticatedError without a known key, and ForbiddenError if the key lacks the scope.
     """
     name = key_of(authorization, keys)
     if name is None:
@@ -50,16 +54,16 @@ def scoped_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Sco
 
 
 def require_unbound(name: str, keys: Mapping[str, ApiKey]) -> None:
-    """Raise ForbiddenError when a key is bound to sites: what is asked for concerns all of them."""
+    """Raise ForbiddenError if a key is bound to sites, for endpoints that concern all sites."""
     if keys[name].sites:
         raise ForbiddenError("site_not_allowed", "This concerns all sites, and this API key is bound to some.")
 
 
-def permitted_sites(name: str, keys: Mapping[str, ApiKey], asked: Sequence[str]) -> tuple[str, ...]:
-    """Give the sites that are to be read: those asked for, else those the key is bound to; none: all.
+def permitted_sites(name: str, keys: Mapping[str, ApiKey], requested: Sequence[str]) -> tuple[str, ...]:
+    """Return the sites to read: those requested, else those the key is bound to. Empty means all sites.
 
-    Raises ForbiddenError when the key is bound to sites without one of these.
+    Raises ForbiddenError if the key is bound to sites and one of those requested is not among them.
     """
-    for site in asked:
+    for site in requested:
         require_site(name, keys, site)
-    return tuple(asked) or keys[name].sites
+    return tuple(requested) or keys[name].sites

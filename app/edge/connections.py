@@ -1,7 +1,7 @@
-"""Connections that take too long: uvicorn's HTTP protocol, with a time and a size for every request.
+"""uvicorn's HTTP protocol with a deadline and a maximum size for every request.
 
-uvicorn waits for ever for a request that has begun, or that never begins, and keeps headers of any size. A stranger
-who opens ten thousand connections and sends a byte now and then would use up the memory and the file handles.
+uvicorn itself waits without limit for a request to start or to complete, and stores headers of any size. A slowloris
+attack (ten thousand connections, a byte now and then) would use up the memory and the file descriptors.
 """
 
 import asyncio
@@ -18,51 +18,51 @@ from app.metrics import Metrics
 from app.net.client_address import buckets, client_address
 
 LARGEST_HEAD: Final = 32 * 1024
-"""Bytes of the path, headers and trailers together; as much as nginx takes."""
+"""Bytes of the path, headers and trailers together: the total of nginx's large_client_header_buffers."""
 MOST_HEADERS: Final = 100
-"""Each costs some two hundred bytes of memory, be it as short as it may. Apache takes as many."""
+"""Headers and trailers of a request. Each costs some 200 bytes of memory, however short. Apache's default as well."""
 MOST_PIPELINED: Final = 10
-"""Requests that may wait on a connection for the answers to earlier ones. Browsers don't do that at all."""
-_LARGEST_HELD = 128 * 1024  # bytes of a request with all that frames it, until the application knows of it
-_TO_ASK = 0.5  # seconds for the request of whoever connected as the service began to end
-_MOST_READ = 1024 * 1024  # bytes that are read, to be forgotten, from one who was answered and still sends
+"""Pipelined requests queued on a connection (RFC 9112, section 9.3.2). Browsers send none."""
+_LARGEST_HELD = 128 * 1024  # bytes of a request with its chunk framing, before the application is called
+_TO_ASK = 0.5  # seconds of grace for the first request of a connection that is open, but unused, at shutdown
+_MOST_READ = 1024 * 1024  # bytes that are read and discarded from a client that still sends after its response
 
-# uvicorn writes the phrases that its Python has.
+# uvicorn uses Python's phrases, which differ between versions.
 STATUS_LINE.update({code: f"HTTP/1.1 {code} {phrase}\r\n".encode() for code, phrase in RFC_9110_PHRASES.items()})
 
 
 def protocol(waiting: Waiting, metrics: Metrics) -> type["Connection"]:
-    """Make the class for ``uvicorn.Config(http=…)``, all of whose connections share one list of those that wait."""
+    """Return the class for `uvicorn.Config(http=...)`. All its connections share `waiting` and `metrics`."""
     return type("Protocol", (Connection,), {"waiting": waiting, "metrics": metrics})
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. It is ended when it does not send, or does not read, in time.
+    """One connection. It is closed when its client does not send or does not read in time.
 
-    The application is called once the body is there, or is larger than it would read: a body that drips costs no task.
+    The application is called when the body is complete, or has exceeded MAX_BODY_SIZE. So a slow body costs no task.
     """
 
     waiting: Waiting
     metrics: Metrics
     neighbourhood: str
     closing = False
-    """Set on the class: the service ends, and every answer is the last one on its connection."""
+    """Set on the class at shutdown: every response then closes its connection."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._received = 0  # whole requests
-        self._answered = 0
+        self._received = 0  # complete requests
+        self._answered = 0  # complete responses
         self._in_head = True
-        self._taken = 0  # bytes of the message under way
+        self._taken = 0  # bytes of the request that is arriving
         self._head = 0  # bytes of its path, headers and trailers
         self._head_too_large = False
-        self._held: tuple[Any, Any] | None = None  # what to start once the body is there
+        self._held: tuple[Any, Any] | None = None  # the cycle and application to start when the body is complete
         self._running: Any = None  # the cycle that was started last
-        self._unsent = 0  # bytes of answers, when the clock was started
-        self._ended = False  # nothing is read of it any more
+        self._unsent = 0  # bytes of responses in the write buffer when the deadline was set
+        self._ended = False  # further bytes are discarded
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock."""
+        """Start the deadline of the first request."""
         super().connection_made(transport)
         self.neighbourhood = buckets(client_address(self.client[0] if self.client else None, (), ()))[0].key
         self.waiting.add(self)
@@ -70,7 +70,10 @@ class Connection(HttpToolsProtocol):
             self._close_unless_asked()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock, and leave no circle of references: a flood's would wait long for the garbage collector."""
+        """Stop the deadline and break reference cycles.
+
+        Otherwise the connections of a flood would stay in memory until the garbage collector runs.
+        """
         self.waiting.remove(self)
         self._tell_of_the_end()
         super().connection_lost(exc)
@@ -79,14 +82,14 @@ class Connection(HttpToolsProtocol):
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Count what a message takes."""
+        """Count the bytes of a request and refuse it if it is too large."""
         self._taken += len(data)
         if self._taken > _MOST_READ:
-            self.flow.pause_reading()  # until its time is over: an answer under way can still be read
+            self.flow.pause_reading()  # until the deadline; the client can still read a response being sent
         if self._ended:
             return
         super().data_received(data)
-        if self._ended:  # refused on the way
+        if self._ended:  # the parser's callbacks have refused it
             return
         if self._in_head and self._taken > LARGEST_HEAD:
             self._refuse_head()
@@ -94,7 +97,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(413, "too_large", "The request is too large.")
 
     def on_message_begin(self) -> None:
-        """Start the clock anew on a kept connection. OverflowError becomes a parser's error, which ends its work."""
+        """Restart the deadline of a keep-alive connection. OverflowError stops the parser of a long pipeline."""
         if self._received - self._answered > MOST_PIPELINED:
             raise OverflowError
         if self.cycle is not None and self._owing and not self.flow.write_paused:
@@ -104,12 +107,12 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the path."""
+        """Count a part of the path."""
         self._count_head(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header or trailer."""
+        """Count a header or trailer."""
         self._count_head(len(name) + len(value))
         super().on_header(name, value)
 
@@ -120,7 +123,7 @@ class Connection(HttpToolsProtocol):
             raise OverflowError
 
     def on_headers_complete(self) -> None:
-        """Go on to the body."""
+        """Mark the end of the head."""
         super().on_headers_complete()
         self._in_head = False
 
@@ -135,13 +138,13 @@ class Connection(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        """Take a part; the application refuses a body that is too large, in words a page can read."""
+        """Store a part. A body that is too large goes to the application, whose 413 has CORS headers for the page."""
         super().on_body(body)
         if self._held is not None and len(self.cycle.body) > MAX_BODY_SIZE:
             self._start_held()
 
     def on_message_complete(self) -> None:
-        """Stop the clock: the client owes nothing more."""
+        """Stop the deadline of a request that is complete."""
         super().on_message_complete()
         self._received += 1
         self._in_head = True
@@ -152,9 +155,10 @@ class Connection(HttpToolsProtocol):
             self.waiting.remove(self)
 
     def on_response_complete(self) -> None:
-        """Wait for another request; uvicorn ends what is idle after its keep-alive time. Answered too early: the end.
+        """Wait for the next request; uvicorn closes idle connections after its keep-alive timeout.
 
-        Also a connection that closes is waited for: it does so only when its client has read everything.
+        A response before the end of its request is the last one. A closing connection keeps a deadline as well:
+        it closes only when its client has read everything.
         """
         self._answered += 1
         super().on_response_complete()
@@ -166,20 +170,20 @@ class Connection(HttpToolsProtocol):
             self.waiting.add(self)
 
     def pause_writing(self) -> None:
-        """Start the clock of a client that does not read fast enough."""
+        """Start the deadline of a client that does not read fast enough."""
         super().pause_writing()
         self._unsent = self.transport.get_write_buffer_size()
         self.waiting.add(self)
 
     def resume_writing(self) -> None:
-        """Stop it, for it reads again; what else it owes has its own time from here."""
+        """Stop the deadline of a client that reads again. An incomplete request gets a new one."""
         super().resume_writing()
         self.waiting.remove(self)
         if self._owing:
             self.waiting.add(self)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn gives its own words
-        """Refuse what is not HTTP, or too much of it, in the shape of every refusal."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's own text
+        """Refuse invalid HTTP or too large a head with problem+json, like every other error."""
         if self._head_too_large:
             self._refuse_head()
         else:
@@ -190,7 +194,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(431, "headers_too_large", detail)
 
     def end(self) -> None:
-        """End a connection whose time is over, with an answer if a request has begun; go on if it reads, but slowly."""
+        """Extend the deadline of a client that reads slowly; else respond with 408, or close if nothing has arrived."""
         unsent = self.transport.get_write_buffer_size()
         if 0 < unsent < self._unsent:
             self._unsent = unsent
@@ -202,7 +206,7 @@ class Connection(HttpToolsProtocol):
             self.drop()
 
     def drop(self) -> None:
-        """End a connection without a word."""
+        """Close the connection without a response."""
         if not (self._ended or self.transport.is_closing()):
             self.metrics.dropped()
         self.waiting.remove(self)
@@ -214,12 +218,12 @@ class Connection(HttpToolsProtocol):
         return self._received <= self._answered or self.flow.write_paused
 
     def close_soon(self) -> None:
-        """Tell the client with the next answer that it is the last one."""
+        """Close the connection after the current response, which says `Connection: close`."""
         if self._running is not None:
             self._running.keep_alive = False
 
     def shutdown(self) -> None:
-        """Close, but let a request that is here or on its way be answered first."""
+        """Close the connection after the response to any request that is running or arriving."""
         if self._received > self._answered or self._taken:
             self.close_soon()
         elif self._received:
@@ -243,32 +247,34 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, answering_early(app, cycle, self._end_reading) if cycle.more_body else app)
 
     def _tell_of_the_end(self) -> None:
-        """Let the application know, or it writes to what is closed; uvicorn tells the last request in line only."""
+        """Notify the running application. uvicorn notifies only the last pipelined request, others would write on."""
         if self._running is not None:
             self._running.disconnected = True
             self._running.message_event.set()
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Say the last word, and go a second later: closing at once would take the answer from one who still sends.
+        """Send a final error and close one second later.
 
-        Where answers are under way it would be taken for one of them: the first of them is given, and nothing more.
+        Closing at once would reset the connection and lose the response for a client that is still sending.
+        While earlier responses are pending, the error would be taken for one of them. Then the running one is
+        completed instead, and the connection closes after it.
         """
         begun = not self._in_head and self.cycle.response_started
         if self._ended or self.transport.is_closing():
             self.drop()
             return
         if (self._received != self._answered or begun) and self._running is not None:
-            self._running.keep_alive = False  # it closes the connection
+            self._running.keep_alive = False  # its response closes the connection
             self.pipeline.clear()
             self._end_reading()
             self.waiting.remove(self)
             self.waiting.add(self)
             return
         self.metrics.refused(code)
-        self._tell_of_the_end()  # so that it doesn't answer too
+        self._tell_of_the_end()  # otherwise the application would send a second response
         self._end_reading()
         self.waiting.remove(self)
-        self.waiting.add(self)  # anew: those who stay are not to be more than may wait
+        self.waiting.add(self)  # counted again: refused clients that stay connected share the limit of connections
         self.flow.pause_reading()
         self.transport.write(_answer(status, code, detail))
         self.transport.write_eof()
@@ -281,9 +287,9 @@ class Connection(HttpToolsProtocol):
 
 
 def _answer(status: int, code: str, detail: str) -> bytes:
-    """Write a refusal as it goes over the wire: below ASGI there is nobody else to do it."""
+    """Return a refusal in bytes, with its status line and headers: below ASGI no middleware adds them."""
     problem = problem_response(status, code, detail, request_id=str(uuid.uuid4()))
-    # It tells nothing of anybody, so any page may read it; whose page it is, nobody knows at this point.
+    # Any page may read it: it holds nothing personal, and the page's origin is unknown at this point.
     problem.headers["Access-Control-Allow-Origin"] = "*"
     headers = [*problem.raw_headers, (b"connection", b"close")]
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)

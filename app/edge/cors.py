@@ -1,4 +1,4 @@
-"""CORS, as the outermost layer: also a 413, a 429 and a 500 must be readable for the page that asked."""
+"""CORS as the outermost middleware, so that a page can also read a 413, a 429 and a 500."""
 
 import logging
 import uuid
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS for the origins of all sites. Whether an origin may ask for its site, the route decides."""
+    """Starlette's CORS middleware for the origins of all sites together. Routes check that an origin fits its site."""
 
     def __init__(self, app: ASGIApp, sites: Iterable[Origins], metrics: Metrics) -> None:
         self._metrics = metrics
@@ -32,15 +32,15 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight; a refused one gets the common shape, where Starlette has plain text."""
+        """Return the response to a preflight. A refused one is problem+json, where Starlette sends plain text."""
         response = super().preflight_response(request_headers)
         if response.status_code == 200:
             response.headers.update(SECURITY_HEADERS)
             return response
-        # A preflight never reaches the envelope, so the id, the log line and the count are made here.
+        # A preflight never reaches RequestContextMiddleware, so its id, log event and metric are made here.
         request_id = str(uuid.uuid4())
         code = "preflight_refused"
-        detail = "This page may not ask: its origin is in no site's ORIGINS, or the method or a header is not allowed."
+        detail = "This page's origin is in no site's ORIGINS, or the method or a header is not allowed."
         event(log, "http.refused", status=403, code=code, request_id=request_id)
         self._metrics.refused(code)
         refused = problem_response(403, code, detail, request_id=request_id)
@@ -50,9 +50,9 @@ class Cors(CORSMiddleware):
         return refused
 
     async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
-        """Send one message of an answer on; what its route lets any page read stays as the route made it.
+        """Send one ASGI message of a response, with the CORS headers unless its route allows any origin.
 
-        Starlette would put Vary: Origin there too, and caches would keep one copy for each page that embeds the widget.
+        Starlette would add `Vary: Origin` there too, and caches would store one copy per page that embeds the widget.
         """
         is_start = message["type"] == "http.response.start"
         if is_start and Headers(raw=message.get("headers", [])).get("Access-Control-Allow-Origin") != "*":

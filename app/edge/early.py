@@ -1,4 +1,4 @@
-"""An answer that comes before the body of its request has come: it says that it is the last one on its connection."""
+"""Close the connection after a response that precedes the end of its request's body, such as a 413."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def answering_early(app: ASGIApp, cycle: Any, end_reading: Callable[[], None]) -> Any:
-    """Wrap the application for a request whose body is under way: ``cycle`` is uvicorn's, and knows of the body.
+    """Return the application, wrapped for a request whose body is still arriving.
 
-    Without that word the client might send its next request at the moment when the connection ends. ``end_reading`` is
-    called when such an answer begins.
+    A response that starts before the body is complete gets `Connection: close`. Without that header the client could
+    send its next request just as the connection closes. `cycle` is uvicorn's request cycle, which knows the body's
+    state. `end_reading` is called when such a response starts.
     """
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,7 +22,7 @@ def answering_early(app: ASGIApp, cycle: Any, end_reading: Callable[[], None]) -
                 end_reading()
             await send(message)
             if is_last:
-                # uvicorn would close at once, and the body on its way would take the answer with it.
+                # Otherwise uvicorn closes at once; the arriving body would reset the connection and lose the response.
                 cycle.keep_alive = True
 
         await app(scope, receive, sending)

@@ -1,8 +1,8 @@
-"""The flood limit: how many requests one client bucket, or one API key, may send to this process. Costs no I/O.
+"""Rate limit per client bucket or API key for one process, without I/O. It protects this process.
 
-slowapi counts, in memory, and in an ASGI layer around the whole application, so that refused requests, unreadable
-bodies and unknown paths count too (its decorator on a route counts only requests whose body validated). It protects
-this process. People and money are protected by the quotas in the outbox, which are exact.
+slowapi counts in memory, in an ASGI middleware around the whole application. So refused requests, invalid bodies and
+unknown paths count as well. Its decorator on a route would count only requests with a valid body.
+People and money are protected by the exact quotas of the outbox.
 """
 
 import inspect
@@ -25,20 +25,21 @@ from app.settings import ApiKey
 
 _COUNTED = "/v1/"
 _READ = ("GET", "HEAD")
-_READS = 10  # what one visitor's page reads for one request that it sends, and some page views without one
+# One page view reads the site's settings, and most page views send no request.
+_READ_MULTIPLIER = 10
 
 _Check = Callable[[Request], Awaitable[None]]
 _Key = Callable[[Request], str]
 
 
 class FloodLimit:
-    """Refuses with 429 what goes over the limit under ``/v1/``.
+    """Middleware that refuses requests over the limit under `/v1/` with 429.
 
-    Reading is counted apart, and may be done ten times as often: every page view of every visitor behind one address
-    reads the site's settings. A request with a known API key is counted by that key, wherever it comes from; a guess
-    by its client. Whoever has the operator's key is not counted: the terminal reads a million callbacks in pages.
+    Reads are counted apart, with ten times the limit: every page view of every visitor behind one address reads the
+    site's settings. A request with a known API key is counted by that key, from any address. One with an unknown key
+    is counted by its client. The operator's key is not counted: its commands page through a million callbacks.
 
-    Puts ``api_key``, the name of a known key or None, into the request's state.
+    Stores `api_key` in the request's state: the name of the known key, or None.
     """
 
     def __init__(self, app: ASGIApp, limit: tuple[RateLimitItem, ...], api_keys: Mapping[str, ApiKey]) -> None:
@@ -46,41 +47,43 @@ class FloodLimit:
         self._api_keys = api_keys
         storage = f"{BoundedStorage.STORAGE_SCHEME[0]}://"
         self._limiter = Limiter(key_func=_bucket(0), strategy="fixed-window", storage_uri=storage, key_style="endpoint")
-        # slowapi reads a .env in the working directory by itself, and a line there could switch it off.
+        # slowapi reads .env in the working directory, and RATELIMIT_ENABLED=false in it would disable the limit.
         self._limiter.enabled = True
-        # An IPv6 client is counted in its /64, /56 and /48; an IPv4 client only in its own address.
+        # An IPv6 client is counted in its /64, /56 and /48, an IPv4 client in its address alone.
         self._checks = {
-            (client.version, reads): self._check(client, limit, _READS if reads else 1)
+            (client.version, reads): self._limiter_for(client, limit, _READ_MULTIPLIER if reads else 1)
             for client in (NO_ADDRESS, IPv6Address("::"))
             for reads in (True, False)
         }
-        self._keyed = {reads: self._check(None, limit, _READS if reads else 1) for reads in (True, False)}
+        self._keyed = {
+            reads: self._limiter_for(None, limit, _READ_MULTIPLIER if reads else 1) for reads in (True, False)
+        }
 
-    def _check(self, client: Address | None, limit: tuple[RateLimitItem, ...], times: int) -> _Check:
-        """Make what counts a request by its client's buckets, or by its key where ``client`` is None."""
+    def _limiter_for(self, client: Address | None, limit: tuple[RateLimitItem, ...], multiplier: int) -> _Check:
+        """Return a function that counts a request by its client's buckets, or by its API key if `client` is None."""
 
         async def flood(request: Request) -> None:
-            """Be counted: the decorators do the work."""
+            """Do nothing: slowapi's decorators count the request and raise RateLimitExceeded."""
 
-        flood.__name__ = f"flood_ipv{client.version}_{times}" if client else f"flood_key_{times}"
-        # A wider bucket holds several subscribers, so it may send that many times more.
+        flood.__name__ = f"flood_ipv{client.version}_{multiplier}" if client else f"flood_key_{multiplier}"
+        # A wider bucket holds several subscribers, so its limit is a multiple.
         by = [(_bucket(n), bucket.weight) for n, bucket in enumerate(buckets(client))] if client else [(_api_key, 1)]
-        # All decorators on one function: slowapi checks a request once, whatever it is shown to afterwards.
+        # All decorators on one function: slowapi checks each request only once, by the first decorated function.
         counted: _Check = flood
         for key, weight in by:
             value = ";".join(
-                f"{item.amount * weight * times}/{item.multiples} {item.GRANULARITY.name}" for item in limit
+                f"{item.amount * weight * multiplier}/{item.multiples} {item.GRANULARITY.name}" for item in limit
             )
             counted = self._limiter.limit(value, key_func=key)(counted)
         return counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the request, then let it pass or refuse it."""
+        """Count the request, then pass it to the application or respond with 429."""
         if scope["type"] != "http" or not scope["path"].startswith(_COUNTED):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        api_key = request.state.api_key = self._known(request)
+        api_key = request.state.api_key = self._key_of(request)
         if api_key == OPERATOR:
             await self._app(scope, receive, send)
             return
@@ -92,19 +95,19 @@ class FloodLimit:
                 await self._keyed[reads](request)
         except RateLimitExceeded:
             refused = TooManyRequestsError(
-                "rate_limited", "Too many requests. Please slow down.", retry_after=self._wait(request)
+                "rate_limited", "Too many requests. Please slow down.", retry_after=self._retry_after(request)
             )
             await error_response(refused, request.state.request_id)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _known(self, request: Request) -> str | None:
+    def _key_of(self, request: Request) -> str | None:
         try:
             return key_of(request.headers.get("authorization"), self._api_keys)
         except UnauthenticatedError:
             return None
 
-    def _wait(self, request: Request) -> float:
+    def _retry_after(self, request: Request) -> float:
         limit, names = request.state.view_rate_limit
         return float(self._limiter.limiter.get_window_stats(limit, *names).reset_time - time.time())
 
@@ -123,7 +126,7 @@ def _api_key(request: Request) -> str:
 
 
 def _with_signature(key: _Key) -> _Key:
-    """Keep the signature with the function: slowapi asks for it each time, which costs more than to count."""
+    """Cache the signature on the function: slowapi inspects it per request, which costs more than counting."""
     key.__signature__ = inspect.signature(key)  # type: ignore[attr-defined]
     return key
 

@@ -1,6 +1,7 @@
-"""The operator's key: whoever has the settings may do everything at the terminal, without a key of his own.
+"""The operator's key, with which the CLI may do everything that an API key can.
 
-It is derived from the secret of the service, so the command and the service find the same one, and nobody else does.
+It is derived from the service's secret. So the CLI and the service compute the same key from the same settings, and an
+operator needs no API key in them.
 """
 
 import hashlib
@@ -11,15 +12,15 @@ from typing import Final, get_args
 from app.settings import ApiKey, Scope
 
 OPERATOR: Final = "(terminal)"
-"""The name the key has in the log. No key in the settings can have it."""
+"""The key's name in the log. No key in the settings can have this name."""
 
 
 def operator_key(secret: bytes) -> str:
-    """Give the key to send."""
+    """Return the key in plain text, as the CLI sends it."""
     return f"ccb_{hmac.new(secret, b'the operator at the terminal', hashlib.sha256).hexdigest()}"
 
 
 def with_operator(keys: Mapping[str, ApiKey], secret: bytes) -> dict[str, ApiKey]:
-    """Give the keys of the settings, and the operator's."""
+    """Return the keys of the settings and the operator's, which has every scope and is bound to no site."""
     digest = hashlib.sha256(operator_key(secret).encode()).hexdigest()
     return {**keys, OPERATOR: ApiKey(sha256=digest, scopes=get_args(Scope))}

@@ -1,7 +1,7 @@
-"""The challenge: a little work for the visitor's browser, much for whoever wants to send thousands of requests.
+"""Proof of work: little for one visitor's browser, much for a client that sends thousands of requests.
 
-The work is ALTCHA's (altcha.org, its second version): find the counter whose derived key begins as asked. The answer is
-in the signed challenge itself, so nothing is kept until it is used; that it is used once is the outbox's to know.
+It is ALTCHA's (altcha.org, version 2): find the counter whose derived key has the required prefix. The challenge is
+signed and carries all that verification needs, so an issued challenge is not stored. The outbox stores used nonces.
 """
 
 import hashlib
@@ -16,19 +16,22 @@ from altcha import Payload, create_challenge, verify_solution
 
 from app.errors import ForbiddenError
 
-ALGORITHM: Final = "PBKDF2/SHA-256"  # browsers have it built in, off the page's own thread
+ALGORITHM: Final = "PBKDF2/SHA-256"  # built into browsers, and runs outside the page's main thread
 COST: Final = 2000
 """Rounds of one derivation: about half a millisecond."""
 COUNTERS: Final = 60
-"""Derivations that may be needed at difficulty 1; on average it is half."""
+"""Derivations needed at most at difficulty 1; on average half as many."""
 LONGEST_AGE: Final = timedelta(minutes=10)
 SHORTEST_AGE: Final = timedelta(seconds=1)
-"""Nobody reads, types a number and sends it in less."""
+"""No person reads the form, types a number and sends it in less."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedChallenge:
-    """A challenge solved in time for its site: the name it is remembered by, until when it must be, and its age."""
+    """A challenge solved in time for its site: its nonce, the end of its validity in UTC, and its age.
+
+    The nonce must be stored until `expires_at`, or the solution could be used twice.
+    """
 
     nonce: str
     expires_at: datetime
@@ -36,7 +39,7 @@ class VerifiedChallenge:
 
 
 class Challenges:
-    """Gives challenges and reads what comes back. ``secret`` signs them; ``clock`` gives the time in UTC."""
+    """Issues challenges and verifies solutions. `secret` signs the challenges, `clock` returns the time in UTC."""
 
     def __init__(self, secret: bytes, clock: Callable[[], datetime]) -> None:
         self._signing = _derived(secret, b"challenge")
@@ -44,13 +47,13 @@ class Challenges:
         self._clock = clock
 
     def issue(self, site: str, difficulty: float) -> dict[str, Any]:
-        """Make a challenge for a site, as it goes to the browser. ``difficulty``: a multiple of COUNTERS, from 1."""
+        """Return a new challenge for a site, as JSON for the browser. `difficulty` multiplies COUNTERS, from 1 on."""
         now = self._clock()
         challenge = create_challenge(
             ALGORITHM,
             COST,
-            # Chosen by us: one derivation here, and never more than COUNTERS there, where chance might mean many times
-            # as much for somebody unlucky.
+            # Chosen here at the price of one derivation. A prefix left to chance would have no upper bound, and some
+            # visitors would need many times COUNTERS.
             counter=secrets.randbelow(round(COUNTERS * difficulty)),
             expires_at=now + LONGEST_AGE,
             data={"site": site, "given": int(now.timestamp() * 1000)},
@@ -60,36 +63,41 @@ class Challenges:
         return challenge.to_dict()
 
     def verify(self, payload: str | None, site: str) -> VerifiedChallenge:
-        """Check a solution. Raises ForbiddenError: challenge_missing, _wrong, _expired or _too_fast."""
+        """Verify a solution for a site. `payload` is the browser's text in ALTCHA's base64.
+
+        Raises ForbiddenError with the code challenge_missing, challenge_wrong, challenge_expired or challenge_too_fast.
+        """
         if not payload:
             raise ForbiddenError("challenge_missing", "Solve a challenge from GET /v1/challenge, or use an API key.")
         try:
-            solved = Payload.from_base64(payload)
+            solution = Payload.from_base64(payload)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise _wrong() from None
-        result = verify_solution(solved, self._signing, hmac_key_secret=self._key_signing)
+        result = verify_solution(solution, self._signing, hmac_key_secret=self._key_signing)
         if result.expired:
             raise _expired()
         if not result.verified:
             raise _wrong()
-        signed = solved.challenge.parameters
+        signed = solution.challenge.parameters
         data: dict[str, Any] = signed.data or {}
         if data["site"] != site:
-            raise ForbiddenError("challenge_wrong", "The challenge was given for another site.")
-        given = datetime.fromtimestamp(data["given"] / 1000, UTC)
-        age = self._clock() - given
+            raise ForbiddenError("challenge_wrong", "The challenge was issued for another site.")
+        issued_at = datetime.fromtimestamp(data["given"] / 1000, UTC)
+        age = self._clock() - issued_at
         if age < SHORTEST_AGE:
             wait = (SHORTEST_AGE - age).total_seconds()
             raise ForbiddenError(
-                "challenge_too_fast", "Nobody types so fast: wait a second and send it again.", retry_after=wait
+                "challenge_too_fast",
+                "This came too soon after the challenge: wait a second and send it again.",
+                retry_after=wait,
             )
         if age > LONGEST_AGE:
             raise _expired()
-        return VerifiedChallenge(signed.nonce, given + LONGEST_AGE, age)
+        return VerifiedChallenge(signed.nonce, issued_at + LONGEST_AGE, age)
 
 
 def _wrong() -> ForbiddenError:
-    return ForbiddenError("challenge_wrong", "The challenge is not solved, or not one of ours.")
+    return ForbiddenError("challenge_wrong", "The challenge is not solved, or was not issued by this service.")
 
 
 def _expired() -> ForbiddenError:

@@ -1,4 +1,4 @@
-"""Bodies: at most 16 KiB, and JSON in UTF-8 only, nested at most 100 levels deep."""
+"""Checks of request bodies: at most 16 KiB, only JSON in UTF-8, nested at most 100 levels deep."""
 
 import re
 from collections.abc import Callable, Coroutine
@@ -14,30 +14,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import BadRequestError, ContentTooLargeError, UnsupportedMediaTypeError, error_response
 
 MAX_BODY_SIZE = 16 * 1024
+"""Bytes."""
 MAX_NESTING = 100
-# Of a string that has no end, all that is left is matched: else each quote in it would begin another search to the end.
+"""Levels of arrays and objects."""
+# An unclosed string matches up to the end. Otherwise each quote in it would start another search to the end.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[][{}]")
 
 
 class BodyLimit:
-    """Refuses a larger body: at once where its length is declared, else when too much has been read.
+    """Middleware that refuses a larger body: at once by its Content-Length, else when too much has been read.
 
-    A slow one never comes here: connections.py waits for it, and refuses it when its time is over. Starlette's own
-    limit answers in plain text, also in place of an answer that is already made.
+    It needs no time limit: connections.py waits for slow bodies and refuses those that miss the deadline. Starlette's
+    own limit responds in plain text, and may replace a response that has been made already.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, or refuse it. Inside the application, reading raises ContentTooLargeError."""
+        """Pass the request on, or respond with 413. Reading too much raises ContentTooLargeError in the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         too_large = ContentTooLargeError("too_large", "The body is too large: at most 16 KiB.")
         declared = Headers(scope=scope).get("content-length", "0")
-        # The server has refused by now what is no number.
+        # uvicorn has already refused a Content-Length that is no number.
         if declared.isdecimal() and int(declared) > MAX_BODY_SIZE:
             await error_response(too_large, scope["state"]["request_id"])(scope, receive, send)
             return
@@ -55,7 +57,7 @@ class BodyLimit:
 
 
 def require_json(content_type: str | None) -> None:
-    """Accept `application/json` without charset or with utf-8 (RFC 8259). Raises UnsupportedMediaTypeError."""
+    """Require `application/json` without charset or with utf-8 (RFC 8259). Raises UnsupportedMediaTypeError."""
     media, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
     if media != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
@@ -63,22 +65,22 @@ def require_json(content_type: str | None) -> None:
 
 
 def require_utf8(body: bytes) -> None:
-    """Refuse what is not UTF-8, and a byte order mark (RFC 8259, 8.1). Raises BadRequestError."""
+    """Require UTF-8 without a byte order mark (RFC 8259, section 8.1). Raises BadRequestError."""
     try:
         body.decode()
     except UnicodeDecodeError:
-        wrong = True
+        invalid = True
     else:
-        # A zero byte means UTF-16 or UTF-32, which Python's json would read.
-        wrong = body.startswith(b"\xef\xbb\xbf") or b"\0" in body
-    if wrong:
+        # A zero byte means UTF-16 or UTF-32, which Python's json module would accept.
+        invalid = body.startswith(b"\xef\xbb\xbf") or b"\0" in body
+    if invalid:
         raise BadRequestError("not_utf8", "The body must be UTF-8, without a byte order mark and zero bytes.")
 
 
 def require_shallow(body: bytes) -> None:
-    """Refuse JSON that is nested deeper than `MAX_NESTING`. Raises HTTPException.
+    """Refuse JSON that is nested deeper than `MAX_NESTING`. Raises HTTPException with status 400.
 
-    Python's json has a limit of its own, which differs between its versions: 1,000 or 10,000 levels, or none.
+    Python's json module has its own limit, which differs between versions: 1,000 or 10,000 levels, or none.
     """
     if body.count(b"[") + body.count(b"{") <= MAX_NESTING:
         return
@@ -90,15 +92,15 @@ def require_shallow(body: bytes) -> None:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is checked before FastAPI reads it: FastAPI takes any ``+json`` type and UTF-16."""
+    """A route whose body is checked before FastAPI parses it: FastAPI accepts any `+json` type and UTF-16."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Put the check before the handler."""
+        """Return the handler, with the checks before it if the route has a body."""
         handler = super().get_route_handler()
-        takes_body = self.body_field is not None
+        has_body = self.body_field is not None
 
         async def checked(request: Request) -> Response:
-            if takes_body:
+            if has_body:
                 require_json(request.headers.get("content-type"))
                 body = await _whole_body(request)
                 require_utf8(body)
@@ -112,5 +114,5 @@ async def _whole_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
-        # Nobody reads the answer. It keeps a visitor who went away from looking like a fault of ours in the log.
+        # The client is gone and reads no response. Without this the log would show an unexpected error.
         raise BadRequestError("body_incomplete", "The connection ended before the body did.") from None

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the client's address, security headers, the log, the count, the last catch."""
+"""Context of every request: its id, client address, security headers, log event, metrics and the last error handler."""
 
 import logging
 import time
@@ -23,32 +23,32 @@ _SECURITY = Headers(SECURITY_HEADERS).raw
 _UNLOGGED = ("/livez", "/readyz", "/metrics")
 _POLICY = "Content-Security-Policy"
 _PAGE_POLICY = "frame-ancestors 'none'"
-"""For a page that brings no policy of its own: the strict one would keep it from its own scripts."""
+"""The policy of HTML pages without their own: the strict default would block their scripts."""
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 class RequestContextMiddleware:
-    """The outermost layer below CORS.
+    """The outermost middleware below CORS.
 
-    Puts ``request_id``, ``client_address`` and ``client_buckets`` (narrowest first) into the request's state.
+    Stores `request_id`, `client_address` and `client_buckets` (narrowest first) in the request's state.
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[IPv4Network | IPv6Network], metrics: Metrics) -> None:
         self._app = app
         self._trusted = trusted
         self._metrics = metrics
-        self._hint = UntrustedProxyDetector()
+        self._proxy_detector = UntrustedProxyDetector()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; an error nobody expected becomes a 500 in the common shape, logged without its text."""
+        """Handle one request. An unexpected exception is logged and becomes a 500 that does not show its text."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = str(uuid.UUID(bytes=random_bytes(), version=4))
         current_request_id.set(request_id)
         address = self._address(scope)
-        found = {"request_id": request_id, "client_address": address, "client_buckets": buckets(address)}
-        scope.setdefault("state", {}).update(found)
+        context = {"request_id": request_id, "client_address": address, "client_buckets": buckets(address)}
+        scope.setdefault("state", {}).update(context)
         status, finished = 0, False
         began = time.perf_counter()
 
@@ -72,22 +72,22 @@ class RequestContextMiddleware:
             if not status:
                 await unexpected_response(request_id)(scope, receive, sending)
             elif not finished:
-                raise  # too late for an answer; the server closes the connection
+                raise  # too late for a 500; uvicorn closes the connection
         finally:
             if "refused" in scope["state"]:
                 self._metrics.refused(*scope["state"]["refused"])
             if scope["path"] not in _UNLOGGED:
-                taken = round((time.perf_counter() - began) * 1000, 1)
-                # The path, never the query; an unknown path is a stranger's text and stays out.
+                duration = round((time.perf_counter() - began) * 1000, 1)
+                # The route's pattern, not the path: an unknown path is a client's free text and may hold personal data.
                 route = getattr(scope.get("route"), "path", None)
-                # A method that nobody uses is a stranger's text as well.
+                # Unusual methods are a client's free text as well.
                 method = scope["method"] if scope["method"] in _METHODS else "other"
-                event(log, "http.request", method=method, route=route, status=status, duration_ms=taken)
+                event(log, "http.request", method=method, route=route, status=status, duration_ms=duration)
 
     def _address(self, scope: Scope) -> Address:
         peer = scope["client"][0] if scope.get("client") else None
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
-        if not self._trusted and self._hint.observe(peer, bool(forwarded)):
-            advice = "every visitor looks like one proxy, and shares its limits: list that proxy in TRUSTED_PROXIES"
+        if not self._trusted and self._proxy_detector.observe(peer, bool(forwarded)):
+            advice = "all visitors share one proxy's address and its limits: list that proxy in TRUSTED_PROXIES"
             event(log, "edge.untrusted_proxy", logging.WARNING, advice=advice)
         return client_address(peer, forwarded, self._trusted)

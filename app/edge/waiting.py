@@ -1,4 +1,4 @@
-"""The connections that owe us something, and whose time runs: most of a flood is here, and little else."""
+"""Connections whose client has not finished sending or reading, with their deadlines."""
 
 import asyncio
 from collections import defaultdict
@@ -6,32 +6,32 @@ from itertools import islice
 from typing import Final, Protocol
 
 TIME_TO_SEND: Final = 7.0
-"""Seconds for a whole request, body included, from the connection or from its first byte on a kept one. Of an answer,
-something has to be taken in every such time."""
+"""Seconds for a whole request with its body. They start when the connection is made, on a keep-alive connection with
+the request's first byte. A client that reads a response has to read at least a part of it in every such period."""
 MOST_WAITING: Final = 500
-"""Connections that may wait at one time, with no request under way. Each holds at most a head and a body."""
-_SWEEP = 0.025  # seconds between looks
-_MOST_ENDED = 25  # at one look: honest requests come between them
+"""Connections that may wait at one time. Each stores at most a head and a body."""
+_SWEEP = 0.025  # seconds between two checks of the deadlines
+_MOST_ENDED = 25  # connections closed by one check, so that honest requests are served in between
 
 
 class Debtor(Protocol):
-    """What is waited for."""
+    """A connection that can be closed when it misses its deadline."""
 
     neighbourhood: str
-    """The bucket of its address; see client_address.py."""
+    """The key of its address's narrowest bucket; see client_address.py."""
 
     def end(self) -> None:
-        """End, for its time is over."""
+        """Handle a missed deadline."""
 
     def drop(self) -> None:
-        """End without a word, for there are too many."""
+        """Close without a response, because too many connections wait."""
 
 
 class Waiting:
-    """Those that are waited for, the longest waiting first, ``seconds`` each.
+    """Waiting connections with a deadline of `seconds` each, oldest first.
 
-    Where there are more than ``most``, the neighbourhood with most of them loses its first: an honest client's request
-    is here a moment after its connection, so it is the idle ones that a flood pushes out, and its own first.
+    Beyond `most`, the network with most waiting connections loses its oldest one. An honest client's request arrives
+    a moment after its connection, so a flood evicts idle connections, and its own first.
     """
 
     def __init__(self, *, seconds: float = TIME_TO_SEND, most: int = MOST_WAITING) -> None:
@@ -42,7 +42,7 @@ class Waiting:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def add(self, debtor: Debtor) -> None:
-        """Start its time, unless it runs."""
+        """Start the deadline of a connection that has none. Evict one connection if there are too many."""
         loop = asyncio.get_running_loop()
         self._since.setdefault(debtor, loop.time())
         self._near[debtor.neighbourhood][debtor] = None
@@ -53,7 +53,7 @@ class Waiting:
             self._sweeper = loop.call_later(_SWEEP, self._sweep, loop)
 
     def remove(self, debtor: Debtor) -> None:
-        """Take out what owes nothing now, or has ended."""
+        """Stop the deadline of a connection; one without a deadline is ignored."""
         if self._since.pop(debtor, None) is not None:
             del self._near[debtor.neighbourhood][debtor]
             if not self._near[debtor.neighbourhood]:

@@ -1,11 +1,11 @@
-"""One service for the tests of the edge that need no limits or clocks of their own, and a server with no patience."""
+"""Fixtures of the edge: a shared service without limits or clocks of its own, and a server with short deadlines."""
 
 from collections.abc import Iterator
 
 import pytest
 import uvicorn
 
-from tests.edge.patient import patient_server, port_of
+from tests.edge.patient import port_of, short_deadline_server
 from tests.routes.refusal import OTHER_ORIGIN
 from tests.running import Service, chaser, service, settings
 
@@ -27,8 +27,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[uvicorn.Server]:
-    """A server with the protocol of connections.py and little patience."""
-    with patient_server() as running:
+    """A server with the protocol of connections.py and short deadlines."""
+    with short_deadline_server() as running:
         yield running
 
 

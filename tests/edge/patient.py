@@ -1,4 +1,4 @@
-"""A real uvicorn with the protocol of app/edge/connections.py, whose patience is half a second; and its clients."""
+"""A real uvicorn with the protocol of app/edge/connections.py and deadlines of half a second, and clients for it."""
 
 import asyncio
 import contextlib
@@ -21,17 +21,17 @@ from tests.running import until
 POST = b"POST / HTTP/1.1\r\nHost: here\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n"
 CLOSE = b"Connection: close\r\n"
-MOST = 20
+MAX_WAITING = 20
 """Connections that may wait."""
 LARGE = 4 * 1024 * 1024
-BUFFERED = 60_000  # less than what a transport holds before it tells that it is full
-ASK_LARGE = b"GET /large HTTP/1.1\r\nHost: here\r\n\r\n"
-ASK_SLOW = b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n"
-ASK_BUFFERED = b"GET /buffered HTTP/1.1\r\nHost: here\r\n"
-asked: list[str] = []
-"""The requests that came to the application, as soon as it was called."""
+BUFFERED = 60_000  # bytes; less than a transport buffers before it calls pause_writing()
+GET_LARGE = b"GET /large HTTP/1.1\r\nHost: here\r\n\r\n"
+GET_SLOW = b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n"
+GET_BUFFERED = b"GET /buffered HTTP/1.1\r\nHost: here\r\n"
+called_queries: list[str] = []
+"""The query strings of the requests for which the application was called."""
 first_parts: list[tuple[int, bool]] = []
-"""Of every body that the application began to read: how many bytes it was given at once, and whether more follow."""
+"""The first part of every body that the application read: its number of bytes, and whether more follow."""
 
 
 async def echo(request: Request) -> Response:
@@ -39,7 +39,7 @@ async def echo(request: Request) -> Response:
 
 
 async def unread(_request: Request) -> Response:
-    return PlainTextResponse("not looked at", 413)
+    return PlainTextResponse("body not read", 413)
 
 
 async def large(_request: Request) -> Response:
@@ -56,8 +56,8 @@ async def buffered(_request: Request) -> Response:
 
 
 @contextlib.contextmanager
-def patient_server() -> Iterator[uvicorn.Server]:
-    """Run a uvicorn whose connections have half a second."""
+def short_deadline_server() -> Iterator[uvicorn.Server]:
+    """Run a uvicorn whose connections have deadlines of half a second."""
     routes = [
         Route("/", echo, methods=["GET", "POST"]),
         Route("/unread", unread, methods=["POST"]),
@@ -69,23 +69,23 @@ def patient_server() -> Iterator[uvicorn.Server]:
 
     async def app(scope, receive, send) -> None:
         if scope["type"] == "http":
-            asked.append(scope["query_string"].decode())
-        begun = False
+            called_queries.append(scope["query_string"].decode())
+        first = True
 
         async def receiving():
-            nonlocal begun
+            nonlocal first
             message = await receive()
-            if message["type"] == "http.request" and not begun:
+            if message["type"] == "http.request" and first:
                 first_parts.append((len(message["body"]), message["more_body"]))
-                begun = True
+                first = False
             return message
 
         await inner(scope, receiving, send)
 
-    patient = protocol(Waiting(seconds=0.5, most=MOST), Metrics())
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=patient, timeout_graceful_shutdown=1))
+    http = protocol(Waiting(seconds=0.5, most=MAX_WAITING), Metrics())
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=http, timeout_graceful_shutdown=1))
     with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the kernel holds little itself
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the kernel buffers little
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -96,7 +96,7 @@ def patient_server() -> Iterator[uvicorn.Server]:
 
 
 def port_of(server: uvicorn.Server) -> int:
-    """Give the port it listens at."""
+    """Return the port that a server listens on."""
     return int(server.servers[0].sockets[0].getsockname()[1])
 
 
@@ -107,8 +107,8 @@ def connect(port: int, *sent: bytes, from_address: str = "127.0.0.1") -> socket.
     return connection
 
 
-def all_read(connection: socket.socket) -> bytes:
-    """Read until the far side ends the connection; a reset is an end as well."""
+def read_until_closed(connection: socket.socket) -> bytes:
+    """Return all bytes until the server closes or resets the connection."""
     read = b""
     try:
         while part := connection.recv(65536):
@@ -120,7 +120,7 @@ def all_read(connection: socket.socket) -> bytes:
 
 
 def drip(connection: socket.socket, part: bytes) -> None:
-    """Send a little, again and again, until the far side has had enough."""
+    """Send a part every 50 ms until the server closes the connection."""
     try:
         while True:
             connection.sendall(part)
@@ -129,8 +129,8 @@ def drip(connection: socket.socket, part: bytes) -> None:
         return
 
 
-def hardly_reading(port: int, *sent: bytes) -> socket.socket:
-    """Connect with room for next to nothing."""
+def connect_slow_reader(port: int, *sent: bytes) -> socket.socket:
+    """Connect with a receive buffer of a few KiB, and send, but do not read."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(20)
@@ -140,7 +140,7 @@ def hardly_reading(port: int, *sent: bytes) -> socket.socket:
     return connection
 
 
-def is_ended(server: uvicorn.Server, connection: socket.socket) -> bool:
-    """Tell whether the server has forgotten a connection; asking the socket would mean reading from it."""
+def is_closed(server: uvicorn.Server, connection: socket.socket) -> bool:
+    """Return whether the server has closed a connection. The socket could only tell by being read from."""
     client = connection.getsockname()
-    return client not in [known.client for known in list(server.server_state.connections)]
+    return client not in [other.client for other in list(server.server_state.connections)]

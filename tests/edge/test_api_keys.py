@@ -1,4 +1,4 @@
-"""API keys: who is known, and what a key may do."""
+"""API keys: parsing of the Authorization header, and the permissions by scope and site."""
 
 import hashlib
 
@@ -25,7 +25,7 @@ KEYS = {
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 @pytest.mark.parametrize("gap", [" ", "   "])
-def test_a_key_is_known_by_its_name(scheme: str, gap: str) -> None:
+def test_a_known_key_results_in_its_name(scheme: str, gap: str) -> None:
     assert key_of(f"{scheme}{gap}{SECRET}", KEYS) == "crm"
     assert key_of(f"{scheme}{gap}other", KEYS) == "shop"
 
@@ -62,7 +62,7 @@ def test_anything_else_is_refused(authorization: str) -> None:
     assert SECRET not in refused.value.detail
 
 
-def test_without_any_keys_in_the_settings_none_is_known() -> None:
+def test_without_keys_in_the_settings_every_key_is_refused() -> None:
     with pytest.raises(UnauthenticatedError):
         key_of(f"Bearer {SECRET}", {})
 
@@ -76,7 +76,7 @@ def test_a_key_may_do_what_its_scopes_say() -> None:
     assert refused.value.code == "scope_missing"
 
 
-def test_a_key_bound_to_sites_may_do_nothing_for_another() -> None:
+def test_a_key_bound_to_sites_is_refused_for_another_site() -> None:
     require_scope("shop", KEYS, "callbacks:write")
     require_site("shop", KEYS, "outlet")
     with pytest.raises(ForbiddenError) as refused:

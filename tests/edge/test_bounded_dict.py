@@ -1,4 +1,4 @@
-"""What is kept of what was lately put down: how much, and for how long."""
+"""The bounded dictionary: how many values it stores, and for how long."""
 
 import pytest
 
@@ -8,7 +8,7 @@ MOST = 1000
 
 
 class Seconds:
-    """A clock that stands until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     now = 1000.0
 
@@ -26,7 +26,7 @@ def recent(clock: Seconds) -> GenerationalDict[int]:
     return GenerationalDict(MOST, clock)
 
 
-def test_a_value_is_given_by_its_key_until_it_is_removed(recent: GenerationalDict[int]) -> None:
+def test_a_value_is_found_by_its_key_until_it_is_removed(recent: GenerationalDict[int]) -> None:
     recent.set("a", 1, 60)
     recent.set("a", 2, 60)
     recent.set("b", 3, 60)
@@ -37,7 +37,7 @@ def test_a_value_is_given_by_its_key_until_it_is_removed(recent: GenerationalDic
     assert recent.get("b", 0) == 0
 
 
-def test_of_too_many_keys_those_not_set_for_the_longest_time_are_forgotten(recent: GenerationalDict[int]) -> None:
+def test_of_too_many_keys_those_set_least_recently_are_dropped(recent: GenerationalDict[int]) -> None:
     for number in range(3 * MOST):
         recent.set(f"{number}", number, 3600)
         if number % 20 == 0:
@@ -59,7 +59,7 @@ def test_a_removed_key_does_not_come_back_from_the_older_generation(
     assert recent.get("a", 0) == 0
 
 
-def test_what_is_over_is_forgotten(recent: GenerationalDict[int], clock: Seconds) -> None:
+def test_expired_values_are_dropped(recent: GenerationalDict[int], clock: Seconds) -> None:
     for number in range(MOST // 3):
         recent.set(f"{number}", number, 1)
     for _ in range(2):
@@ -68,7 +68,9 @@ def test_what_is_over_is_forgotten(recent: GenerationalDict[int], clock: Seconds
     assert recent.clear() == 1
 
 
-def test_what_lasts_is_not_forgotten_with_what_is_over_sooner(recent: GenerationalDict[int], clock: Seconds) -> None:
+def test_a_value_with_a_long_lifetime_outlives_those_with_a_short_one(
+    recent: GenerationalDict[int], clock: Seconds
+) -> None:
     recent.set("lasting", 1, 3600)
     for _ in range(30):
         clock.now += 100

@@ -1,4 +1,4 @@
-"""The flood limit's counters: windows, what is forgotten, and clocks."""
+"""The rate limit's storage: windows, the bound on their number, and changes of the system clock."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from limits.strategies import FixedWindowRateLimiter
 from app.edge.bounded_storage import MOST_KEYS, BoundedStorage
 
 
-def test_a_key_is_counted_by_itself() -> None:
+def test_each_key_has_its_own_count() -> None:
     counters = BoundedStorage()
     assert [counters.incr("a", 60) for _ in range(3)] == [1, 2, 3]
     assert counters.incr("b", 60, amount=2) == 2
@@ -22,7 +22,7 @@ def test_a_key_is_counted_by_itself() -> None:
     assert counters.get("b") == 0
 
 
-def test_a_window_begins_with_its_first_request_and_ends() -> None:
+def test_a_window_starts_with_its_first_request_and_ends() -> None:
     counters = BoundedStorage()
     first = time.time()
     counters.incr("a", 1)
@@ -36,7 +36,7 @@ def test_a_window_begins_with_its_first_request_and_ends() -> None:
     assert counters.incr("a", 1) == 1
 
 
-def test_there_are_not_more_than_so_many() -> None:
+def test_no_more_than_the_maximum_of_keys_are_stored() -> None:
     counters = BoundedStorage()
     for number in range(3 * MOST_KEYS):
         counters.incr(f"{number}", 3600)
@@ -48,7 +48,7 @@ def test_there_are_not_more_than_so_many() -> None:
 
 
 @pytest.mark.parametrize("by", [timedelta(days=-1), timedelta(days=1)], ids=["back", "forth"])
-def test_a_clock_that_is_set_changes_nothing(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
+def test_changing_the_system_clock_changes_no_window(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
     counters = BoundedStorage()
     limiter = FixedWindowRateLimiter(counters)
     limit = parse("2/hour")
@@ -60,7 +60,7 @@ def test_a_clock_that_is_set_changes_nothing(monkeypatch: pytest.MonkeyPatch, by
     assert limiter.get_window_stats(limit, "a").reset_time == pytest.approx(set_to.timestamp() + 3600, abs=60)
 
 
-def test_it_can_be_named_as_a_storage() -> None:
+def test_the_storage_is_found_by_its_uri() -> None:
     storage = storage_from_string("bounded://")
     assert isinstance(storage, BoundedStorage)
     assert storage.check()

@@ -1,4 +1,4 @@
-"""How the challenge's difficulty rises and falls."""
+"""Adaptive difficulty: it rises with a flood and falls by itself."""
 
 import sys
 from ipaddress import ip_address
@@ -12,7 +12,7 @@ HOME = buckets(ip_address("203.0.113.7"))
 
 
 class Seconds:
-    """A clock that stands until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     now = 1000.0
 
@@ -24,24 +24,24 @@ def from_somewhere(number: int) -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
-def test_an_ordinary_visitor_meets_the_ordinary_difficulty() -> None:
+def test_an_ordinary_visitor_gets_the_ordinary_difficulty() -> None:
     difficulty = AdaptiveDifficulty()
     assert [difficulty.next("shop", HOME) for _ in range(10)] == [1.0] * 10
 
 
-def test_fifty_visitors_behind_one_carrier_pay_less_than_double() -> None:
+def test_fifty_visitors_behind_one_carrier_get_less_than_double_difficulty() -> None:
     difficulty = AdaptiveDifficulty()
     assert max(difficulty.next("shop", HOME) for _ in range(50)) < 2
 
 
-def test_a_flood_from_one_bucket_pays_more_and_more_up_to_the_ceiling() -> None:
+def test_a_flood_from_one_bucket_raises_the_difficulty_up_to_the_maximum() -> None:
     difficulty = AdaptiveDifficulty(Seconds())
     paid = [difficulty.next("shop", HOME) for _ in range(6000)]
     assert paid == sorted(paid)
     assert paid[-1] == MOST
 
 
-def test_a_flood_from_ever_new_addresses_is_seen_by_its_site_but_not_by_another() -> None:
+def test_a_flood_from_ever_new_addresses_raises_the_difficulty_of_its_site_alone() -> None:
     difficulty = AdaptiveDifficulty(Seconds())
     for number in range(3000):
         paid = difficulty.next("shop", buckets(ip_address(from_somewhere(number))))
@@ -57,7 +57,7 @@ def test_a_flood_from_ever_new_addresses_is_seen_by_its_site_but_not_by_another(
     ],
     ids=["45 IPv4 addresses", "three /48"],
 )
-def test_a_flood_from_few_networks_costs_newcomers_next_to_nothing(networks: list[str]) -> None:
+def test_a_flood_from_few_networks_hardly_raises_the_difficulty_for_others(networks: list[str]) -> None:
     seconds = Seconds()
     difficulty = AdaptiveDifficulty(seconds)
     for second in range(600):
@@ -68,7 +68,7 @@ def test_a_flood_from_few_networks_costs_newcomers_next_to_nothing(networks: lis
     assert difficulty.next("shop", HOME) < 2
 
 
-def test_a_wide_ipv6_bucket_may_hold_more_visitors_than_a_narrow_one() -> None:
+def test_a_wide_ipv6_bucket_has_more_free_challenges_than_a_narrow_one() -> None:
     difficulty = AdaptiveDifficulty(Seconds())
     for number in range(120):  # each of a /64 of its own within one /56
         paid = difficulty.next("shop", buckets(ip_address(f"2001:db8:0:{number:x}::1")))
@@ -90,7 +90,7 @@ def test_the_difficulty_falls_by_itself() -> None:
     assert difficulty.next("shop", HOME) == 1
 
 
-def test_ever_new_addresses_do_not_fill_the_memory_and_it_goes_back() -> None:
+def test_ever_new_addresses_use_bounded_memory_and_release_it() -> None:
     seconds = Seconds()
     difficulty = AdaptiveDifficulty(seconds)
     before = sys.getallocatedblocks()
@@ -100,5 +100,5 @@ def test_ever_new_addresses_do_not_fill_the_memory_and_it_goes_back() -> None:
     for _ in range(2):
         seconds.now += 11 * HALF_LIFE
         difficulty.next("shop", HOME)
-    assert used < 250_000  # four for each that is kept
+    assert used < 250_000  # four blocks for each stored key
     assert sys.getallocatedblocks() - before < used / 20

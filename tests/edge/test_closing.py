@@ -1,4 +1,4 @@
-"""The end of a service as those see it who are connected: nobody is cut off, and nobody stays."""
+"""Graceful shutdown as connected clients see it: no request is lost, and no connection stays open."""
 
 import contextlib
 import signal
@@ -16,10 +16,10 @@ WHOLE = b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 @contextlib.contextmanager
-def connected(service: Process, said: bytes = b"") -> Iterator[socket.socket]:
+def connected(service: Process, sent: bytes = b"") -> Iterator[socket.socket]:
     port = int(service.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(said)
+        connection.sendall(sent)
         yield connection
 
 
@@ -28,7 +28,7 @@ def everything(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_who_is_in_gets_an_answer_and_who_comes_is_refused(tmp_path: Path) -> None:
+def test_connected_clients_get_a_response_and_new_ones_are_refused(tmp_path: Path) -> None:
     with (
         process(tmp_path, values(tmp_path)) as service,
         connected(service, WHOLE) as idle,
@@ -40,24 +40,26 @@ def test_who_is_in_gets_an_answer_and_who_comes_is_refused(tmp_path: Path) -> No
             service.process.send_signal(signal.SIGTERM)
             late.sendall(WHOLE)
             assert everything(late).startswith(b"HTTP/1.1 200")
-        everything(idle)  # returns: it was closed, in order
+        everything(idle)  # returns, because it was closed without a reset
         slow.sendall(REST)
         answer = everything(slow).lower()
-        assert answer.startswith(b"http/1.1 503"), "a balancer is to send nobody here any more"
+        assert answer.startswith(b"http/1.1 503"), "a load balancer must send no further requests here"
         assert b"\r\nconnection: close\r\n" in answer
         assert b'"delivery":"stopped"' in answer
-        assert everything(silent) == b"", "who says nothing keeps nobody waiting"
+        assert everything(silent) == b"", "a silent client must not delay the shutdown"
         with pytest.raises(ConnectionRefusedError), connected(service):
             pass
         until(lambda: service.process.poll() is not None)
 
 
-def test_a_crowd_at_the_door_is_answered_or_refused_but_never_reset(tmp_path: Path) -> None:
-    told: list[bytes] = []
+def test_connections_in_the_accept_backlog_get_a_response_and_no_reset(tmp_path: Path) -> None:
+    answers: list[bytes] = []
     with process(tmp_path, values(tmp_path)) as service, contextlib.ExitStack() as stack:
-        service.process.send_signal(signal.SIGSTOP)  # so that the system lets them in, and the service doesn't
+        service.process.send_signal(
+            signal.SIGSTOP
+        )  # so that the kernel queues the connections and the service does not accept them
         waiting = [stack.enter_context(connected(service, WHOLE)) for _ in range(50)]
         service.process.send_signal(signal.SIGTERM)
         service.process.send_signal(signal.SIGCONT)
-        told = [everything(connection) for connection in waiting]
-    assert all(answer.startswith(b"HTTP/1.1 200") for answer in told)
+        answers = [everything(connection) for connection in waiting]
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)

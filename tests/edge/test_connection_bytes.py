@@ -1,4 +1,4 @@
-"""Bytes that are no HTTP, or not what they say, and the refusals that are written below the application."""
+"""Invalid or contradictory HTTP, and the errors that are written below the application."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from app.edge.connections import MOST_HEADERS
 from app.errors import SECURITY_HEADERS
-from tests.edge.patient import GET, POST, all_read, connect
+from tests.edge.patient import GET, POST, connect, read_until_closed
 from tests.running import until
 
 
@@ -30,8 +30,8 @@ from tests.running import until
     ],
     ids=["TLS", "CONNECT", "a broken address", "a broken port", "two lengths"],
 )
-def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int, sent: bytes) -> None:
-    answer = all_read(connect(port, sent))
+def test_invalid_http_is_refused_with_problem_json(port: int, sent: bytes) -> None:
+    answer = read_until_closed(connect(port, sent))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"code":"bad_request"' in answer
 
@@ -45,10 +45,10 @@ def test_what_is_not_http_is_refused_in_the_shape_of_every_refusal(port: int, se
         (431, GET + b"X-A: b\r\n" * MOST_HEADERS + b"\r\n"),
     ],
 )
-def test_a_refusal_can_be_read_by_any_page_and_has_the_headers_of_every_answer(
+def test_a_refusal_is_readable_for_any_page_and_has_the_headers_of_every_response(
     port: int, status: int, sent: bytes
 ) -> None:
-    head = all_read(connect(port, sent)).partition(b"\r\n\r\n")[0]
+    head = read_until_closed(connect(port, sent)).partition(b"\r\n\r\n")[0]
     assert head.startswith(b"HTTP/1.1 %d " % status)
     headers = parse_headers(BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n"))
     assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in headers.items()}.items()
@@ -105,18 +105,18 @@ PARTS = [
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(PARTS) | st.binary(max_size=20), max_size=12))
 @example([b"CONNECT ", b"/", b" HTTP/1.1\r\n", b"\r\n", b"abc"])
-def test_whatever_bytes_come_no_error_is_ours(
+def test_no_bytes_cause_an_error_of_the_service(
     server: uvicorn.Server, port: int, caplog: pytest.LogCaptureFixture, parts: list[bytes]
 ) -> None:
     connection = connect(port, b"".join(parts))
     with contextlib.suppress(OSError):  # it may be closed by now
         connection.shutdown(socket.SHUT_WR)
-    all_read(connection)
+    read_until_closed(connection)
     until(lambda: not server.server_state.tasks)
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert [record for record in errors if not disconnected(record)] == []
 
 
 def disconnected(record: logging.LogRecord) -> bool:
-    """Tell whether the application of this test was told that its client has gone, which it leaves to the server."""
+    """Return whether an error is the disconnect of a client, which this test's application does not handle."""
     return record.exc_info is not None and isinstance(record.exc_info[1], ClientDisconnect)

@@ -1,4 +1,4 @@
-"""What one connection may send: heads, bodies, framing, and requests in line."""
+"""Limits of one connection: heads, bodies, chunk framing and pipelined requests."""
 
 import logging
 import re
@@ -12,16 +12,16 @@ import uvicorn
 from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED
 from app.edge.request_body import MAX_BODY_SIZE
 from tests.edge.patient import (
-    ASK_SLOW,
     CLOSE,
     GET,
+    GET_SLOW,
     LARGE,
     POST,
-    all_read,
-    asked,
+    called_queries,
     connect,
     drip,
     first_parts,
+    read_until_closed,
 )
 from tests.running import until
 
@@ -37,12 +37,10 @@ from tests.running import until
     ],
     ids=["one line", "many lines", "short lines", "the path", "trailers"],
 )
-def test_headers_beyond_the_limit_are_refused_though_their_sender_sends_on(
-    port: int, begun: bytes, part: bytes
-) -> None:
+def test_headers_beyond_the_limit_are_refused_while_their_client_sends_on(port: int, begun: bytes, part: bytes) -> None:
     connection = connect(port, begun)
     drip(connection, part)
-    answer = all_read(connection)
+    answer = read_until_closed(connection)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b'"code":"headers_too_large"' in answer
 
@@ -56,9 +54,9 @@ def test_headers_beyond_the_limit_are_refused_though_their_sender_sends_on(
     ],
     ids=["one line", "many lines", "the path"],
 )
-def test_headers_beyond_the_limit_are_refused_also_when_they_come_at_once(port: int, sent: bytes) -> None:
+def test_headers_beyond_the_limit_are_refused_when_they_come_at_once(port: int, sent: bytes) -> None:
     for _ in range(10):
-        assert b'"code":"headers_too_large"' in all_read(connect(port, sent))
+        assert b'"code":"headers_too_large"' in read_until_closed(connect(port, sent))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +68,8 @@ def test_headers_beyond_the_limit_are_refused_also_when_they_come_at_once(port: 
     ],
     ids=["many cookies", "many lines", "a long path"],
 )
-def test_headers_as_large_as_any_honest_client_sends_are_read(port: int, sent: bytes) -> None:
-    assert all_read(connect(port, sent + CLOSE + b"\r\n")).endswith(b"read 0")
+def test_headers_as_large_as_an_honest_client_sends_are_accepted(port: int, sent: bytes) -> None:
+    assert read_until_closed(connect(port, sent + CLOSE + b"\r\n")).endswith(b"read 0")
 
 
 @pytest.mark.parametrize(
@@ -83,19 +81,19 @@ def test_headers_as_large_as_any_honest_client_sends_are_read(port: int, sent: b
     ],
     ids=["an extension", "bytes in a chunk each", "a trailer"],
 )
-def test_framing_without_end_is_refused(port: int, begun: bytes, part: bytes) -> None:
+def test_endless_chunk_framing_is_refused(port: int, begun: bytes, part: bytes) -> None:
     connection = connect(port, POST + b"Transfer-Encoding: chunked\r\n\r\n", begun)
     drip(connection, part)
-    assert b'"code":"too_large"' in all_read(connection)
+    assert b'"code":"too_large"' in read_until_closed(connection)
 
 
-def test_the_application_is_not_called_before_the_body_is_there(port: int) -> None:
+def test_the_application_is_called_only_when_the_body_is_complete(port: int) -> None:
     connection = connect(port, b"POST /?held HTTP/1.1\r\nHost: here\r\n", CLOSE, b"Content-Length: 5\r\n\r\n1234")
     time.sleep(0.1)
-    assert "held" not in asked
+    assert "held" not in called_queries
     connection.sendall(b"5")
-    assert all_read(connection).endswith(b"read 5")
-    assert "held" in asked
+    assert read_until_closed(connection).endswith(b"read 5")
+    assert "held" in called_queries
 
 
 CHUNK = b"1000\r\n" + bytes(4096) + b"\r\n"
@@ -109,26 +107,26 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_application_never_waits_for_a_body_that_it_would_read(server: uvicorn.Server, port: int, way: str) -> None:
-    """So it needs no time limit of its own: see BodyLimit."""
+def test_the_application_never_waits_for_a_body_of_permitted_size(server: uvicorn.Server, port: int, way: str) -> None:
+    """Otherwise BodyLimit would need a time limit."""
     before = len(first_parts)
     begins, parts, whole = WAYS[way]
     connection = connect(port, POST, CLOSE, begins)
     for part in parts:
         time.sleep(0.02)
         connection.sendall(part)
-    all_read(connection)
-    until(lambda: not server.server_state.tasks)  # what is too large is an error for this application
+    read_until_closed(connection)
+    until(lambda: not server.server_state.tasks)  # a body that is too large is an error of this application
     ((size, more),) = first_parts[before:]
     assert more == (whole is None)
     assert size > MAX_BODY_SIZE if more else size == whole
 
 
-def test_who_wants_to_be_told_to_send_the_body_is_told(port: int) -> None:
+def test_a_client_that_expects_100_continue_gets_it(port: int) -> None:
     connection = connect(port, POST, CLOSE, b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
     assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
     connection.sendall(b"12345")
-    assert all_read(connection).endswith(b"read 5")
+    assert read_until_closed(connection).endswith(b"read 5")
 
 
 @pytest.mark.parametrize(
@@ -140,54 +138,54 @@ def test_who_wants_to_be_told_to_send_the_body_is_told(port: int) -> None:
     ],
     ids=["declared", "announced", "chunked"],
 )
-def test_the_application_is_called_for_what_is_too_large_to_wait_for(port: int, begun: bytes) -> None:
-    answer = all_read(connect(port, b"POST /unread HTTP/1.1\r\nHost: here\r\n", begun))
+def test_the_application_is_called_at_once_for_a_body_that_is_too_large(port: int, begun: bytes) -> None:
+    answer = read_until_closed(connect(port, b"POST /unread HTTP/1.1\r\nHost: here\r\n", begun))
     assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
-    assert answer.endswith(b"not looked at")  # and no second answer behind it
+    assert answer.endswith(b"body not read")  # and no second response after it
 
 
-def test_a_body_that_comes_after_its_answer_is_let_come_so_that_the_answer_is_not_lost(port: int) -> None:
+def test_a_body_that_arrives_after_its_response_does_not_reset_the_response(port: int) -> None:
     connection = connect(port, b"POST /unread HTTP/1.1\r\nHost: here\r\nContent-Length: 500000\r\n\r\n")
     time.sleep(0.1)
     connection.sendall(bytes(500_000) + GET + b"\r\n")
-    answer = all_read(connection)
-    assert b"\r\nconnection: close\r\n" in answer  # so that its client sends nothing after it on this connection
+    answer = read_until_closed(connection)
+    assert b"\r\nconnection: close\r\n" in answer  # so the client sends no further request on this connection
     assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
-    assert answer.endswith(b"not looked at")
+    assert answer.endswith(b"body not read")
 
 
-def test_requests_sent_without_waiting_for_answers_are_answered_in_their_order(port: int) -> None:
+def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     several = b"".join(
         POST + b"Content-Length: %d\r\n\r\n" % length + bytes(length) for length in range(MOST_PIPELINED)
     )
-    answers = all_read(connect(port, several, GET + CLOSE + b"\r\n"))
+    answers = read_until_closed(connect(port, several, GET + CLOSE + b"\r\n"))
     assert re.findall(rb"read \d+", answers) == [b"read %d" % length for length in [*range(MOST_PIPELINED), 0]]
 
 
-def test_ten_thousand_requests_at_once_on_one_connection_are_not_queued(port: int) -> None:
+def test_ten_thousand_pipelined_requests_are_not_queued(port: int) -> None:
     connection = connect(port)
-    before = len(asked)
+    before = len(called_queries)
     drip(connection, (GET + b"\r\n") * 10_000)
-    all_read(connection)
-    assert len(asked) - before < 2 * MOST_PIPELINED
+    read_until_closed(connection)
+    assert len(called_queries) - before < 2 * MOST_PIPELINED
 
 
-def test_requests_in_line_whose_client_goes_away_are_no_fault_of_the_application(
+def test_pipelined_requests_of_a_client_that_disconnects_log_no_error(
     server: uvicorn.Server, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gone = connect(port, ASK_SLOW * 3)
-    overdone = connect(port, ASK_SLOW * 2 * MOST_PIPELINED)
+    gone = connect(port, GET_SLOW * 3)
+    overlong = connect(port, GET_SLOW * 2 * MOST_PIPELINED)
     time.sleep(0.1)
-    for connection in (gone, overdone):
+    for connection in (gone, overlong):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
     until(lambda: not server.server_state.tasks)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_what_follows_a_request_to_upgrade_is_not_read_for_long(port: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_bytes_after_an_upgrade_request_are_not_read_for_long(port: int, caplog: pytest.LogCaptureFixture) -> None:
     connection = connect(port, GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
     with caplog.at_level(logging.WARNING, "uvicorn.error"):
         drip(connection, b"frame")
-    assert b"read 0" in all_read(connection)
+    assert b"read 0" in read_until_closed(connection)
     assert len(caplog.records) < 5

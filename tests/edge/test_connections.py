@@ -1,4 +1,4 @@
-"""Connections that dawdle, against a real uvicorn; the time they get is half a second here, for the test's sake."""
+"""Slow connections against a real uvicorn whose deadlines are half a second."""
 
 import threading
 import time
@@ -7,38 +7,38 @@ import pytest
 import uvicorn
 
 from tests.edge.patient import (
-    ASK_BUFFERED,
-    ASK_LARGE,
     CLOSE,
     GET,
+    GET_BUFFERED,
+    GET_LARGE,
     LARGE,
-    MOST,
+    MAX_WAITING,
     POST,
-    all_read,
     connect,
+    connect_slow_reader,
     drip,
-    hardly_reading,
-    is_ended,
+    is_closed,
+    read_until_closed,
 )
 from tests.running import until
 
 
-def test_a_connection_that_never_says_a_word_is_closed_without_one(port: int) -> None:
-    assert all_read(connect(port)) == b""
+def test_a_connection_that_sends_nothing_is_closed_without_a_response(port: int) -> None:
+    assert read_until_closed(connect(port)) == b""
 
 
-def told(server: uvicorn.Server) -> dict[str, float]:
-    """Give what the connections have counted."""
+def metrics_of(server: uvicorn.Server) -> dict[str, float]:
+    """Return the metrics of the connections, by error code or by name."""
     families = list(server.config.http_protocol_class.metrics.registry.collect())  # type: ignore[attr-defined]
     samples = [sample for family in families if family.name.startswith("chaser_callback") for sample in family.samples]
     return {sample.labels.get("code", sample.name): sample.value for sample in samples}
 
 
-def test_what_is_ended_is_counted_once(server: uvicorn.Server, port: int) -> None:
-    before = told(server)
-    assert all_read(connect(port)) == b""
-    assert b'"request_timeout"' in all_read(connect(port, GET[:9]))
-    after = told(server)
+def test_a_closed_connection_is_counted_once(server: uvicorn.Server, port: int) -> None:
+    before = metrics_of(server)
+    assert read_until_closed(connect(port)) == b""
+    assert b'"request_timeout"' in read_until_closed(connect(port, GET[:9]))
+    after = metrics_of(server)
     dropped = "chaser_callback_connections_dropped_total"
     assert after[dropped] == before[dropped] + 1
     assert after["request_timeout"] == before.get("request_timeout", 0) + 1
@@ -49,8 +49,8 @@ def test_what_is_ended_is_counted_once(server: uvicorn.Server, port: int) -> Non
     [b"G", GET, POST + b"Content-Length: 10\r\n\r\n12345", POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"],
     ids=["request line", "headers", "body", "chunks"],
 )
-def test_a_request_that_stops_half_way_is_told_so_and_closed(port: int, begun: bytes) -> None:
-    answer = all_read(connect(port, begun))
+def test_a_request_that_stops_half_way_gets_408_and_is_closed(port: int, begun: bytes) -> None:
+    answer = read_until_closed(connect(port, begun))
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in answer
     assert b'"code":"request_timeout"' in answer
@@ -67,105 +67,105 @@ def test_a_request_that_stops_half_way_is_told_so_and_closed(port: int, begun: b
     ],
     ids=["headers", "body", "chunks", "trailers", "empty lines"],
 )
-def test_a_request_that_drips_is_told_so_and_closed(port: int, begun: bytes, part: bytes) -> None:
+def test_a_request_that_drips_gets_408_and_is_closed(port: int, begun: bytes, part: bytes) -> None:
     connection = connect(port, begun)
     dripping = threading.Thread(target=drip, args=(connection, part))
     dripping.start()
-    answer = all_read(connection)
+    answer = read_until_closed(connection)
     dripping.join()
     assert b'"code":"request_timeout"' in answer
 
 
-def test_a_kept_connection_gets_its_time_for_each_request_and_no_more(port: int) -> None:
+def test_a_keep_alive_connection_has_one_deadline_for_each_request(port: int) -> None:
     connection = connect(port)
-    for _ in range(4):  # together more than one request's time
+    for _ in range(4):  # together longer than one request's deadline
         connection.sendall(GET)
         time.sleep(0.2)
         connection.sendall(b"\r\n")
         assert connection.recv(65536).endswith(b"read 0")
     connection.sendall(GET)
-    assert b'"code":"request_timeout"' in all_read(connection)
+    assert b'"code":"request_timeout"' in read_until_closed(connection)
 
 
 @pytest.mark.parametrize(
-    "asked_for",
+    "requests",
     [
-        [ASK_LARGE],
-        [ASK_LARGE, GET + b"\r\n"],
-        [ASK_LARGE, GET],
-        [ASK_LARGE, GET + b"\r\n" + GET],
-        [ASK_BUFFERED + b"\r\n"],
-        [ASK_BUFFERED + CLOSE + b"\r\n"],
-        [ASK_BUFFERED + b"\r\n", b"G"],
+        [GET_LARGE],
+        [GET_LARGE, GET + b"\r\n"],
+        [GET_LARGE, GET],
+        [GET_LARGE, GET + b"\r\n" + GET],
+        [GET_BUFFERED + b"\r\n"],
+        [GET_BUFFERED + CLOSE + b"\r\n"],
+        [GET_BUFFERED + b"\r\n", b"G"],
     ],
     ids=[
-        "one answer",
-        "and asks again",
-        "and asks half",
+        "a large response",
+        "and a second request",
+        "and half a request",
         "and one and a half",
-        "a small one",
-        "the last one",
-        "begins",
+        "a small response",
+        "the last response",
+        "and the first byte of a request",
     ],
 )
-def test_a_client_that_does_not_read_its_answer_is_closed(
-    server: uvicorn.Server, port: int, asked_for: list[bytes]
+def test_a_client_that_does_not_read_its_response_is_closed(
+    server: uvicorn.Server, port: int, requests: list[bytes]
 ) -> None:
-    connection = hardly_reading(port)
-    for part in asked_for:
+    connection = connect_slow_reader(port)
+    for part in requests:
         connection.sendall(part)
         time.sleep(0.1)
-    assert not is_ended(server, connection)
-    until(lambda: is_ended(server, connection))
+    assert not is_closed(server, connection)
+    until(lambda: is_closed(server, connection))
     connection.close()
 
 
 def test_a_client_that_reads_late_and_stops_in_its_next_request_is_closed(server: uvicorn.Server, port: int) -> None:
-    connection = hardly_reading(port, ASK_LARGE)
+    connection = connect_slow_reader(port, GET_LARGE)
     time.sleep(0.2)
     connection.sendall(b"G")
     read = 0
     while read < LARGE:
         read += len(connection.recv(65536))
-    until(lambda: is_ended(server, connection))
+    until(lambda: is_closed(server, connection))
     connection.close()
 
 
-def test_a_client_that_reads_slowly_but_steadily_gets_all_of_a_long_answer(port: int) -> None:
-    connection = hardly_reading(port, b"GET /large HTTP/1.1\r\nHost: here\r\n" + CLOSE + b"\r\n")
+def test_a_client_that_reads_slowly_but_steadily_gets_all_of_a_long_response(port: int) -> None:
+    connection = connect_slow_reader(port, b"GET /large HTTP/1.1\r\nHost: here\r\n" + CLOSE + b"\r\n")
     read = 0
     began = time.monotonic()
     while part := connection.recv(65536):
         read += len(part)
-        if time.monotonic() - began < 1.5:  # three times what it has without reading
+        if time.monotonic() - began < 1.5:  # three times the deadline of a client that reads nothing
             time.sleep(0.001)
     connection.close()
     assert read > LARGE
 
 
-def test_the_longest_waiting_goes_when_too_many_wait_and_an_honest_request_comes_through(port: int) -> None:
-    idle = [connect(port, b"G") for _ in range(3 * MOST)]
+def test_the_oldest_connections_are_evicted_when_too_many_wait_and_an_honest_request_succeeds(port: int) -> None:
+    idle = [connect(port, b"G") for _ in range(3 * MAX_WAITING)]
     honest = connect(port, GET + CLOSE + b"\r\n")
-    assert all_read(honest).endswith(b"read 0")
-    answers = [all_read(connection) for connection in idle]
-    # Those pushed out hear nothing, the last ones had their time.
-    assert answers[: 2 * MOST] == [b""] * (2 * MOST)
+    assert read_until_closed(honest).endswith(b"read 0")
+    answers = [read_until_closed(connection) for connection in idle]
+    # Evicted connections get no response; the last ones missed their deadline.
+    assert answers[: 2 * MAX_WAITING] == [b""] * (2 * MAX_WAITING)
     assert b'"code":"request_timeout"' in answers[-1]
 
 
-def test_those_who_were_refused_and_stay_are_not_more_than_may_wait(server: uvicorn.Server, port: int) -> None:
+def test_refused_clients_that_stay_connected_count_as_waiting(server: uvicorn.Server, port: int) -> None:
     until(lambda: not server.server_state.connections)
-    refused = [connect(port, b"?\r\n\r\n") for _ in range(3 * MOST)]
+    refused = [connect(port, b"?\r\n\r\n") for _ in range(3 * MAX_WAITING)]
     assert refused[-1].recv(65536).startswith(b"HTTP/1.1 400 ")
-    until(lambda: len(server.server_state.connections) <= MOST)  # an end takes effect a moment later
+    until(lambda: len(server.server_state.connections) <= MAX_WAITING)  # closing takes effect a moment later
     for connection in refused:
         connection.close()
 
 
-def test_who_has_most_connections_waiting_loses_one_first(port: int) -> None:
+def test_the_network_with_most_waiting_connections_is_evicted_first(port: int) -> None:
     slow = connect(port, GET)
-    crowd = [connect(port, b"G", from_address="127.0.0.9") for _ in range(2 * MOST)]
+    crowd = [connect(port, b"G", from_address="127.0.0.9") for _ in range(2 * MAX_WAITING)]
     slow.sendall(CLOSE + b"\r\n")
-    assert all_read(slow).endswith(b"read 0")
-    answers = [all_read(connection) for connection in crowd]
-    assert answers[:MOST] == [b""] * MOST
+    assert read_until_closed(slow).endswith(b"read 0")
+    answers = [read_until_closed(connection) for connection in crowd]
+    assert answers[:MAX_WAITING] == [b""] * MAX_WAITING

@@ -1,4 +1,4 @@
-"""Which pages may read answers, and what their preflights are told. For the refusals see tests/routes."""
+"""CORS: the pages that may read responses, and their preflights. For the refusals see tests/routes."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def preflight(here: Service, origin: str, headers: str = "content-type") -> dict
 
 
 @pytest.mark.parametrize("origin", ALLOWED)
-def test_the_page_of_any_site_may_ask(here: Service, origin: str) -> None:
+def test_the_page_of_any_site_may_send_requests(here: Service, origin: str) -> None:
     headers = preflight(here, origin)
     assert headers["access-control-allow-origin"] == origin
     assert headers["access-control-allow-methods"] == "GET, POST"
@@ -58,13 +58,13 @@ def test_the_page_of_any_site_may_ask(here: Service, origin: str) -> None:
     assert "access-control-allow-credentials" not in headers
 
 
-def test_the_answer_to_a_preflight_is_protected_as_well(here: Service) -> None:
+def test_the_response_to_a_preflight_has_the_security_headers(here: Service) -> None:
     headers = preflight(here, ORIGIN)
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_the_headers_of_the_interface_may_be_sent(here: Service) -> None:
+def test_the_request_headers_of_the_api_are_allowed(here: Service) -> None:
     headers = preflight(here, ORIGIN, "authorization,content-type,idempotency-key")
     assert {"Authorization", "Content-Type", "Idempotency-Key"} <= set(
         headers["access-control-allow-headers"].split(", ")
@@ -81,7 +81,7 @@ def test_no_other_page_may_ask_or_read_and_nothing_is_done_for_it(here: Service,
 
 
 @pytest.mark.parametrize("origin", ALLOWED)
-def test_a_page_of_one_site_reads_that_it_may_not_ask_for_another(here: Service, origin: str) -> None:
+def test_a_page_of_one_site_can_read_its_refusal_for_another_site(here: Service, origin: str) -> None:
     site = "wild" if origin in (ORIGIN, OTHER_ORIGIN) else "shop"
     answer = here.ask({"origin": origin}, site=site, client_phone=phone())
     assert (answer.status_code, answer.json()["code"]) == (403, "origin_not_allowed")
@@ -89,12 +89,12 @@ def test_a_page_of_one_site_reads_that_it_may_not_ask_for_another(here: Service,
 
 
 @pytest.mark.parametrize("path", ["/livez", "/openapi.json", "/nowhere", "/v1/callbacks/unknown"])
-def test_answers_vary_by_origin_for_the_caches_between(here: Service, path: str) -> None:
+def test_responses_vary_by_origin_for_shared_caches(here: Service, path: str) -> None:
     for headers in ({}, {"origin": ORIGIN}, {"origin": "https://evil.example"}):
         assert "Origin" in here.http.get(path, headers=headers).headers["vary"]
 
 
-def test_the_private_network_of_a_visitor_is_not_opened(here: Service) -> None:
+def test_private_network_access_is_refused(here: Service) -> None:
     headers = {
         "origin": ORIGIN,
         "access-control-request-method": "POST",

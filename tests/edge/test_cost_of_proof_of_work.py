@@ -1,4 +1,4 @@
-"""What a flood pays: the work for a thousand requests, from few addresses and from many."""
+"""The cost of proof of work for a thousand requests, from few addresses and from many."""
 
 import hashlib
 import time
@@ -15,7 +15,7 @@ REQUESTS = 1000
 
 
 class Seconds:
-    """A clock that goes on as it is told."""
+    """A clock that stands still until a test moves it."""
 
     now = 0.0
 
@@ -24,27 +24,27 @@ class Seconds:
 
 
 def derivations(addresses: int, seconds: float) -> float:
-    """Give the derivations, on average, for a thousand challenges fetched within some seconds."""
+    """Return the average number of derivations for a thousand challenges fetched within some seconds."""
     clock = Seconds()
     difficulty = AdaptiveDifficulty(clock)
     total = 0.0
     for number in range(REQUESTS):
         clock.now += seconds / REQUESTS
-        home = number % addresses
-        total += difficulty.next("shop", buckets(ip_address(f"10.0.{home >> 8}.{home & 255}"))) * COUNTERS / 2
+        host = number % addresses
+        total += difficulty.next("shop", buckets(ip_address(f"10.0.{host >> 8}.{host & 255}"))) * COUNTERS / 2
     return total
 
 
-def test_a_flood_from_one_address_pays_many_times_what_as_many_visitors_pay() -> None:
+def test_a_flood_from_one_address_costs_many_times_as_much_as_from_as_many_visitors() -> None:
     ordinary = REQUESTS * COUNTERS / 2
     assert derivations(addresses=1, seconds=60) > 10 * ordinary
 
 
-def test_a_thousand_visitors_of_a_day_pay_the_ordinary_price() -> None:
+def test_a_thousand_visitors_in_a_day_have_the_ordinary_cost() -> None:
     assert derivations(addresses=1000, seconds=86_400) == pytest.approx(REQUESTS * COUNTERS / 2)
 
 
-def test_the_price_is_told() -> None:
+def test_the_cost_in_seconds_is_noted() -> None:
     began = time.process_time()
     for number in range(100):
         hashlib.pbkdf2_hmac("sha256", bytes(16) + number.to_bytes(4, "big"), bytes(16), COST, 32)

@@ -1,4 +1,4 @@
-"""The flood limit: what it counts, whom it takes for one client, and how it refuses."""
+"""The rate limit: the requests it counts, the addresses that are one client, and its refusals."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from app.edge.operator_key import operator_key
-from tests.edge.patient import all_read, connect
+from tests.edge.patient import connect, read_until_closed
 from tests.routes.conftest import digest
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, client, phone, service, settings, until
@@ -19,7 +19,7 @@ LIMIT = 5
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with a tight limit, which trusts the tests to be its proxy: each names the client it stands for."""
+    """A service with a tight limit and a trusted proxy: the tests, which set each client's address."""
     folder = tmp_path_factory.mktemp("limits")
     keys = {name: {"sha256": digest(f"ccb_{name}"), "scopes": ["callbacks:write"]} for name in ("bot", "till")}
     wide = {"flood": f"{LIMIT}/hour"}
@@ -75,14 +75,14 @@ def test_all_kinds_of_requests_are_counted_together(here: Service) -> None:
     assert_flood(write(here, "198.51.100.1"))
 
 
-def test_a_refusal_for_flooding_comes_before_anything_is_read(here: Service) -> None:
+def test_a_request_over_the_limit_is_refused_before_its_body_is_read(here: Service) -> None:
     for _ in range(LIMIT):
         write(here, "198.51.100.2")
     answer = here.http.request(**REFUSED[413] | {"headers": PAGE | {"x-forwarded-for": "198.51.100.2"}})
     assert_flood(answer)
 
 
-def test_reading_is_counted_apart_and_may_be_done_ten_times_as_often(here: Service) -> None:
+def test_reads_are_counted_apart_with_ten_times_the_limit(here: Service) -> None:
     for _ in range(10 * LIMIT):
         assert read(here, "198.51.100.3").status_code == 200
     assert_flood(read(here, "198.51.100.3"))
@@ -91,21 +91,21 @@ def test_reading_is_counted_apart_and_may_be_done_ten_times_as_often(here: Servi
     assert_flood(write(here, "198.51.100.3"))
 
 
-def test_other_clients_are_not_held_up(here: Service) -> None:
+def test_other_clients_are_not_limited(here: Service) -> None:
     for _ in range(LIMIT + 1):
         write(here, "198.51.100.4")
     assert write(here, "198.51.100.5").status_code == 202
 
 
-def test_a_stranger_can_not_pass_for_many_by_writing_the_header_himself(here: Service) -> None:
+def test_a_client_cannot_pass_for_many_by_forging_the_header(here: Service) -> None:
     with client(here.url, from_address="127.0.0.5") as http:
-        stranger = Service(here.url, http)
+        forger = Service(here.url, http)
         for host in range(LIMIT):
-            assert write(stranger, f"203.0.113.{host}").status_code == 202
-        assert_flood(write(stranger, "203.0.113.99"))
+            assert write(forger, f"203.0.113.{host}").status_code == 202
+        assert_flood(write(forger, "203.0.113.99"))
 
 
-def test_an_ipv6_network_of_one_customer_is_one_client(here: Service) -> None:
+def test_an_ipv6_64_is_one_client(here: Service) -> None:
     for host in range(1, LIMIT + 1):
         assert write(here, f"2001:db8:1:1::{host:x}:1").status_code == 202
     assert_flood(write(here, "2001:db8:1:1:ffff::1"))
@@ -135,7 +135,7 @@ def test_ipv4_written_as_ipv6_is_the_same_client(here: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/widget.js", "/openapi.json", "/docs", "/nowhere"])
-def test_only_the_interface_is_counted(here: Service, path: str) -> None:
+def test_only_the_api_is_counted(here: Service, path: str) -> None:
     address = {"x-forwarded-for": "198.51.100.7"}
     statuses = {here.http.get(path, headers=address).status_code for _ in range(LIMIT + 1)}
     assert statuses == {404 if path == "/nowhere" else 200}
@@ -152,11 +152,11 @@ def keyed(here: Service, key: str, address: str) -> httpx2.Response:
     return here.ask({"authorization": f"Bearer {key}", "x-forwarded-for": address}, client_phone=phone())
 
 
-def test_a_service_is_counted_by_its_key_wherever_it_asks_from(here: Service) -> None:
+def test_a_request_with_an_api_key_is_counted_by_its_key_from_any_address(here: Service) -> None:
     for host in range(LIMIT):
         assert keyed(here, "ccb_bot", f"198.51.100.{100 + host}").status_code == 202
     assert_flood(keyed(here, "ccb_bot", "198.51.100.200"))
-    assert write(here, "198.51.100.200").status_code == 202  # nor does a visitor from there pay for it
+    assert write(here, "198.51.100.200").status_code == 202  # a visitor at that address is not counted with it
 
 
 def test_another_key_at_the_same_address_is_counted_apart(here: Service) -> None:
@@ -165,14 +165,14 @@ def test_another_key_at_the_same_address_is_counted_apart(here: Service) -> None
     assert keyed(here, "ccb_till", "198.51.100.9").status_code == 202
 
 
-def test_who_guesses_keys_is_counted_by_his_address(here: Service) -> None:
+def test_guesses_of_keys_are_counted_by_the_clients_address(here: Service) -> None:
     for guess in range(LIMIT):
         assert keyed(here, f"ccb_guess-{guess}", "198.51.100.10").status_code == 401
     assert_flood(keyed(here, "ccb_another-guess", "198.51.100.10"))
     assert_flood(write(here, "198.51.100.10"))
 
 
-def test_the_operator_at_the_terminal_is_not_counted(here: Service, tmp_path: Path) -> None:
+def test_the_operators_key_is_not_counted(here: Service, tmp_path: Path) -> None:
     key = operator_key(settings(tmp_path).secret())
     operator = {"authorization": f"Bearer {key}", "x-forwarded-for": "198.51.100.11"}
     for _ in range(10 * LIMIT + 1):
@@ -180,22 +180,22 @@ def test_the_operator_at_the_terminal_is_not_counted(here: Service, tmp_path: Pa
     assert write(here, "198.51.100.11").status_code == 202
 
 
-def test_of_several_limits_each_holds_and_the_wait_is_that_of_the_one_reached(tmp_path: Path) -> None:
+def test_each_of_several_limits_applies_and_retry_after_is_that_of_the_one_reached(tmp_path: Path) -> None:
     with service(settings(tmp_path, limits={"flood": "3/2 seconds;7/hour"})) as here:
 
-        def shown() -> httpx2.Response:
+        def post() -> httpx2.Response:
             return here.ask(client_phone=phone())
 
-        # Sent at once, so that a busy machine gets them within the two seconds as well.
+        # Pipelined, so that they arrive within the two seconds even on a busy machine.
         last = EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        answers = all_read(connect(int(here.url.rpartition(":")[2]), EMPTY * 3 + last))
+        answers = read_until_closed(connect(int(here.url.rpartition(":")[2]), EMPTY * 3 + last))
         assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"422", b"422", b"422", b"429"]
         assert re.findall(rb"retry-after: (\d+)", answers) in ([b"1"], [b"2"])
-        until(lambda: shown().status_code == 202)  # the two seconds are over
-        until(lambda: int(shown().headers.get("retry-after", "0")) > 60)
+        until(lambda: post().status_code == 202)  # the two seconds are over
+        until(lambda: int(post().headers.get("retry-after", "0")) > 60)
 
 
-def test_a_file_that_slowapi_reads_by_itself_cannot_switch_the_limit_off(
+def test_a_dotenv_file_that_slowapi_reads_cannot_disable_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_text("RATELIMIT_ENABLED=false\n")

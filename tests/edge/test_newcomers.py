@@ -1,4 +1,4 @@
-"""The end of a service on systems that can't tell who waits at the door."""
+"""Draining the accept backlog on systems that do not report its length."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ import pytest
 from app.edge.newcomers import empty_the_queue
 
 
-def test_a_system_without_that_question_lets_the_service_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tcp_info_draining_the_backlog_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "TCP_INFO")  # macOS has none
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        asyncio.run(empty_the_queue([door.fileno()]))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        asyncio.run(empty_the_queue([listening.fileno()]))

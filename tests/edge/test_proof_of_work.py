@@ -1,4 +1,4 @@
-"""The challenge: what is solved in time for its site is taken, and nothing else is."""
+"""Proof of work: only a challenge that was solved in time for its site is accepted."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ SECRET = b"a secret of the tests"
 
 
 class Clock:
-    """The present, until it is moved."""
+    """The current time, until a test moves it."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -35,7 +35,7 @@ def challenges(clock: Clock) -> Challenges:
 
 
 def changed(payload: str, **parameters: Any) -> str:
-    """Write other parameters into a payload."""
+    """Return a payload with some parameters replaced."""
     content = json.loads(base64.b64decode(payload))
     content["challenge"]["parameters"] |= parameters
     return base64.b64encode(json.dumps(content).encode()).decode()
@@ -47,15 +47,15 @@ def code_of(challenges: Challenges, payload: str | None, site: str = "shop") -> 
     return refused.value.code
 
 
-def test_a_solution_is_taken_and_remembered_by_its_nonce_until_it_expires(challenges: Challenges, clock: Clock) -> None:
-    given = challenges.issue("shop", 1)
+def test_a_solution_is_accepted_with_its_nonce_age_and_expiry(challenges: Challenges, clock: Clock) -> None:
+    issued = challenges.issue("shop", 1)
     began = clock.now
-    payload = solved(given)
+    payload = solved(issued)
     clock.now += SHORTEST_AGE
-    read = challenges.verify(payload, "shop")
-    assert read.nonce == given["parameters"]["nonce"]
-    assert SHORTEST_AGE <= read.age < SHORTEST_AGE + timedelta(milliseconds=2)
-    assert abs(read.expires_at - (began + LONGEST_AGE)) < timedelta(milliseconds=2)
+    verified = challenges.verify(payload, "shop")
+    assert verified.nonce == issued["parameters"]["nonce"]
+    assert SHORTEST_AGE <= verified.age < SHORTEST_AGE + timedelta(milliseconds=2)
+    assert abs(verified.expires_at - (began + LONGEST_AGE)) < timedelta(milliseconds=2)
 
 
 @pytest.mark.parametrize("payload", [None, ""])
@@ -68,15 +68,15 @@ def test_no_solution_is_refused(challenges: Challenges, payload: str | None) -> 
     ["x", "e30=", "bnVsbA==", "W10=", "\ud800", "ÿ", "A" * 2000, base64.b64encode(b"[" * 3000).decode()],
     ids=["no base64", "{}", "null", "[]", "surrogate", "not ascii", "nonsense", "deep"],
 )
-def test_what_is_no_solution_is_refused(challenges: Challenges, payload: str) -> None:
+def test_an_invalid_solution_is_refused(challenges: Challenges, payload: str) -> None:
     assert code_of(challenges, payload) == "challenge_wrong"
 
 
-def test_the_challenge_unsolved_is_refused(challenges: Challenges, clock: Clock) -> None:
-    given = challenges.issue("shop", 1)
+def test_an_unsolved_challenge_is_refused(challenges: Challenges, clock: Clock) -> None:
+    issued = challenges.issue("shop", 1)
     clock.now += SHORTEST_AGE
-    for key in ("", "00", given["parameters"]["keyPrefix"]):
-        content = {"challenge": given, "solution": {"counter": 0, "derivedKey": key}}
+    for key in ("", "00", issued["parameters"]["keyPrefix"]):
+        content = {"challenge": issued, "solution": {"counter": 0, "derivedKey": key}}
         assert code_of(challenges, base64.b64encode(json.dumps(content).encode()).decode()) == "challenge_wrong"
 
 
@@ -110,7 +110,7 @@ def test_another_sites_challenge_is_refused(challenges: Challenges, clock: Clock
     assert code_of(challenges, payload) == "challenge_wrong"
 
 
-def test_a_solution_younger_than_a_second_is_told_how_long_to_wait(challenges: Challenges, clock: Clock) -> None:
+def test_a_solution_younger_than_a_second_is_refused_with_retry_after(challenges: Challenges, clock: Clock) -> None:
     payload = solved(challenges.issue("shop", 1))
     clock.now += timedelta(milliseconds=400)
     with pytest.raises(ForbiddenError) as refused:
@@ -128,16 +128,16 @@ def test_a_solution_older_than_ten_minutes_is_refused(challenges: Challenges, cl
     assert code_of(challenges, payload) == "challenge_expired"
 
 
-def test_an_old_solution_stays_refused_where_the_clock_was_set_back(challenges: Challenges, clock: Clock) -> None:
+def test_an_old_solution_stays_refused_after_the_clock_was_set_back(challenges: Challenges, clock: Clock) -> None:
     now = clock.now
     clock.now = now - LONGEST_AGE - timedelta(seconds=2)
     payload = solved(challenges.issue("shop", 1))
     assert code_of(challenges, payload) == "challenge_expired"
 
 
-def test_the_work_grows_with_the_difficulty_and_has_an_upper_end(challenges: Challenges) -> None:
+def test_the_work_grows_with_the_difficulty_and_has_an_upper_bound(challenges: Challenges) -> None:
     counters = [
         json.loads(base64.b64decode(solved(challenges.issue("shop", 3))))["solution"]["counter"] for _ in range(30)
     ]
     assert max(counters) < 3 * COUNTERS
-    assert max(counters) > COUNTERS  # by chance not: a third to the power of thirty
+    assert max(counters) > COUNTERS  # fails by chance with a probability of (1/3) ** 30

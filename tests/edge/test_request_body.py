@@ -1,4 +1,4 @@
-"""Bodies: what passes for JSON in UTF-8, and how large it may be. For the refusals see tests/routes."""
+"""Request bodies: JSON in UTF-8 only, and their maximum size. For the refusals see tests/routes."""
 
 import json
 import time
@@ -32,12 +32,12 @@ def test_json_in_utf_8_may_be_declared_in_these_ways(content_type: str) -> None:
 
 
 @pytest.mark.parametrize("content_type", [None, "", "json", "*/*", "application/*", "application/json; charset="])
-def test_what_is_not_declared_as_json_is_refused(content_type: str | None) -> None:
+def test_another_content_type_is_refused(content_type: str | None) -> None:
     with pytest.raises(UnsupportedMediaTypeError):
         require_json(content_type)
 
 
-def test_one_charset_of_two_is_not_enough() -> None:
+def test_a_second_charset_is_refused() -> None:
     with pytest.raises(UnsupportedMediaTypeError):
         require_json("application/json; charset=utf-8; charset=utf-16")
 
@@ -59,14 +59,14 @@ def test_nothing_passes_behind_a_byte_order_mark(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_no_json_in_wider_characters_passes(encoding: str) -> None:
-    """All JSON has ASCII in it, and so a zero byte."""
+    """All JSON contains ASCII, which has a zero byte in these encodings."""
     for character in EVERY_CHARACTER[::101]:
         with pytest.raises(BadRequestError):
             require_utf8(json.dumps(character, ensure_ascii=False).encode(encoding))
 
 
 @pytest.mark.parametrize("body", [b"\x80", b"\xc0\x80", b"\xc3", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"a\0", b"\0"])
-def test_what_is_no_utf_8_does_not_pass(body: bytes) -> None:
+def test_invalid_utf_8_does_not_pass(body: bytes) -> None:
     with pytest.raises(BadRequestError):
         require_utf8(body)
 
@@ -75,7 +75,7 @@ def nested(levels: int) -> bytes:
     return b'{"a":[' * (levels // 2) + b"[" * (levels % 2) + b"]" * (levels % 2) + b"]}" * (levels // 2)
 
 
-def test_json_is_read_down_to_the_deepest_level_allowed() -> None:
+def test_json_is_accepted_down_to_the_deepest_allowed_level() -> None:
     require_shallow(nested(MAX_NESTING))
     for levels in (MAX_NESTING + 1, MAX_NESTING + 2, 5_000):
         with pytest.raises(HTTPException) as refused:
@@ -93,11 +93,11 @@ def test_json_is_read_down_to_the_deepest_level_allowed() -> None:
         json.dumps([{"a[]": "\\"}, "[{"] * 500),
     ],
 )
-def test_brackets_side_by_side_or_inside_text_are_no_levels(body: str) -> None:
+def test_brackets_side_by_side_or_within_strings_are_no_levels(body: str) -> None:
     require_shallow(body.encode())
 
 
-def test_a_text_without_an_end_is_looked_through_once() -> None:
+def test_an_unclosed_string_is_scanned_once() -> None:
     body = b"[" * MAX_NESTING + b'"' + rb"\"" * 8_000 + b"["
     began = time.thread_time()
     require_shallow(body)
@@ -108,12 +108,12 @@ def body_of(size: int) -> bytes:
     return json.dumps({"site": "shop", "client_phone": phone()}).encode().ljust(size)
 
 
-def test_a_body_of_exactly_16_kib_is_read(here: Service) -> None:
+def test_a_body_of_exactly_16_kib_is_accepted(here: Service) -> None:
     answer = here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE), headers=PAGE)
     assert answer.status_code == 202
 
 
-def test_a_body_of_exactly_16_kib_in_chunks_is_read(here: Service) -> None:
+def test_a_body_of_exactly_16_kib_in_chunks_is_accepted(here: Service) -> None:
     body = body_of(MAX_BODY_SIZE)
     chunks = (body[start : start + 1000] for start in range(0, len(body), 1000))
     assert here.http.post("/v1/callbacks", content=chunks, headers=PAGE).status_code == 202
@@ -125,7 +125,7 @@ def test_the_size_is_checked_before_the_type(here: Service) -> None:
     assert here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE), headers=headers).status_code == 415
 
 
-def test_a_connection_goes_on_after_a_body_that_was_too_large(here: Service) -> None:
+def test_the_connection_can_be_used_after_a_body_that_was_too_large(here: Service) -> None:
     for _ in range(3):
         answer = here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE * 4), headers=PAGE)
         assert answer.status_code == 413

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, security headers, the log line, and the last catch."""
+"""Context of every request: its id, security headers, log event, and the last error handler."""
 
 import contextlib
 import logging
@@ -20,7 +20,7 @@ from tests.running import ORIGIN, Service, phone, service, settings, until
 @pytest.fixture(autouse=True)
 def log(here: Service, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, logger="app")
-    # An answer is sent before its line is written, so the last line of the test before may come only now.
+    # A response is sent before its event is logged, so the last event of the previous test may still come.
     here.http.get("/livez")
     caplog.clear()
     return caplog
@@ -39,11 +39,11 @@ def test_every_answer_has_an_id_of_its_own_and_the_security_headers(
     assert len(ids) == len(paths)
     for answer in answers:
         assert_protected(answer)
-    # The widget's line comes when its release is written down, which must not be in another test's time.
+    # The widget's event is logged after its release is stored. Wait for it, or it would fall into another test.
     until(lambda: len(events(log, "http.request")) == len(paths) - 2)
 
 
-def test_a_request_is_one_line_in_the_log_with_its_route_and_without_its_query(
+def test_a_request_is_one_log_event_with_its_route_and_without_its_query(
     here: Service, log: pytest.LogCaptureFixture
 ) -> None:
     answer = here.http.get(f"/v1/callbacks/{CANARY}?phone={CANARY}")
@@ -55,17 +55,15 @@ def test_a_request_is_one_line_in_the_log_with_its_route_and_without_its_query(
     assert CANARY not in str(log.records[0].__dict__) + log.text
 
 
-def test_an_unknown_path_is_a_strangers_text_and_stays_out_of_the_log(
-    here: Service, log: pytest.LogCaptureFixture
-) -> None:
+def test_an_unknown_path_stays_out_of_the_log(here: Service, log: pytest.LogCaptureFixture) -> None:
     here.http.get(f"/{CANARY}")
     until(lambda: bool(events(log, "http.request")))
     assert events(log, "http.request")[0]["route"] is None
     assert CANARY not in log.text
 
 
-def test_a_method_that_nobody_uses_stays_out_of_the_log(here: Service, log: pytest.LogCaptureFixture) -> None:
-    """httptools knows some thirty; another server would let a stranger make up his own."""
+def test_an_unusual_method_stays_out_of_the_log(here: Service, log: pytest.LogCaptureFixture) -> None:
+    """httptools accepts some thirty methods; another server might accept any text."""
     here.http.request("MKACTIVITY", "/livez")
     here.http.request("MKACTIVITY", "/nowhere")
     until(lambda: bool(events(log, "http.request")))
@@ -73,7 +71,7 @@ def test_a_method_that_nobody_uses_stays_out_of_the_log(here: Service, log: pyte
     assert "MKACTIVITY" not in log.text
 
 
-def test_a_visitor_who_goes_away_in_the_middle_is_no_fault_of_ours(
+def test_a_client_that_disconnects_within_its_request_logs_no_error(
     here: Service, log: pytest.LogCaptureFixture
 ) -> None:
     host, port = here.url.removeprefix("http://").split(":")
@@ -82,7 +80,7 @@ def test_a_visitor_who_goes_away_in_the_middle_is_no_fault_of_ours(
         connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     assert here.ask(client_phone=phone()).status_code == 202
     until(lambda: bool(events(log, "http.request")))
-    assert len(events(log, "http.request")) == 1, "half a request asks for nothing"
+    assert len(events(log, "http.request")) == 1, "an incomplete request is not logged"
     assert events(log, "http.refused") == []
     assert not [record for record in log.records if record.levelno >= logging.WARNING]
 
@@ -111,7 +109,7 @@ def test_an_unexpected_error_is_logged_once(tmp_path: Path, log: pytest.LogCaptu
     assert events(log, "http.request")[0]["status"] == 500
 
 
-def test_a_proxy_that_is_not_trusted_is_noticed_once(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+def test_an_untrusted_proxy_is_logged_once(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     with service(settings(tmp_path)) as here:
         for host in range(60):
             here.http.get("/livez", headers={"x-forwarded-for": f"192.0.2.{host}"})
@@ -127,7 +125,7 @@ BODY: Message = {"type": "http.response.body", "body": b"", "more_body": True}
 
 @contextlib.asynccontextmanager
 async def answered(*messages: Message) -> Any:
-    """Run an application that sends some messages and breaks; give what went out."""
+    """Yield the middleware around an application that sends some messages and raises, and what it sent."""
     sent: list[Message] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,24 +142,30 @@ async def answered(*messages: Message) -> Any:
     yield RequestContextMiddleware(application, (), Metrics()), SCOPE | {"state": {}}, receive, send, sent
 
 
-async def test_an_error_before_the_answer_becomes_a_500() -> None:
-    async with answered() as (envelope, scope, receive, send, sent):
-        await envelope(scope, receive, send)
+async def test_an_error_before_the_response_becomes_a_500() -> None:
+    async with answered() as (middleware, scope, receive, send, sent):
+        await middleware(scope, receive, send)
     assert sent[0]["status"] == 500
     assert b'"code":"internal"' in sent[1]["body"]
     assert CANARY.encode() not in sent[1]["body"]
 
 
-async def test_an_error_in_the_middle_of_an_answer_ends_the_connection() -> None:
-    async with answered(dict(START, headers=[]), BODY) as (envelope, scope, receive, send, sent):
+async def test_an_error_within_a_response_closes_the_connection() -> None:
+    async with answered(dict(START, headers=[]), BODY) as (middleware, scope, receive, send, sent):
         with pytest.raises(RuntimeError):
-            await envelope(scope, receive, send)
+            await middleware(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
-async def test_an_error_after_the_answer_leaves_the_answer_as_it_is() -> None:
-    async with answered(dict(START, headers=[]), dict(BODY, more_body=False)) as (envelope, scope, receive, send, sent):
-        await envelope(scope, receive, send)
+async def test_an_error_after_the_response_leaves_the_response_unchanged() -> None:
+    async with answered(dict(START, headers=[]), dict(BODY, more_body=False)) as (
+        middleware,
+        scope,
+        receive,
+        send,
+        sent,
+    ):
+        await middleware(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == 200
 
@@ -174,21 +178,21 @@ async def test_an_error_after_the_answer_leaves_the_answer_as_it_is() -> None:
         (b"application/json", "default-src 'none'; frame-ancestors 'none'"),
     ],
 )
-async def test_a_page_may_run_its_scripts_and_what_is_no_page_may_do_nothing(media_type: bytes, policy: str) -> None:
+async def test_a_page_may_run_its_scripts_and_other_media_types_may_do_nothing(media_type: bytes, policy: str) -> None:
     start = dict(START, headers=[(b"content-type", media_type)])
-    async with answered(start, dict(BODY, more_body=False)) as (envelope, scope, receive, send, sent):
-        await envelope(scope, receive, send)
+    async with answered(start, dict(BODY, more_body=False)) as (middleware, scope, receive, send, sent):
+        await middleware(scope, receive, send)
     assert dict(sent[0]["headers"])[b"content-security-policy"].decode() == policy
 
 
-async def test_an_answer_may_bring_a_policy_of_its_own() -> None:
+async def test_a_response_may_have_its_own_policy() -> None:
     start = dict(START, headers=[(b"content-type", b"text/html"), (b"content-security-policy", b"script-src 'self'")])
-    async with answered(start, dict(BODY, more_body=False)) as (envelope, scope, receive, send, sent):
-        await envelope(scope, receive, send)
+    async with answered(start, dict(BODY, more_body=False)) as (middleware, scope, receive, send, sent):
+        await middleware(scope, receive, send)
     assert [value for name, value in sent[0]["headers"] if name == b"content-security-policy"] == [b"script-src 'self'"]
 
 
-async def test_what_is_not_http_passes_untouched() -> None:
+async def test_other_scopes_than_http_pass_unchanged() -> None:
     seen: list[str] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""A proxy that is not trusted makes all visitors one address: the service notices, and warns once."""
+"""Behind an untrusted proxy all visitors share one address: the service detects it and warns once."""
 
 import pytest
 
