@@ -1,1 +1,1 @@
-"""Intake: what is asked? From the body of a request to one immutable callback."""
+"""Intake: validate, normalise and enrich the body of a request into one immutable callback. Pure, no I/O."""

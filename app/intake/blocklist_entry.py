@@ -1,4 +1,4 @@
-"""Reads what is to be blocked: a phone, an address, or a network."""
+"""Parser of blocklist entries: a phone, an address, or a network."""
 
 import re
 from ipaddress import ip_network
@@ -7,22 +7,22 @@ import phonenumbers
 
 from app.errors import FieldError, UnprocessableContentError, invalid
 
-_BETWEEN = re.compile(r"[\s().\-–]")
+_SEPARATORS = re.compile(r"[\s().\-–]")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
-_CURE = "Write a phone with + and its country code (+79161234567), an address, or a network (203.0.113.0/24)."
-_WIDEST = {4: 8, 6: 16}  # of a network: what is wider would block a large part of the world by a slip
+_FIX = "Write a phone with + and its country code (+79161234567), an address, or a network (203.0.113.0/24)."
+_WIDEST = {4: 8, 6: 16}  # shortest prefixes by IP version; a typing error must not block a large part of the internet
 
 
 def read_entry(text: str, *, listed: bool = False) -> str:
-    """Give an entry of the blocklist: a phone in digits, or a network in CIDR notation, also for a single address.
+    """Return a blocklist entry in its stored form: a phone's digits, or a network in CIDR notation (an address as /32).
 
-    A phone is written with + and its country code: 9161234567 could be of Russia or India. ``listed``: the text may be
-    an entry as it is listed, where a phone has no plus. Raises UnprocessableContentError, naming the cure.
+    A phone needs + and its country code: 9161234567 could be Russian or Indian. With `listed` the text may also be a
+    stored entry, in which a phone has no plus. Raises UnprocessableContentError, which names the fix.
     """
     if listed and text.strip().isdecimal():
         return text.strip()
     try:
-        # A zone means something on the machine that wrote it only.
+        # A zone is valid only on the machine that wrote it (RFC 4007).
         network = ip_network("" if "%" in text else text.strip(), strict=False)
     except ValueError:
         return _phone(text)
@@ -35,17 +35,17 @@ def read_entry(text: str, *, listed: bool = False) -> str:
 
 
 def _phone(text: str) -> str:
-    bare = _BETWEEN.sub("", text)
-    if not _PHONE.fullmatch(bare):
-        raise _refused("invalid_format", _CURE)
+    normalized = _SEPARATORS.sub("", text)
+    if not _PHONE.fullmatch(normalized):
+        raise _refused("invalid_format", _FIX)
     try:
-        number = phonenumbers.parse(bare)
+        number = phonenumbers.parse(normalized)
     except phonenumbers.NumberParseException:
-        raise _refused("invalid_format", _CURE) from None
-    # As visitors' numbers are read: without the trunk prefix that people write behind the country code.
+        raise _refused("invalid_format", _FIX) from None
+    # The parser drops a trunk prefix after the country code. Refuse it, or the entry would differ from the text.
     digits = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
-    if not phonenumbers.is_possible_number(number) or digits != bare.removeprefix("+"):
-        raise _refused("invalid_format", _CURE)
+    if not phonenumbers.is_possible_number(number) or digits != normalized.removeprefix("+"):
+        raise _refused("invalid_format", _FIX)
     return digits
 
 

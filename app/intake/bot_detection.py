@@ -1,18 +1,18 @@
-"""What makes a request look as if nobody had typed it. It is held, never dropped: a person may be behind it. Pure."""
+"""Bot detection. A suspicious request is held, never dropped, because a person may have sent it. Pure functions."""
 
 from datetime import timedelta
 from typing import Final
 
 LEAST_TIME: Final = timedelta(seconds=1.5)
-"""From the challenge to the request. The widget waits for two, since the clocks of replicas may differ a little."""
+"""Least time from the challenge to the request. The widget waits two seconds, as replicas' clocks differ a little."""
 
 
 def hold_reason(*, honeypot: str | None, age: timedelta | None, phone_certain: bool, elevated: bool) -> str | None:
-    """Give the stable code of a reason to hold a visitor's request, or None.
+    """Return the stable code of the reason to hold a visitor's request, or None.
 
-    ``trap``: what stands in the field that people don't see; a browser's autofill may have filled it for a real one.
-    ``age``: of the challenge, None where there is none. ``phone_certain``: False when the number is possible but in no
-    numbering plan. ``elevated``: much more than usual came from the visitor's network in the last minutes.
+    `honeypot` is the value of the invisible field. A browser's autofill may fill it for an honest visitor.
+    `age` is the challenge's, None without a challenge. `phone_certain` is False for a possible number outside the
+    known ranges. `elevated` means that the visitor's network recently fetched many more challenges than usual.
     """
     if honeypot:
         return "honeypot"

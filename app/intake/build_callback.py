@@ -1,6 +1,6 @@
-"""From a request to a callback: normalise the phone, enrich, apply the site's settings. Pure; reads no clock.
+"""Builder of callbacks: normalise the phone, enrich the request, apply the site's settings. Pure, reads no clock.
 
-Everything that is wrong with a request is told at once, one error for each field.
+All errors of a request are reported at once, one for each field.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ from app.settings import Settings, Site
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sent the request, as the edge found out: never from the body.
+    """The sender of a request as the edge identified it, never from the body.
 
-    ``api_key`` is the name of the key, None for a visitor. ``buckets`` are what quotas count a visitor by, narrowest
-    first: the address for IPv4; the /64, /56 and /48 for IPv6.
+    `api_key` is the name of the key, None for a visitor. `buckets` are the networks in which quotas count a visitor,
+    narrowest first: the address for IPv4; the /64, /56 and /48 for IPv6.
     """
 
     client_ip: str
@@ -48,7 +48,8 @@ def build_callback(
 ) -> Callback:
     """Build the callback of a request for a known site.
 
-    Raises UnprocessableContentError with an error for each wrong field.
+    `now` is the time of acceptance. `origin_allowed` returns whether an origin is one of the site's.
+    Raises UnprocessableContentError with an error for each invalid field.
     """
     site = settings.sites[request.site]
     errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_stacking(request, site)]
@@ -96,16 +97,16 @@ def build_callback(
 
 
 def fingerprint(request: CallbackRequest, secret: bytes) -> str:
-    """Give what tells one request from another under the same key, without keeping what was asked.
+    """Return a hash that distinguishes requests with the same idempotency key, without storing their content.
 
-    Keyed, because a plain hash of a telephone number is undone by trying all of them.
+    It is an HMAC, because a plain hash of a phone number can be reversed by trying all numbers.
     """
-    asked = request.model_dump(mode="json", exclude={"request_id", "challenge", "website"}, exclude_none=True)
-    return hmac.new(secret, json.dumps(asked, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+    content = request.model_dump(mode="json", exclude={"request_id", "challenge", "website"}, exclude_none=True)
+    return hmac.new(secret, json.dumps(content, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
 def new_id(now: datetime) -> str:
-    """Make a UUID of version 7 (RFC 9562): in the order of time for the index, with 74 bits nobody can guess."""
+    """Return a UUID version 7 (RFC 9562): ordered by time, which keeps index inserts local, with 74 random bits."""
     milliseconds = int(now.timestamp() * 1000)
     random = int.from_bytes(random_bytes()[:10])
     number = (milliseconds << 80 | random) & ~(0xF << 76 | 0b11 << 62) | 0x7 << 76 | 0b10 << 62
@@ -119,22 +120,22 @@ def _first(*values: int | None) -> int | None:
 def _privileged(request: CallbackRequest, sender: Sender) -> list[FieldError]:
     if sender.api_key is not None:
         return []
-    given = [name for name in PRIVILEGED if getattr(request, name) is not None]
-    return [FieldError(name, "needs_api_key", "Only a request with an API key may set this.") for name in given]
+    fields = [name for name in PRIVILEGED if getattr(request, name) is not None]
+    return [FieldError(name, "needs_api_key", "Only a request with an API key may set this.") for name in fields]
 
 
 def _planned(request: CallbackRequest, sender: Sender, site: Site, now: datetime) -> list[FieldError]:
     if request.planned_time is None:
         return []
-    fault = check_planned_time(site, request.planned_time, now, by_visitor=sender.api_key is None)
-    return [fault] if fault else []
+    error = check_planned_time(site, request.planned_time, now, by_visitor=sender.api_key is None)
+    return [error] if error else []
 
 
 def _stacking(request: CallbackRequest, site: Site) -> list[FieldError]:
     if (request.nwt_action or site.nwt_action) == "always_call":
         return []
     names = ("call_stack_start_hour", "call_stack_interval")
-    detail = "This has a meaning only with nwt_action = always_call."
+    detail = "This is allowed only with nwt_action = always_call."
     return [FieldError(name, "needs_always_call", detail) for name in names if getattr(request, name) is not None]
 
 
@@ -149,18 +150,18 @@ def _phone(text: str, site: Site, errors: list[FieldError]) -> Phone | None:
 def _consent(
     request: CallbackRequest, sender: Sender, site: Site, now: datetime, errors: list[FieldError]
 ) -> dict[str, Any] | None:
-    """Make the receipt that is kept: when, from where, to which document, under which words."""
-    given = request.consent
+    """Return the consent receipt to store: time, address, document, and the text shown. Append errors to `errors`."""
+    consent = request.consent
     if site.consent is None:
         return None
-    if given is None and sender.api_key is not None:
-        return None  # a service of the owner's answers for the consent it collected
-    if given is None or given is False or (not isinstance(given, bool) and not given.accepted):
+    if consent is None and sender.api_key is not None:
+        return None  # the owner's service is responsible for the consent that it collected
+    if consent is None or consent is False or (not isinstance(consent, bool) and not consent.accepted):
         errors.append(
             FieldError("consent", "consent_required", "Consent to the processing of personal data is needed.")
         )
         return None
-    version, text = (None, None) if isinstance(given, bool) else (given.version, given.text)
+    version, text = (None, None) if isinstance(consent, bool) else (consent.version, consent.text)
     if version is not None and version != site.consent.version:
         errors.append(FieldError("consent", "consent_outdated", "The document has changed: reload the page."))
         return None

@@ -1,4 +1,4 @@
-"""What comes in: the body of POST /v1/callbacks, before anything of it is believed."""
+"""Schema of the body of POST /v1/callbacks. Validation of single fields only; the site's rules come later."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -9,12 +9,12 @@ from pydantic_core import PydanticCustomError
 
 
 def _number_as_text(value: Any) -> Any:
-    # Programs send numbers as numbers; people's numbers are text.
+    # Some clients send phone numbers as JSON numbers.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _address(value: Any) -> IPv4Address | IPv6Address | None:
-    """Read an address from text; left to itself, pydantic takes numbers too (``true`` would be 0.0.0.1), and zones."""
+    """Parse an address from text. pydantic alone also accepts numbers (`true` would be 0.0.0.1) and zones."""
     if value is None:
         return None
     try:
@@ -27,7 +27,7 @@ def _address(value: Any) -> IPv4Address | IPv6Address | None:
 
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
-_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # as a page shows them: with line ends and tabs
+_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # printable text with line breaks and tabs
 Text = Annotated[str, Field(max_length=500, pattern=_PRINTABLE)]
 PRIVILEGED = (
     "client_ip",
@@ -40,23 +40,23 @@ PRIVILEGED = (
 
 
 class ConsentGiven(BaseModel):
-    """The visitor's consent: the version of the document it was given to, and the words shown beside the tick box."""
+    """The visitor's consent: the version of the document, and the text shown beside the checkbox."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     accepted: Annotated[bool, Field(description="Whether the visitor consented")]
     version: Annotated[
         Annotated[str, Field(max_length=64, pattern=_PRINTABLE)] | None,
-        Field(description="The version of the document, as GET /v1/sites/{site} tells it"),
+        Field(description="The version of the document, from GET /v1/sites/{site}"),
     ] = None
     text: Annotated[
         Annotated[str, Field(max_length=1000, pattern=_LINES)] | None,
-        Field(description="The words beside the tick box, in one line or several"),
+        Field(description="The text beside the checkbox, in one line or several"),
     ] = None
 
 
 class CallbackRequest(BaseModel):
-    """A request to be phoned. The fields from ``client_ip`` on need an API key."""
+    """A request to be phoned. The fields from `client_ip` on need an API key."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -90,8 +90,10 @@ class CallbackRequest(BaseModel):
     client_phone: Annotated[
         str, BeforeValidator(_number_as_text), Field(max_length=64, description="As the visitor typed it")
     ]
-    active_page: Annotated[str | None, Field(description="Page with the widget; the Referer header stands in")] = None
-    referrer: Annotated[str | None, Field(description="Where the visitor came to that page from")] = None
+    active_page: Annotated[
+        str | None, Field(description="URL of the page with the widget. Absent: the Referer header")
+    ] = None
+    referrer: Annotated[str | None, Field(description="URL of the page from which the visitor came to it")] = None
     planned_time: Annotated[
         AwareDatetime | None,
         Field(
@@ -106,37 +108,37 @@ class CallbackRequest(BaseModel):
     ] = None
     challenge: Annotated[
         str | None,
-        Field(max_length=4096, description="What solved a challenge of GET /v1/challenge, in ALTCHA's base64"),
+        Field(max_length=4096, description="The solution of a challenge from GET /v1/challenge, in ALTCHA's base64"),
     ] = None
     website: Annotated[
         str | None,
-        Field(max_length=200, description="Leave it empty: a field that people don't see, to notice who fills it"),
+        Field(max_length=200, description="Leave it empty: an invisible field (honeypot) that reveals bots"),
     ] = None
     request_id: Annotated[
         str | None,
         Field(
             pattern=r"^[!-~]{1,128}$",
-            description="Made by the caller, one for each wish to be phoned: the same again is the same request",
+            description="Idempotency key, made by the caller: a repeated request with the same key is the same request",
         ),
     ] = None
     client_ip: Annotated[
         IPv4Address | IPv6Address | None,
         BeforeValidator(_address),
-        Field(description="The visitor's address. Absent: the one that the request came from"),
+        Field(description="The visitor's IP address. Absent: the address that the request came from"),
     ] = None
-    # None stands outside: the pattern can't be applied to it, and would break on it.
+    # None is outside the inner type, as pydantic cannot apply a pattern to it.
     manager_phone: Annotated[
         Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^\+?[1-9][0-9]{6,14}$")] | None,
-        Field(description="Who is connected with the visitor, with the country code. Absent: as the site is set"),
+        Field(description="Phone of the manager to connect, with the country code. Absent: the site's setting"),
     ] = None
     message_on_ring: Annotated[
-        Text | None, Field(description="What the manager is told. Absent: as the site is set")
+        Text | None, Field(description="Text that the manager hears. Absent: the site's setting")
     ] = None
     nwt_action: Annotated[
         Literal["create_leed", "always_call"] | None,
         Field(
             description="What Chaser does outside working hours: always_call calls the next day, create_leed sends an "
-            "e-mail. Absent: as the site is set"
+            "e-mail. Absent: the site's setting"
         ),
     ] = None
     call_stack_start_hour: Annotated[
@@ -148,5 +150,5 @@ class CallbackRequest(BaseModel):
     ] = None
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
-        """Show nothing personal: what is shown here gets into tracebacks."""
+        """Show only the site: a repr gets into tracebacks, and those into the log."""
         yield "site", self.site

@@ -1,7 +1,7 @@
-"""Reads the address of the page a visitor asked from.
+"""Validation of the URL of the page from which a visitor sent a request.
 
-The address reaches a manager's screen as a link, so it is taken from a stranger only as far as it is an ordinary web
-address of the site itself. Query and fragment stay: owners read their campaign marks (utm_source and the like) there.
+A manager sees the URL as a link. So only an ordinary web URL of the site itself is accepted from a visitor. Query and
+fragment stay, because owners read their campaign parameters (utm_source and others) there.
 """
 
 import re
@@ -20,11 +20,11 @@ _CONTINUATION = re.compile("%[89AaBb][0-9A-Fa-f]")
 
 
 def page_address(text: str | None) -> str | None:
-    """Give the text if it is an absolute http or https address, cut to `MOST_CHARACTERS`; None if it is anything else.
+    """Return the text if it is an absolute http or https URL, cut to `MOST_CHARACTERS`; None for any other text.
 
-    ServiceError are white space, control and invisible characters, a user name or password, and a host no browser would
-    have. A long address is cut between two characters, counting an escaped one (`%D0%BF`) and one with its accents as
-    one, so that the cut one is still readable.
+    Invalid are white space, control and invisible characters, a user name or password, and a host that browsers refuse.
+    A long URL is cut between two characters. An escaped character (`%D0%BF`) and a letter with its accents count as
+    one, so the cut URL can still be decoded.
     """
     if text is None or _origin(text) is None:
         return None
@@ -32,13 +32,14 @@ def page_address(text: str | None) -> str | None:
 
 
 def active_page(
-    given: str | None, referer_header: str | None, origin: str | None, allowed: Callable[[str], bool]
+    submitted: str | None, referer_header: str | None, origin: str | None, allowed: Callable[[str], bool]
 ) -> str | None:
-    """Choose the page to report: what the widget gave, else the Referer header, else the Origin header, else None.
+    """Return the page to report: the URL the widget submitted, else the Referer header, else the Origin header.
 
-    The first one is taken that is a page address and whose serialised origin (`https://shop.example`) is `allowed`.
+    The first of these is used that is a valid page URL with an `allowed` origin (`https://shop.example`). None
+    otherwise. The result has at most `MOST_CHARACTERS`.
     """
-    for candidate in (given, referer_header, origin):
+    for candidate in (submitted, referer_header, origin):
         if candidate is None:
             continue
         page_origin = _origin(candidate)
@@ -48,14 +49,14 @@ def active_page(
 
 
 def _origin(text: str) -> str | None:
-    """Serialise the origin of an address as browsers do (RFC 6454, section 6.2), or None if it isn't a page address."""
-    # isprintable() is False for controls, lone surrogates, zero-width and direction marks, and all spaces but one.
+    """Return the origin of a URL as browsers serialise it (RFC 6454, section 6.2), or None for an invalid page URL."""
+    # isprintable() is False for controls, lone surrogates, zero-width and direction marks, and all spaces but U+0020.
     if not text.isprintable() or " " in text:
         return None
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError:  # brackets without an IPv6 address, a port that is no number, characters that fold to "/"
+    except ValueError:  # brackets without an IPv6 address, an invalid port, characters that NFKC turns into "/"
         return None
     default = _DEFAULT_PORTS.get(parts.scheme)
     if default is None or port == 0:
@@ -64,7 +65,7 @@ def _origin(text: str) -> str | None:
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode()
-        except UnicodeError:  # idna.IDNAError is one
+        except UnicodeError:  # base class of idna.IDNAError
             return None
     host = host.lower()
     if not _ASCII_HOST.fullmatch(host):
@@ -73,7 +74,7 @@ def _origin(text: str) -> str | None:
 
 
 def _cut(text: str) -> str:
-    """Shorten to `MOST_CHARACTERS` or a little less, never inside what a reader sees as one character."""
+    """Cut to `MOST_CHARACTERS` or a little less, never within a percent-encoded or an accented character."""
     if len(text) <= MOST_CHARACTERS:
         return text
     end = MOST_CHARACTERS

@@ -1,11 +1,11 @@
-"""Reads a visitor's phone number, or refuses it with a stable code and a cure.
+"""Parser of a visitor's phone number. Refuses invalid numbers with a stable code and the fix.
 
 The rules are ours, the numbering plans are libphonenumber's (https://github.com/google/libphonenumber, through the
-`phonenumbers` package). It is asked about bare digits only: left to itself it reads letters as a keypad and drops
-extensions, and the person would be phoned at a number nobody typed.
+`phonenumbers` package). Only normalized digits are passed to it: it would translate letters as on a keypad and drop
+extensions, and a number that the visitor never typed would be called.
 
-Two principles. A slip is repaired only where one reading is left, for a wrong guess phones a stranger. And what could
-cost money, or is no person's phone, is refused even where the tables have a gap.
+Two principles. A typing error is repaired only if one interpretation is left, because a wrong guess calls a stranger's
+phone. Numbers that could cost money, or are no person's phone, are refused even where the numbering plans have a gap.
 """
 
 import re
@@ -18,7 +18,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
 
 KNOWN_REGIONS: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
-"""ISO 3166 codes that a site's `regions` may hold."""
+"""ISO 3166 codes that a site's `regions` may contain."""
 
 PHONE_REFUSALS: Final = {
     "phone_malformed": "This is not a phone number. Write it with + and the country code.",
@@ -39,14 +39,14 @@ _MOST_DIGITS = 15  # ITU-T E.164, section 6.1
 _LONGEST_SHORT_NUMBER = 6  # 112, 0890, 116117
 _FEWEST_DIGITS_OF_A_GUESS = 7
 
-# Removed by str.translate: what people put between digits. No underscore, it is a gap left in an input mask.
+# Removed by str.translate. Without the underscore: in an input mask it marks a missing digit.
 _SEPARATORS = dict.fromkeys(map(ord, " \t-.()[]/·•∙"))
-_DASHES = frozenset("−⁃ー")  # typed as dashes, though Unicode does not class them so
+_DASHES = frozenset("−⁃ー")  # used as dashes, but not in Unicode's category Pd
 _FOLDED = frozenset("+-.()[]/,;:#*=")
 _EXTENSION = re.compile(r"\d\W*(?:(?:ext|доб|вн|x|х)[^\W\d_]*|[,;#*])\W*\d{1,7}\W*$")
-# A field that begins with "+7" and got a whole number pasted behind it.
+# A field prefilled with "+7", with a whole number pasted after it.
 _DOUBLED_PREFIX = re.compile(r"\+(\d{1,3})\+(?=\1)")
-_BARE = re.compile(r"\+?[0-9]+")
+_NORMALIZED = re.compile(r"\+?[0-9]+")
 
 _PLUS_7_REGIONS = frozenset(("RU", "KZ"))
 _PERSONAL = frozenset(
@@ -62,7 +62,7 @@ _REFUSED_TYPES = {
     PhoneNumberType.PREMIUM_RATE: "phone_premium_rate",
 }
 _PARSE_FAILURES = {
-    # Of bare digits the parser says so only when there is next to nothing behind the plus.
+    # For digits the parser raises this only if almost nothing follows the plus.
     NumberParseException.NOT_A_NUMBER: "phone_too_short",
     NumberParseException.TOO_SHORT_AFTER_IDD: "phone_too_short",
     NumberParseException.TOO_SHORT_NSN: "phone_too_short",
@@ -72,11 +72,11 @@ _PARSE_FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A number that may be phoned.
+    """A number that may be called.
 
     `digits` is E.164 without the plus (8 to 15 digits for nearly every country), `region` the ISO 3166 code of its
-    country. `certain` is False where the length is right but no known range holds the number: the tables lag behind
-    new ranges, so such a number is accepted and marked.
+    country. `certain` is False for a number of valid length outside all known ranges. It is accepted, because the
+    numbering plans lag behind new ranges.
     """
 
     digits: str = field(repr=False)
@@ -85,7 +85,7 @@ class Phone:
 
 
 class PhoneError(ValueError):
-    """The number can't be phoned. `code` is a key of `PHONE_REFUSALS`; `detail` names the cure, never the input."""
+    """The number can't be called. `code` is a key of `PHONE_REFUSALS`; `detail` names the fix, never the input."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -94,123 +94,127 @@ class PhoneError(ValueError):
 
 
 def read_phone(text: str, regions: Sequence[str]) -> Phone:
-    """Read what a visitor typed or pasted as one number in one of `regions`.
+    """Parse a visitor's text as one phone number of one of `regions`.
 
-    `regions` are ISO 3166 codes out of `KNOWN_REGIONS`, at least one; a number without a country code belongs to the
-    first. Raises `PhoneError`, and nothing else, for any text that is not such a number.
+    `regions` are ISO 3166 codes from `KNOWN_REGIONS`, at least one. A number without a country code belongs to the
+    first. Raises `PhoneError`, and no other exception, for any other text.
     """
-    bare = _bare(text)
-    for reading, region in _readings(bare, regions):
+    normalized = _normalize(text)
+    for candidate, region in _candidates(normalized, regions):
         try:
-            number = phonenumbers.parse(reading, region)
+            number = phonenumbers.parse(candidate, region)
         except NumberParseException:
             continue
-        kind = phonenumbers.number_type(number)
-        if kind != PhoneNumberType.UNKNOWN:
-            return _known(number, kind, regions)
-    return _guess(bare, regions)
+        number_type = phonenumbers.number_type(number)
+        if number_type != PhoneNumberType.UNKNOWN:
+            return _parse_known(number, number_type, regions)
+    return _parse_unlisted(normalized, regions)
 
 
-def _bare(text: str) -> str:
-    """Reduce the text to an optional plus and ASCII digits."""
+def _normalize(text: str) -> str:
+    """Return the text as an optional plus and ASCII digits. Raises PhoneError if anything else is left."""
     if len(text) > _MOST_CHARACTERS:
         raise PhoneError("phone_too_long")
-    folded = text if text.isascii() else "".join(map(_fold, text))
+    folded = text if text.isascii() else "".join(map(_to_ascii, text))
     folded = folded.strip().lower().removeprefix("tel:")
-    bare = folded.translate(_SEPARATORS)
-    if not _BARE.fullmatch(bare):
-        bare = _DOUBLED_PREFIX.sub("+", "+" + bare.lstrip("+"), count=1) if bare.startswith("+") else bare
-        if not _BARE.fullmatch(bare):
-            raise PhoneError(_misfit(folded))
-    if bare.startswith(("00", "+00")):  # the international prefix of most countries, though not of Russia
-        return "+" + bare.removeprefix("+").removeprefix("00")
-    return bare
+    normalized = folded.translate(_SEPARATORS)
+    if not _NORMALIZED.fullmatch(normalized):
+        normalized = (
+            _DOUBLED_PREFIX.sub("+", "+" + normalized.lstrip("+"), count=1)
+            if normalized.startswith("+")
+            else normalized
+        )
+        if not _NORMALIZED.fullmatch(normalized):
+            raise PhoneError(_explain_rejection(folded))
+    if normalized.startswith(("00", "+00")):  # the international prefix of most countries, but not of Russia
+        return "+" + normalized.removeprefix("+").removeprefix("00")
+    return normalized
 
 
-def _fold(character: str) -> str:
-    """Give the ASCII a character stands for, nothing for invisible ones, itself where it stands for nothing else."""
+def _to_ascii(character: str) -> str:
+    """Return the ASCII equivalent of a character, "" for invisible ones, the character itself if it has none."""
     digit = unicodedata.decimal(character, None)
     if digit is not None:
         return str(digit)
     category = unicodedata.category(character)
-    if category == "Cf":  # zero-width characters and direction marks that copying brings along
+    if category == "Cf":  # zero-width characters and direction marks, often copied along
         return ""
     if category == "Zs":
         return " "
     if category == "Pd" or character in _DASHES:
         return "-"
     plain = unicodedata.normalize("NFKC", character)
-    # Not every ASCII result: "²" would become a digit of the number.
+    # Only these results: NFKC would also turn "²" into a digit of the number.
     return plain if plain in _FOLDED else character
 
 
-def _misfit(folded: str) -> str:
-    """Say what kept the text from being bare digits."""
+def _explain_rejection(folded: str) -> str:
+    """Return the error code of a text that is more than separators and digits."""
     if _EXTENSION.search(folded):
         return "phone_extension"
     return "phone_letters" if any(map(str.isalpha, folded)) else "phone_malformed"
 
 
-def _readings(bare: str, regions: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Give the ways to read the digits, likeliest first, each with the region that digits without a plus belong to."""
+def _candidates(normalized: str, regions: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the interpretations of the digits, likeliest first, each with the default region for the parser."""
     plus_7 = not _PLUS_7_REGIONS.isdisjoint(regions)
-    if bare.startswith("+"):
-        yield bare, None
-        if plus_7 and bare.startswith("+8") and len(bare) == 12:
-            yield "+7" + bare[2:], None  # the trunk prefix 8 taken for the country code
+    if normalized.startswith("+"):
+        yield normalized, None
+        if plus_7 and normalized.startswith("+8") and len(normalized) == 12:
+            yield "+7" + normalized[2:], None  # trunk prefix 8 mistaken for the country code
         return
-    yield bare, regions[0]
-    # From here on all 11 digits have to be there. Fewer may be the beginning of a number of the first region, and
-    # read as a whole number of another country they would be a stranger's.
-    if len(bare) < 11:
+    yield normalized, regions[0]
+    # The following candidates need all 11 digits. Fewer may be an incomplete number of the first region, which as a
+    # complete number of another country would call a stranger's phone.
+    if len(normalized) < 11:
         return
-    if plus_7 and bare.startswith("8") and len(bare) == 11:
-        yield "+7" + bare[1:], None
-    yield "+" + bare, None
+    if plus_7 and normalized.startswith("8") and len(normalized) == 11:
+        yield "+7" + normalized[1:], None
+    yield "+" + normalized, None
 
 
-def _known(number: PhoneNumber, kind: int, regions: Sequence[str]) -> Phone:
-    """Accept a number of a known range, if it is a person's and of the site's regions."""
-    if kind not in _PERSONAL:
-        raise PhoneError(_REFUSED_TYPES.get(kind, "phone_not_personal"))
+def _parse_known(number: PhoneNumber, number_type: int, regions: Sequence[str]) -> Phone:
+    """Return a number of a known range. Raises PhoneError if it is no personal number or not of the site's regions."""
+    if number_type not in _PERSONAL:
+        raise PhoneError(_REFUSED_TYPES.get(number_type, "phone_not_personal"))
     region = phonenumbers.region_code_for_number(number)
     if region is None or region not in regions:
         raise PhoneError("phone_region")
     digits = _digits(number)
-    if len(digits) > _MOST_DIGITS:  # the German tables hold such numbers
+    if len(digits) > _MOST_DIGITS:  # the German numbering plan contains such numbers
         raise PhoneError("phone_too_long")
     return Phone(digits, region, certain=True)
 
 
-def _guess(bare: str, regions: Sequence[str]) -> Phone:
-    """Accept a number outside the known ranges as it is written, if a person's number there could look like it.
+def _parse_unlisted(normalized: str, regions: Sequence[str]) -> Phone:
+    """Return a number outside the known ranges, as it is written. Raises PhoneError for implausible ones.
 
-    Repairs are left out: a repaired guess would be two guesses.
+    No typing error is repaired here, because that would be a second guess on top of the first.
     """
     try:
-        number = phonenumbers.parse(bare, regions[0])
+        number = phonenumbers.parse(normalized, regions[0])
     except NumberParseException as error:
         failure: str | None = _PARSE_FAILURES.get(error.error_type, "phone_malformed")
     else:
-        failure = _implausible(number, bare, regions[0])
-    if failure and not bare.startswith("+") and len(bare) <= _LONGEST_SHORT_NUMBER:
+        failure = _implausible(number, normalized, regions[0])
+    if failure and not normalized.startswith("+") and len(normalized) <= _LONGEST_SHORT_NUMBER:
         failure = "phone_short_number"
     if failure:
         raise PhoneError(failure)
     region = phonenumbers.region_code_for_number(number)
     if region is None:
-        sharing = phonenumbers.region_codes_for_country_code(number.country_code or 0)
-        region = next((allowed for allowed in regions if allowed in sharing), None)
+        sharing_regions = phonenumbers.region_codes_for_country_code(number.country_code or 0)
+        region = next((allowed for allowed in regions if allowed in sharing_regions), None)
     if region is None or region not in regions:
         raise PhoneError("phone_region")
     return Phone(_digits(number), region, certain=False)
 
 
-def _implausible(number: PhoneNumber, bare: str, default_region: str) -> str | None:
-    """Say why a number outside the known ranges can't be a person's, or None."""
+def _implausible(number: PhoneNumber, normalized: str, default_region: str) -> str | None:
+    """Return the error code of a number that can't be a person's, None for a plausible one outside the known ranges."""
     lengths = {
-        phonenumbers.is_possible_number_for_type_with_reason(number, kind)
-        for kind in (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE)
+        phonenumbers.is_possible_number_for_type_with_reason(number, number_type)
+        for number_type in (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE)
     }
     national = phonenumbers.national_significant_number(number)
     if len(_digits(number)) > _MOST_DIGITS:
@@ -222,19 +226,19 @@ def _implausible(number: PhoneNumber, bare: str, default_region: str) -> str | N
         return "phone_malformed" if short.isdisjoint(lengths) else "phone_too_short"
     if len(national) < _FEWEST_DIGITS_OF_A_GUESS:
         return "phone_too_short"
-    # A zero here is another country's trunk prefix. Where numbers do begin with zero the ranges are well known.
+    # A zero is another country's trunk prefix. In countries whose numbers start with zero the ranges are known.
     if national.startswith("0"):
         return "phone_malformed"
-    # 8 916 123-45-6: a digit is missing, so the prefix was taken for part of the number.
+    # 8 916 123-45-6: a digit is missing, so the parser took the prefix as a part of the number.
     prefixes = (phonenumbers.ndd_prefix_for_region(default_region, True) or "+", str(number.country_code))
-    if bare == national and bare.startswith(prefixes):
+    if normalized == national and normalized.startswith(prefixes):
         return "phone_too_short"
-    # The tables know +1 900 234 5678 as premium rate and +1 900 123 4567 as nothing at all: ask about a neighbour.
+    # The plans list +1 900 234 5678 as premium rate, but not +1 900 123 4567. So check a neighbouring number.
     neighbour = PhoneNumber(number.country_code, int(national[:3] + "2345678901234"[: len(national) - 3]))
-    kind = phonenumbers.number_type(neighbour)
-    if kind in _PERSONAL or kind == PhoneNumberType.UNKNOWN:
+    number_type = phonenumbers.number_type(neighbour)
+    if number_type in _PERSONAL or number_type == PhoneNumberType.UNKNOWN:
         return None
-    return _REFUSED_TYPES.get(kind, "phone_not_personal")
+    return _REFUSED_TYPES.get(number_type, "phone_not_personal")
 
 
 def _digits(number: PhoneNumber) -> str:

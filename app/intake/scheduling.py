@@ -1,7 +1,7 @@
-"""Planned times: which are offered to a visitor, and which are taken. Pure; reads no clock.
+"""Planned times: the slots offered to a visitor, and the check of a requested time. Pure, reads no clock.
 
-What is offered is accepted: `available_slots` and `check_planned_time` use the same hours and horizon, and a time that
-was offered stays good until it has come.
+Every offered slot is accepted until its time has passed: `available_slots` and `check_planned_time` use the same
+working hours and horizon.
 """
 
 from datetime import datetime, timedelta
@@ -12,23 +12,23 @@ from app.intake.working_hours import is_open
 from app.settings import Site
 
 VISITORS_HORIZON: Final = timedelta(days=7)
-"""How far ahead a visitor may plan. No further: calls planned from day to day would add up on one evening."""
+"""How far ahead a visitor may plan. Otherwise calls planned on many days could pile up on one evening."""
 SERVICES_HORIZON: Final = timedelta(days=14)
 """How far ahead a service with an API key may plan."""
 
-_SOONEST = timedelta(minutes=15)
+_SOONEST = timedelta(minutes=15)  # from now to the first slot
 _MOST_DAYS = 3
 _MOST_TIMES = 60
-# The clocks of all time zones differ from UTC by whole quarters of an hour.
+# The offsets of all time zones from UTC are multiples of a quarter of an hour.
 _QUARTER = timedelta(minutes=15)
 _HALF_HOUR = 30
 
 
 def available_slots(site: Site, now: datetime) -> list[datetime]:
-    """Give the times that are offered to a visitor, at most 60, earliest first, in UTC as ``now`` is.
+    """Return the slots offered to a visitor, at most 60, earliest first, in UTC as `now` is.
 
-    They are the half hours on the site's clock, from 15 minutes ahead on: those within the working hours of the next
-    three days that have any left, or of the next 24 hours for a site that is always open.
+    They are full and half hours in the site's time zone, from 15 minutes ahead on. They cover the working hours of the
+    next three days with a slot left, or the next 24 hours of a site without working hours.
     """
     horizon = now + (timedelta(days=1) if site.working_hours is None else VISITORS_HORIZON)
     times: list[datetime] = []
@@ -36,7 +36,7 @@ def available_slots(site: Site, now: datetime) -> list[datetime]:
     moment = _next_quarter(now + _SOONEST)
     while moment <= horizon and len(times) < _MOST_TIMES:
         local = moment.astimezone(site.timezone)
-        # When clocks are put back they show an hour a second time (fold): nobody could tell the two apart.
+        # When the clocks go back one hour occurs twice (fold=1). Its slots would look like those of the first.
         if local.minute % _HALF_HOUR == 0 and not local.fold and is_open(site, moment):
             days.add(local.date())
             if site.working_hours is not None and len(days) > _MOST_DAYS:
@@ -47,10 +47,10 @@ def available_slots(site: Site, now: datetime) -> list[datetime]:
 
 
 def check_planned_time(site: Site, planned_time: datetime, now: datetime, *, by_visitor: bool) -> FieldError | None:
-    """Tell why a call can't be planned for a time, or None.
+    """Return the error of a time for which no call can be planned, or None for a valid time.
 
-    A visitor's time has to be within the site's working hours: a call at night would find nobody, whatever was
-    promised. A service with an API key knows what it does, and Chaser knows more of the hours than we do.
+    A visitor's time must be within the site's working hours, since nobody would answer a call at night. A service with
+    an API key may plan outside them, because Chaser's own working hours may differ from the settings.
     """
     horizon = VISITORS_HORIZON if by_visitor else SERVICES_HORIZON
     code = detail = None
@@ -64,6 +64,6 @@ def check_planned_time(site: Site, planned_time: datetime, now: datetime, *, by_
 
 
 def _next_quarter(moment: datetime) -> datetime:
-    """Round up to a quarter of an hour."""
-    begun = timedelta(minutes=moment.minute % 15, seconds=moment.second, microseconds=moment.microsecond)
-    return moment - begun + _QUARTER if begun else moment
+    """Return the time rounded up to a quarter of an hour."""
+    past_quarter = timedelta(minutes=moment.minute % 15, seconds=moment.second, microseconds=moment.microsecond)
+    return moment - past_quarter + _QUARTER if past_quarter else moment

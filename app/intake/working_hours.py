@@ -1,6 +1,6 @@
-"""Working hours: is a site open, and when would a call asked for now be made. Pure.
+"""Working hours: whether a site is open, and when a call requested now is expected. Pure functions.
 
-This is what our settings say. Chaser keeps working hours of its own for each site and decides by those.
+They follow our settings. Chaser stores its own working hours for each site and decides by those.
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -9,7 +9,7 @@ from app.settings import WEEKDAYS, Site
 
 
 def is_open(site: Site, now: datetime) -> bool:
-    """Tell whether the site takes calls at a time. A site without working hours always does."""
+    """Return whether the site is open at a time. A site without working hours always is."""
     if site.working_hours is None:
         return True
     local = now.astimezone(site.timezone)
@@ -18,11 +18,11 @@ def is_open(site: Site, now: datetime) -> bool:
 
 
 def expected_call(site: Site, nwt_action: str | None, start_hour: int | None, now: datetime) -> datetime | None:
-    """Give the time, in UTC, from which a call asked for now may be expected; None when nobody can tell.
+    """Return the time in UTC from which a call requested at `now` is expected; None if no call is promised.
 
-    Open: now. Closed with ``always_call``: the next working day from ``start_hour`` on, or from opening if there is
-    none or that hour has passed; that is the start of the queue, in which outbox/night_queue.py finds the place.
-    Closed otherwise: no call is promised.
+    While open that is `now`. While closed with `always_call` it is `start_hour` (0 to 24) of the next opening's day,
+    or the opening itself if the hour is unset or has passed. The queue of waiting calls starts then;
+    outbox/night_queue.py assigns each its slot. While closed with another action no call is promised.
     """
     if is_open(site, now):
         return now

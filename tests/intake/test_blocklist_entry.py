@@ -1,4 +1,4 @@
-"""How an entry of the blocklist may be written."""
+"""Blocklist entries: the accepted formats of phones, addresses and networks."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from app.intake.blocklist_entry import read_entry
         ("2001:db8:1:2::/64", "2001:db8:1:2::/64"),
     ],
 )
-def test_phones_addresses_and_networks_are_read(text: str, entry: str) -> None:
+def test_phones_addresses_and_networks_are_parsed(text: str, entry: str) -> None:
     assert read_entry(text) == entry
 
 
@@ -42,13 +42,13 @@ def test_phones_addresses_and_networks_are_read(text: str, entry: str) -> None:
         ("2000::/3", "too_wide"),
     ],
 )
-def test_anything_else_is_refused_with_the_cure(text: str, code: str) -> None:
+def test_any_other_text_is_refused_with_its_code(text: str, code: str) -> None:
     with pytest.raises(UnprocessableContentError) as refused:
         read_entry(text)
     assert [error.code for error in refused.value.errors] == [code]
 
 
-def test_an_entry_may_be_taken_out_as_it_is_listed() -> None:
+def test_an_entry_may_be_removed_in_its_listed_form() -> None:
     assert read_entry("79161234567", listed=True) == "79161234567"
     assert read_entry("+79161234567", listed=True) == "79161234567"
     assert read_entry("203.0.113.0/24", listed=True) == "203.0.113.0/24"

@@ -1,4 +1,4 @@
-"""What is held for a person to look at."""
+"""Bot detection: the requests that are held for an operator."""
 
 from datetime import timedelta
 
@@ -6,22 +6,22 @@ import pytest
 
 from app.intake.bot_detection import LEAST_TIME, hold_reason
 
-ORDINARY = {"trap": None, "age": timedelta(seconds=20), "phone_certain": True, "elevated": False}
+ORDINARY = {"honeypot": None, "age": timedelta(seconds=20), "phone_certain": True, "elevated": False}
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({}, None),
-        ({"trap": ""}, None),
+        ({"honeypot": ""}, None),
         ({"age": None}, None),
         ({"age": LEAST_TIME}, None),
         ({"phone_certain": False}, None),
         ({"elevated": True}, None),
-        ({"trap": "https://"}, "honeypot"),
+        ({"honeypot": "https://"}, "honeypot"),
         ({"age": LEAST_TIME - timedelta(milliseconds=1)}, "sent_too_fast"),
         ({"phone_certain": False, "elevated": True}, "suspicious_network"),
     ],
 )
-def test_only_what_no_person_would_do_is_held(changes: dict[str, object], reason: str | None) -> None:
+def test_only_requests_that_no_person_would_send_are_held(changes: dict[str, object], reason: str | None) -> None:
     assert hold_reason(**ORDINARY | changes) == reason  # type: ignore[arg-type]

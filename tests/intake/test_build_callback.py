@@ -1,4 +1,4 @@
-"""From a request to a callback, without HTTP: the terms, the receipt, the fingerprint, the id."""
+"""Building a callback from a request, without HTTP: settings of the site, consent receipt, fingerprint, id."""
 
 import uuid
 from dataclasses import replace
@@ -52,7 +52,7 @@ def refusals(chosen: Settings, sender: Sender = VISITOR, **fields: Any) -> dict[
     return {error.field: error.code for error in refused.value.errors}
 
 
-def test_a_callback_has_everything_and_starts_now(chosen: Settings) -> None:
+def test_a_callback_is_complete_and_due_now(chosen: Settings) -> None:
     callback = accepted(chosen)
     assert (callback.client_phone, callback.phone_certain) == ("79161234567", True)
     assert (callback.account, callback.chaser_site_id) == ("4711", 12345)
@@ -61,7 +61,7 @@ def test_a_callback_has_everything_and_starts_now(chosen: Settings) -> None:
     assert (callback.client_ip, callback.client_bucket, callback.api_key) == ("192.0.2.1", "192.0.2.1", None)
 
 
-def test_a_visitor_is_counted_in_all_networks_around_his_address_and_a_service_in_none(chosen: Settings) -> None:
+def test_a_visitor_is_counted_in_all_networks_of_their_address_and_a_service_in_none(chosen: Settings) -> None:
     networks = ("2001:db8::/64", "2001:db8::/56", "2001:db8::/48")
     callback = accepted(chosen, replace(VISITOR, buckets=networks))
     assert (callback.client_bucket, callback.client_bucket_56, callback.client_bucket_48) == networks
@@ -81,33 +81,33 @@ def test_a_site_of_another_account_goes_to_that_account(chosen: Settings) -> Non
     assert (callback.account, callback.chaser_site_id) == ("77", 7)
 
 
-def test_the_number_is_read_by_the_regions_of_the_site(chosen: Settings) -> None:
+def test_the_number_is_parsed_by_the_regions_of_the_site(chosen: Settings) -> None:
     assert accepted(chosen, site="kz", client_phone="8 701 123 45 67").client_phone == "77011234567"
     assert refusals(chosen, site="kz") == {"client_phone": "phone_region"}
 
 
-def test_a_number_of_no_known_range_is_taken_and_marked(chosen: Settings) -> None:
+def test_a_number_outside_the_known_ranges_is_accepted_and_marked(chosen: Settings) -> None:
     callback = accepted(chosen, client_phone="+7 200 123-45-67")
     assert (callback.client_phone, callback.phone_certain) == ("72001234567", False)
 
 
-def test_a_planned_call_is_due_now_and_given_up_late(chosen: Settings) -> None:
+def test_a_planned_call_is_due_now_and_expires_after_its_planned_time(chosen: Settings) -> None:
     planned = NOW + timedelta(days=3)
     callback = accepted(chosen, planned_time=planned)
-    assert callback.due_at == NOW  # Chaser is told the time, and keeps it
+    assert callback.due_at == NOW  # Chaser receives the planned time and calls then
     assert callback.planned_time == callback.call_expected_at == planned
     assert callback.give_up_at == planned + timedelta(hours=2)
 
 
-def test_a_call_asked_for_at_night_is_expected_in_the_morning(chosen: Settings) -> None:
+def test_a_call_requested_at_night_is_expected_in_the_morning(chosen: Settings) -> None:
     assert accepted(chosen, site="night", now=NIGHT).call_expected_at == datetime(2026, 3, 3, 7, tzinfo=UTC)
     later = accepted(chosen, CRM, site="night", now=NIGHT, call_stack_start_hour=12)
     assert later.call_expected_at == datetime(2026, 3, 3, 9, tzinfo=UTC)
-    nobody = accepted(chosen, CRM, site="night", now=NIGHT, nwt_action="create_leed")
-    assert nobody.call_expected_at is None
+    lead = accepted(chosen, CRM, site="night", now=NIGHT, nwt_action="create_leed")
+    assert lead.call_expected_at is None
 
 
-def test_the_edges_of_what_can_be_planned(chosen: Settings) -> None:
+def test_the_bounds_of_planned_times_are_exact(chosen: Settings) -> None:
     assert refusals(chosen, planned_time=NOW) == {"planned_time": "planned_time_past"}
     assert accepted(chosen, planned_time=NOW + timedelta(seconds=1)).planned_time
     for sender, days in ((VISITOR, 7), (CRM, 14)):
@@ -119,22 +119,22 @@ def test_the_edges_of_what_can_be_planned(chosen: Settings) -> None:
 
 def test_a_visitor_can_not_plan_a_call_for_the_night_but_a_service_can(chosen: Settings) -> None:
     assert refusals(chosen, site="night", planned_time=NIGHT) == {"planned_time": "planned_time_closed"}
-    # Chaser would put it into the queue of the next morning, or nobody knows what it would do.
+    # With always_call Chaser queues it for the next morning; otherwise its behaviour is undocumented.
     queued = accepted(chosen, CRM, site="night", planned_time=NIGHT)
     assert (queued.planned_time, queued.call_expected_at) == (NIGHT, datetime(2026, 3, 3, 7, tzinfo=UTC))
-    nobody = accepted(chosen, CRM, site="night", planned_time=NIGHT, nwt_action="create_leed")
-    assert (nobody.planned_time, nobody.call_expected_at) == (NIGHT, None)
+    lead = accepted(chosen, CRM, site="night", planned_time=NIGHT, nwt_action="create_leed")
+    assert (lead.planned_time, lead.call_expected_at) == (NIGHT, None)
 
 
-def test_all_faults_are_told_at_once(chosen: Settings) -> None:
-    wrong = {
+def test_all_errors_are_reported_at_once(chosen: Settings) -> None:
+    invalid = {
         "client_phone": "112",
         "planned_time": NOW,
         "department": "none",
         "manager_phone": "74951234567",
         "call_stack_interval": 5,
     }
-    assert refusals(chosen, site="consent", **wrong) == {
+    assert refusals(chosen, site="consent", **invalid) == {
         "client_phone": "phone_short_number",
         "planned_time": "planned_time_past",
         "department": "unknown_department",
@@ -144,7 +144,7 @@ def test_all_faults_are_told_at_once(chosen: Settings) -> None:
     }
 
 
-def test_a_receipt_has_the_time_in_utc_and_the_visitors_address(chosen: Settings) -> None:
+def test_a_consent_receipt_has_the_time_in_utc_and_the_visitors_address(chosen: Settings) -> None:
     local = NOW.astimezone(tz=None)
     receipt = accepted(chosen, site="consent", consent=True, now=local).consent
     assert receipt == {
@@ -160,7 +160,7 @@ def request(**fields: Any) -> CallbackRequest:
     return CallbackRequest.model_validate({"site": "shop", "client_phone": PHONE} | fields)
 
 
-def test_a_fingerprint_is_the_same_for_the_same_wish() -> None:
+def test_equal_requests_have_equal_fingerprints() -> None:
     first = fingerprint(request(request_id="a", challenge="b"), b"key")
     assert first == fingerprint(request(client_phone=int(PHONE), challenge="c"), b"key")
     assert first == fingerprint(request(referrer=None), b"key")
@@ -178,22 +178,22 @@ def test_a_fingerprint_is_the_same_for_the_same_wish() -> None:
         {"department": ""},
     ],
 )
-def test_a_fingerprint_is_another_for_another_wish(other: dict[str, Any]) -> None:
+def test_different_requests_have_different_fingerprints(other: dict[str, Any]) -> None:
     assert fingerprint(request(**other), b"key") != fingerprint(request(), b"key")
 
 
-def test_a_fingerprint_can_not_be_made_without_the_key_and_does_not_show_the_number() -> None:
-    made = fingerprint(request(), b"key")
-    assert made != fingerprint(request(), b"other")
-    assert "9161234567" not in made
+def test_a_fingerprint_depends_on_the_secret_and_does_not_contain_the_number() -> None:
+    digest = fingerprint(request(), b"key")
+    assert digest != fingerprint(request(), b"other")
+    assert "9161234567" not in digest
 
 
-def test_a_fingerprint_can_be_made_of_lone_surrogates() -> None:
+def test_a_request_with_lone_surrogates_has_a_fingerprint() -> None:
     assert fingerprint(request(active_page="\ud800", referrer="\udfff"), b"key")
 
 
-def test_ids_are_in_the_order_of_time_and_never_the_same() -> None:
+def test_ids_are_ordered_by_time_and_unique() -> None:
     ids = [new_id(NOW + timedelta(milliseconds=step)) for step in range(1000)]
     assert ids == sorted(ids)
     assert len({new_id(NOW) for _ in range(1000)}) == 1000
-    assert {(uuid.UUID(made).version, uuid.UUID(made).variant) for made in ids} == {(7, uuid.RFC_4122)}
+    assert {(uuid.UUID(each).version, uuid.UUID(each).variant) for each in ids} == {(7, uuid.RFC_4122)}

@@ -1,4 +1,4 @@
-"""A visitor's number: what is read, what is repaired, what is refused, and that nothing else ever happens."""
+"""Parsing of phone numbers: accepted, repaired and refused texts, and that any other text is refused as well."""
 
 import contextlib
 
@@ -39,12 +39,12 @@ def refusal(text: str, *regions: str) -> str:
         "TEL://+7-916-123-45-67",
     ],
 )
-def test_a_number_is_read_however_it_is_punctuated(text: str) -> None:
+def test_a_number_is_parsed_with_any_separators(text: str) -> None:
     assert read_phone(text, ["RU"]) == MOSCOW_MOBILE
 
 
 @pytest.mark.parametrize("text", ["٨٩١٦١٢٣٤٥٦٧", "۸۹۱۶۱۲۳۴۵۶۷", "+७९१६१२३४५६७", "＋７（９１６）１２３－４５－６７"])
-def test_digits_of_other_scripts_are_read(text: str) -> None:
+def test_digits_of_other_scripts_are_parsed(text: str) -> None:
     assert read_phone(text, ["RU"]) == MOSCOW_MOBILE
 
 
@@ -63,7 +63,7 @@ def test_digits_of_other_scripts_are_read(text: str) -> None:
         "810 7 916 123-45-67",
     ],
 )
-def test_a_slip_with_one_reading_is_repaired(text: str) -> None:
+def test_a_typing_error_with_one_interpretation_is_repaired(text: str) -> None:
     assert read_phone(text, ["RU"]) == MOSCOW_MOBILE
 
 
@@ -71,7 +71,7 @@ def test_a_slip_with_one_reading_is_repaired(text: str) -> None:
     "text",
     ["+7+89161234567", "+7 7 916 123-45-67", "+8916123456", "+891612345678", "+8 8 916 123-45-67", "8+79161234567"],
 )
-def test_a_slip_with_several_readings_is_not_repaired(text: str) -> None:
+def test_a_typing_error_with_several_interpretations_is_not_repaired(text: str) -> None:
     assert refusal(text) in {"phone_malformed", "phone_too_long"}
 
 
@@ -80,19 +80,19 @@ def test_plus_8_is_not_repaired_where_it_is_another_countrys_valid_number() -> N
     assert read_phone("+84951234567", ["RU", "VN"]) == Phone("84951234567", "VN", certain=True)
 
 
-def test_plus_8_is_repaired_only_for_sites_that_take_plus_7() -> None:
+def test_plus_8_is_repaired_only_for_sites_that_accept_plus_7() -> None:
     assert refusal("+89161234567", "US", "BY") == "phone_malformed"
 
 
 @pytest.mark.parametrize("regions", [("BY", "RU"), ("US", "RU"), ("KZ", "RU")])
 @pytest.mark.parametrize("text", ["89161234567", "79161234567", "0079161234567"])
-def test_a_whole_russian_number_is_read_where_russia_is_not_the_first_region(
+def test_a_complete_russian_number_is_parsed_where_russia_is_not_the_first_region(
     text: str, regions: tuple[str, ...]
 ) -> None:
     assert read_phone(text, regions) == MOSCOW_MOBILE
 
 
-def test_a_leading_8_is_left_alone_where_plus_7_is_not_allowed() -> None:
+def test_a_leading_8_is_not_replaced_where_plus_7_is_not_allowed() -> None:
     assert refusal("89161234567", "US") == "phone_too_long"
     assert read_phone("(808) 555-0123", ["US"]).digits == "18085550123"
     assert read_phone("8 (029) 123-45-67", ["BY"]) == Phone("375291234567", "BY", certain=True)
@@ -104,14 +104,16 @@ def test_a_number_without_country_code_belongs_to_the_first_region() -> None:
 
 
 @pytest.mark.parametrize("text", ["495 123-45-6", "91612345"])
-def test_the_beginning_of_a_number_does_not_become_a_strangers_abroad(text: str) -> None:
+def test_an_incomplete_number_does_not_become_a_foreign_one(text: str) -> None:
     # +49 5123 456 and +49 9161 2345 are German fixed lines.
     assert refusal(text, "RU", "DE") == "phone_too_short"
 
 
 @pytest.mark.parametrize("text", ["8 916 123-45-6", "7 916 123-45-6"])
 @pytest.mark.parametrize("regions", [("RU",), ("RU", "KZ"), ("KZ", "RU")])
-def test_a_missing_digit_does_not_make_the_prefix_a_part_of_the_number(text: str, regions: tuple[str, ...]) -> None:
+def test_after_a_missing_digit_the_prefix_is_not_taken_as_part_of_the_number(
+    text: str, regions: tuple[str, ...]
+) -> None:
     assert refusal(text, *regions) == "phone_too_short"
 
 
@@ -130,11 +132,11 @@ def test_a_missing_digit_does_not_make_the_prefix_a_part_of_the_number(text: str
         ("+44 300 123 4567", "phone_not_personal"),
     ],
 )
-def test_a_valid_number_that_is_no_persons_phone_is_refused(text: str, code: str) -> None:
+def test_a_valid_number_that_is_not_personal_is_refused(text: str, code: str) -> None:
     assert refusal(text, "RU", "US", "GB") == code
 
 
-def test_a_gap_in_the_tables_between_premium_rate_numbers_is_refused() -> None:
+def test_a_gap_in_the_plans_between_premium_rate_numbers_is_refused() -> None:
     assert refusal("+1 900 123-4567", "US") == "phone_premium_rate"
 
 
@@ -184,14 +186,14 @@ def test_a_service_number_as_long_as_a_fixed_line_is_refused() -> None:
     "text",
     ["", " ", "+", "+7 (916) 123-45-__", "+7916123456²", "7️⃣9161234567", "*100#", "8916 123\n4567", "+79161234567+"],
 )
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_a_text_that_is_no_number_is_refused(text: str) -> None:
     assert refusal(text) == "phone_malformed"
 
 
 @pytest.mark.parametrize(
     "text", ["8916123456\N{HORIZONTAL ELLIPSIS}", "89161234567\x00", "8916123456\ud800", "\U0001f4de89161234567"]
 )
-def test_a_strange_character_is_refused_not_dropped(text: str) -> None:
+def test_an_unknown_character_is_refused_not_dropped(text: str) -> None:
     assert refusal(text) == "phone_malformed"
 
 
@@ -206,11 +208,11 @@ def test_too_many_digits_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["30000000000000", "+49 30 0000 0000 0000", "+49 10 6004 2082 2166"])
-def test_more_digits_than_e164_has_are_refused_even_where_the_tables_hold_them(text: str) -> None:
+def test_more_digits_than_e164_allows_are_refused_even_where_the_plans_list_them(text: str) -> None:
     assert refusal(text, "DE") == "phone_too_long"
 
 
-def test_a_long_text_is_refused_whatever_it_holds() -> None:
+def test_a_long_text_is_refused_whatever_it_contains() -> None:
     assert refusal("89161234567" + " " * 54) == "phone_too_long"
     assert read_phone("89161234567" + " " * 53, ["RU"]) == MOSCOW_MOBILE
 
@@ -224,11 +226,11 @@ def test_a_possible_number_outside_the_known_ranges_is_accepted_and_marked(text:
     assert refusal(text, "BY") == "phone_region"
 
 
-def test_a_foreign_trunk_zero_is_not_taken_for_a_new_range() -> None:
+def test_a_foreign_trunk_zero_is_not_mistaken_for_a_new_range() -> None:
     assert refusal("80291234567", "RU", "BY") == "phone_malformed"
 
 
-def test_a_fixed_line_is_read_with_the_zero_that_belongs_to_it() -> None:
+def test_a_fixed_line_is_parsed_with_the_zero_that_belongs_to_it() -> None:
     assert read_phone("8 495 123-45-67", ["RU"]) == Phone("74951234567", "RU", certain=True)
     assert read_phone("06 1234 5678", ["IT"]).digits == "390612345678"
     assert read_phone("+44 (0)20 7946 0958", ["GB"]).digits == "442079460958"
@@ -264,7 +266,7 @@ def test_separators_anywhere_change_nothing(tail: int, data: st.DataObject) -> N
     assert read_phone(text, ["RU"]) == Phone(digits, "RU", certain=True)
 
 
-def test_no_detail_holds_a_digit() -> None:
+def test_no_detail_contains_a_digit() -> None:
     assert not any(character.isdigit() for detail in PHONE_REFUSALS.values() for character in detail)
 
 

@@ -1,4 +1,4 @@
-"""Working hours: whether a site is open, and from when a call may be expected."""
+"""Working hours: whether a site is open, and when a call is expected."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def site(**fields: Any) -> Site:
 
 
 def moscow(text: str) -> datetime:
-    """Give a time in Moscow, which is three hours before UTC all year. 2 March 2026 is a Monday."""
+    """Return a time in Moscow (UTC+3 all year). 2 March 2026 is a Monday."""
     return datetime.fromisoformat(f"{text}+03:00")
 
 
@@ -67,7 +67,7 @@ def test_the_hours_are_those_of_the_sites_time_zone() -> None:
     assert not is_open(site(timezone="Europe/London"), now)  # 06:30 there
 
 
-def test_an_open_site_calls_at_once_whatever_it_does_at_night() -> None:
+def test_an_open_site_calls_at_once_whatever_its_action_when_closed() -> None:
     now = moscow("2026-03-02T10:00")
     for action in (None, "create_leed", "always_call"):
         assert expected_call(site(), action, 11, now) == now
@@ -79,7 +79,7 @@ def test_a_closed_site_that_does_not_always_call_promises_nothing(action: str | 
 
 
 @pytest.mark.parametrize(
-    ("asked", "start_hour", "called"),
+    ("requested", "start_hour", "called"),
     [
         ("2026-03-02T20:00", None, "2026-03-03T09:00"),
         ("2026-03-02T20:00", 10, "2026-03-03T10:00"),
@@ -93,23 +93,23 @@ def test_a_closed_site_that_does_not_always_call_promises_nothing(action: str | 
     ],
 )
 def test_a_closed_site_that_always_calls_does_so_on_its_next_working_day(
-    asked: str, start_hour: int | None, called: str
+    requested: str, start_hour: int | None, called: str
 ) -> None:
-    expected = expected_call(site(), "always_call", start_hour, moscow(asked))
+    expected = expected_call(site(), "always_call", start_hour, moscow(requested))
     assert expected == moscow(called)
     assert expected is not None
     assert expected.utcoffset() == timedelta(0)
 
 
-def test_a_start_hour_that_has_passed_gives_way_to_the_opening() -> None:
+def test_after_a_start_hour_that_has_passed_the_opening_is_used() -> None:
     assert expected_call(site(), "always_call", 2, moscow("2026-03-03T03:00")) == moscow("2026-03-03T09:00")
 
 
-def test_a_night_on_which_the_clocks_change_is_reckoned_with() -> None:
+def test_a_change_of_clocks_at_night_is_taken_into_account() -> None:
     berlin = site(timezone="Europe/Berlin", working_hours={"sun": "09:00-18:00"})
     # 28 March 2026 at 20:00 in Berlin is 19:00 UTC; the next day at 9:00 is already summer time, 7:00 UTC.
-    asked = datetime(2026, 3, 28, 19, tzinfo=UTC)
-    assert expected_call(berlin, "always_call", None, asked) == datetime(2026, 3, 29, 7, tzinfo=UTC)
+    requested = datetime(2026, 3, 28, 19, tzinfo=UTC)
+    assert expected_call(berlin, "always_call", None, requested) == datetime(2026, 3, 29, 7, tzinfo=UTC)
 
 
 @given(
