@@ -1,4 +1,4 @@
-"""Requests that a stranger may send: every hostile value in every place. All carry the canary where they can."""
+"""Hostile requests: every hostile value in every field, header and target, with the canary wherever possible."""
 
 import itertools
 import json
@@ -7,12 +7,12 @@ from typing import Final
 
 from app.intake.callback_request import CallbackRequest
 from tests.abuse.heads import HEADER_NAMES, HEADER_VALUES, METHODS, TARGETS, TYPES
-from tests.abuse.wire import Headers, Hostile
+from tests.abuse.wire import Headers, HostileRequest
 from tests.abuse.written import ENCODINGS, NAMES, VALUES, WHOLE
 from tests.running import API_KEY, ORIGIN
 
 CANARY_SLOT: Final = "zqcanaryqz"
-"""Stands where the canary of a run goes; `filled_in` puts it there."""
+"""Placeholder of the canary; `with_canary` replaces it by that of the run."""
 PHONE: Final = "89160000099"
 GOOD: Final = {"site": "shop", "client_phone": PHONE}
 JSON_TYPE: Final = (b"Content-Type", b"application/json")
@@ -23,23 +23,23 @@ _LARGEST = 16 * 1024
 FIELDS: Final = tuple(CallbackRequest.model_fields)
 
 
-def filled_in(hostile: Hostile, canary: str) -> Hostile:
-    """Put the canary of this run in its places."""
+def with_canary(hostile: HostileRequest, canary: str) -> HostileRequest:
+    """Return the request with its placeholders replaced by the canary of this run."""
     slot, real = CANARY_SLOT.encode(), canary.encode()
     headers = tuple((name.replace(slot, real), value.replace(slot, real)) for name, value in hostile.headers)
-    return Hostile(hostile.method, hostile.target.replace(slot, real), headers, hostile.body.replace(slot, real))
+    return HostileRequest(hostile.method, hostile.target.replace(slot, real), headers, hostile.body.replace(slot, real))
 
 
-def corpus() -> Iterator[Hostile]:
-    """Give every fixed request."""
+def corpus() -> Iterator[HostileRequest]:
+    """Yield every fixed request."""
     yield from bodies()
     yield from _types()
     yield from _headers()
     yield from addresses()
 
 
-def bodies() -> Iterator[Hostile]:
-    """Give a body for every value in every field, every name of a field, and what is no object at all."""
+def bodies() -> Iterator[HostileRequest]:
+    """Yield a body for every value in every field, for every name of a field, and for every body that is no object."""
     for field, value in itertools.product(FIELDS, VALUES):
         yield _post(with_field(field, value), PAGE if field in GOOD else KEY)
     for name, headers in itertools.product(NAMES, (PAGE, KEY)):
@@ -53,24 +53,24 @@ def bodies() -> Iterator[Hostile]:
         yield _post(json.dumps({"zqcanaryqz": 1}).encode(encoding), PAGE)
 
 
-def addresses() -> Iterator[Hostile]:
-    """Give every address with every method."""
+def addresses() -> Iterator[HostileRequest]:
+    """Yield every request target with every method."""
     for method, target in itertools.product(METHODS, TARGETS):
-        yield Hostile(method, target, PAGE, b"zqcanaryqz" if method == b"PUT" else b"")
+        yield HostileRequest(method, target, PAGE, b"zqcanaryqz" if method == b"PUT" else b"")
 
 
 def with_field(name: str, value: str) -> bytes:
-    """Write a body that is right but for one field; `name` and `value` as they stand in JSON."""
+    """Return a body that is valid except for one field; `name` and `value` are JSON text."""
     others = "".join(f'"{field}":"{text}",' for field, text in GOOD.items() if field != name)
     body = f'{{{others}"{name}":{value}}}'.encode("utf-8", "surrogatepass")
     return body if len(body) <= _LARGEST else body[:_LARGEST]
 
 
-def _post(body: bytes, headers: Headers) -> Hostile:
-    return Hostile(headers=headers, body=body)
+def _post(body: bytes, headers: Headers) -> HostileRequest:
+    return HostileRequest(headers=headers, body=body)
 
 
-def _types() -> Iterator[Hostile]:
+def _types() -> Iterator[HostileRequest]:
     body = with_field("referrer", '"https://zqcanaryqz.example/"')
     for media_type in TYPES:
         yield _post(body, (PAGE[0], (b"Content-Type", media_type)))
@@ -78,11 +78,11 @@ def _types() -> Iterator[Hostile]:
     yield _post(body, (*PAGE, (b"Content-Type", b"text/zqcanaryqz")))
 
 
-def _headers() -> Iterator[Hostile]:
+def _headers() -> Iterator[HostileRequest]:
     body = with_field("referrer", '"https://zqcanaryqz.example/"')
     for name, value in itertools.product(HEADER_NAMES, HEADER_VALUES):
         others = tuple(header for header in PAGE if header[0] != name)
         yield _post(body, (*others, (name, value)))
-        yield Hostile(b"GET", b"/v1/sites/shop", ((name, value),))
+        yield HostileRequest(b"GET", b"/v1/sites/shop", ((name, value),))
         if name.startswith(b"Access-Control"):
-            yield Hostile(b"OPTIONS", b"/v1/callbacks", (PAGE[0], (name, value)))
+            yield HostileRequest(b"OPTIONS", b"/v1/callbacks", (PAGE[0], (name, value)))

@@ -1,4 +1,4 @@
-"""A number and three keys that can be told anywhere, driven through all that can go well or wrong in one service."""
+"""A recognisable number and three keys, sent through every success and every failure of one service."""
 
 import hashlib
 import sqlite3
@@ -19,16 +19,16 @@ API_KEY = "ccb_canary-of-the-api-key-8e21"
 SECRET_KEY = "canary-of-the-signing-key-0123456789-77ab"
 KEYS = (PRIVATE_KEY, API_KEY, SECRET_KEY)
 NUMBERS = (PHONE[1:], "555-01-47", "555 01 47", "5550147")
-EVERYWHERE = f"{PHONE} {API_KEY}"
-"""Stands in every place that a stranger can write to."""
+SECRET_TEXT = f"{PHONE} {API_KEY}"
+"""Sent in every place that a client can write to."""
 SITES = [f"site-{number}" for number in range(40)]
 JSON = {"content-type": "application/json"}
 KEYED = {"authorization": f"Bearer {API_KEY}"}
 PAGE = {"origin": ORIGIN}
 
 
-def found_in(text: str, secrets: tuple[str, ...] = (*KEYS, *NUMBERS)) -> list[str]:
-    """Look for each secret as it is, escaped for an address, and in base64."""
+def secrets_in(text: str, secrets: tuple[str, ...] = (*KEYS, *NUMBERS)) -> list[str]:
+    """Return the secrets that a text contains, in plain, percent-encoded or base64."""
     forms = {
         form: secret for secret in secrets for form in (secret, quote(secret), b64encode(secret.encode()).decode())
     }
@@ -49,25 +49,25 @@ def secret_values(folder: Path, chaser_url: str, **overrides: Any) -> dict[str, 
 
 
 class Everything:
-    """Does to one service all that can be done, and remembers each answer."""
+    """Drives one service through every success and failure, and records each response in `answers`."""
 
     def __init__(self, here: Process, far_side: Chaser, folder: Path) -> None:
         self.here, self.far_side, self.folder = here, far_side, folder
         self.answers: list[str] = []
         self._sites = iter(SITES)
-        here.http.event_hooks["response"] = [self._remember]
-        here.http.headers.update({"user-agent": EVERYWHERE, "cookie": f"a={EVERYWHERE}", "x-api-key": API_KEY})
+        here.http.event_hooks["response"] = [self._record]
+        here.http.headers.update({"user-agent": SECRET_TEXT, "cookie": f"a={SECRET_TEXT}", "x-api-key": API_KEY})
 
-    def _remember(self, answer: httpx2.Response) -> None:
+    def _record(self, answer: httpx2.Response) -> None:
         answer.read()
         self.answers.append(f"{answer.status_code} {answer.headers} {answer.text}")
 
-    def go_well(self) -> None:
-        """Be delivered, and asked for again in every way."""
+    def succeed(self) -> None:
+        """Place a callback, and repeat its request in every way."""
         fields = {
             "client_phone": "8 (916) 555-01-47",
             "active_page": f"{ORIGIN}/catalog",
-            "request_id": "wish-1",
+            "request_id": "request-1",
         }
         answer = self.here.ask(KEYED, **fields)
         self.here.wait_for(answer.json()["id"], "placed")
@@ -80,11 +80,11 @@ class Everything:
         for path in (f"/v1/challenge?site=shop&tel={PHONE}", f"/v1/callbacks?client_phone={PHONE}"):
             self.here.http.get(path)
 
-    def be_refused(self) -> None:
-        """Put the number and the key wherever a stranger can."""
-        for given in ({"client_phone": f"{PHONE}x"}, {PHONE: 1}, {"site": PHONE}, {"consent": {PHONE: API_KEY}}):
+    def send_refused_requests(self) -> None:
+        """Send the number and the key in every place that a client can write to."""
+        for changed in ({"client_phone": f"{PHONE}x"}, {PHONE: 1}, {"site": PHONE}, {"consent": {PHONE: API_KEY}}):
             for headers in (PAGE, KEYED, {}):
-                self.here.ask(headers, **({"client_phone": PHONE} | given))
+                self.here.ask(headers, **({"client_phone": PHONE} | changed))
         for authorization in (API_KEY, f"Basic {API_KEY}", f"Bearer {API_KEY}x", f"bearer  {API_KEY} {PHONE}"):
             self.here.ask({"authorization": authorization}, client_phone=PHONE)
         self.here.ask({"authorization": "Bearer another"}, client_phone=PHONE)
@@ -96,8 +96,8 @@ class Everything:
             for method in ("GET", "POST", "OPTIONS", "PROPFIND"):
                 self.here.http.request(method, path, headers=PAGE | {"access-control-request-method": PHONE})
 
-    def meet_a_broken_chaser(self) -> None:
-        """Meet each fault of the far side, most with an echo of the number."""
+    def fail_at_chaser(self) -> None:
+        """Send a callback into each failure of Chaser, most of which echo the number."""
         echo = {"body": f"client_phone={PHONE}", "headers": {"Location": f"/{PHONE}", "Retry-After": PHONE}}
         faults: list[dict[str, Any]] = [
             *({"kind": "status", "status": status, **echo} for status in (301, 400, 403, 404, 429, 500, 503)),
@@ -107,25 +107,25 @@ class Everything:
         ]
         for fault in faults:
             self.far_side.fault(**fault)
-            site = self._another()
-            # Its own attempt: others are resent meanwhile.
-            until(lambda of=site: self._is_tried(of))
+            site = self._request_on_next_site()
+            # Wait for this site's attempt, as other callbacks are resent meanwhile.
+            until(lambda of=site: self._is_attempted(of))
         self.far_side.well_again()
 
-    def meet_a_broken_database(self) -> None:
-        """Have a statement refused, for a visitor and for the worker, and a table missing."""
+    def fail_in_the_database(self) -> None:
+        """Send requests while statements of the API and the worker fail, and while a table is missing."""
         with closing(sqlite3.connect(self.folder / "callbacks.db", isolation_level=None)) as database:
             for table, event in (("callbacks", "INSERT"), ("attempts", "INSERT"), ("attempts", "UPDATE")):
                 database.execute(f"CREATE TRIGGER broken BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'b'); END")
-                self._another()
+                self._request_on_next_site()
                 database.execute("DROP TRIGGER broken")
             database.execute("ALTER TABLE callbacks RENAME TO lost")
-            self._another()
+            self._request_on_next_site()
             self.here.http.get("/readyz")
             database.execute("ALTER TABLE lost RENAME TO callbacks")
 
-    def break_down(self) -> None:
-        """Break, in a request and in the worker, with all secrets in the text of the exception."""
+    def raise_unexpected_errors(self) -> None:
+        """Raise an exception with all secrets in its text, in a request and in the worker."""
         broken = self.folder / "broken"
         broken.write_text(" ".join((*KEYS, PHONE)), encoding="utf-8")
         answer = self.here.ask(KEYED, client_phone=PHONE)
@@ -133,8 +133,8 @@ class Everything:
         until(lambda: "delivery.unexpected_error" in self.here.output())
         broken.unlink()
 
-    def be_blocked(self) -> None:
-        """Block the number, ask for it, and unblock it; whoever has the key is told what he blocked."""
+    def block_the_number(self) -> None:
+        """Block the number, request it, and unblock it. An operator may see the entry, so they use another client."""
         with client(self.here.url) as operator:
             operator.headers.update(KEYED)
             assert (
@@ -144,21 +144,21 @@ class Everything:
             assert self.here.ask(KEYED, client_phone=PHONE).is_client_error
             assert operator.delete("/v1/blocklist", params={"entry": PHONE}).status_code == 204
 
-    def end(self) -> None:
-        """Be ended in the middle of a call."""
+    def stop(self) -> None:
+        """Stop the service during a call."""
         self.far_side.fault("hang_after", seconds=5)
-        self._another()
+        self._request_on_next_site()
         with suppress(httpx2.TransportError):
             self.here.http.get(f"/livez?{PHONE}")
         self.here.terminate()
 
-    def _another(self) -> str:
-        """Ask for the number on the next site, so that it is no duplicate; gives the site."""
+    def _request_on_next_site(self) -> str:
+        """Request a callback on the next site, where it is no duplicate. Return the site."""
         site = next(self._sites)
         self.here.ask(KEYED, client_phone=PHONE, site=site)
         return site
 
-    def _is_tried(self, site: str) -> bool:
-        tried = "SELECT 1 FROM attempts JOIN callbacks ON id = callback_id WHERE site = ? AND outcome IS NOT NULL"
+    def _is_attempted(self, site: str) -> bool:
+        query = "SELECT 1 FROM attempts JOIN callbacks ON id = callback_id WHERE site = ? AND outcome IS NOT NULL"
         with closing(sqlite3.connect(self.folder / "callbacks.db")) as database:
-            return database.execute(tried, (site,)).fetchone() is not None
+            return database.execute(query, (site,)).fetchone() is not None

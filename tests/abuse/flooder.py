@@ -1,9 +1,9 @@
-"""Opens many connections to one server and treats it badly. A process of its own, so that it can have as many files.
+"""Flood one server with connections. A process of its own, so that it has a limit of open files of its own.
 
     python -m tests.abuse.flooder PORT KINDS COUNT PER_SECOND
 
-KINDS are names of BEGUN joined by commas, which take turns. When all connections are closed, or its patience is over,
-it writes one JSON object: how it fared.
+KINDS are keys of FIRST_BYTES, separated by commas; connections cycle through them. When all connections are closed,
+or TIMEOUT is over, it writes its figures as one JSON object.
 """
 
 import json
@@ -14,23 +14,23 @@ import sys
 import time
 from dataclasses import dataclass
 
-PATIENCE = 20.0
-"""Seconds to wait for the end of the last connection."""
+TIMEOUT = 20.0
+"""Seconds to wait until the last connection is closed."""
 _DRIP = 0.5  # seconds between the bytes of one connection
-_SOURCES = 20  # addresses: one has too few ports for all that a run opens
-_BIND_ADDRESS_NO_PORT = 24  # from linux/in.h: the port is chosen in connect, where one port serves several addresses
+_SOURCES = 20  # source addresses: one has too few ports for the connections of a run
+_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: choose the port in connect(), so that source addresses share ports
 _POST = (
     b"POST /v1/callbacks HTTP/1.1\r\nHost: service\r\nOrigin: https://shop.example\r\n"
     b"Content-Type: application/json\r\n"
 )
-BEGUN = {
+FIRST_BYTES = {
     "idle": b"",
     "header-drip": b"GET /v1/sites/shop HTTP/1.1\r\nHost: service\r\n",
     "body-drip": _POST + b"Content-Length: 10000\r\n\r\n",
     "chunk-drip": _POST + b"Transfer-Encoding: chunked\r\n\r\n",
     "keep-alive": b"GET /livez HTTP/1.1\r\nHost: service\r\n\r\n",
 }
-"""What a connection of each kind sends at once."""
+"""The bytes that a connection of each kind sends at once."""
 _DRIPPED = {"header-drip": b"X-A: b\r\n", "body-drip": b" ", "chunk-drip": b"1\r\n \r\n"}
 
 
@@ -38,11 +38,11 @@ _DRIPPED = {"header-drip": b"X-A: b\r\n", "body-drip": b" ", "chunk-drip": b"1\r
 class _Connection:
     socket: socket.socket
     kind: str
-    since: float | None = None  # when it was connected
+    since: float | None = None  # time of connecting
 
 
 class Flood:
-    """`count` connections to a port of this machine, opened at `per_second`, each of the next of the `kinds`."""
+    """`count` connections to a local port, opened at a rate of `per_second`, cycling through `kinds`."""
 
     def __init__(self, port: int, kinds: list[str], count: int, per_second: float) -> None:
         self._port, self._kinds, self._count, self._per_second = port, kinds, count, per_second
@@ -53,10 +53,10 @@ class Flood:
         self._unconnected = 0
 
     def run(self) -> dict[str, float]:
-        """Open them all, drip, and wait until all are closed or the patience is over."""
+        """Open all connections, drip, and wait until all are closed or TIMEOUT is over. Return the figures."""
         began = last = time.monotonic()
         opened, next_drip = 0, began
-        while opened < self._count or (self._open and time.monotonic() - last < PATIENCE):
+        while opened < self._count or (self._open and time.monotonic() - last < TIMEOUT):
             now = time.monotonic()
             due = min(self._count, int((now - began) * self._per_second) + 1)
             for number in range(opened, due):
@@ -66,7 +66,7 @@ class Flood:
             if now > next_drip:
                 self._drip()
                 next_drip = now + _DRIP
-            self._look()
+            self._handle_events()
             self._most = max(self._most, len(self._open))
         return {
             "opened": opened,
@@ -85,20 +85,20 @@ class Flood:
         self._open[connection.fileno()] = _Connection(connection, self._kinds[number % len(self._kinds)])
         self._poll.register(connection, select.EPOLLOUT | select.EPOLLIN)
 
-    def _look(self) -> None:
+    def _handle_events(self) -> None:
         for number, events in self._poll.poll(0.005):
             connection = self._open[number]
             try:
                 if connection.since is None and events & select.EPOLLOUT:
                     connection.since = time.monotonic()
                     self._poll.modify(number, select.EPOLLIN)
-                    connection.socket.send(BEGUN[connection.kind])
+                    connection.socket.send(FIRST_BYTES[connection.kind])
                 if events & ~select.EPOLLOUT and not connection.socket.recv(65536):
-                    self._gone(number)
+                    self._remove(number)
             except BlockingIOError:
                 pass
             except OSError:
-                self._gone(number)
+                self._remove(number)
 
     def _drip(self) -> None:
         for number, connection in list(self._open.items()):
@@ -108,9 +108,9 @@ class Flood:
                 except BlockingIOError:
                     pass
                 except OSError:
-                    self._gone(number)
+                    self._remove(number)
 
-    def _gone(self, number: int) -> None:
+    def _remove(self, number: int) -> None:
         connection = self._open.pop(number)
         self._poll.unregister(number)
         if connection.since is None:

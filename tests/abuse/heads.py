@@ -1,6 +1,6 @@
-"""Hostile request lines and headers: media types, names and values of headers, methods, addresses.
+"""Hostile request lines and headers: media types, names and values of headers, methods, request targets.
 
-`zqcanaryqz` is where the canary of a run goes.
+`zqcanaryqz` is the placeholder of a run's canary.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
-"""The service at its most talkative, and with a clock that can be made to break: what it writes is then searched.
+"""The service with its most verbose output, which tests search for secrets, and with a clock that can be made to raise.
 
-Every logger that could tell of a request is at DEBUG, asyncio in its debug mode, and Python shows all warnings.
+Every logger that could log a request is at DEBUG, asyncio is in debug mode, and Python shows all warnings.
 """
 
 import contextlib
@@ -20,11 +20,12 @@ ROOT: Final = Path(__file__).parents[2]
 LOGGERS: Final = ("asyncio", "httpcore2", "httpx2", "psycopg", "slowapi", "limits", "uvicorn", "uvicorn.error")
 _LOUD = f"""
 import logging, pathlib, sys
-from app import cli, logs, main
+from app import logs, main
+from app.cli import entrypoint
 from app.logs import configure_logging
 from app.main import create_app, utc_now
 
-def loudly():
+def configure_debug_logging():
     configure_logging("DEBUG")
     for name in (None, *{LOGGERS}):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -35,55 +36,55 @@ def clock():
     return utc_now()
 
 broken = pathlib.Path(sys.argv.pop(1))
-# The command imports both when it runs.
-logs.configure_logging = loudly
+# The command imports both names when it runs.
+logs.configure_logging = configure_debug_logging
 main.create_app = lambda settings, **named: create_app(settings, clock=clock, **named)
-cli.main()
+entrypoint.main()
 """
 
 
-def environment(chosen: Mapping[str, Any]) -> dict[str, str]:
-    """Give settings as variables, beside the few that Python needs."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
-    return kept | {
-        name.upper(): value if isinstance(value, str) else json.dumps(value) for name, value in chosen.items()
+def environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings as environment variables, with the few that Python needs."""
+    inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
+    return inherited | {
+        name.upper(): value if isinstance(value, str) else json.dumps(value) for name, value in values.items()
     }
 
 
 @contextlib.contextmanager
-def loud_process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
-    """Run `chaser-callback serve`, loudly. While the file `folder/broken` exists, its clock raises what is in it."""
+def loud_process(folder: Path, values: Mapping[str, Any]) -> Iterator[Process]:
+    """Run `chaser-callback serve` with debug output. While `folder/broken` exists, the clock raises its content."""
     port = free_port()
     log = folder / "loud.log"
     command = [sys.executable, "-X", "dev", "-c", _LOUD, str(folder / "broken"), "serve", "--port", str(port)]
     with log.open("wb") as output:
-        started = subprocess.Popen(command, env=environment(chosen), cwd=ROOT, stdout=output, stderr=output)
+        child = subprocess.Popen(command, env=environment(values), cwd=ROOT, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
         with client(url) as http:
-            here = Process(url, http, started, log)
-            until(lambda: started.poll() is not None or _listens(port), within=60)
-            assert started.poll() is None, here.output()
+            here = Process(url, http, child, log)
+            until(lambda: child.poll() is not None or _listens(port), within=60)
+            assert child.poll() is None, here.output()
             yield here
     finally:
-        started.kill()
-        started.wait(10)
+        child.kill()
+        child.wait(10)
 
 
-def failed_start(folder: Path, chosen: Mapping[str, str]) -> str:
-    """Run `chaser-callback serve` with settings that can't be used, and give all it wrote. Fails when it serves."""
+def failed_start(folder: Path, values: Mapping[str, str]) -> str:
+    """Run `chaser-callback serve` with invalid settings and return its output. Fails if it starts."""
     command = [sys.executable, "-m", "app.cli.entrypoint", "serve", "--port", "1"]
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
-        env=environment(chosen) | {"PYTHONPATH": str(ROOT)},
+        env=environment(values) | {"PYTHONPATH": str(ROOT)},
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode != 0
-    return done.stdout + done.stderr
+    assert completed.returncode != 0
+    return completed.stdout + completed.stderr
 
 
 def _listens(port: int) -> bool:

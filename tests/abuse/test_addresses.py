@@ -1,7 +1,7 @@
-"""Whose bucket a request is counted in: directly, and behind real proxies, with honest headers and with forged ones.
+"""The bucket that a request is counted in: directly and behind real proxies, with honest and with forged headers.
 
-Every client sends as many requests as one bucket may, and one more. So the last is refused and no other, unless one
-request anywhere was counted for somebody else. The addresses and buckets that were written down are read as well.
+Every client sends one request more than its bucket allows. So exactly the last one is refused, unless some request was
+counted for another client. The stored addresses and buckets are checked as well.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ from tests.running import ORIGIN, phone, process, service, values
 pytestmark = pytest.mark.timeout(1800 if LONG else 300)
 
 REQUESTS = dose(100, 2_000)
-"""For every way to the service, with honest headers and with forged ones each."""
+"""For every path to the service, for honest headers and for forged ones."""
 LIMIT = 4
-"""Of a bucket, an hour."""
+"""Requests of a bucket per hour."""
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "behind-a-proxy.md").read_text(encoding="utf-8")
 OUTER = "127.0.0.2"
 CDN = "127.77.0.0/16"
 TRUSTED = ["127.0.0.1", OUTER, CDN]
 
 FORGERIES: list[Callable[[str], str]] = [
-    # Each takes another client's address, whose bucket it would use up.
+    # Each forges another client's address, and would use up that client's bucket.
     lambda other: f"X-Forwarded-For: {other}",
     lambda other: f"x-forwarded-for: {other}\r\nX-FORWARDED-FOR: {other}\r\nX-Forwarded-For: {other}",
     lambda other: f"X-Forwarded-For: {other}, 127.0.0.1",
@@ -66,11 +66,11 @@ FORGERIES: list[Callable[[str], str]] = [
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A way to a service: where it writes, the port to connect to, the first client's address, the others' distance.
+class AccessPath:
+    """A path to a service: its database, the port to connect to, the first client's address, and the step to the next.
 
-    A proxy at the edge of the network is told by the PROXY protocol whose connection it has, as if it were theirs; to
-    the service itself, a client connects from its own address.
+    With `proxied` the PROXY protocol names the client's address to the outermost proxy. Otherwise the client connects
+    to the service from its own address.
     """
 
     database: Path
@@ -94,25 +94,25 @@ class Way:
 
 
 class Client:
-    """Sends as much as it may and more, by one connection; knows the numbers it asked for, and the answers."""
+    """Sends requests on one connection, one more than allowed. `results` has each phone number and response status."""
 
-    def __init__(self, way: Way, address: Address, headers: Iterator[str], requests: int = LIMIT + 1) -> None:
+    def __init__(self, path: AccessPath, address: Address, headers: Iterator[str], requests: int = LIMIT + 1) -> None:
         self.address = address
-        self.asked: list[tuple[str, int]] = []
-        with closing(way.connect(address)) as connection:
+        self.results: list[tuple[str, int]] = []
+        with closing(path.connect(address)) as connection:
             for _ in range(requests):
                 number = phone()
                 connection.sendall(post(number, next(headers)))
                 answer = http.client.HTTPResponse(connection, method="POST")
                 answer.begin()
                 answer.read()
-                self.asked.append((number, answer.status))
+                self.results.append((number, answer.status))
 
 
-def post(number: str, more: str) -> bytes:
+def post(number: str, header: str) -> bytes:
     body = json.dumps({"site": "shop", "client_phone": number})
     lines = ["POST /v1/callbacks HTTP/1.1", "Host: callback.example", f"Origin: {ORIGIN}"]
-    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", *([more] if more else [])]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", *([header] if header else [])]
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1")
 
 
@@ -121,39 +121,39 @@ def honest(others: Sequence[Address]) -> Iterator[str]:
 
 
 def forged(others: Sequence[Address]) -> Iterator[str]:
-    """Give headers in which each of the others is forged, by one way after another."""
-    ways = itertools.cycle(random.sample(FORGERIES, len(FORGERIES)))
-    return (forge(str(other)) for other, forge in zip(itertools.cycle(others), ways, strict=False))
+    """Return headers that forge the address of each of the others in turn, by one forgery after another."""
+    forgeries = itertools.cycle(random.sample(FORGERIES, len(FORGERIES)))
+    return (forge(str(other)) for other, forge in zip(itertools.cycle(others), forgeries, strict=False))
 
 
 HEADERS = {"honest": honest, "forged": forged}
 
 
-def wrong_buckets(way: Way, kind: str, clients: int) -> int:
-    """Let clients ask, some at a time. Who forges takes the addresses of all others, also of those who are honest."""
+def count_miscounted(path: AccessPath, kind: str, clients: int) -> int:
+    """Count the miscounted requests of concurrent clients. Forged addresses are those of all other clients."""
     begin = clients * list(HEADERS).index(kind)
-    everybody = way.clients(0, len(HEADERS) * clients)
+    addresses = path.clients(0, len(HEADERS) * clients)
 
-    def ask(number: int) -> Client:
-        return Client(way, everybody[number], HEADERS[kind]([*everybody[number + 1 :], *everybody[:number]]))
+    def send(number: int) -> Client:
+        return Client(path, addresses[number], HEADERS[kind]([*addresses[number + 1 :], *addresses[:number]]))
 
     with ThreadPoolExecutor(8) as pool:
-        asked = list(pool.map(ask, range(begin, begin + clients)))
-    return sum(wrong(way, client) for client in asked)
+        finished = list(pool.map(send, range(begin, begin + clients)))
+    return sum(miscounted(path, client) for client in finished)
 
 
-def wrong(way: Way, client: Client) -> int:
-    """Count a client's requests that were not counted as its own: by the answers, and by what was written down."""
+def miscounted(path: AccessPath, client: Client) -> int:
+    """Count a client's requests that were not counted as its own, by their responses and by the stored rows."""
     own = [str(client.address), buckets(client.address)[0].key]
     query = "SELECT client_phone, client_ip, client_bucket FROM callbacks"
-    with closing(sqlite3.connect(f"file:{way.database}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{path.database}?mode=ro", uri=True)) as database:
         recorded = {number: owner for number, *owner in database.execute(query)}
-    found = [(status, recorded.get(number)) for number, status in client.asked]
-    expected = [(202, own)] * LIMIT + [(429, None)] * (len(found) - LIMIT)
-    return sum(one != other for one, other in zip(found, expected, strict=True))
+    actual = [(status, recorded.get(number)) for number, status in client.results]
+    expected = [(202, own)] * LIMIT + [(429, None)] * (len(actual) - LIMIT)
+    return sum(one != other for one, other in zip(actual, expected, strict=True))
 
 
-def chosen(folder: Path, trusted: Sequence[str]) -> dict[str, Any]:
+def service_values(folder: Path, trusted: Sequence[str]) -> dict[str, Any]:
     return values(
         folder,
         trusted_proxies=list(trusted),
@@ -164,51 +164,51 @@ def chosen(folder: Path, trusted: Sequence[str]) -> dict[str, Any]:
 
 
 def server(listen: str, to: int, *more: str) -> str:
-    """Make a server block with the lines of the page, for another port, and what else is there in the test."""
+    """Return an nginx server block with the location of the docs page, another port, and the directives in `more`."""
     (lines,) = re.findall(r"^```nginx\n(location .*?)^}\n```$", PAGE, re.MULTILINE | re.DOTALL)
     assert lines.count("127.0.0.1:8000") == 1
     lines = lines.replace("127.0.0.1:8000", f"127.0.0.1:{to}")
     return f"server {{ listen {listen}; {lines} {''.join(f'{line}; ' for line in more)} }} }}\n"
 
 
-def at_the_edge(port: int, to: int, *more: str) -> str:
-    """Make one for those who connect from outside."""
-    outside = "set_real_ip_from 127.0.0.0/8", "real_ip_header proxy_protocol"
-    return server(f"127.0.0.1:{port} proxy_protocol", to, *outside, *more)
+def edge_server(port: int, to: int, *more: str) -> str:
+    """Return the server block of an outermost proxy, to which clients connect by the PROXY protocol."""
+    real_ip = "set_real_ip_from 127.0.0.0/8", "real_ip_header proxy_protocol"
+    return server(f"127.0.0.1:{port} proxy_protocol", to, *real_ip, *more)
 
 
 @pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Way]]:
-    """One service, its owner's nginx before it, and before that another nginx, and a CDN of many addresses."""
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, AccessPath]]:
+    """One service behind its owner's nginx, and in front of that another nginx, and a CDN with several addresses."""
     folder = tmp_path_factory.mktemp("service")
     database = folder / "callbacks.db"
     ours, behind, outer, cdn = (free_port() for _ in range(4))
-    with contextlib.ExitStack() as open_until_the_end:
+    with contextlib.ExitStack() as stack:
 
         def run_nginx(name: str, servers: str, *ports: int) -> None:
-            open_until_the_end.enter_context(nginx(tmp_path_factory.mktemp(name), servers, ports))
+            stack.enter_context(nginx(tmp_path_factory.mktemp(name), servers, ports))
 
-        there = open_until_the_end.enter_context(process(folder, chosen(folder, TRUSTED)))
-        port = int(there.url.rpartition(":")[2])
-        run_nginx("ours", at_the_edge(ours, port) + server(f"127.0.0.1:{behind}", port), ours, behind)
-        run_nginx("outer", at_the_edge(outer, behind, f"proxy_bind {OUTER}"), outer)
+        running = stack.enter_context(process(folder, service_values(folder, TRUSTED)))
+        port = int(running.url.rpartition(":")[2])
+        run_nginx("ours", edge_server(ours, port) + server(f"127.0.0.1:{behind}", port), ours, behind)
+        run_nginx("outer", edge_server(outer, behind, f"proxy_bind {OUTER}"), outer)
         points = "split_clients $request_id $point { 50% 127.77.0.8; 30% 127.77.200.9; * 127.77.255.254; }\n"
-        as_it_does = "proxy_bind $point", "proxy_set_header CF-Connecting-IP $remote_addr"
-        run_nginx("cdn", points + at_the_edge(cdn, behind, *as_it_does), cdn)
+        cdn_directives = "proxy_bind $point", "proxy_set_header CF-Connecting-IP $remote_addr"
+        run_nginx("cdn", points + edge_server(cdn, behind, *cdn_directives), cdn)
         yield {
-            "direct": Way(database, port, "127.9.0.1", proxied=False),
-            "nginx": Way(database, ours, "45.10.0.1"),
-            "two proxies": Way(database, outer, "45.20.0.1"),
-            "a CDN and nginx": Way(database, cdn, "45.30.0.1"),
-            "IPv6, nginx": Way(database, ours, "2a02:6b8::1", step=2**80),
-            "IPv6, a CDN and nginx": Way(database, cdn, "2a03:6b8::1", step=2**80),
+            "direct": AccessPath(database, port, "127.9.0.1", proxied=False),
+            "nginx": AccessPath(database, ours, "45.10.0.1"),
+            "two proxies": AccessPath(database, outer, "45.20.0.1"),
+            "a CDN and nginx": AccessPath(database, cdn, "45.30.0.1"),
+            "IPv6, nginx": AccessPath(database, ours, "2a02:6b8::1", step=2**80),
+            "IPv6, a CDN and nginx": AccessPath(database, cdn, "2a03:6b8::1", step=2**80),
         }
 
 
-def test_the_page_tells_to_trust_the_proxy_alone_and_the_time_that_connections_have() -> None:
-    told = re.findall(r"^TRUSTED_PROXIES=([\d.,]+)$", PAGE, re.MULTILINE)
-    assert all(parse_networks(networks.split(",")) for networks in told)
-    assert told[0] == "127.0.0.1"
+def test_the_docs_page_names_trusted_proxies_and_the_deadline_of_connections_correctly() -> None:
+    examples = re.findall(r"^TRUSTED_PROXIES=([\d.,]+)$", PAGE, re.MULTILINE)
+    assert all(parse_networks(networks.split(",")) for networks in examples)
+    assert examples[0] == "127.0.0.1"
     assert re.findall(r"TRUSTED_PROXIES: (\S+)", PAGE) == re.findall(r"ipv4_address: (\S+)", PAGE) != []
     assert f"after {TIME_TO_SEND:.0f} seconds" in PAGE
 
@@ -217,24 +217,24 @@ def test_the_page_tells_to_trust_the_proxy_alone_and_the_time_that_connections_h
 @pytest.mark.parametrize(
     "name", ["direct", "nginx", "two proxies", "a CDN and nginx", "IPv6, nginx", "IPv6, a CDN and nginx"]
 )
-def test_no_request_is_counted_in_a_wrong_bucket(ways: dict[str, Way], name: str, kind: str) -> None:
-    count = wrong_buckets(ways[name], kind, REQUESTS // (LIMIT + 1))
+def test_no_request_is_counted_in_a_wrong_bucket(paths: dict[str, AccessPath], name: str, kind: str) -> None:
+    count = count_miscounted(paths[name], kind, REQUESTS // (LIMIT + 1))
     note(f"addresses, {name}, {kind} headers", f"{count} wrong buckets of {REQUESTS}")
     assert count == 0
 
 
 @pytest.mark.parametrize("kind", HEADERS)
-def test_no_request_is_counted_in_a_wrong_bucket_where_a_socket_takes_ipv4_and_ipv6(tmp_path: Path, kind: str) -> None:
+def test_no_request_is_counted_in_a_wrong_bucket_on_a_dual_stack_socket(tmp_path: Path, kind: str) -> None:
     if not has_ipv6():
         note("addresses, direct by IPv6", "this machine has no IPv6")
         return
-    with service(Settings.model_validate(chosen(tmp_path, TRUSTED)), listening=both_kinds()) as here:
-        way = Way(tmp_path / "callbacks.db", int(here.url.rpartition(":")[2]), "127.9.0.1", proxied=False)
-        count = wrong_buckets(way, kind, REQUESTS // (LIMIT + 1))
+    with service(Settings.model_validate(service_values(tmp_path, TRUSTED)), listening=dual_stack_socket()) as here:
+        path = AccessPath(tmp_path / "callbacks.db", int(here.url.rpartition(":")[2]), "127.9.0.1", proxied=False)
+        count = count_miscounted(path, kind, REQUESTS // (LIMIT + 1))
         note(f"addresses, IPv4 at an IPv6 socket, {kind} headers", f"{count} wrong buckets of {REQUESTS}")
-        local = Client(way, ip_address("::1"), HEADERS[kind](way.clients(0, 50)), REQUESTS)
-        note(f"addresses, direct by IPv6, {kind} headers", f"{wrong(way, local)} wrong buckets of {REQUESTS}")
-        assert count == wrong(way, local) == 0
+        local = Client(path, ip_address("::1"), HEADERS[kind](path.clients(0, 50)), REQUESTS)
+        note(f"addresses, direct by IPv6, {kind} headers", f"{miscounted(path, local)} wrong buckets of {REQUESTS}")
+        assert count == miscounted(path, local) == 0
 
 
 def has_ipv6() -> bool:
@@ -244,17 +244,17 @@ def has_ipv6() -> bool:
     return False
 
 
-def both_kinds() -> socket.socket:
+def dual_stack_socket() -> socket.socket:
     return socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
 
 
 @pytest.mark.parametrize(
     ("trusted", "kind"), [([], "honest"), (["127.0.0.1", "45.10.0.0/16"], "forged")], ids=["too little", "too much"]
 )
-def test_a_wrong_bucket_would_be_noticed_were_there_one(tmp_path: Path, trusted: list[str], kind: str) -> None:
+def test_this_test_detects_wrong_buckets(tmp_path: Path, trusted: list[str], kind: str) -> None:
     ours = free_port()
-    with service(Settings.model_validate(chosen(tmp_path, trusted))) as there:
+    with service(Settings.model_validate(service_values(tmp_path, trusted))) as running:
         folder = tmp_path / "nginx"
         folder.mkdir()
-        with nginx(folder, at_the_edge(ours, int(there.url.rpartition(":")[2])), [ours]):
-            assert wrong_buckets(Way(tmp_path / "callbacks.db", ours, "45.10.0.1"), kind, 20) > 0
+        with nginx(folder, edge_server(ours, int(running.url.rpartition(":")[2])), [ours]):
+            assert count_miscounted(AccessPath(tmp_path / "callbacks.db", ours, "45.10.0.1"), kind, 20) > 0

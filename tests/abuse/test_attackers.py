@@ -1,6 +1,6 @@
-"""Public call-bombing scripts, as they are written, against the running service: how often does the phone ring.
+"""Typical call-bombing scripts against the running service, and how many calls they cause.
 
-What the first three send is what such scripts send; the fourth drives the real widget, in tests/browser.
+A script that drives the real widget is in tests/browser.
 """
 
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(3600 if LONG else 300)
 
 POSTS, REPLAYS, ADDRESSES, VISITORS = dose((100, 250, 50, 48), (300, 1000, 200, 200))
 PROXY = "127.0.0.9"
-"""Its word about addresses is believed: so a test can come from anywhere."""
+"""The trusted proxy. Through it a test sends requests from any address."""
 BROWSER = {
     "origin": ORIGIN,
     "referer": f"{ORIGIN}/",
@@ -33,7 +33,7 @@ BROWSER = {
 ORDINARY: dict[str, Any] = {
     "trusted_proxies": [PROXY],
     "sites": {"shop": {"challenge": "on"}},
-    "quotas": None,  # those that a service has of itself
+    "quotas": None,  # the defaults
     "limits": None,
 }
 
@@ -51,7 +51,7 @@ def far_side() -> Iterator[Chaser]:
 
 @pytest.fixture
 def here(tmp_path: Path, far_side: Chaser, clock: Clock) -> Iterator[Service]:
-    """The service as a new owner has it, with the challenge, behind a proxy."""
+    """The service with default limits and the challenge, behind a proxy."""
     with (
         service(settings(tmp_path, far_side.api_url, **ORDINARY), clock=clock) as running,
         client(running.url, from_address=PROXY) as http,
@@ -60,19 +60,19 @@ def here(tmp_path: Path, far_side: Chaser, clock: Clock) -> Iterator[Service]:
 
 
 def from_address(number: int) -> dict[str, str]:
-    """Come from one of many home addresses."""
+    """Return the header of one of many home addresses."""
     return {"x-forwarded-for": f"198.51.{100 + number // 250}.{1 + number % 250}"}
 
 
 def visit(here: Service, clock: Clock, number: str, headers: dict[str, str]) -> httpx2.Response:
-    """Be an honest visitor: fetch, solve, type, send."""
+    """Send a request as an honest visitor does: fetch a challenge, solve it, type, send."""
     work = solve(here.http, **headers)
     clock.advance(seconds=3)
     return here.ask(BROWSER | headers, client_phone=number, challenge=work)
 
 
 def rung(here: Service, far_side: Chaser, number: str, attack: str) -> int:
-    """Count a phone's calls, once nothing waits to be sent any more."""
+    """Return the number of a phone's calls, once no callback waits to be sent."""
     until(lambda: not here.http.get("/readyz").json()["waiting"], within=120)
     count = len(far_side.calls(client_phone=number))
     note(attack, f"{count} calls rung")
@@ -100,14 +100,14 @@ def test_a_captured_request_replayed_from_everywhere_rings_once(here: Service, f
     assert first.status_code == 202
 
     def replay(n: int) -> int:
-        # Every third script takes the trouble of a new request_id, every other third of a changed body.
+        # A third of the scripts change the request_id, a third change the body, a third change nothing.
         body = captured | ({"request_id": f"replay-{n}"}, {"active_page": f"{ORIGIN}/{n}"}, {})[n % 3]
         return here.http.post("/v1/callbacks", json=body, headers=BROWSER | from_address(n)).status_code
 
     with ThreadPoolExecutor(4) as scripts:
         statuses = list(scripts.map(replay, range(1, REPLAYS + 1)))
     assert rung(here, far_side, victim, f"a captured request and {REPLAYS} replays") == 1
-    # Only the very same request is answered as the first time; a script that changes anything is refused.
+    # Only the identical request gets the first response again; a changed one is refused.
     assert {status for n, status in enumerate(statuses, 1) if n % 3 != 2} == {409, 422}
     assert {status for n, status in enumerate(statuses, 1) if n % 3 == 2} == {202}
 
@@ -135,7 +135,7 @@ def test_a_script_that_solves_every_challenge_from_ever_new_addresses_rings_the_
     statuses = []
     for n in range(ADDRESSES):
         statuses.append(visit(here, clock, victim, from_address(n)).status_code)
-        clock.advance(seconds=8)  # two hundred times are within 37 minutes
+        clock.advance(seconds=8)  # two hundred requests take 37 minutes
     assert (
         1 <= rung(here, far_side, victim, f"challenges solved from {ADDRESSES} addresses") <= 3
     )  # per hour, over all sites
@@ -150,7 +150,7 @@ def test_while_scripts_attack_no_honest_visitor_is_refused(here: Service, far_si
         here.http.get("/v1/challenge", params={"site": "shop"}, headers=headers)
         here.http.post("/v1/callbacks", json={"site": "shop", "client_phone": victim}, headers=headers)
 
-    # A quarter of them, fifty of two hundred, share the address of one mobile carrier. They come within an hour.
+    # A quarter of them, fifty of two hundred, share the address of one mobile carrier. All send within an hour.
     carrier = {"x-forwarded-for": "203.0.113.1"}
     visitors = [(phone(), carrier if n % 4 == 0 else from_address(n)) for n in range(VISITORS)]
     refused = []

@@ -1,4 +1,4 @@
-"""Whatever bytes a stranger sends, nothing happens: no error of ours, no echo in an answer or the log, no memory.
+"""Hostile requests have no effect: no unexpected error, no echo in a response or the log, no growth of memory.
 
 The service is a process of its own, as in production: its log and its memory are read from outside.
 """
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.abuse import corpus
 from tests.abuse.corpus import CANARY_SLOT, FIELDS, GOOD, KEY, PAGE
-from tests.abuse.wire import Headers, Hostile, Wire, assert_harmless, resident_memory
+from tests.abuse.wire import Headers, HostileRequest, RawConnection, assert_harmless, resident_memory
 from tests.abuse.written import NAMES, VALUES
 from tests.databases import PostgreSQL
 from tests.faults.doses import LONG, dose, note
@@ -28,40 +28,40 @@ from tests.running import API_KEY, Chaser, Process, chaser, process, values
 pytestmark = pytest.mark.timeout(7200 if LONG else 900)
 
 CANARY = f"zq{secrets.token_hex(5)}qz"
-"""In everything that is sent, and another one in each run, so that no list of words can let it pass."""
+"""Part of every request, and random in each run, so that no list of exceptions in the service could contain it."""
 CORPUS = list(corpus.corpus())
 BATCH = 20
-# Objects take Hypothesis seven times as long to make up as the service takes to refuse them.
+# Hypothesis takes seven times as long to generate objects as the service to refuse them.
 OBJECTS, ANYTHING, MUTATIONS, ROUNDS = dose((75, 150, 10_500, 1), (750, 2_500, 125_000, 2))
 THINNED = dose(3, 1)
 MOST_MEMORY = 12 * 1024 * 1024
 WARM_UP = 300
 
 ANY_NUMBER_OF = {"time", "request_id", "duration_ms", "callback", "client_phone", "due_at"}
-"""Fields whose values are ours, and as many as there are requests."""
+"""Fields whose values the service generates, one for each request."""
 MOST_NAMES, MOST_VALUES = 60, 40
 
 
 class Attack:
-    """The service under attack: sends, checks each answer, and at the end what the log and the memory say."""
+    """The service under attack: sends requests, checks each response, and at the end the log and the memory."""
 
-    def __init__(self, here: Process, far_side: Chaser, wire: Wire) -> None:
-        self.here, self.far_side, self.wire = here, far_side, wire
+    def __init__(self, here: Process, far_side: Chaser, connection: RawConnection) -> None:
+        self.here, self.far_side, self.connection = here, far_side, connection
         self.codes: Counter[str] = Counter()
         self._read = 0
         self._values: defaultdict[str, set[str]] = defaultdict(set)
 
-    def send(self, hostile: Hostile) -> None:
-        """Send one request with the canary of this run in it, and check its answer."""
-        hostile = corpus.filled_in(hostile, CANARY)
-        answer = self.wire.send(hostile)
+    def send(self, hostile: HostileRequest) -> None:
+        """Send one request with the canary of this run, and check its response."""
+        hostile = corpus.with_canary(hostile, CANARY)
+        answer = self.connection.send(hostile)
         code = assert_harmless(hostile, answer, CANARY)
         self.codes[code or str(answer.status)] += 1
 
     def assert_nothing_happened(self, memory_before: int) -> int:
-        """Check the log since the last look, the memory, and that the far side never saw a wrong signature.
+        """Check the log since the last check, the memory, and that Chaser never received an invalid signature.
 
-        Gives by how many bytes the memory rose.
+        Return the growth of the memory in bytes.
         """
         rise = resident_memory(self.here.process.pid) - memory_before
         assert rise < MOST_MEMORY, f"memory rose by {rise} bytes"
@@ -77,7 +77,7 @@ class Attack:
         assert len(self._values) <= MOST_NAMES
         assert not self._values["level"] & {'"ERROR"', '"CRITICAL"'}
         for name in self._values.keys() - ANY_NUMBER_OF:
-            assert len(self._values[name]) <= MOST_VALUES, f"a stranger chooses {name}: {self._values[name]}"
+            assert len(self._values[name]) <= MOST_VALUES, f"clients choose {name}: {self._values[name]}"
         assert not self.far_side.requests(status="401")
         return rise
 
@@ -88,9 +88,9 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attack]:
     with (
         chaser() as far_side,
         process(folder, wide(folder, far_side.api_url)) as here,
-        closing(Wire(here.url)) as wire,
+        closing(RawConnection(here.url)) as connection,
     ):
-        attack = Attack(here, far_side, wire)
+        attack = Attack(here, far_side, connection)
         for hostile in CORPUS[:: len(CORPUS) // WARM_UP]:
             attack.send(hostile)
         yield attack
@@ -100,12 +100,12 @@ def wide(folder: Path, chaser_url: str, **overrides: Any) -> dict[str, Any]:
     return values(folder, chaser_url, limits={"flood": "1000000/minute"}, **overrides)
 
 
-def run(attack: Attack, name: str, requests: Iterable[Hostile]) -> None:
-    before, sent, codes = resident_memory(attack.here.process.pid), attack.wire.sent, Counter(attack.codes)
+def run(attack: Attack, name: str, requests: Iterable[HostileRequest]) -> None:
+    before, sent, codes = resident_memory(attack.here.process.pid), attack.connection.sent, Counter(attack.codes)
     for hostile in requests:
         attack.send(hostile)
     rise = attack.assert_nothing_happened(before)
-    sent = attack.wire.sent - sent
+    sent = attack.connection.sent - sent
     note(f"hostile {name}", f"{sent} requests, {rise / 2**20:+.1f} MB, {dict(attack.codes - codes)}")
 
 
@@ -118,15 +118,15 @@ def test_nothing_in_the_corpus_does_anything(attack: Attack) -> None:
 
 
 def test_nothing_in_the_corpus_does_anything_on_postgresql(postgresql: PostgreSQL, tmp_path: Path) -> None:
-    """It takes other texts than SQLite: none with a zero character, for one."""
+    """PostgreSQL accepts other texts than SQLite: for example none with a zero character."""
     chosen = {"database_url": postgresql.new_database()}
     with (
         chaser() as far_side,
         process(tmp_path, wide(tmp_path, far_side.api_url, **chosen)) as here,
-        closing(Wire(here.url)) as wire,
+        closing(RawConnection(here.url)) as connection,
     ):
-        attack = Attack(here, far_side, wire)
-        # A third of them, another third the next time: what reaches a database is like its neighbours.
+        attack = Attack(here, far_side, connection)
+        # Every third one from a random start, because adjacent bodies have the same effect on a database.
         for hostile in itertools.islice(corpus.bodies(), secrets.randbelow(THINNED), None, THINNED):
             attack.send(hostile)
         attack.assert_nothing_happened(resident_memory(here.process.pid))
@@ -188,7 +188,7 @@ def batches_of(attack: Attack, bodies: st.SearchStrategy[bytes], examples: int) 
     @given(st.lists(st.tuples(bodies, _SENDERS), min_size=BATCH, max_size=BATCH))
     def batches(batch: list[tuple[bytes, Headers]]) -> None:
         for body, headers in batch:
-            attack.send(Hostile(headers=headers, body=body))
+            attack.send(HostileRequest(headers=headers, body=body))
 
     before = resident_memory(attack.here.process.pid)
     batches()
@@ -218,8 +218,8 @@ WHOLE = {
 }
 
 
-def mutated(chance: random.Random) -> Hostile:
-    """Damage a right request: bits turned, bytes lost, added, doubled, moved, in one place or in several."""
+def mutated(chance: random.Random) -> HostileRequest:
+    """Return a valid request, damaged in one or several places: bits flipped, bytes removed, added, doubled, moved."""
     members = chance.sample(sorted(WHOLE), chance.randint(2, len(WHOLE)))
     body = bytearray(json.dumps({name: WHOLE[name] for name in members} | GOOD).encode())
     for _ in range(chance.choice((1, 1, 1, 2, 4, 8))):
@@ -240,12 +240,12 @@ def mutated(chance: random.Random) -> Hostile:
             case 5:
                 body = body[where:] + body[:where]
     headers = PAGE if chance.random() < 0.5 else KEY
-    return Hostile(headers=headers, body=bytes(body))
+    return HostileRequest(headers=headers, body=bytes(body))
 
 
 def test_no_damaged_request_does_anything(attack: Attack) -> None:
     seed = secrets.randbits(32)
-    chance = random.Random(seed)  # its figure is printed, and is enough to do it again
+    chance = random.Random(seed)  # the seed is printed and reproduces the run
     run(attack, f"mutations (seed {seed})", (mutated(chance) for _ in range(MUTATIONS)))
 
 

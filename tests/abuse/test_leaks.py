@@ -1,7 +1,7 @@
-"""The leak hunt: a number and three keys that can be told anywhere are driven through all that can go well or wrong.
+"""Leak test: a recognisable number and three keys are sent through every success and every failure of a service.
 
-None may be found where it doesn't belong: in the output at its loudest, in an answer, in a repr, in the files of the
-database. A number belongs into the database, in its column and in what Chaser answered; the log shows +7916***0147.
+None may appear where it does not belong: in the debug output, in a response, in a repr, in the files of the database.
+The number belongs into the database, in its column and in Chaser's answer. The log shows it as +7916***0147.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from app.intake.phone import read_phone
 from app.main import create_app, utc_now
 from app.outbox.blocklist_store import Entry
 from app.outbox.callback import Status
-from app.outbox.claims import Claim, Record
+from app.outbox.claims import AttemptOutcome, Claim
 from app.routes.dependencies import Services
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_SITE_ID, Options, Site
@@ -33,8 +33,8 @@ from tests.abuse.everything import (
     PRIVATE_KEY,
     SECRET_KEY,
     Everything,
-    found_in,
     secret_values,
+    secrets_in,
 )
 from tests.abuse.loud import failed_start, loud_process
 from tests.databases import PostgreSQL
@@ -42,77 +42,77 @@ from tests.running import NOBODY, ORIGIN, chaser, until
 
 
 @dataclass
-class Hunt:
-    """What there is to search after everything has happened."""
+class Evidence:
+    """The output, responses and database to search after all scenarios."""
 
     output: str
     answers: list[str]
     files: dict[str, bytes]
     rows: dict[str, set[str]]
-    """By column, `table.column`, all values as text."""
+    """All values as text, by `table.column`."""
 
 
 @pytest.fixture(scope="module")
-def hunt(tmp_path_factory: pytest.TempPathFactory) -> Hunt:
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     folder = tmp_path_factory.mktemp("leaks")
     account = Options.of({DEMO_CLIENT_ID: PRIVATE_KEY}, {DEMO_CLIENT_ID: (Site(DEMO_SITE_ID, "shop.example"),)})
     with chaser(account) as far_side, loud_process(folder, secret_values(folder, far_side.api_url)) as here:
         everything = Everything(here, far_side, folder)
-        everything.go_well()
-        everything.be_refused()
-        everything.meet_a_broken_chaser()
-        everything.meet_a_broken_database()
-        everything.break_down()
-        everything.be_blocked()
+        everything.succeed()
+        everything.send_refused_requests()
+        everything.fail_at_chaser()
+        everything.fail_in_the_database()
+        everything.raise_unexpected_errors()
+        everything.block_the_number()
         files = {path.name: path.read_bytes() for path in sorted(folder.glob("callbacks.db*"))}
-        everything.end()
-        return Hunt(here.output(), everything.answers, files, _rows(folder / "callbacks.db"))
+        everything.stop()
+        return Evidence(here.output(), everything.answers, files, _rows(folder / "callbacks.db"))
 
 
 def _rows(path: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    columns: dict[str, set[str]] = {}
     with closing(sqlite3.connect(path)) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             rows = database.execute(f"SELECT * FROM {table}")
             names = [f"{table}.{column[0]}" for column in rows.description]
             for row in rows:
                 for name, value in zip(names, row, strict=True):
-                    found.setdefault(name, set()).add(str(value))
-    return found
+                    columns.setdefault(name, set()).add(str(value))
+    return columns
 
 
-def test_everything_that_can_go_wrong_did(hunt: Hunt) -> None:
+def test_every_failure_has_occurred(evidence: Evidence) -> None:
     for event in ("http.unexpected_error", "delivery.unexpected_error", "outbox.write_failed", "callback.accepted"):
-        assert f'"event": "{event}"' in hunt.output
-    for outcome in ("placed", "unknown", "account", "unauthorized", "refused", "not_sent"):
-        assert f'"outcome": "{outcome}"' in hunt.output, outcome
-    assert "+7916***0147" in hunt.output
-    statuses = {int(answer[:3]) for answer in hunt.answers}
+        assert f'"event": "{event}"' in evidence.output
+    for outcome in ("placed", "unknown", "forbidden", "unauthorized", "refused", "not_sent"):
+        assert f'"outcome": "{outcome}"' in evidence.output, outcome
+    assert "+7916***0147" in evidence.output
+    statuses = {int(answer[:3]) for answer in evidence.answers}
     assert statuses >= {200, 202, 400, 401, 403, 404, 405, 413, 422, 500, 503}, statuses
 
 
-def test_nothing_is_told_in_the_output_at_its_loudest(hunt: Hunt) -> None:
-    assert not found_in(hunt.output), [line for line in hunt.output.splitlines() if found_in(line)][:3]
+def test_the_debug_output_contains_no_secret_and_no_number(evidence: Evidence) -> None:
+    assert not secrets_in(evidence.output), [line for line in evidence.output.splitlines() if secrets_in(line)][:3]
 
 
-def test_nothing_is_told_in_an_answer(hunt: Hunt) -> None:
-    assert len(hunt.answers) > 70
-    assert not [answer for answer in hunt.answers if found_in(answer)][:3]
+def test_no_response_contains_a_secret_or_a_number(evidence: Evidence) -> None:
+    assert len(evidence.answers) > 70
+    assert not [answer for answer in evidence.answers if secrets_in(answer)][:3]
 
 
-def test_no_key_is_in_the_files_of_the_database(hunt: Hunt) -> None:
-    assert hunt.files.keys() >= {"callbacks.db", "callbacks.db-wal"}
-    for name, content in hunt.files.items():
-        assert not found_in(content.decode("latin-1"), KEYS), name
+def test_no_key_is_in_the_files_of_the_database(evidence: Evidence) -> None:
+    assert evidence.files.keys() >= {"callbacks.db", "callbacks.db-wal"}
+    for name, content in evidence.files.items():
+        assert not secrets_in(content.decode("latin-1"), KEYS), name
 
 
-def test_the_number_is_stored_where_it_belongs_and_nowhere_else(hunt: Hunt) -> None:
-    places = {place for place, texts in hunt.rows.items() if any(found_in(text, NUMBERS) for text in texts)}
+def test_the_number_is_stored_where_it_belongs_and_nowhere_else(evidence: Evidence) -> None:
+    places = {place for place, texts in evidence.rows.items() if any(secrets_in(text, NUMBERS) for text in texts)}
     assert places == {"callbacks.client_phone", "attempts.answer"}
 
 
-def test_a_row_that_postgresql_refuses_is_not_told(postgresql: PostgreSQL, tmp_path: Path) -> None:
-    """It repeats the whole row in the detail of its error."""
+def test_a_row_that_postgresql_refuses_is_not_logged(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """PostgreSQL repeats the whole row in the detail of its error."""
     url = postgresql.new_database()
     with (
         chaser() as far_side,
@@ -125,17 +125,17 @@ def test_a_row_that_postgresql_refuses_is_not_told(postgresql: PostgreSQL, tmp_p
         until(lambda: "outbox.write_failed" in here.output())
         here.terminate()
         assert "violates check constraint" in here.output()
-        assert not found_in(here.output())
+        assert not secrets_in(here.output())
 
 
-RIGHT = {
+VALID = {
     "chaser__client_id": "4711",
     "chaser__private_key": PRIVATE_KEY,
     "secret_key": SECRET_KEY,
     "sites__shop__site_id": "12345",
     "sites__shop__origins": ORIGIN,
 }
-BAD = {
+INVALID = {
     "values": {
         "chaser__private_key": f"{PRIVATE_KEY}\x01{API_KEY}",
         "chaser__api_url": f"https://user:{PRIVATE_KEY}@chaser.example/",
@@ -155,17 +155,17 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("bad", BAD)
-def test_a_start_that_fails_tells_no_secret(bad: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("invalid", INVALID)
+def test_a_failed_start_shows_no_secret(invalid: str, tmp_path: Path) -> None:
     (tmp_path / "broken.db").write_text("this is no database " * 300, encoding="utf-8")
-    output = failed_start(tmp_path, RIGHT | BAD[bad])
+    output = failed_start(tmp_path, VALID | INVALID[invalid])
     assert output
     assert "Traceback" not in output
-    assert not found_in(output, KEYS)
+    assert not secrets_in(output, KEYS)
 
 
-def test_nothing_shows_a_secret_or_a_number_where_it_is_printed(tmp_path: Path) -> None:
-    """As in the locals that error trackers collect."""
+def test_no_repr_shows_a_secret_or_a_number(tmp_path: Path) -> None:
+    """Error trackers collect the repr of local variables."""
     chosen = Settings.model_validate(secret_values(tmp_path, NOBODY))
     request = CallbackRequest(site="site-1", client_phone=PHONE, consent=True)
     sender = Sender("203.0.113.7", ["203.0.113.7"], ORIGIN, None, None)
@@ -173,13 +173,13 @@ def test_nothing_shows_a_secret_or_a_number_where_it_is_printed(tmp_path: Path) 
     parameters = {"client_phone": PHONE}
     claim = Claim("id", "shop", "4711", "token", 1, (), utc_now(), utc_now(), parameters)
     call = Call(site_id=12345, client_phone=PHONE)
-    record = Record(Status.FAILED, None, None, "refused", 404, 1, None, f"client_phone={PHONE}")
+    record = AttemptOutcome(Status.FAILED, None, None, "refused", 404, 1, None, f"client_phone={PHONE}")
     client = ChaserClient("4711", PRIVATE_KEY)
-    works = {"settings": chosen, "secret": chosen.secret(), "challenges": Challenges(chosen.secret(), utc_now)}
-    services = Services(**(dict.fromkeys(field.name for field in fields(Services)) | works))
+    members = {"settings": chosen, "secret": chosen.secret(), "challenges": Challenges(chosen.secret(), utc_now)}
+    services = Services(**(dict.fromkeys(field.name for field in fields(Services)) | members))
     shown: list[object] = [request, sender, callback, claim, call, record, client, services, create_app(chosen)]
-    shown += [chosen, *chosen.sites.values(), *chosen.api_keys.values(), chosen.chaser, works["challenges"]]
+    shown += [chosen, *chosen.sites.values(), *chosen.api_keys.values(), chosen.chaser, members["challenges"]]
     shown += [read_phone(PHONE, ["RU"]), Entry(PHONE, PHONE, utc_now())]
     for thing in shown:
         for text in (repr(thing), str(thing), f"{thing}", repr([thing])):
-            assert not found_in(text), type(thing)
+            assert not secrets_in(text), type(thing)

@@ -1,4 +1,4 @@
-"""Requests as bytes, so that anything can be sent, over one kept connection, so that it can be sent fast."""
+"""Requests as raw bytes, to send invalid ones too, over one keep-alive connection, to send them fast."""
 
 import contextlib
 import json
@@ -16,12 +16,12 @@ _MEMBERS = {"type", "title", "status", "code", "detail", "request_id"}
 _CODE = re.compile(r"[a-z][a-z0-9_]{2,40}")
 _LONGEST_REFUSAL = 3000
 _BELOW_THE_APPLICATION = {"bad_request", "headers_too_large"}
-"""Refusals of what no page can send, for which nobody looks at the origin."""
+"""Errors below the application, which are sent without checking the origin. No page can cause them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hostile:
-    """One request. `target` and `headers` go out as they are; a length for the body is added."""
+class HostileRequest:
+    """One request. `target` and `headers` are sent unchanged; Content-Length is added for a body."""
 
     method: bytes = b"POST"
     target: bytes = b"/v1/callbacks"
@@ -29,7 +29,7 @@ class Hostile:
     body: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """Give the request as it goes over the wire."""
+        """Return the request in HTTP/1.1."""
         lines = [b"%s %s HTTP/1.1" % (self.method, self.target)]
         if not any(name.lower() == b"host" for name, _ in self.headers):
             lines.append(b"Host: service")
@@ -41,7 +41,7 @@ class Hostile:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, as bytes and as they are read."""
+    """One response: its raw head, and the parsed status, headers and body."""
 
     status: int
     head: bytes
@@ -49,8 +49,8 @@ class Answer:
     body: bytes
 
 
-class Wire:
-    """A connection to the service, opened again whenever the service has closed it."""
+class RawConnection:
+    """A connection to the service, reopened whenever the service has closed it."""
 
     def __init__(self, url: str) -> None:
         host, port = url.removeprefix("http://").split(":")
@@ -59,8 +59,8 @@ class Wire:
         self._read = b""
         self.sent = 0
 
-    def send(self, hostile: Hostile) -> Answer:
-        """Send one request and read its answer. Fails when there is none within 10 s."""
+    def send(self, hostile: HostileRequest) -> Answer:
+        """Send one request and return its response. Fails without one within 10 s."""
         kept = self._socket is not None
         self.sent += 1
         try:
@@ -68,20 +68,20 @@ class Wire:
         except ConnectionError:
             if not kept:
                 raise
-            self.close()  # a kept connection may be closed by the far side while we write: once more on a new one
+            self.close()  # the service may close a keep-alive connection while we write, so retry once on a new one
             return self._exchange(hostile)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         if self._socket is not None:
             self._socket.close()
         self._socket, self._read = None, b""
 
-    def _exchange(self, hostile: Hostile) -> Answer:
+    def _exchange(self, hostile: HostileRequest) -> Answer:
         if self._socket is None:
             self._socket = socket.create_connection(self._address, timeout=10)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # What is refused early is answered before all of it is sent, and then the connection may be closed.
+        # An early refusal may close the connection before all of the request is sent.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(hostile.to_bytes())
         head = self._until_blank()
@@ -98,26 +98,26 @@ class Wire:
 
     def _until_blank(self) -> bytes:
         while b"\r\n\r\n" not in self._read:
-            self._more()
+            self._receive()
         head, _, self._read = self._read.partition(b"\r\n\r\n")
         return head
 
     def _exactly(self, size: int) -> bytes:
         while len(self._read) < size:
-            self._more()
+            self._receive()
         body, self._read = self._read[:size], self._read[size:]
         return body
 
-    def _more(self) -> None:
+    def _receive(self) -> None:
         assert self._socket is not None
-        got = self._socket.recv(65536)
-        if not got:
-            raise ConnectionResetError("closed without a whole answer")
-        self._read += got
+        received = self._socket.recv(65536)
+        if not received:
+            raise ConnectionResetError("closed within a response")
+        self._read += received
 
 
-def assert_harmless(hostile: Hostile, answer: Answer, canary: str) -> str | None:
-    """Check what is promised of every answer to anything; return the code of a refusal."""
+def assert_harmless(hostile: HostileRequest, answer: Answer, canary: str) -> str | None:
+    """Check the guarantees of every response to any request. Return the code of a refusal, None without one."""
     everything = answer.head + b"\n" + answer.body
     assert answer.status < 500, (hostile, answer)
     assert canary.lower().encode() not in everything.lower(), (hostile, answer)
@@ -138,7 +138,7 @@ def assert_harmless(hostile: Hostile, answer: Answer, canary: str) -> str | None
     return str(problem["code"])
 
 
-def _assert_readable(hostile: Hostile, answer: Answer) -> None:
+def _assert_readable(hostile: HostileRequest, answer: Answer) -> None:
     """Check that a page of an allowed origin can read its refusal, and no other page can."""
     origins = [value for name, value in hostile.headers if name.lower() == b"origin"]
     allowed = answer.headers.get("access-control-allow-origin")
@@ -149,7 +149,7 @@ def _assert_readable(hostile: Hostile, answer: Answer) -> None:
 
 
 def resident_memory(pid: int) -> int:
-    """Give the memory of a process in bytes, as the kernel counts it."""
+    """Return the resident set size of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024

@@ -1,6 +1,6 @@
-"""Hostile JSON as it is written: values, names of members, whole bodies, encodings.
+"""Hostile JSON text: values, names of members, whole bodies, encodings.
 
-Not made by a JSON writer, since much of this none would make. `zqcanaryqz` is where the canary of a run goes.
+Written by hand, because no JSON serialiser produces most of it. `zqcanaryqz` is the placeholder of a run's canary.
 """
 
 from typing import Final
