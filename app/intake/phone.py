@@ -4,8 +4,8 @@ The rules are ours, the numbering plans are libphonenumber's (https://github.com
 `phonenumbers` package). Only normalized digits are passed to it: it would translate letters as on a keypad and drop
 extensions, and a number that the visitor never typed would be called.
 
-Two principles. A typing error is repaired only if one interpretation is left, because a wrong guess calls a stranger's
-phone. Numbers that could cost money, or are no person's phone, are refused even where the numbering plans have a gap.
+Two principles. A typing error is repaired only if one interpretation is left, because a wrong guess calls another
+person. Numbers that could cost money, or are no person's phone, are refused even where the numbering plans have a gap.
 """
 
 import re
@@ -165,7 +165,7 @@ def _candidates(normalized: str, regions: Sequence[str]) -> Iterator[tuple[str, 
         return
     yield normalized, regions[0]
     # The following candidates need all 11 digits. Fewer may be an incomplete number of the first region, which as a
-    # complete number of another country would call a stranger's phone.
+    # complete number of another country would be another person's.
     if len(normalized) < 11:
         return
     if plus_7 and normalized.startswith("8") and len(normalized) == 11:

@@ -49,8 +49,8 @@ def available_slots(site: Site, now: datetime) -> list[datetime]:
 def check_planned_time(site: Site, planned_time: datetime, now: datetime, *, by_visitor: bool) -> FieldError | None:
     """Return the error of a time for which no call can be planned, or None for a valid time.
 
-    A visitor's time must be within the site's working hours, since nobody would answer a call at night. A service with
-    an API key may plan outside them, because Chaser's own working hours may differ from the settings.
+    A visitor's time must be within the site's working hours, since a call at night would not be answered. A service
+    with an API key may plan outside them, because Chaser's own working hours may differ from the settings.
     """
     horizon = VISITORS_HORIZON if by_visitor else SERVICES_HORIZON
     code = detail = None

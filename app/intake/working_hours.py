@@ -20,8 +20,8 @@ def is_open(site: Site, now: datetime) -> bool:
 def expected_call(site: Site, nwt_action: str | None, start_hour: int | None, now: datetime) -> datetime | None:
     """Return the time in UTC from which a call requested at `now` is expected; None if no call is promised.
 
-    While open that is `now`. While closed with `always_call` it is `start_hour` (0 to 24) of the next opening's day,
-    or the opening itself if the hour is unset or has passed. The queue of waiting calls starts then;
+    While open that is `now`. While closed with `always_call` it is `start_hour` (0 to 24) on the day of the next
+    opening. If that hour is unset or has passed, it is the opening. The queue of waiting calls starts then;
     outbox/night_queue.py assigns each its slot. While closed with another action no call is promised.
     """
     if is_open(site, now):
