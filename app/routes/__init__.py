@@ -1,1 +1,1 @@
-"""Routes: thin HTTP between the edge, the intake and the outbox."""
+"""HTTP routes: thin handlers between the edge, the intake and the outbox."""

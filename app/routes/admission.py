@@ -1,4 +1,4 @@
-"""May a request come in, and as what: who sends it, is it allowed, was it answered before, does it look human."""
+"""Admission of a request: authorise its sender, replay an earlier answer, detect bots, accept it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,22 +18,23 @@ from app.routes.dependencies import Services
 
 
 def identify_sender(request: Request, site: str, services: Services, api_key: str | None) -> Sender:
-    """Identify the sender of a request and check its rights to a site.
+    """Return the sender of a request after checking its rights to the site.
 
-    Raises ForbiddenError, and UnprocessableContentError for an unknown site.
+    `api_key` is the name of a verified API key; None: the request needs an allowed `Origin` header instead. Raises
+    ForbiddenError if the key or the origin has no right to the site, UnprocessableContentError for an unknown site.
     """
     origin = request.headers.get("origin")
     if api_key is None and origin is None:
-        raise ForbiddenError("origin_missing", "A request from no page needs an API key: Authorization: Bearer <key>.")
+        raise ForbiddenError(
+            "origin_missing", "A request without an Origin header needs an API key: Authorization: Bearer <key>."
+        )
     if site not in services.settings.sites:
         raise invalid([FieldError("site", "unknown_site", "There is no such site in the settings of this service.")])
     if api_key is not None:
         require_scope(api_key, services.api_keys, "callbacks:write")
         require_site(api_key, services.api_keys, site)
     elif origin is not None and not services.origins[site].allows(origin):
-        raise ForbiddenError(
-            "origin_not_allowed", "This page may not ask for that site: see the site's ORIGINS setting."
-        )
+        raise ForbiddenError("origin_not_allowed", "The site does not allow this origin: see its ORIGINS setting.")
     return Sender(
         client_ip=str(request.state.client_address),
         buckets=[bucket.key for bucket in request.state.client_buckets],
@@ -44,25 +45,30 @@ def identify_sender(request: Request, site: str, services: Services, api_key: st
 
 
 def request_key(body: CallbackRequest, sender: Sender, headers: list[str], services: Services) -> RequestKey | None:
-    """Give the one key of a request: from the body or the header, within the API key's or the site's own keys."""
-    named = {header.strip('"') for header in headers}
+    """Return the idempotency key of a request, or None if it has none.
+
+    The key comes from `request_id` in the body or from `headers`, the values of `Idempotency-Key`. Keys are unique
+    within the API key, or within the site for visitors. Raises BadRequestError if the values differ.
+    """
+    keys = {header.strip('"') for header in headers}
     if body.request_id is not None:
-        named.add(body.request_id)
-    if len(named) > 1:
+        keys.add(body.request_id)
+    if len(keys) > 1:
         raise BadRequestError("idempotency_key_mismatch", "request_id and Idempotency-Key differ: send one of them.")
-    if not named:
+    if not keys:
         return None
     scope = f"key:{sender.api_key}" if sender.api_key else f"site:{body.site}"
-    return RequestKey(scope, named.pop(), fingerprint(body, services.secret))
+    return RequestKey(scope, keys.pop(), fingerprint(body, services.secret))
 
 
 async def admit(
     body: CallbackRequest, sender: Sender, key: RequestKey | None, buckets: Sequence[Bucket], services: Services
 ) -> tuple[AcceptResult, Callback | None]:
-    """Accept a request, or give what it was answered when it came before under the same key.
+    """Accept a request, or replay the first answer to it if its idempotency key was used before.
 
-    The first answer holds, also when the same request would be refused by now: its planned time is past, its challenge
-    has expired, the settings have changed. There is no callback then.
+    A replay holds even if the same request would be refused by now: its planned time is past, its challenge has
+    expired or the settings have changed. Returns the result and the new callback, which may be None for a replay.
+    Raises the ServiceError of the refusal.
     """
     rules = services.rules[body.site]
     try:
@@ -72,7 +78,7 @@ async def admit(
                 raise refusal()
             rules = replace(rules, blocked=True)
     except (UnprocessableContentError, ForbiddenError):
-        # Only now, so that an ordinary request costs no look-up of its own.
+        # Look up the key only after a refusal, so that an ordinary request does not pay for a second query.
         accepted = await services.outbox.answered(key) if key else None
         if accepted is None:
             raise
@@ -89,10 +95,10 @@ async def _is_blocked(callback: Callback, services: Services) -> bool:
 def _build_and_check(
     body: CallbackRequest, sender: Sender, buckets: Sequence[Bucket], services: Services
 ) -> tuple[Callback, Challenge | None]:
-    """Make the callback a request asks for. Raises UnprocessableContentError and ForbiddenError."""
+    """Verify the challenge and build the callback. Raises UnprocessableContentError and ForbiddenError."""
     now = services.clock()
     solved = None
-    # First, so that nobody learns anything of a number without having done the work.
+    # Verify the proof of work first. Otherwise phone numbers could be tested without it.
     if sender.api_key is None and services.settings.sites[body.site].asks_for_challenge:
         solved = services.challenges.verify(body.challenge, body.site)
     callback = build_callback(body, sender, services.settings, now, origin_allowed=services.origins[body.site].allows)

@@ -1,4 +1,4 @@
-"""GET, POST and DELETE /v1/blocklist: who is never phoned, and who is not listened to."""
+"""GET, POST and DELETE /v1/blocklist: phones that are never called and networks that are refused."""
 
 import logging
 from datetime import datetime
@@ -24,7 +24,9 @@ Reader = Annotated[str, Depends(require_key("callbacks:read"))]
 Writer = Annotated[str, Depends(require_key("callbacks:write"))]
 EntryText = Annotated[
     str,
-    Field(max_length=64, description="A phone with + and its country code, an address, or a network in CIDR notation"),
+    Field(
+        max_length=64, description="A phone with + and its country code, an IP address, or a network in CIDR notation"
+    ),
 ]
 _EXAMPLE: dict[str, Any] = {
     "entry": "79161234567",
@@ -34,7 +36,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class BlocklistEntry(BaseModel):
-    """``entry``: a phone in digits or a network, as it is compared."""
+    """A blocked phone (in digits) or network (in CIDR notation), and since when it is blocked."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -44,7 +46,7 @@ class BlocklistEntry(BaseModel):
 
 
 class Blocklist(BaseModel):
-    """The newest entry first."""
+    """All entries, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"entries": [_EXAMPLE]}]})
 
@@ -52,7 +54,7 @@ class Blocklist(BaseModel):
 
 
 class BlocklistEntryCreate(BaseModel):
-    """What to block, and a note for people: who asked for it, say."""
+    """The phone or network to block, and an optional note, such as the name of the person who asked for it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -61,20 +63,23 @@ class BlocklistEntryCreate(BaseModel):
     )
 
     entry: EntryText
-    note: Annotated[Text | None, Field(max_length=200, description="For people")] = None
+    note: Annotated[Text | None, Field(max_length=200, description="A note for operators")] = None
 
 
-def _told(entry: str) -> str:
+def _masked(entry: str) -> str:
     return entry if "/" in entry else mask_phone(entry)
 
 
-@router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="Who is blocked")
+@router.get("/v1/blocklist", responses=responses(401, 403, 429, 503), summary="List the blocklist")
 async def show_blocklist(services: ServicesDep, key: Reader) -> Blocklist:
-    """Give every entry. Needs the scope callbacks:read."""
+    """List all entries, newest first.
+
+    Needs the scope `callbacks:read`, and a key that is not bound to sites.
+    """
     require_unbound(key, services.api_keys)
-    found = await services.outbox.blocklist()
+    entries = await services.outbox.blocklist()
     return Blocklist(
-        entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in found]
+        entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in entries]
     )
 
 
@@ -85,14 +90,17 @@ async def show_blocklist(services: ServicesDep, key: Reader) -> Blocklist:
     summary="Block a phone or a network",
 )
 async def block(body: BlocklistEntryCreate, services: ServicesDep, key: Writer) -> BlocklistEntry:
-    """Refuse from now on what is for that phone or comes from there, and cancel what waits for the phone.
+    """Block a phone or a network: requests for it or from it are refused with 403 `blocked`.
 
-    Holds at once in the process that answers, within two seconds in others. Needs the scope callbacks:write.
+    Callbacks that wait for a blocked phone are cancelled. The entry takes effect at once in the replica that answers,
+    within two seconds in all others. Blocking an entry again replaces its note and keeps `created_at`.
+
+    Needs the scope `callbacks:write`, and a key that is not bound to sites.
     """
     require_unbound(key, services.api_keys)
     entry = read_entry(body.entry)
     since = await services.outbox.block(entry, body.note, services.clock())
-    event(log, "blocklist.added", entry=_told(entry), api_key=key)
+    event(log, "blocklist.added", entry=_masked(entry), api_key=key)
     return BlocklistEntry(entry=entry, note=body.note, created_at=since)
 
 
@@ -103,9 +111,12 @@ async def block(body: BlocklistEntryCreate, services: ServicesDep, key: Writer) 
     summary="Unblock a phone or a network",
 )
 async def unblock(services: ServicesDep, entry: Annotated[EntryText, Query()], key: Writer) -> None:
-    """Take an entry out. It may be written as it was when it was blocked. Needs the scope callbacks:write."""
+    """Remove an entry, written as it was blocked or as the blocklist shows it.
+
+    Needs the scope `callbacks:write`, and a key that is not bound to sites.
+    """
     require_unbound(key, services.api_keys)
-    read = read_entry(entry, listed=True)
-    if not await services.outbox.unblock(read):
+    parsed = read_entry(entry, listed=True)
+    if not await services.outbox.unblock(parsed):
         raise NotFoundError("not_found", "The blocklist has no such entry.")
-    event(log, "blocklist.removed", entry=_told(read), api_key=key)
+    event(log, "blocklist.removed", entry=_masked(parsed), api_key=key)

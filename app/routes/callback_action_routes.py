@@ -1,4 +1,4 @@
-"""POST /v1/callbacks/{id}/release, retry and cancel: what people decide."""
+"""POST /v1/callbacks/{id}/release, retry and cancel: the actions of an operator."""
 
 import logging
 import re
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["callbacks"])
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-CallbackId = Annotated[str, Path(description="The id that the 202 gave")]
+CallbackId = Annotated[str, Path(description="The id from the 202 response")]
 Action = Literal["release", "retry", "cancel"]
 
 
 class CallbackActionResponse(BaseModel):
-    """The callback as it stands now."""
+    """The status of the callback after the action."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"id": EXAMPLE["id"], "status": "queued"}]})
 
@@ -35,34 +35,36 @@ class CallbackActionResponse(BaseModel):
 
 
 @router.post(
-    "/v1/callbacks/{callback_id}/{decision}",
+    "/v1/callbacks/{callback_id}/{action}",
     responses=responses(401, 403, 404, 409, 422, 429, 503),
     summary="Release, retry or cancel a callback",
 )
 async def perform_action(
     callback_id: CallbackId,
-    decision: Annotated[Action, Path(description="What is to become of it")],
+    action: Annotated[Action, Path(description="What to do with the callback")],
     services: ServicesDep,
     key: Annotated[str, Depends(require_key("callbacks:write"))],
 ) -> CallbackActionResponse:
-    """Send a held callback (release) or a failed or unknown one (retry), or end one that waits (cancel).
+    """Release a `held` callback, retry a `failed` or `unknown` one, or cancel one that is not being sent.
 
-    409 when its state forbids it, and when the same call was asked for again since. Retrying an unknown one may phone a
-    person twice. Needs the scope callbacks:write.
+    Responds with 409 `invalid_state` if the status does not allow the action. Responds with 409 `already_called` if
+    the same call has been requested or sent again since. To retry an `unknown` callback may ring the phone twice.
+
+    Needs the scope `callbacks:write`.
     """
-    found = await services.outbox.callback_status(callback_id) if UUID.fullmatch(callback_id) else None
-    if found is None:
+    before = await services.outbox.callback_status(callback_id) if UUID.fullmatch(callback_id) else None
+    if before is None:
         raise callback_not_found()
-    require_site(key, services.api_keys, found.site)
-    await _deciding(services, decision, actor_of(key))(callback_id)
-    event(log, "callback.action", callback=callback_id, decision=decision, api_key=key)
-    now = await services.outbox.callback_status(callback_id)
-    return CallbackActionResponse(id=callback_id, status=now.status if now else found.status)
+    require_site(key, services.api_keys, before.site)
+    await _operation(services, action, actor_of(key))(callback_id)
+    event(log, "callback.action", callback=callback_id, action=action, api_key=key)
+    after = await services.outbox.callback_status(callback_id)
+    return CallbackActionResponse(id=callback_id, status=after.status if after else before.status)
 
 
-def _deciding(services: Services, decision: Action, actor: str) -> Callable[[str], Awaitable[None]]:
+def _operation(services: Services, action: Action, actor: str) -> Callable[[str], Awaitable[None]]:
     now, give_up_after = services.clock(), services.settings.give_up_after
-    if decision == "cancel":
+    if action == "cancel":
         return lambda callback_id: services.outbox.cancel(callback_id, now, actor)
-    deciding = services.outbox.release if decision == "release" else services.outbox.retry
-    return lambda callback_id: deciding(callback_id, now, give_up_after, actor)
+    operation = services.outbox.release if action == "release" else services.outbox.retry
+    return lambda callback_id: operation(callback_id, now, give_up_after, actor)

@@ -1,4 +1,4 @@
-"""GET /v1/callbacks and GET /v1/callbacks/{id}: what became of what was asked for."""
+"""GET /v1/callbacks and GET /v1/callbacks/{id}: the list of callbacks, and the status of one."""
 
 from datetime import datetime
 from typing import Annotated
@@ -21,7 +21,7 @@ router = APIRouter(tags=["callbacks"])
 
 
 class PublicCallbackResponse(BaseModel):
-    """What anybody who knows the id may see. A ``held`` one is ``queued`` to whoever has no API key."""
+    """The part of a callback that is shown without an API key. The status `held` is shown as `queued`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -34,7 +34,7 @@ class PublicCallbackResponse(BaseModel):
 
 
 class CallbacksPage(BaseModel):
-    """Callbacks, the newest first. ``next_cursor`` asks for the next page; null on the last one."""
+    """A page of callbacks, newest first. `next_cursor` requests the next page; null on the last page."""
 
     callbacks: list[CallbackResponse]
     next_cursor: str | None
@@ -47,62 +47,62 @@ async def list_callbacks(
     services: ServicesDep,
     key: Annotated[str, Depends(require_key("callbacks:read"))],
 ) -> CallbacksPage:
-    """Give the callbacks a key may see, the newest first, with their attempts. Needs the scope callbacks:read.
+    """List the callbacks that the API key may see, newest first, with their attempts.
 
-    To read on, send the same filters with ``cursor`` = ``next_cursor`` until that is null. What was there when you
-    began comes exactly once, whatever is added or changes meanwhile.
+    For the next page send the same filters with `cursor` set to `next_cursor`, until that is null. Each callback that
+    existed at the first page is listed exactly once, even if others are added or change meanwhile.
+
+    Needs the scope `callbacks:read`.
     """
     sites = permitted_sites(key, services.api_keys, query.site)
-    wanted = _wanted(query, sites, services)
-    found = await services.outbox.list_callbacks(
-        wanted, decode_cursor(query.cursor) if query.cursor else None, query.limit + 1
-    )
-    page = found[: query.limit]
+    filters = _filters(query, sites, services)
+    before_id = decode_cursor(query.cursor) if query.cursor else None
+    records = await services.outbox.list_callbacks(filters, before_id, query.limit + 1)
+    page = records[: query.limit]
     response.headers["Cache-Control"] = "no-store"
     return CallbacksPage(
-        callbacks=[to_response(stored) for stored in page],
-        next_cursor=encode_cursor(page[-1].callback["id"]) if len(found) > query.limit else None,
+        callbacks=[to_response(record) for record in page],
+        next_cursor=encode_cursor(page[-1].callback["id"]) if len(records) > query.limit else None,
     )
 
 
 @router.get(
     "/v1/callbacks/{callback_id}",
     responses=responses(401, 403, 404, 429, 503),
-    summary="See what became of a callback",
+    summary="Show the status of a callback",
     openapi_extra=KEY_OPTIONAL,
 )
 async def show_callback(
     callback_id: CallbackId, response: Response, services: ServicesDep, authorization: Authorization = None
 ) -> CallbackDetailResponse | PublicCallbackResponse:
-    """Tell id, status and expected time to anybody who knows the id: it can't be guessed.
+    """Show the id, the status and the expected time of a callback. Its id is enough: it can't be guessed.
 
-    With an API key of the scope callbacks:read: everything, attempts included.
+    With an API key of the scope `callbacks:read` all fields are shown, with the attempts.
     """
     api_key = key_of(authorization, services.api_keys)
     response.headers["Cache-Control"] = "no-store"
-    known = UUID.fullmatch(callback_id)
+    is_uuid = UUID.fullmatch(callback_id)
     if api_key is None:
-        glimpse = await services.outbox.callback_status(callback_id, services.clock()) if known else None
-        if glimpse is None:
+        found = await services.outbox.callback_status(callback_id, services.clock()) if is_uuid else None
+        if found is None:
             raise callback_not_found()
-        status = public_status(glimpse.status)
-        return PublicCallbackResponse(id=glimpse.id, status=status, call_expected_at=glimpse.call_expected_at)
+        status = public_status(found.status)
+        return PublicCallbackResponse(id=found.id, status=status, call_expected_at=found.call_expected_at)
     require_scope(api_key, services.api_keys, "callbacks:read")
-    stored = await services.outbox.get(callback_id) if known else None
-    if stored is None:
+    record = await services.outbox.get(callback_id) if is_uuid else None
+    if record is None:
         raise callback_not_found()
-    require_site(api_key, services.api_keys, stored.callback["site"])
-    return to_detail_response(stored)
+    require_site(api_key, services.api_keys, record.callback["site"])
+    return to_detail_response(record)
 
 
-def _wanted(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> CallbackFilter:
+def _filters(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> CallbackFilter:
     if query.from_ and query.to and query.to <= query.from_:
-        wrong = FieldError("to", "not_after_from", "This is not after from, so nothing lies between: see both.")
-        raise invalid([wrong])
+        raise invalid([FieldError("to", "not_after_from", "This is not after from: correct one of the two.")])
     phone = None
     if query.client_phone is not None:
-        named = [services.settings.sites[site] for site in sites if site in services.settings.sites]
-        regions = [region for site in named or services.settings.sites.values() for region in site.regions]
+        selected = [services.settings.sites[site] for site in sites if site in services.settings.sites]
+        regions = [region for site in selected or services.settings.sites.values() for region in site.regions]
         phone = normalize_search_phone(query.client_phone, regions)
     return CallbackFilter(
         sites=sites,

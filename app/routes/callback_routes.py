@@ -1,4 +1,4 @@
-"""POST /v1/callbacks."""
+"""POST /v1/callbacks: request a callback."""
 
 import logging
 import re
@@ -23,14 +23,14 @@ from app.routes.schemas import EXAMPLE
 
 log = logging.getLogger(__name__)
 
-# draft-ietf-httpapi-idempotency-key-header has a string in quotes; most programs send it without.
+# draft-ietf-httpapi-idempotency-key-header prescribes a string in quotes. Most clients send it without.
 _KEY = re.compile(r'^("[!#-~]{1,128}"|[!#-~]{1,128})$')
 _KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": _KEY.pattern, "title": "Idempotency-Key"},
-    "description": "The same as request_id, as a header; with or without quotes",
+    "description": "The idempotency key as a header, with or without quotes; the same as request_id in the body",
 }
 
 router = APIRouter(route_class=JsonRoute, tags=["callbacks"])
@@ -38,7 +38,7 @@ _REPLAYED: dict[int | str, dict[str, Any]] = {
     202: {
         "headers": {
             "Idempotency-Replayed": {
-                "description": "true: the same request came before, and this is what it was answered",
+                "description": "true: the same request was accepted before, and this is the first response to it",
                 "schema": {"type": "string", "enum": ["true"]},
             }
         }
@@ -47,7 +47,7 @@ _REPLAYED: dict[int | str, dict[str, Any]] = {
 
 
 class CallbackAccepted(BaseModel):
-    """The callback is written down. ``duplicate``: an earlier request for this phone stands for this one."""
+    """The callback is stored. `duplicate`: an earlier callback for this phone covers this request."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -66,7 +66,9 @@ class CallbackAccepted(BaseModel):
     id: str
     status: str
     created_at: datetime
-    call_expected_at: Annotated[datetime | None, Field(description="UTC; null when nobody can tell")]
+    call_expected_at: Annotated[
+        datetime | None, Field(description="When the call is expected, in UTC; null if unknown")
+    ]
     duplicate: bool
 
 
@@ -75,31 +77,32 @@ class CallbackAccepted(BaseModel):
     status_code=202,
     response_model=CallbackAccepted,
     responses=_REPLAYED | responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
-    summary="Ask to be called back",
+    summary="Request a callback",
     openapi_extra=KEY_OPTIONAL | {"parameters": [_KEY_HEADER]},
 )
 async def create_callback(
     body: CallbackRequest,
     request: Request,
 ) -> Response:
-    """Store a request to be phoned; the 202 is sent once it is on disk.
+    """Store a request for a callback. The 202 is sent once the request is on disk.
 
-    The same Idempotency-Key or request_id with the same body is the same request, however often it is sent: the first
-    answer is given again, with Idempotency-Replayed. With another body it is refused (422, request_id_reused). While
-    the first one is under way, a request with the header gets a 409 (request_in_flight); one with request_id waits.
+    A request is idempotent under its `Idempotency-Key` header or `request_id`. Sent again with the same body, it gets
+    the first response again, with `Idempotency-Replayed: true`. With another body it is refused with 422
+    `request_id_reused`. While the first request is being processed, a repetition with the header is refused with 409
+    `request_in_flight`; one with `request_id` waits for the first response.
 
-    A page needs no key but its Origin, and a challenge where the site asks for one. An API key of the scope
-    callbacks:write replaces both, and allows the fields from client_ip on.
+    Pages need no API key. They send their `Origin`, and a solved challenge if the site requires one. An API key of the
+    scope `callbacks:write` replaces both and allows the fields from `client_ip` on.
     """
-    # Read here, not by FastAPI: each parameter of its kind costs as much as the whole body.
+    # Headers are read from the request: as FastAPI parameters each would take as long to validate as the whole body.
     services: Services = request.app.state.services
     idempotency_key = request.headers.getlist("idempotency-key")
     if not all(map(_KEY.fullmatch, idempotency_key)):
-        wrong = FieldError(
+        error = FieldError(
             "Idempotency-Key", "invalid_format", "Send 1 to 128 printable characters without spaces and quotes."
         )
-        raise invalid([wrong])
-    # The flood limit has looked for a known key; one that is unknown is refused here.
+        raise invalid([error])
+    # The flood limit has stored the name of a known key. An unknown key is refused here.
     api_key = request.state.api_key or key_of(request.headers.get("authorization"), services.api_keys)
     sender = identify_sender(request, body.site, services, api_key)
     key = request_key(body, sender, idempotency_key, services)
@@ -117,7 +120,7 @@ async def create_callback(
         hold=callback.hold if callback else None,
         api_key=sender.api_key,
     )
-    answer = CallbackAccepted(
+    response = CallbackAccepted(
         id=accepted.id,
         status=accepted.status,
         created_at=accepted.created_at,
@@ -125,7 +128,7 @@ async def create_callback(
         duplicate=accepted.duplicate,
     )
     headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if accepted.replayed else {})
-    return Response(answer.model_dump_json(), 202, headers, "application/json")
+    return Response(response.model_dump_json(), 202, headers, "application/json")
 
 
 def _result(accepted: AcceptResult, callback: Callback | None) -> Result:

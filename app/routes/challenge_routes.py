@@ -1,4 +1,4 @@
-"""GET /v1/challenge: the work that comes before a request."""
+"""GET /v1/challenge: a proof of work for a visitor's browser."""
 
 from typing import Annotated, Any
 
@@ -12,8 +12,8 @@ from app.routes.exception_handlers import responses
 router = APIRouter(tags=["visitors"])
 
 
-class ChallengeGiven(BaseModel):
-    """An ALTCHA challenge of the second version. Solve it, and send it back in ``challenge``: see altcha.org."""
+class ChallengeResponse(BaseModel):
+    """An ALTCHA challenge, version 2 (altcha.org). Send its solution in `challenge` of POST /v1/callbacks."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -40,19 +40,20 @@ class ChallengeGiven(BaseModel):
     signature: str
 
 
-@router.get("/v1/challenge", responses=responses(404, 422, 429), summary="The work that comes before a request")
-async def give_challenge(
+@router.get("/v1/challenge", responses=responses(404, 422, 429), summary="Get a proof-of-work challenge")
+async def get_challenge(
     site: Annotated[str, Query(description="The name of the site in the settings")],
     request: Request,
     response: Response,
     services: ServicesDep,
-) -> ChallengeGiven:
-    """Give a challenge for a site: good for one request, from one second to ten minutes old.
+) -> ChallengeResponse:
+    """Return a proof-of-work challenge for a site, valid for one request from one second to ten minutes after issue.
 
-    It is harder for whoever asks for many, and for everybody while a site is flooded; it falls again by itself.
+    The difficulty rises for a network that requests many challenges, and for all visitors of a site under a flood. It
+    falls again within minutes.
     """
     if site not in services.settings.sites:
         raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
     difficulty = services.difficulty.next(site, request.state.client_buckets)
     response.headers["Cache-Control"] = "no-store"
-    return ChallengeGiven.model_validate(services.challenges.issue(site, difficulty))
+    return ChallengeResponse.model_validate(services.challenges.issue(site, difficulty))

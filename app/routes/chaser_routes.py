@@ -1,4 +1,4 @@
-"""GET /v1/websites and GET /v1/statistics: what Chaser tells of an account, passed through."""
+"""GET /v1/websites and GET /v1/statistics: data of a Chaser account, passed through."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -39,19 +39,21 @@ Day = Annotated[date | None, BeforeValidator(_iso)]
 
 
 class WebsiteResponse(BaseModel):
-    """A site of the account. Fields that Chaser sends beyond these are passed on as they are."""
+    """A site of the account. Other fields that Chaser sends are passed on unchanged."""
 
     model_config = ConfigDict(
         extra="allow", json_schema_extra={"examples": [{"id": 12345, "name": "shop.example", "title": "Our shop"}]}
     )
 
-    id: Annotated[int, Field(description="The site_id of the settings and of statistics")]
+    id: Annotated[
+        int, Field(description="The number of the site at Chaser: site_id in the settings and in GET /v1/statistics")
+    ]
     name: str
     title: str
 
 
 class Websites(BaseModel):
-    """The sites of an account, as Chaser lists them."""
+    """The sites of an account, in the order in which Chaser lists them."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"websites": [{"id": 12345, "name": "shop.example", "title": "Our shop"}]}]}
@@ -61,7 +63,7 @@ class Websites(BaseModel):
 
 
 class Statistics(BaseModel):
-    """Calls as Chaser sends them: it doesn't document their fields, and every one is passed on."""
+    """Calls as Chaser sends them. Their fields are not documented by Chaser; all are passed on unchanged."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"statistics": [{"date": "31-01-2026", "client_phone": "79161234567"}]}]}
@@ -70,35 +72,40 @@ class Statistics(BaseModel):
     statistics: list[dict[str, Any]]
 
 
-@router.get("/v1/websites", responses=_REFUSALS, summary="The sites that Chaser has for an account")
+@router.get("/v1/websites", responses=_REFUSALS, summary="List the sites of a Chaser account")
 async def list_websites(
     response: Response,
     services: ServicesDep,
     key: Key,
     site: Annotated[
         str | None,
-        Query(max_length=64, description="A site of the settings, to ask for the account it uses. Absent: CHASER__…"),
+        Query(
+            max_length=64,
+            description="A site of the settings, to select its Chaser account. Absent: the account in CHASER__…",
+        ),
     ] = None,
 ) -> Websites:
-    """Ask Chaser for the sites of an account. Needs the scope chaser:read.
+    """List the sites of a Chaser account, as Chaser returns them.
 
-    A key that is bound to sites sees those only, and names one of them when they use several accounts.
+    A key that is bound to sites sees only these. It must send `site` if they use different accounts.
+
+    Needs the scope `chaser:read`.
     """
     sites = permitted_sites(key, services.api_keys, [site] if site is not None else [])
     bound = services.api_keys[key].sites
-    found = await _ask(services, _account(services, sites), lambda chaser: chaser.websites())
-    mine = {services.settings.sites[name].site_id for name in bound if name in services.settings.sites}
+    websites = await _query(services, _account(services, sites), lambda chaser: chaser.websites())
+    own_ids = {services.settings.sites[name].site_id for name in bound if name in services.settings.sites}
     response.headers["Cache-Control"] = "no-store"
     return Websites(
         websites=[
             WebsiteResponse.model_validate({**each.extra, "id": each.id, "name": each.name, "title": each.title})
-            for each in found
-            if not bound or each.id in mine
+            for each in websites
+            if not bound or each.id in own_ids
         ]
     )
 
 
-@router.get("/v1/statistics", responses=_REFUSALS, summary="The calls of a site, as Chaser tells them")
+@router.get("/v1/statistics", responses=_REFUSALS, summary="List the calls of a site at Chaser")
 async def show_statistics(
     response: Response,
     services: ServicesDep,
@@ -110,22 +117,23 @@ async def show_statistics(
         StatisticsFilter | None, Query(description="Only calls that succeeded, or only those that failed")
     ] = None,
 ) -> Statistics:
-    """Ask Chaser for the calls of a site, with the account that site uses here. Needs the scope chaser:read.
+    """List the calls of a site, as Chaser returns them. The query uses the account of the site with this `site_id`.
 
-    A key that is bound to sites may ask for these only. In which time zone a day begins Chaser doesn't document.
+    A key that is bound to sites may query only these. Chaser does not document the time zone of its dates.
+
+    Needs the scope `chaser:read`.
     """
-    sites = services.api_keys[key].sites
-    named = [name for name, site in _sites(services).items() if site.site_id == site_id]
-    mine = [name for name in named if not sites or name in sites]
-    if sites and not mine:
+    bound = services.api_keys[key].sites
+    matching = [name for name, site in _sites(services).items() if site.site_id == site_id]
+    permitted = [name for name in matching if not bound or name in bound]
+    if bound and not permitted:
         raise ForbiddenError("site_not_allowed", "This API key is bound to other sites.")
     if date_from and date_to and date_to < date_from:
-        wrong = FieldError("date_to", "before_date_from", "This is before date_from: see both.")
-        raise invalid([wrong])
-    account = _account(services, tuple(mine[:1]))
-    found = await _ask(services, account, lambda chaser: chaser.statistics(site_id, date_from, date_to, filter))
+        raise invalid([FieldError("date_to", "before_date_from", "This is before date_from: correct one of the two.")])
+    account = _account(services, tuple(permitted[:1]))
+    calls = await _query(services, account, lambda chaser: chaser.statistics(site_id, date_from, date_to, filter))
     response.headers["Cache-Control"] = "no-store"
-    return Statistics(statistics=found)
+    return Statistics(statistics=calls)
 
 
 def _sites(services: Services) -> dict[str, Site]:
@@ -133,25 +141,28 @@ def _sites(services: Services) -> dict[str, Site]:
 
 
 def _account(services: Services, sites: tuple[str, ...]) -> str:
-    """Give the client_id of the account that these sites use; none: the general one."""
+    """Return the `client_id` of the account that these sites share; the general account if there are no sites.
+
+    Raises NotFoundError for an unknown site, UnprocessableContentError if the sites use different accounts.
+    """
     general = services.settings.chaser.client_id
     unknown = [name for name in sites if name not in _sites(services)]
     if unknown:
         raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
     accounts = {_sites(services)[name].client_id or general for name in sites} or {general}
     if len(accounts) > 1:
-        wrong = FieldError("site", "required", "The sites of this key use several accounts: name one of the sites.")
-        raise invalid([wrong])
+        error = FieldError("site", "required", "The sites of this key use several accounts: name one of the sites.")
+        raise invalid([error])
     return accounts.pop()
 
 
-async def _ask(services: Services, account: str, question: Callable[[ChaserClient], Awaitable[T]]) -> T:
+async def _query(services: Services, account: str, query: Callable[[ChaserClient], Awaitable[T]]) -> T:
     client = services.chaser(account)
     if client is None:
         raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
     try:
         async with services.upstream_slots:
-            return await question(client)
+            return await query(client)
     except ChaserError as error:
         translated = translate_error(error)
     raise translated

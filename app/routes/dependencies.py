@@ -1,4 +1,4 @@
-"""What the routes work with: made once by main.py and kept in the application's state."""
+"""The services that routes depend on, created once by `main.py` and stored in the state of the application."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,28 +21,29 @@ from app.settings import ApiKey, Scope, Settings
 
 
 class Delivery(Protocol):
-    """What health and metrics need to know of the delivery."""
+    """The state of the delivery worker that health and metrics report."""
 
     @property
     def running(self) -> bool:
-        """Tell whether the worker is alive."""
+        """Return whether the worker is alive."""
 
     @property
     def open_account_circuits(self) -> int:
-        """Count the accounts that nothing is sent for."""
+        """Return the number of accounts that nothing is sent for, because Chaser refuses them."""
 
     def is_paused(self, account: str, site: str) -> bool:
-        """Tell whether callbacks of a site wait because Chaser refuses them."""
+        """Return whether callbacks of a site wait because Chaser refuses its account or the site itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``origins`` and ``rules`` by site; ``secret`` signs what is ours; ``clock`` gives the time in UTC.
+    """The dependencies of all routes.
 
-    ``api_keys`` are those of the settings and the operator's. ``pressure`` knows how much the challenges have to ask
-    for, ``challenges`` gives and reads them. ``chaser`` gives the client of an account by its client_id, None when the
-    settings don't have it, and ``upstream_slots`` bounds the requests to Chaser at one time: each answer may be
-    8 MiB large, and delivery goes on beside. ``in_flight`` knows the keys of the requests that are being accepted.
+    `api_keys`: the keys of the settings and the operator's key, by name. `chaser`: returns the client of an account by
+    its `client_id`, None for an unknown one. `origins` and `rules`: by site. `secret`: signs challenges and
+    fingerprints. `clock`: returns the present time in UTC. `challenges`: issues and verifies proofs of work with the
+    difficulty from `difficulty`. `in_flight`: the idempotency keys of requests that are being accepted.
+    `upstream_slots`: limits concurrent queries to Chaser, because each response may hold 8 MiB of memory.
     """
 
     settings: Settings
@@ -61,14 +62,14 @@ class Services:
     metrics: Metrics
 
     def paused_sites(self) -> dict[str, bool]:
-        """Tell of each site whether its callbacks wait because Chaser refuses them."""
+        """Return for each site whether its callbacks wait because Chaser refuses its account or the site itself."""
         general = self.settings.chaser.client_id
         return {
             name: self.delivery.is_paused(site.client_id or general, name) for name, site in self.settings.sites.items()
         }
 
 
-async def _services(request: Request) -> Services:  # not plain, or each request would change threads for it
+async def _services(request: Request) -> Services:  # async: FastAPI runs plain functions in a thread
     services: Services = request.app.state.services
     return services
 
@@ -78,9 +79,10 @@ Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
 def require_key(scope: Scope) -> Callable[..., Awaitable[str]]:
-    """Make the dependency of an endpoint that can't do without a key: it gives the key's name.
+    """Return a FastAPI dependency that requires an API key with a scope, and resolves to the name of the key.
 
-    FastAPI asks it before it looks at the rest of the request, so whoever may not ask is told that, and nothing else.
+    The dependency raises UnauthenticatedError without a known key and ForbiddenError without the scope. FastAPI
+    resolves it before it validates the request: a client without the right learns nothing about other errors in it.
     """
 
     async def key(services: ServicesDep, authorization: Authorization = None) -> str:

@@ -1,4 +1,4 @@
-"""Errors however they are born: each is answered in the one shape of errors.py, without what was sent."""
+"""Exception handlers: every error becomes a problem document of `errors.py`, without any text of the request."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from app.logs import event
 
 log = logging.getLogger(__name__)
 
-# What a field error of pydantic is called on the wire, where its own name is not clear enough.
+# Error codes for pydantic's error types. Other types are their own codes.
 _CODES = {
     "missing": "required",
     "extra_forbidden": "unknown_field",
@@ -48,17 +48,18 @@ _HTTP = {
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Name the refusals of an endpoint's own; documentation.py adds their shape, and those that every endpoint has.
+    """Return the `responses` argument of a route for its error statuses.
 
-    ``default`` keeps FastAPI from promising its own shape of a 422, and is taken out again.
+    `openapi.py` adds their schema and the errors that every endpoint may return. It also removes `default`, which only
+    keeps FastAPI from documenting its own schema of a 422.
     """
-    named: dict[int | str, str] = {status: reason_phrase(status) for status in statuses}
-    return {status: {"description": description} for status, description in (named | {"default": "Any other"}).items()}
+    phrases: dict[int | str, str] = {status: reason_phrase(status) for status in statuses}
+    return {status: {"description": phrase} for status, phrase in (phrases | {"default": "Any other"}).items()}
 
 
 def register_exception_handlers(app: FastAPI) -> None:
-    """Register the handlers."""
-    # A slash too many is another address. The redirect would repeat the Host header, which the caller wrote.
+    """Register the exception handlers of an application, and switch off its redirects of trailing slashes."""
+    # Such a redirect would repeat the Host header, which the client wrote. A path with one slash more is a 404.
     app.router.redirect_slashes = False
 
     @app.exception_handler(ServiceError)
@@ -68,10 +69,10 @@ def register_exception_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = error.errors()
-        if any(fault["type"] == "json_invalid" or fault["loc"] == ("body",) for fault in faults):
+        errors = error.errors()
+        if any(each["type"] == "json_invalid" or each["loc"] == ("body",) for each in errors):
             return _http_problem(request, 400)
-        return await _refused(request, invalid(_field_errors(faults)))
+        return await _refused(request, invalid(_field_errors(errors)))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -79,7 +80,7 @@ def register_exception_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, _error: Exception) -> Response:
-        # The error goes on to the envelope, which logs it.
+        # Starlette raises the error again after this response: RequestContextMiddleware logs it.
         return unexpected_response(request.state.request_id)
 
 
@@ -94,13 +95,13 @@ def _http_problem(request: Request, status: int, headers: Any = None) -> Respons
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Give all methods of an address: the router tells those of the first route only that has the path."""
+    """Return all methods of a path. The router's own Allow header has only those of the first matching route."""
     routes = request.app.router.routes
-    asked = {name: value for name, value in request.scope.items() if name != "fastapi"}
+    scope = {name: value for name, value in request.scope.items() if name != "fastapi"}
     return [
         method
         for method in _METHODS
-        if any(route.matches(asked | {"method": method})[0] is Match.FULL for route in routes)
+        if any(route.matches(scope | {"method": method})[0] is Match.FULL for route in routes)
     ]
 
 
@@ -108,25 +109,25 @@ def _log(status: int, code: str, errors: Sequence[FieldError] = ()) -> None:
     event(log, "http.refused", status=status, code=code, fields=sorted({error.code for error in errors}))
 
 
-def _field_errors(faults: Sequence[Any]) -> list[FieldError]:
-    """Give one error for each field.
+def _field_errors(details: Sequence[Any]) -> list[FieldError]:
+    """Return one error for each field, from pydantic's error details.
 
-    A union reports the faults of each branch: the branch that was meant is the one that could be followed deepest.
+    A union reports errors of each of its branches. The one with the deepest location is of the branch that fits best.
     """
     deepest: dict[str, Any] = {}
-    for fault in faults:
-        name = _field(fault)
-        if name not in deepest or len(fault["loc"]) > len(deepest[name]["loc"]):
-            deepest[name] = fault
+    for detail in details:
+        name = _field(detail)
+        if name not in deepest or len(detail["loc"]) > len(deepest[name]["loc"]):
+            deepest[name] = detail
     errors = []
-    for name, fault in deepest.items():
-        code = _CODES.get(fault["type"], fault["type"])
-        errors.append(FieldError(name, code, _DETAILS.get(code, fault["msg"] + ".")))
+    for name, detail in deepest.items():
+        code = _CODES.get(detail["type"], detail["type"])
+        errors.append(FieldError(name, code, _DETAILS.get(code, detail["msg"] + ".")))
     return errors
 
 
-def _field(fault: Any) -> str:
-    # The name of an unknown field is the caller's own text: its place is told by what it stands in.
-    unknown = fault["type"] == "extra_forbidden"
-    where = fault["loc"][:-1] if unknown else fault["loc"]
-    return str(where[1] if len(where) > 1 else where[0])
+def _field(detail: Any) -> str:
+    # The name of an unknown field is text of the client, which is never repeated: the name of its parent is returned.
+    unknown = detail["type"] == "extra_forbidden"
+    location = detail["loc"][:-1] if unknown else detail["loc"]
+    return str(location[1] if len(location) > 1 else location[0])

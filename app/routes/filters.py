@@ -1,4 +1,4 @@
-"""What GET /v1/callbacks is asked for: its query, read and checked."""
+"""Query parameters of GET /v1/callbacks: filters, cursors and their validation."""
 
 import re
 import uuid
@@ -15,7 +15,7 @@ from app.intake.phone import KNOWN_REGIONS, PhoneError, read_phone
 from app.outbox.callback import Status
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# In a query an unescaped + is a space.
+# An unescaped + in a query string is decoded as a space.
 _LOST_PLUS = re.compile(r"(?<=\d) (?=\d{2}:\d{2}$)")
 
 
@@ -39,36 +39,36 @@ Instant = Annotated[
 
 
 class CallbacksQuery(BaseModel):
-    """Which callbacks, and which page of them."""
+    """The filters and the page of GET /v1/callbacks."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     site: Annotated[
         list[Annotated[str, Field(max_length=64)]],
-        Field(max_length=100, description="Only of this site; may be repeated. Absent: of all sites of the key"),
+        Field(max_length=100, description="Only this site; may be repeated. Absent: all sites of the key"),
     ] = []
     status: Annotated[list[Status], Field(max_length=10, description="Only in this status; may be repeated")] = []
-    client_phone: Annotated[
-        str | None, Field(max_length=64, description="Only to this number, in any notation people write")
-    ] = None
+    client_phone: Annotated[str | None, Field(max_length=64, description="Only this phone, in any common notation")] = (
+        None
+    )
     from_: Annotated[
         Instant | None,
-        Field(alias="from", description="Asked for at this time or later; a plain date begins at midnight UTC"),
+        Field(alias="from", description="Only requested at this time or later; a date is its midnight in UTC"),
     ] = None
     to: Annotated[
-        Instant | None, Field(description="Asked for before this time; a plain date ends at its midnight UTC")
+        Instant | None, Field(description="Only requested before this time; a date is its midnight in UTC")
     ] = None
-    limit: Annotated[int, Field(ge=1, le=1000, description="How many at most")] = 100
-    cursor: Annotated[str | None, Field(max_length=64, description="next_cursor of the page before")] = None
+    limit: Annotated[int, Field(ge=1, le=1000, description="The maximum number of callbacks")] = 100
+    cursor: Annotated[str | None, Field(max_length=64, description="next_cursor of the previous page")] = None
 
 
 def encode_cursor(callback_id: str) -> str:
-    """Give the cursor of the page after the one that ends with this callback."""
+    """Return the cursor of the page that follows this callback."""
     return urlsafe_b64encode(uuid.UUID(callback_id).bytes).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> str:
-    """Give the id in a cursor. Raises UnprocessableContentError for anything that is none."""
+    """Return the callback id in a cursor. Raises UnprocessableContentError for an invalid cursor."""
     try:
         callback_id = str(uuid.UUID(bytes=urlsafe_b64decode(cursor + "==")))
         if encode_cursor(callback_id) == cursor:
@@ -76,17 +76,17 @@ def decode_cursor(cursor: str) -> str:
     except ValueError:
         pass
     raise UnprocessableContentError(
-        "invalid_cursor", "This cursor is none of ours: begin again without one, or send next_cursor as is."
+        "invalid_cursor", "This cursor is invalid: start again without one, or send next_cursor unchanged."
     )
 
 
 def normalize_search_phone(text: str, regions: Iterable[str]) -> str:
-    """Give a number in digits as it would be stored. A number without its country code is of the first region.
+    """Return a phone in digits, as it is stored. A phone without country code belongs to the first of `regions`.
 
-    All countries are looked in: a site may have taken more of them before. Raises UnprocessableContentError.
+    Phones of all known regions are accepted: a site may have allowed more regions when the callback was stored.
+    Raises UnprocessableContentError for an invalid phone.
     """
     try:
         return read_phone(text, [*dict.fromkeys((*regions, *sorted(KNOWN_REGIONS)))]).digits
-    except PhoneError as refused:
-        wrong = FieldError("client_phone", refused.code, refused.detail)
-        raise invalid([wrong]) from None
+    except PhoneError as error:
+        raise invalid([FieldError("client_phone", error.code, error.detail)]) from None

@@ -1,4 +1,4 @@
-"""GET /livez and /readyz."""
+"""GET /livez and /readyz: liveness and readiness."""
 
 import asyncio
 from functools import partial
@@ -12,29 +12,29 @@ from app.outbox.outbox import Outbox
 from app.outbox.shared_look import SharedLook
 from app.routes.dependencies import ServicesDep
 
-_FRESH = 1.0  # seconds for which an answer of the database is repeated: anybody may ask, as often as they like
-PATIENCE = 3.0  # seconds after which a database that doesn't answer counts as unavailable
+_MAX_AGE = 1.0  # seconds for which a result is reused: otherwise a flood of probes would reach the database
+CHECK_TIMEOUT = 3.0  # seconds after which a database that doesn't answer counts as unavailable
 _UNAVAILABLE = {"database": "unavailable"}
 _READY = {"status": "ok", "database": "ok", "waiting": 0, "delivery": "ok", "sites": {"shop": "ok"}}
 
 
 class _DatabaseCheck:
-    """One look at the database at a time, shared by all who ask."""
+    """The database check, shared by concurrent probes and cached for `_MAX_AGE`."""
 
     def __init__(self) -> None:
-        self._look: SharedLook[dict[str, Any]] | None = None
+        self._check: SharedLook[dict[str, Any]] | None = None
 
     async def result(self, outbox: Outbox) -> dict[str, Any]:
-        """Tell whether it takes a transaction, and how many callbacks wait."""
-        self._look = self._look or SharedLook(partial(_ask, outbox))
+        """Return whether the database accepts a transaction, and the number of waiting callbacks if it does."""
+        self._check = self._check or SharedLook(partial(_check_database, outbox))
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._look.answer(_FRESH)
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                return await self._check.answer(_MAX_AGE)
         except TimeoutError:
             return _UNAVAILABLE
 
 
-async def _ask(outbox: Outbox) -> dict[str, Any]:
+async def _check_database(outbox: Outbox) -> dict[str, Any]:
     try:
         await outbox.check()
         return {"database": "ok", "waiting": await outbox.waiting()}
@@ -43,34 +43,35 @@ async def _ask(outbox: Outbox) -> dict[str, Any]:
 
 
 def health_router() -> APIRouter:
-    """Make the two routes."""
+    """Return the router of the two probes."""
     router = APIRouter(tags=["health"])
     database = _DatabaseCheck()
 
-    @router.get("/livez", summary="Is the process alive", responses=_example({"status": "ok"}))
+    @router.get("/livez", summary="Liveness probe", responses=_example({"status": "ok"}))
     async def live() -> dict[str, str]:
-        """Answer: nothing else is asked of it, so that a slow database doesn't get the process killed."""
+        """Respond while the process is alive. It ignores the database: otherwise a slow one would cause restarts."""
         return {"status": "ok"}
 
     @router.get(
         "/readyz",
-        summary="Can requests be accepted",
-        responses=_example(_READY) | {503: {"description": "Not ready: the same, with what is wrong"}},
+        summary="Readiness probe",
+        responses=_example(_READY) | {503: {"description": "Not ready: the same fields, which show the cause"}},
     )
     async def ready(services: ServicesDep) -> JSONResponse:
-        """Tell whether the database takes a transaction, as of the last second, and whether the worker runs.
+        """Report whether the database accepts transactions (at most one second ago) and whether the worker runs.
 
-        A site that Chaser refuses is told but is no reason to send visitors away: requests are accepted, and wait.
+        A site that Chaser refuses is shown as `paused`. It does not make the service unready: its requests are
+        accepted, and wait.
         """
         checks = await database.result(services.outbox)
-        fine = checks["database"] == "ok" and services.delivery.running
+        is_ready = checks["database"] == "ok" and services.delivery.running
         body = {
-            "status": "ok" if fine else "unavailable",
+            "status": "ok" if is_ready else "unavailable",
             **checks,
             "delivery": "ok" if services.delivery.running else "stopped",
             "sites": {name: "paused" if paused else "ok" for name, paused in services.paused_sites().items()},
         }
-        return JSONResponse(body, 200 if fine else 503)
+        return JSONResponse(body, 200 if is_ready else 503)
 
     return router
 

@@ -1,4 +1,4 @@
-"""The request keys that are being worked on in this process."""
+"""Idempotency keys of the requests that this process is accepting."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from app.outbox.callback import RequestKey
 
 
 class InFlightKeys:
-    """Tells whether the same request is being accepted this moment.
+    """The idempotency keys of requests that are being accepted, to refuse concurrent repetitions.
 
-    Whoever sends the header Idempotency-Key is told so by a 409, as draft-ietf-httpapi-idempotency-key-header has it.
-    Whoever sends request_id waits for the answer of the first: a page that asks again after a timeout has no use for a
-    refusal. In another replica the second one waits as well, since one accepts at a time; it then gets the same answer.
+    A repetition with the `Idempotency-Key` header gets a 409 (draft-ietf-httpapi-idempotency-key-header). One with
+    `request_id` waits for the first response, because a page that retries after a timeout can't use a 409. A
+    repetition at another replica waits too: replicas accept one at a time. It then gets the first response.
     """
 
     def __init__(self) -> None:
@@ -21,9 +21,10 @@ class InFlightKeys:
 
     @contextmanager
     def track(self, key: RequestKey | None, *, refuse: bool) -> Iterator[None]:
-        """Work on a request. ``refuse``: raise ConflictError when the same is under way already.
+        """Track a request for the duration of the block. With `refuse`, raise ConflictError if it is tracked already.
 
-        Another request under that key is let through, to be told what is wrong with it.
+        A different request under the same key passes: the outbox refuses it with `request_id_reused`. `key` may be
+        None, for a request without an idempotency key.
         """
         if key is None:
             yield
@@ -31,7 +32,7 @@ class InFlightKeys:
         if refuse and self._requests[key]:
             raise ConflictError(
                 "request_in_flight",
-                "The same request is being worked on: send it again in a second, and you get its answer.",
+                "The same request is being processed: send it again in a second to get its response.",
                 retry_after=1,
             )
         self._requests[key] += 1

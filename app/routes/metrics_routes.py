@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus asks for, with an API key on the public port, and without one on a port of its own."""
+"""GET /metrics for Prometheus: with an API key on the public port, without one on the metrics port."""
 
 import asyncio
 from datetime import timedelta
@@ -16,22 +16,23 @@ from app.outbox.shared_look import SharedLook
 from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
-_FRESH = 1.0  # seconds for which what the database said is repeated, however many ask
-PATIENCE = 3.0  # seconds after which it counts as away; Prometheus itself gives up after ten
+_MAX_AGE = 1.0  # seconds for which queue statistics are reused: otherwise each scrape would query the database
+QUERY_TIMEOUT = 3.0  # seconds; below Prometheus' default scrape timeout of ten, so that the rest is still scraped
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
 class MetricsCollector:
-    """Everything there is to tell at this moment. One look at the queue at a time, shared by all who ask."""
+    """The response of GET /metrics. The queue query is shared by concurrent scrapes and cached for `_MAX_AGE`."""
 
     def __init__(self) -> None:
-        self._look: SharedLook[dict[Status, QueueDepth]] | None = None
+        self._queue_stats: SharedLook[dict[Status, QueueDepth]] | None = None
 
     async def render(self, services: Services, accept: str | None) -> Response:
-        """Give it in the format that the Accept header asks for. A database that is away is told, and waited for 3 s.
+        """Return all metrics in the format that the `Accept` header requests: Prometheus text or OpenMetrics.
 
-        Between setting and telling nothing is awaited, so one who asks at the same time gets nothing half set.
+        If the database does not answer within `QUERY_TIMEOUT`, the queue metrics are left out. Nothing is awaited
+        between setting and encoding the metrics, so that a concurrent scrape never sees half of them.
         """
         queue = await self._queue(services.outbox)
         delivery, metrics = services.delivery, services.metrics
@@ -43,23 +44,24 @@ class MetricsCollector:
             None
             if queue is None
             else {
-                status: (line.count, now - line.since if line.since else timedelta()) for status, line in queue.items()
+                status: (depth.count, now - depth.since if depth.since else timedelta())
+                for status, depth in queue.items()
             }
         )
         encode, content_type = choose_encoder(accept or "")
         return Response(encode(metrics.registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     async def _queue(self, outbox: Outbox) -> dict[Status, QueueDepth] | None:
-        self._look = self._look or SharedLook(outbox.queue_stats)
+        self._queue_stats = self._queue_stats or SharedLook(outbox.queue_stats)
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await self._look.answer(_FRESH)
+            async with asyncio.timeout(QUERY_TIMEOUT):
+                return await self._queue_stats.answer(_MAX_AGE)
         except (TimeoutError, UnavailableError):
             return None
 
 
-def metrics_router(scrape: MetricsCollector) -> APIRouter:
-    """Make the route of the public port."""
+def metrics_router(collector: MetricsCollector) -> APIRouter:
+    """Return the router of the public port."""
     router = APIRouter(tags=["health"])
 
     @router.get(
@@ -73,19 +75,22 @@ def metrics_router(scrape: MetricsCollector) -> APIRouter:
         key: Annotated[str, Depends(require_key("callbacks:read"))],
         accept: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> Response:
-        """Tell what this process has counted, and what waits. Needs the scope callbacks:read for all sites."""
+        """Return the counters of this process and the depth of the queue.
+
+        Needs the scope `callbacks:read`, and a key that is not bound to sites.
+        """
         require_unbound(key, services.api_keys)
-        return await scrape.render(services, accept)
+        return await collector.render(services, accept)
 
     return router
 
 
-def open_metrics_router(scrape: MetricsCollector) -> APIRouter:
-    """Make the route of the port of its own, where nobody is asked for a key."""
+def open_metrics_router(collector: MetricsCollector) -> APIRouter:
+    """Return the router of the metrics port, which needs no API key."""
     router = APIRouter()
 
     @router.get("/metrics")
     async def metrics(services: ServicesDep, accept: Annotated[str | None, Header()] = None) -> Response:
-        return await scrape.render(services, accept)
+        return await collector.render(services, accept)
 
     return router

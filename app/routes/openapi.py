@@ -1,4 +1,4 @@
-"""GET /openapi.json and /docs: the OpenAPI document, with every refusal an endpoint may give, and a page to read it."""
+"""GET /openapi.json and /docs: the OpenAPI document, completed with every error response, and Swagger UI."""
 
 import re
 from base64 import b64encode
@@ -16,61 +16,108 @@ from app.routes.schemas import EXAMPLES
 
 _KEY: Final = "key"
 KEY_OPTIONAL: Final[dict[str, Any]] = {"security": [{}, {_KEY: []}]}
-"""For ``openapi_extra`` of an endpoint that does without an API key, and does more with one.
+"""The `openapi_extra` of an endpoint with an optional API key.
 
-Endpoints that may answer 401 are otherwise taken to need one.
+Without it an endpoint that may respond with 401 is documented as one that requires a key.
 """
 _KEY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
     "description": (
-        "A key from `chaser-callback api-key new`, sent from server to server and never from a page. Its scopes say "
-        "what it may do: `callbacks:write`, `callbacks:read`, `chaser:read`; it may be bound to sites."
+        "A key from `chaser-callback api-key new`. Send it from server to server, never from a page. Its scopes are "
+        "`callbacks:write`, `callbacks:read` and `chaser:read`. It may be bound to sites."
     ),
 }
 Code = Literal[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 502, 503, 504]
 _EVERYWHERE: Final[tuple[Code, ...]] = (400, 405, 408, 413, 431, 500)
-_REFUSALS: Final[dict[int, tuple[str, str, str, str]]] = {
-    400: ("Malformed", "The request can't be read.", "malformed", "The request can't be read: send one JSON object."),
-    401: ("KeyRefused", "No API key, or one that nobody knows.", "invalid_api_key", "This API key is not known here."),
-    403: ("Forbidden", "The origin, key or challenge may not do this.", "origin_not_allowed", "This page may not ask."),
-    404: ("NotFound", "There is no such thing.", "not_found", "There is nothing at this address."),
-    405: ("WrongMethod", "The address takes other methods.", "method_not_allowed", "It doesn't take that method."),
-    408: ("TooSlow", "The request did not arrive in time.", "request_timeout", "The request did not arrive in time."),
-    409: ("Conflict", "The state of things forbids it.", "conflict", "The state of things forbids it."),
-    413: ("TooLarge", "The body is over 16 KiB.", "too_large", "The body is too large: at most 16 KiB."),
-    415: ("WrongMediaType", "The body is not JSON in UTF-8.", "not_json", "Send the body as JSON, in UTF-8."),
-    422: ("Invalid", "Values are wrong: see errors.", "invalid", "Some values need correction: see errors."),
-    429: ("TooMany", "A limit is reached.", "rate_limited", "Too many requests: wait and send it again."),
-    431: ("HeadersTooLarge", "The headers are too large, or too many.", "headers_too_large", "They are too large."),
-    500: ("Unexpected", "A fault of the service.", "internal", "Something went wrong on our side."),
-    502: ("ChaserRefuses", "Chaser refuses this service, or fails.", "account_refused", "Chaser refuses the account."),
-    503: ("Unavailable", "Not accepted through no fault of its own.", "storage_unavailable", "It could not be stored."),
+_ERRORS: Final[dict[int, tuple[str, str, str, str]]] = {
+    400: ("BadRequest", "The request can't be read.", "malformed", "The request can't be read: send one JSON object."),
+    401: ("Unauthorized", "The API key is missing or unknown.", "invalid_api_key", "This API key is not known here."),
+    403: (
+        "Forbidden",
+        "The origin, the API key or the challenge does not allow this.",
+        "origin_not_allowed",
+        "The site does not allow this origin: see its ORIGINS setting.",
+    ),
+    404: ("NotFound", "There is no such resource.", "not_found", "There is nothing at this address."),
+    405: (
+        "MethodNotAllowed",
+        "The path has other methods: see Allow.",
+        "method_not_allowed",
+        "This address doesn't take that method.",
+    ),
+    408: (
+        "RequestTimeout",
+        "The request did not arrive in time.",
+        "request_timeout",
+        "The request did not arrive in time.",
+    ),
+    409: (
+        "Conflict",
+        "The present state does not allow this.",
+        "request_in_flight",
+        "The same request is being processed: send it again in a second to get its response.",
+    ),
+    413: ("ContentTooLarge", "The body is over 16 KiB.", "too_large", "The body is too large: at most 16 KiB."),
+    415: ("UnsupportedMediaType", "The body is not JSON in UTF-8.", "not_json", "Send the body as JSON, in UTF-8."),
+    422: (
+        "UnprocessableContent",
+        "Values are invalid: see errors.",
+        "invalid",
+        "Some values need correction: see errors.",
+    ),
+    429: (
+        "TooManyRequests",
+        "A rate limit or a quota is reached.",
+        "rate_limited",
+        "Too many requests: wait and send it again.",
+    ),
+    431: (
+        "HeadersTooLarge",
+        "The headers are too large or too many.",
+        "headers_too_large",
+        "The headers are too large.",
+    ),
+    500: (
+        "InternalError",
+        "An error of this service.",
+        "internal",
+        "Something went wrong on our side. Please try again.",
+    ),
+    502: ("BadGateway", "Chaser refuses this service, or fails.", "account_refused", "Chaser refuses the account."),
+    503: (
+        "ServiceUnavailable",
+        "The service, or Chaser, is unavailable for the moment.",
+        "storage_unavailable",
+        "The request could not be stored: send it again.",
+    ),
     504: (
-        "ChaserSilent",
-        "Chaser gave no answer.",
+        "GatewayTimeout",
+        "Chaser did not respond in time.",
         "upstream_timeout",
-        "Chaser gave no answer in time: ask again later.",
+        "Chaser did not respond in time: try again later.",
     ),
 }
 DESCRIPTION: Final = """
 A visitor types a phone number and is called back through Chaser.
 
-- **Keys.** `Authorization: Bearer ccb_…`. A refusal names the scope that is missing. Requests with a key are counted by
-  the key, those without by the address they come from.
-- **Again.** A request to be called carries an `Idempotency-Key` (or `request_id`): sent again it is the same request.
-- **Status.** `held` → `queued` → `sending` → `placed`, `failed` or `unknown` (Chaser's answer was lost: the phone
-  may have rung); `cancelled`. `release`, `retry` and `cancel` move a callback where its status allows it.
-- **Times** are ISO 8601 in UTC; those you send need a zone. Phones come back in digits with the country code.
-- **Refusals** have one shape (RFC 9457): `code` is stable and for programs, `detail` says what to do, `errors` names
-  the fields. With 429, 503 and 504 wait as `Retry-After` says, then send the same again.
+- **API keys.** `Authorization: Bearer ccb_…`. A 403 names the missing scope. Rate limits count requests by API key,
+  those without one by client address.
+- **Idempotency.** Send an `Idempotency-Key` (or `request_id`) with a request for a callback. Sent again, it is the same
+  request.
+- **Status.** `held` → `queued` → `sending` → `placed`, `failed` or `unknown` (Chaser's response was lost: the phone
+  may have rung). Or `cancelled`. `release`, `retry` and `cancel` move a callback where its status allows it.
+- **Times** are ISO 8601 in UTC. Times that you send need a time zone. Phones are returned in digits with the country
+  code.
+- **Errors** are problem documents (RFC 9457). `code` is stable and for programs, `detail` says what to do, `errors`
+  lists invalid fields. After 429, 503 and 504 wait for `Retry-After`, then send the same request again.
 """
 _EXAMPLE_ID = "5f2b6c1e-8d0f-4a57-9a34-0d6a2f6f7c11"
 _CDN = "https://cdn.jsdelivr.net"
 
 
-class FaultyField(BaseModel):
-    """What is wrong with one field: its name, a stable code, and a sentence with the cure."""
+class FieldProblem(BaseModel):
+    """An invalid field: its name, a stable code, and a sentence with the fix."""
 
     field: str
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -78,7 +125,7 @@ class FaultyField(BaseModel):
 
 
 class Problem(BaseModel):
-    """The shape of every refusal (RFC 9457): ``code`` is stable, ``detail`` is for people, ``errors`` for forms."""
+    """An error response (RFC 9457). `code` is stable, `detail` is for people, `errors` lists invalid fields."""
 
     type: Literal["about:blank"]
     title: str
@@ -86,11 +133,11 @@ class Problem(BaseModel):
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     detail: str
     request_id: str = Field(pattern=r"^[0-9a-f-]{36}$")
-    errors: list[FaultyField] = Field(default_factory=list)
+    errors: list[FieldProblem] = Field(default_factory=list)
 
 
 def documentation_router(app: FastAPI) -> APIRouter:
-    """Make the two routes for an application that has none of its own."""
+    """Return the router of /openapi.json and /docs for an application without FastAPI's own ones."""
     router = APIRouter(include_in_schema=False)
     page = get_swagger_ui_html(openapi_url="openapi.json", title=app.title, swagger_favicon_url="data:,")
     policy = _policy(bytes(page.body))
@@ -111,7 +158,10 @@ def documentation_router(app: FastAPI) -> APIRouter:
 
 
 def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
-    """Put in what FastAPI doesn't know: every refusal in its one shape, and where an API key is needed."""
+    """Add every error response and the required API keys to FastAPI's document, and return it.
+
+    The document is changed in place.
+    """
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
@@ -120,27 +170,27 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     schemas.update(problem.pop("$defs"), Problem=problem)
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
-    components["responses"] = {_REFUSALS[status][0]: _refusal(status) for status in get_args(Code)}
+    components["responses"] = {_ERRORS[status][0]: _error(status) for status in get_args(Code)}
     components["securitySchemes"] = {_KEY: _KEY_SCHEME}
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            _complete(operation, within_limit=path.startswith("/v1/"))
+            _complete(operation, rate_limited=path.startswith("/v1/"))
     return document
 
 
-def _complete(operation: dict[str, Any], *, within_limit: bool) -> None:
+def _complete(operation: dict[str, Any], *, rate_limited: bool) -> None:
     responses = operation["responses"]
     responses.pop("default", None)
-    own = [int(status) for status in responses if int(status) >= 400] if within_limit else []
-    for status in {*own, *_EVERYWHERE, *((429,) if within_limit else ())}:
-        responses[str(status)] = {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"}
+    own = [int(status) for status in responses if int(status) >= 400] if rate_limited else []
+    for status in {*own, *_EVERYWHERE, *((429,) if rate_limited else ())}:
+        responses[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
     operation["responses"] = dict(sorted(responses.items()))
     if "401" in responses:
         operation.setdefault("security", [{_KEY: []}])
 
 
-def _refusal(status: Code) -> dict[str, Any]:
-    _, description, code, detail = _REFUSALS[status]
+def _error(status: Code) -> dict[str, Any]:
+    _, description, code, detail = _ERRORS[status]
     example: dict[str, Any] = {
         "type": "about:blank",
         "title": reason_phrase(status),
@@ -151,16 +201,16 @@ def _refusal(status: Code) -> dict[str, Any]:
     }
     if status == 422:
         example["errors"] = [{"field": "client_phone", "code": "required", "detail": "This field is needed."}]
-    headers = {"X-Request-Id": _header("The request_id of the body, and of the log lines", required=True)}
+    headers = {"X-Request-Id": _header("The request_id of the body and of the log lines", required=True)}
     if status in (409, 429, 503, 504):
-        # Of the conflicts only request_in_flight passes by itself.
+        # Retry-After is optional with 409: of the conflicts only request_in_flight ends by itself.
         headers["Retry-After"] = _header(
             "Seconds to wait, rounded up", required=status != 409, schema={"type": "integer"}
         )
     if status == 401:
         headers["WWW-Authenticate"] = _header("Bearer", required=True)
     if status == 405:
-        headers["Allow"] = _header("The methods it takes", required=True)
+        headers["Allow"] = _header("The methods of the path", required=True)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}}
     return {"description": description, "headers": headers, "content": content}
 
@@ -170,7 +220,7 @@ def _header(description: str, *, required: bool, schema: dict[str, Any] | None =
 
 
 def _policy(page: bytes) -> str:
-    """Allow what the page needs and no more: Swagger UI from its CDN, its one script of ours, requests to ourselves."""
+    """Return the Content-Security-Policy of the page: Swagger UI from its CDN, the inline script, our own API."""
     (script,) = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
     digest = b64encode(sha256(script).digest()).decode()
     sources = {

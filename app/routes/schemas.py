@@ -1,4 +1,4 @@
-"""A callback as those see it who may see all of it: the names are those of the wire to Chaser."""
+"""Response models of a callback with all its fields. Field names are those of Chaser's API where it has them."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -75,38 +75,40 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "CallbackDetailResponse": {**EXAMPLE, "status_history": _HISTORY},
     "CallbacksPage": {"callbacks": [EXAMPLE], "next_cursor": "AZqwuXbAfz6dUTwcih9bAg"},
 }
-"""By schema: examples with nulls in them, which FastAPI leaves out of a document that it makes of the models."""
+"""Examples by schema. They are added later, because FastAPI drops nulls from the examples of models."""
 
 
 class AttemptResponse(BaseModel):
-    """One try to deliver a callback."""
+    """One attempt to deliver a callback to Chaser."""
 
-    number: Annotated[int, Field(description="From 1 on")]
+    number: Annotated[int, Field(description="Counted from 1")]
     started_at: datetime
     outcome: Annotated[
         str | None,
-        Field(description="placed, refused, forbidden, unauthorized, not_sent, not_started or unknown; null meanwhile"),
+        Field(
+            description="placed, refused, forbidden, unauthorized, not_sent, not_started or unknown; null while sending"
+        ),
     ]
-    http_status: Annotated[int | None, Field(description="What Chaser answered; null when no answer came")]
+    http_status: Annotated[int | None, Field(description="The status of Chaser's response; null without one")]
     duration_ms: int | None
-    detail: Annotated[str | None, Field(description="What went wrong, in a word of this service")]
-    answer: Annotated[str | None, Field(description="The first 2 KiB of what Chaser said; null once it is erased")]
+    detail: Annotated[str | None, Field(description="The error in a word, such as NotSent; null without one")]
+    answer: Annotated[str | None, Field(description="The first 2 KiB of Chaser's response; null once erased")]
 
 
 class CallbackResponse(BaseModel):
-    """A callback with its attempts. Times are in UTC; what was erased, with the visitor's number, is null."""
+    """A callback with its attempts. Times are in UTC. Personal data is null once erased."""
 
     id: str
     site: str
     status: Status
-    reason: Annotated[str | None, Field(description="Why it is in this status, a stable code")]
-    client_phone: Annotated[str | None, Field(description="In digits, with the country code; null once it is erased")]
-    phone_certain: Annotated[bool, Field(description="False: the length is right, but no known range has the number")]
+    reason: Annotated[str | None, Field(description="The reason of this status, a stable code")]
+    client_phone: Annotated[str | None, Field(description="In digits, with the country code; null once erased")]
+    phone_certain: Annotated[bool, Field(description="False: the length is valid, but the number is in no known range")]
     created_at: datetime
     updated_at: datetime
-    due_at: Annotated[datetime | None, Field(description="When the next attempt is due; null: none is")]
-    give_up_at: Annotated[datetime, Field(description="When it is given up if it could not be placed")]
-    call_expected_at: Annotated[datetime | None, Field(description="Null when nobody can tell")]
+    due_at: Annotated[datetime | None, Field(description="When the next attempt is due; null: no attempt is due")]
+    give_up_at: Annotated[datetime, Field(description="When the callback expires if it was not placed")]
+    call_expected_at: Annotated[datetime | None, Field(description="When the call is expected; null if unknown")]
     planned_time: datetime | None
     department: str | None
     manager_phone: str | None
@@ -118,19 +120,21 @@ class CallbackResponse(BaseModel):
     referrer: str | None
     client_ip: str | None
     consent: Annotated[
-        dict[str, Any] | None, Field(description="The receipt: version, url, text, at and client_ip; null: none")
+        dict[str, Any] | None, Field(description="Proof of consent: version, url, text, at and client_ip; null: none")
     ]
-    api_key: Annotated[str | None, Field(description="The name of the key it came with; null: from a visitor's page")]
-    attempts: Annotated[list[AttemptResponse], Field(description="The first one first")]
+    api_key: Annotated[
+        str | None, Field(description="The name of the API key of the request; null: it came from a page")
+    ]
+    attempts: Annotated[list[AttemptResponse], Field(description="Oldest first")]
 
 
 class StatusChangeResponse(BaseModel):
     """One change of a callback's status."""
 
-    sequence: Annotated[int, Field(description="From 1 on")]
-    from_status: Annotated[Status | None, Field(description="Null for the first one")]
+    sequence: Annotated[int, Field(description="Counted from 1")]
+    from_status: Annotated[Status | None, Field(description="The previous status; null for the first change")]
     to_status: Status
-    reason: Annotated[str | None, Field(description="A stable code")]
+    reason: Annotated[str | None, Field(description="The reason of the change, a stable code; null: none")]
     actor: Annotated[str, Field(description="system, visitor, operator, or key: and the name of an API key")]
     created_at: datetime
 
@@ -138,16 +142,16 @@ class StatusChangeResponse(BaseModel):
 class CallbackDetailResponse(CallbackResponse):
     """A callback with its attempts and its status history. The history of callbacks from before 0.2.0 is empty."""
 
-    status_history: Annotated[list[StatusChangeResponse], Field(description="The first one first")]
+    status_history: Annotated[list[StatusChangeResponse], Field(description="Oldest first")]
 
 
-def to_detail_response(stored: CallbackRecord) -> CallbackDetailResponse:
-    """Return all of a callback, with its history."""
-    history = [dict(change) for change in stored.history]
-    return CallbackDetailResponse.model_validate({**to_response(stored).model_dump(), "status_history": history})
+def to_detail_response(record: CallbackRecord) -> CallbackDetailResponse:
+    """Return the response model of a stored callback with its attempts and its status history."""
+    history = [dict(change) for change in record.history]
+    return CallbackDetailResponse.model_validate({**to_response(record).model_dump(), "status_history": history})
 
 
-def to_response(stored: CallbackRecord) -> CallbackResponse:
-    """Give all of a callback."""
-    values = {**stored.callback, "attempts": [dict(attempt) for attempt in stored.attempts]}
+def to_response(record: CallbackRecord) -> CallbackResponse:
+    """Return the response model of a stored callback with its attempts."""
+    values = {**record.callback, "attempts": [dict(attempt) for attempt in record.attempts]}
     return CallbackResponse.model_validate(values)

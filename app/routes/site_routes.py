@@ -1,4 +1,4 @@
-"""GET /v1/sites/{site}: what the widget shows on that site."""
+"""GET /v1/sites/{site}: the public settings of a site, for the widget."""
 
 from datetime import datetime
 from typing import Annotated
@@ -18,14 +18,14 @@ router = APIRouter(tags=["visitors"])
 
 
 class DepartmentResponse(BaseModel):
-    """A choice offered to the visitor."""
+    """A department that the visitor can choose."""
 
     id: str
     name: str
 
 
 class ConsentResponse(BaseModel):
-    """The document the visitor consents to. ``text`` by language; empty: the widget's own words."""
+    """The document that the visitor consents to. `text`: by language; empty: the widget's default texts."""
 
     url: str
     version: str
@@ -33,10 +33,11 @@ class ConsentResponse(BaseModel):
 
 
 class SiteResponse(BaseModel):
-    """All the widget needs to know of a site; nothing in it is secret.
+    """The public settings of a site. Nothing in it is secret.
 
-    ``allowed``: may the page that asks (its Origin header) ask for callbacks too. ``free_times``: what a visitor may
-    choose as planned_time, in UTC. ``challenge``: does a visitor's request need one.
+    `allowed`: whether the site allows the `Origin` of this request. `open`: whether it is within working hours now.
+    `call_expected_at`: when a request sent now would be called, null if unknown. `free_times`: the times that a visitor
+    may choose as `planned_time`. `challenge`: whether a request from a page needs a solved challenge.
     """
 
     model_config = ConfigDict(
@@ -80,16 +81,16 @@ class SiteResponse(BaseModel):
     challenge: bool
 
 
-@router.get("/v1/sites/{site}", responses=responses(404, 429), summary="What the widget shows on a site")
+@router.get("/v1/sites/{site}", responses=responses(404, 429), summary="Show the public settings of a site")
 async def show_site(
     site: Annotated[str, Path(description="The name of the site in the settings")],
     response: Response,
     services: ServicesDep,
     origin: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> SiteResponse:
-    """Give the site's public settings, and whether it takes calls now."""
+    """Show the settings that the widget needs, and whether the site is open now. All times are in UTC."""
     settings = services.settings.sites.get(site)
-    # Any page may read this, also one whose origin is missing in the settings: the widget then says just that.
+    # Pages of any origin may read this. Otherwise the widget could not report that an origin is missing in ORIGINS.
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Vary"] = "Origin"
     response.headers["Cache-Control"] = "public, max-age=30"
@@ -116,12 +117,12 @@ async def show_site(
 
 
 async def _call_expected_at(services: Services, name: str, site: Site, now: datetime) -> datetime | None:
-    """Tell when somebody who asks now is called, by the place in the night's queue; None when nobody can tell."""
+    """Return when a request sent now would be called, by its place in the after-hours queue; None if unknown."""
     start = expected_call(site, site.nwt_action, site.call_stack_start_hour, now)
     if start is None or start == now:
         return start
     try:
         place = await services.outbox.next_place(name, start)
     except UnavailableError:
-        return None  # the widget is still of use: it shows the site's telephone
+        return None  # the widget still works without it, and shows the phone of the site
     return call_at(start, site.call_stack_interval, place)

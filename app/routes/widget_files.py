@@ -1,6 +1,6 @@
-"""The widget's files as they go out: stripped of comments and blanks, and compressed once.
+"""The widget's files as they are served: minified and compressed once.
 
-A *release* is all of them together, named by a hash of what is in them: two releases of one name are the same bytes.
+A *release* is one version of all files. Its version is a hash of their contents: one version is always the same bytes.
 """
 
 import base64
@@ -19,7 +19,7 @@ from app.edge.content_negotiation import IDENTITY
 FOLDER: Final = Path(__file__).parent.parent.parent / "widget"
 LOADER: Final = "widget.js"
 CODINGS: Final = ("br", "gzip")
-"""The content codings there are of each file, best first."""
+"""The content codings of each file, best first."""
 
 _PAGE = ".html"
 _SCRIPT = ".js"
@@ -29,7 +29,7 @@ _VERSION_MARK = b"__VERSION__"
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """The bytes of a file in one coding. ``etag``: strong, so another one for each coding, with its quotes."""
+    """The bytes of a file in one content coding. `etag`: a strong ETag with its quotes, different for each coding."""
 
     body: bytes
     etag: str
@@ -37,7 +37,7 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file by coding, "identity" among them. ``integrity``: as the attribute of that name takes it (W3C SRI)."""
+    """One file by content coding, including `identity`. `integrity`: the value of that HTML attribute (W3C SRI)."""
 
     media_type: str
     coded: Mapping[str, Coded]
@@ -46,43 +46,43 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """All files of one version of the widget, by name. ``version``: 12 hexadecimal digits."""
+    """All files of one version of the widget, by name. `version`: 12 hexadecimal digits."""
 
     version: str
     files: Mapping[str, File]
 
     def bodies(self) -> dict[str, bytes]:
-        """Give what `make_release` makes the same release of."""
+        """Return the uncompressed files by name, from which `make_release` makes the same release."""
         return {name: file.coded[IDENTITY].body for name, file in self.files.items()}
 
 
 def read_release(folder: Path = FOLDER) -> Release:
-    """Read the files of a folder, strip the scripts, and put the version into the loader."""
-    bodies = {path.name: _stripped(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
-    named = b"".join(name.encode() + b"\0" + hashlib.sha256(body).digest() for name, body in bodies.items())
-    version = hashlib.sha256(named).hexdigest()[:12]
+    """Read a release from the files of a folder. Scripts are minified; the loader gets the version inserted."""
+    bodies = {path.name: _minified(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
+    manifest = b"".join(name.encode() + b"\0" + hashlib.sha256(body).digest() for name, body in bodies.items())
+    version = hashlib.sha256(manifest).hexdigest()[:12]
     bodies[LOADER] = bodies[LOADER].replace(_VERSION_MARK, version.encode())
     return make_release(version, bodies)
 
 
 def make_release(version: str, bodies: Mapping[str, bytes]) -> Release:
-    """Make a release of its files' bodies by name; compressing takes some hundredths of a second."""
+    """Compress files, given by name, and return them as a release. Takes some hundredths of a second of CPU time."""
     return Release(version, {name: _file(Path(name).suffix, body) for name, body in bodies.items()})
 
 
-def _stripped(path: Path) -> bytes:
+def _minified(path: Path) -> bytes:
     text = path.read_text(encoding="utf-8")
     return (jsmin(text) if path.suffix == _SCRIPT else text).encode()
 
 
 def _file(suffix: str, body: bytes) -> File:
-    packed = {
+    encoded = {
         "br": brotli.compress(body, mode=brotli.MODE_TEXT, quality=11),
         "gzip": gzip.compress(body, 9, mtime=0),
         IDENTITY: body,
     }
     digest = base64.b64encode(hashlib.sha384(body).digest()).decode()
-    return File(_TYPES[suffix], {coding: _coded(content) for coding, content in packed.items()}, f"sha384-{digest}")
+    return File(_TYPES[suffix], {coding: _coded(content) for coding, content in encoded.items()}, f"sha384-{digest}")
 
 
 def _coded(body: bytes) -> Coded:

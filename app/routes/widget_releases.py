@@ -1,4 +1,4 @@
-"""Which release of the widget a page gets: today's, or the earlier one its loader belongs to."""
+"""The releases of the widget: the current one, and earlier ones for pages that hold an earlier loader."""
 
 import asyncio
 import time
@@ -11,54 +11,53 @@ from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
 from app.routes.widget_files import Release, make_release
 
-_MOST = 64
-_PAUSE = 1.0
+_MAX_CACHED = 64  # releases
+_MIN_INTERVAL = 1.0  # seconds between two queries for the known versions
 
 
 class Releases:
-    """Today's release, and earlier ones as the database kept them; those that were asked for stay in memory.
+    """The current release, and earlier ones from the database with a cache in memory.
 
-    Whoever asks for versions that never were costs no more than one look into the database a second: files are under
-    no flood limit.
+    Requests for unknown versions cost at most one database query a second, because files have no rate limit.
     """
 
-    def __init__(self, today: Release) -> None:
-        self.today = today
-        self._is_kept = False
+    def __init__(self, current: Release) -> None:
+        self.current = current
+        self._is_saved = False
         self._versions: frozenset[str] = frozenset()
-        self._looked_at = float("-inf")
-        self._looking = asyncio.Lock()
-        self._earlier: OrderedDict[str, Release] = OrderedDict()
+        self._queried_at = float("-inf")
+        self._querying = asyncio.Lock()
+        self._cache: OrderedDict[str, Release] = OrderedDict()
 
-    async def keep(self, outbox: Outbox, now: datetime) -> None:
-        """Write today's release down, once: pages that got its loader may ask for the rest after the next update."""
-        if self._is_kept:
+    async def save_current(self, outbox: Outbox, now: datetime) -> None:
+        """Save the current release once. Otherwise pages with its loader would break after the next update."""
+        if self._is_saved:
             return
-        self._is_kept = True
+        self._is_saved = True
         try:
-            await outbox.save_release(self.today.version, self.today.bodies(), now)
+            await outbox.save_release(self.current.version, self.current.bodies(), now)
         except UnavailableError:
-            self._is_kept = False  # the next page that loads it brings the next try
+            self._is_saved = False  # the next request for the loader tries again
 
     async def find(self, version: str, outbox: Outbox) -> Release | None:
-        """Give a release by its version, None if nobody has kept it. Raises UnavailableError."""
-        if version == self.today.version:
-            return self.today
+        """Return a release by its version, None for an unknown one. Raises UnavailableError without the database."""
+        if version == self.current.version:
+            return self.current
         if version not in self._versions:
-            await self._look_again(outbox)
+            await self._refresh_versions(outbox)
         if version not in self._versions:
             return None
-        if version not in self._earlier:
+        if version not in self._cache:
             bodies = await outbox.load_release(version)
-            self._earlier[version] = await run_in_threadpool(make_release, version, bodies)
-            while len(self._earlier) > _MOST:
-                self._earlier.popitem(last=False)
-        self._earlier.move_to_end(version)
-        return self._earlier[version]
+            self._cache[version] = await run_in_threadpool(make_release, version, bodies)
+            while len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(version)
+        return self._cache[version]
 
-    async def _look_again(self, outbox: Outbox) -> None:
-        """Read which versions there are; another process may have kept a newer one than this service is."""
-        async with self._looking:
-            if time.monotonic() - self._looked_at >= _PAUSE:
+    async def _refresh_versions(self, outbox: Outbox) -> None:
+        """Read the known versions from the database: another process may have saved a newer one."""
+        async with self._querying:
+            if time.monotonic() - self._queried_at >= _MIN_INTERVAL:
                 self._versions = await outbox.release_versions()
-                self._looked_at = time.monotonic()
+                self._queried_at = time.monotonic()

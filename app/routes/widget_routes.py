@@ -1,8 +1,8 @@
-"""GET /widget.js and /widget/<version>/*: the widget's files, ready-made in each coding.
+"""GET /widget.js and /widget/<version>/*: the widget's files, compressed in advance.
 
-The loader is asked for again every few minutes and names the version of all the others, which then never change.
-Under /widget-<version>.js the loader never changes either: for pages that pin it by its hash. /widget.json tells that
-address and the hashes. Whatever this service has once handed out stays there after an update.
+Browsers cache the loader, /widget.js, for minutes. It names the version of all other files, which never change.
+Under /widget-<version>.js the loader never changes either, for pages that pin it by its hash. /widget.json has that
+path and the hashes. Every version that the service has served stays available after an update.
 """
 
 from fastapi import APIRouter, Request
@@ -16,27 +16,27 @@ from app.routes.widget_files import CODINGS, LOADER, File, Release, read_release
 from app.routes.widget_releases import Releases
 
 _SHARED = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
-_FOR_NOW = "public, max-age=300, stale-while-revalidate=86400"
-_FOR_EVER = "public, max-age=31536000, immutable"
-_ASK_AGAIN = "no-cache"
+_SHORT_CACHE = "public, max-age=300, stale-while-revalidate=86400"
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_REVALIDATE = "no-cache"
 
 
-def widget_router(today: Release | None = None) -> APIRouter:
-    """Serve a release from memory; None: the files in the folder beside the package, read once."""
-    releases = Releases(today or read_release())
-    pinning = _pinning(releases.today)
+def widget_router(current: Release | None = None) -> APIRouter:
+    """Return a router that serves a release from memory; None: the release in the folder `widget`, read once."""
+    releases = Releases(current or read_release())
+    pinning = _pinning(releases.current)
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/widget.js", methods=["GET", "HEAD"])
     async def loader(request: Request, services: ServicesDep) -> Response:
-        response = _answer(request, releases.today.files[LOADER], _FOR_NOW)
-        response.background = BackgroundTask(releases.keep, services.outbox, services.clock())
+        response = _file_response(request, releases.current.files[LOADER], _SHORT_CACHE)
+        response.background = BackgroundTask(releases.save_current, services.outbox, services.clock())
         return response
 
     @router.api_route("/widget.json", methods=["GET", "HEAD"])
     async def integrity(services: ServicesDep) -> Response:
-        keep = BackgroundTask(releases.keep, services.outbox, services.clock())
-        return JSONResponse(pinning, headers={"Cache-Control": _ASK_AGAIN, **_SHARED}, background=keep)
+        save = BackgroundTask(releases.save_current, services.outbox, services.clock())
+        return JSONResponse(pinning, headers={"Cache-Control": _REVALIDATE, **_SHARED}, background=save)
 
     @router.api_route("/widget-{version}.js", methods=["GET", "HEAD"])
     async def pinned_loader(request: Request, services: ServicesDep, version: str) -> Response:
@@ -44,18 +44,18 @@ def widget_router(today: Release | None = None) -> APIRouter:
 
     @router.api_route("/widget/{version}/{name}", methods=["GET", "HEAD"])
     async def part(request: Request, services: ServicesDep, version: str, name: str) -> Response:
-        if name == LOADER:  # it would look for the service in that folder
+        if name == LOADER:  # from that path it would derive a wrong address of the service
             raise _no_such_file()
         return await _of_version(request, services, version, name)
 
     async def _of_version(request: Request, services: Services, version: str, name: str) -> Response:
         release = await releases.find(version, services.outbox)
-        # A version nobody has kept: today's files may do, but must not be taken for that version's.
-        cache = _FOR_EVER if release else _ASK_AGAIN
-        file = (release or releases.today).files.get(name)
+        # An unknown version gets the current files, which may work. No cache may keep them for that version.
+        cache = _IMMUTABLE if release else _REVALIDATE
+        file = (release or releases.current).files.get(name)
         if file is None:
             raise _no_such_file()
-        return _answer(request, file, cache)
+        return _file_response(request, file, cache)
 
     return router
 
@@ -64,8 +64,8 @@ def _no_such_file() -> NotFoundError:
     return NotFoundError("not_found", "The widget has no such file.")
 
 
-def _answer(request: Request, file: File, cache: str) -> Response:
-    """Give a file in the coding the client likes best, or tell it that it has that already."""
+def _file_response(request: Request, file: File, cache: str) -> Response:
+    """Return a file in the coding that the client prefers, or a 304 if the client's copy is current."""
     coding = best_coding(_header(request, "accept-encoding"), CODINGS)
     coded = file.coded[coding]
     headers = {"ETag": coded.etag, "Cache-Control": cache, "Vary": "Accept-Encoding", **_SHARED}
@@ -77,13 +77,13 @@ def _answer(request: Request, file: File, cache: str) -> Response:
 
 
 def _header(request: Request, name: str) -> str | None:
-    """Give a header that may come in several lines, as one list."""
+    """Return a header as one comma-separated list, even if it was sent in several lines; None if absent."""
     lines = request.headers.getlist(name)
     return ",".join(lines) if lines else None
 
 
 def _pinning(release: Release) -> dict[str, object]:
-    """Give what a page needs to pin this release: addresses relative to the service's, each with its hash."""
+    """Return the paths of a release, relative to the service, with their hashes for pages that pin them."""
     return {
         "version": release.version,
         "src": f"widget-{release.version}.js",

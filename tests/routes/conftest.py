@@ -1,4 +1,4 @@
-"""One service for all tests of the routes: limits are wide, so they only have to use different numbers."""
+"""A service shared by all tests of the routes. Its limits are wide: tests only need different phones."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from tests.routes.refusal import OTHER_ORIGIN
 from tests.running import ORIGIN, Chaser, Service, chaser, client, service, settings
 
 PROXY = "127.0.0.2"
-"""The trusted proxy. Tests are on 127.0.0.1, which is not trusted."""
+"""The address of the trusted proxy. Tests connect from 127.0.0.1, which is not trusted."""
 READER_KEY, BOUND_KEY = "ccb_may-only-read", "ccb_bound-to-the-other-site"
 
 SITES: dict[str, Any] = {
@@ -50,14 +50,14 @@ def digest(key: str) -> str:
 
 @pytest.fixture(scope="session")
 def far_side() -> Iterator[Chaser]:
-    """A simulator in good health."""
+    """A simulator of Chaser without faults."""
     with chaser() as simulator:
         yield simulator
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the shared service has its database."""
+    """The folder of the shared service's database."""
     return tmp_path_factory.mktemp("routes")
 
 
@@ -80,14 +80,14 @@ def here(folder: Path, far_side: Chaser) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def by_proxy(here: Service) -> Iterator[Service]:
-    """The shared service as seen from the trusted proxy."""
+    """The shared service with a client that connects from the trusted proxy."""
     with client(here.url, from_address=PROXY) as http:
         yield Service(here.url, http)
 
 
 @pytest.fixture(scope="session")
 def stored(folder: Path) -> Callable[[httpx2.Response], dict[str, Any]]:
-    """Read what was written down for an accepted request."""
+    """Return a function that reads the stored row of an accepted request."""
 
     def row_of(answer: httpx2.Response) -> dict[str, Any]:
         assert answer.status_code == 202, answer.text
@@ -102,7 +102,7 @@ def stored(folder: Path) -> Callable[[httpx2.Response], dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def arrived(here: Service, far_side: Chaser) -> Callable[[httpx2.Response, str], dict[str, Any]]:
-    """Wait for an accepted request to be delivered, and give the parameters that arrived at Chaser."""
+    """Return a function that waits until a request is placed, and returns the parameters that Chaser received."""
 
     def parameters_of(answer: httpx2.Response, client_phone: str) -> dict[str, Any]:
         assert answer.status_code == 202, answer.text

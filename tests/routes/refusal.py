@@ -1,4 +1,4 @@
-"""The one shape of a refusal, as an assertion for every test that provokes one."""
+"""Assertions for error responses: their schema, their headers, and that they repeat no text of the request."""
 
 import http.client
 import io
@@ -17,7 +17,7 @@ OTHER_ORIGIN = "https://other.example"
 ALLOWED_ORIGINS = (ORIGIN, OTHER_ORIGIN)
 
 CANARY = "zqCanaryqz"
-"""Stands in everything a test sends, and so may be in nothing it gets."""
+"""A marker in everything that these tests send. No response may contain it."""
 
 CANARY_HEADERS = {
     "user-agent": f"{CANARY}/1.0",
@@ -29,23 +29,23 @@ CANARY_HEADERS = {
     "x-forwarded-host": CANARY,
     f"x-{CANARY}": CANARY,
 }
-_MEMBERS = {"type", "title", "status", "code", "detail", "request_id"}
+_FIELDS = {"type", "title", "status", "code", "detail", "request_id"}
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""Of RFC 9110, where Python before 3.13 has older ones."""
-_LONGEST = 2000
+"""The reason phrases of RFC 9110. Python before 3.13 has older ones."""
+_MAX_BYTES = 2000
 
 
 def assert_refused(
     answer: httpx2.Response, status: int, code: str, fields: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Check everything that is promised of a refusal, and return its body.
+    """Check an error response against everything the API guarantees, and return its body.
 
-    `fields` are the codes of the `errors` by field; None: the refusal has none.
+    `fields`: the expected codes in `errors`, by field; None: the response has no `errors`.
     """
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = json.loads(answer.text, parse_constant=_no_json)
-    assert body.keys() == _MEMBERS | ({"errors"} if fields is not None else set())
+    body: dict[str, Any] = json.loads(answer.text, parse_constant=_reject_constant)
+    assert body.keys() == _FIELDS | ({"errors"} if fields is not None else set())
     assert body["type"] == "about:blank"
     assert body["title"] == _TITLES.get(status, HTTPStatus(status).phrase)
     assert (body["status"], body["code"]) == (status, code)
@@ -69,7 +69,7 @@ def assert_refused(
 
 
 def assert_protected(answer: httpx2.Response) -> None:
-    """Check the security headers that every answer of the application has."""
+    """Check the security headers of a response, which every response has."""
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -81,7 +81,7 @@ def assert_protected(answer: httpx2.Response) -> None:
 
 
 def assert_cors(answer: httpx2.Response) -> None:
-    """Check that a page of an allowed origin can read the answer and its headers, and that no other page can."""
+    """Check that pages of allowed origins can read a response and its headers, and that no other page can."""
     origin = answer.request.headers.get("origin")
     if origin in ALLOWED_ORIGINS:
         assert answer.headers["access-control-allow-origin"] == origin
@@ -95,14 +95,14 @@ def assert_cors(answer: httpx2.Response) -> None:
 
 
 def assert_not_echoed(answer: httpx2.Response) -> None:
-    """Check that nothing with a canary came back, and no answer as long as what was sent."""
-    assert len(answer.content) < _LONGEST
+    """Check that a response contains no canary, and is shorter than the largest requests of these tests."""
+    assert len(answer.content) < _MAX_BYTES
     everything = f"{answer.text} {answer.headers}".lower()
     assert CANARY.lower() not in everything
 
 
 def raw(url: str, sent: bytes, timeout: float = 10.0) -> httpx2.Response:
-    """Send bytes as they are and read one answer, for requests that no client would make."""
+    """Send raw bytes and return the response, for requests that no HTTP client would make."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=timeout) as connection:
         connection.sendall(sent)
@@ -114,7 +114,7 @@ def raw(url: str, sent: bytes, timeout: float = 10.0) -> httpx2.Response:
 
 
 def _request_of(sent: bytes) -> httpx2.Request:
-    """Read back what was sent as far as it can be read: the Origin header decides what may be seen in the answer."""
+    """Parse raw bytes as far as possible: the expected CORS headers depend on the Origin header."""
     line, _, rest = sent.partition(b"\r\n")
     headers = http.client.parse_headers(io.BytesIO(rest.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"))
     method = line.split(b" ")[0].decode("latin-1")
@@ -122,5 +122,5 @@ def _request_of(sent: bytes) -> httpx2.Request:
     return httpx2.Request(method, "http://service", headers={"origin": origin} if origin else {})
 
 
-def _no_json(constant: str) -> NoReturn:
+def _reject_constant(constant: str) -> NoReturn:
     raise AssertionError(f"{constant} is not JSON")

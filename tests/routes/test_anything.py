@@ -1,4 +1,4 @@
-"""Whatever is sent, it is accepted or refused in the one shape: nothing a stranger writes is an error of ours."""
+"""Any input is accepted or refused with a problem document: no client can cause an internal error."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, excl
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Service]:
-    """A process of its own: Hypothesis can't have anybody else in its process draw random numbers."""
+    """The service as a process of its own: Hypothesis does not allow other users of `random` in its process."""
     folder = tmp_path_factory.mktemp("anything")
     with process(folder, values(folder, far_side.api_url)) as running:
         yield running
@@ -76,8 +76,8 @@ def test_any_header_is_accepted_or_refused(here: Service, name: str, text: str) 
 
 @settings(max_examples=100)
 @given(st.sampled_from(["/v1/callbacks/", "/v1/sites/", "/v1/", "/widget/", "/widget/x/", "/"]), st.binary(max_size=20))
-def test_any_address_is_found_or_refused(here: Service, folder_of_it: str, rest: bytes) -> None:
-    answer = here.http.get(folder_of_it + "".join(f"%{byte:02x}" for byte in rest))
-    assert answer.status_code in (200, 404, 405)  # with a slash in it, it may be an address that takes only POST
+def test_any_path_is_found_or_refused(here: Service, prefix: str, rest: bytes) -> None:
+    answer = here.http.get(prefix + "".join(f"%{byte:02x}" for byte in rest))
+    assert answer.status_code in (200, 404, 405)  # 405: with a slash in it, it may be the path of a POST
     if answer.status_code != 200:
         assert answer.headers["content-type"] == "application/problem+json"

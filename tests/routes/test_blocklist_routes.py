@@ -1,4 +1,4 @@
-"""The blocklist over HTTP, and what it does to requests."""
+"""The blocklist over HTTP, and its effect on requests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_blocked_phone_is_refused_to_visitors_and_services_until_it_is_unblock
     assert here.ask(client_phone=number).status_code == 202
 
 
-def test_who_blocks_again_is_told_since_when_it_is_blocked(here: Service) -> None:
+def test_blocking_an_entry_again_keeps_its_creation_time(here: Service) -> None:
     number = f"+{phone()}"
     first, again = block(here, number), block(here, number, "asked once more")
     assert again.json() == first.json() | {"note": "asked once more"}
@@ -70,21 +70,21 @@ def test_a_blocked_network_is_refused_and_others_are_not(here: Service) -> None:
         assert visitor.ask(client_phone=phone()).status_code == 202
 
 
-def test_a_service_that_names_a_blocked_address_as_its_visitors_is_refused(here: Service) -> None:
+def test_a_service_that_sends_a_blocked_client_ip_is_refused(here: Service) -> None:
     block(here, "203.0.113.7")
-    asked = here.ask(AUTHORIZED, client_phone=phone(), client_ip="203.0.113.7")
-    assert_refused(asked, 403, "blocked")
+    answer = here.ask(AUTHORIZED, client_phone=phone(), client_ip="203.0.113.7")
+    assert_refused(answer, 403, "blocked")
     unblock(here, "203.0.113.7")
 
 
-def test_what_waits_for_a_phone_that_gets_blocked_is_cancelled(here: Service) -> None:
+def test_waiting_callbacks_of_a_blocked_phone_are_cancelled(here: Service) -> None:
     number = phone()
     callback_id = here.accepted(client_phone=number)
     block(here, f"+{number}")
-    here.wait_for(callback_id, "cancelled")  # a try that is under way ends first
+    here.wait_for(callback_id, "cancelled")  # a running attempt ends first
 
 
-def test_what_is_no_entry_is_refused_with_the_cure(here: Service) -> None:
+def test_an_invalid_entry_is_refused_with_the_fix(here: Service) -> None:
     assert_refused(block(here, "shop.example"), 422, "invalid", {"entry": "invalid_format"})
     assert_refused(block(here, "0.0.0.0/0"), 422, "invalid", {"entry": "too_wide"})
     assert_refused(unblock(here, "198.51.100.1"), 404, "not_found")
@@ -98,7 +98,7 @@ def test_what_is_no_entry_is_refused_with_the_cure(here: Service) -> None:
         ("DELETE", {"params": {"entry": "198.51.100.1"}}),
     ],
 )
-def test_nobody_without_the_right_key_sees_or_changes_it(
+def test_the_blocklist_needs_an_unbound_key_with_the_scope(
     here: Service, method: str, arguments: dict[str, dict[str, str]]
 ) -> None:
     def status(headers: dict[str, str]) -> httpx2.Response:

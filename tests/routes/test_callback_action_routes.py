@@ -24,62 +24,62 @@ def far_side() -> Iterator[Chaser]:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Service]:
-    folder: Path = tmp_path_factory.mktemp("steering")
+    folder: Path = tmp_path_factory.mktemp("actions")
     sites = {"other": {"site_id": 1, "origins": [OTHER_ORIGIN]}}
     with service(settings(folder, far_side.api_url, sites=sites, api_keys=KEYS)) as running:
         yield running
 
 
-def steer(here: Service, callback_id: str, decision: str, key: str | None = None) -> httpx2.Response:
+def perform(here: Service, callback_id: str, action: str, key: str | None = None) -> httpx2.Response:
     headers = {"authorization": f"Bearer {key}"} if key else AUTHORIZED
-    return here.http.post(f"/v1/callbacks/{callback_id}/{decision}", headers=headers)
+    return here.http.post(f"/v1/callbacks/{callback_id}/{action}", headers=headers)
 
 
 def held(here: Service, number: str) -> str:
     return str(here.ask(client_phone=number, website="https://spam.example").json()["id"])
 
 
-def test_a_held_callback_rings_once_it_is_released_and_not_before(here: Service, far_side: Chaser) -> None:
+def test_a_held_callback_is_called_only_after_its_release(here: Service, far_side: Chaser) -> None:
     number, other = phone(), phone()
     callback_id = held(here, number)
     here.wait_for(here.accepted(client_phone=other), "placed")
     assert far_side.calls(client_phone=number) == []
-    assert steer(here, callback_id, "release").status_code == 200
+    assert perform(here, callback_id, "release").status_code == 200
     here.wait_for(callback_id, "placed")
     assert len(far_side.calls(client_phone=number)) == 1
-    assert_refused(steer(here, callback_id, "release"), 409, "invalid_state")
+    assert_refused(perform(here, callback_id, "release"), 409, "invalid_state")
 
 
-def test_a_failed_callback_is_sent_again(here: Service, far_side: Chaser) -> None:
+def test_a_failed_callback_can_be_retried(here: Service, far_side: Chaser) -> None:
     number = phone()
     far_side.fault("status", status=404, times=1)
     callback_id = here.accepted(client_phone=number)
     here.wait_for(callback_id, "failed")
-    assert steer(here, callback_id, "retry").status_code == 200
+    assert perform(here, callback_id, "retry").status_code == 200
     here.wait_for(callback_id, "placed")
     assert len(far_side.calls(client_phone=number)) == 1
 
 
-def test_a_held_callback_that_is_cancelled_never_rings(here: Service, far_side: Chaser) -> None:
+def test_a_held_callback_that_is_cancelled_is_never_called(here: Service, far_side: Chaser) -> None:
     number = phone()
     callback_id = held(here, number)
-    assert steer(here, callback_id, "cancel").json() == {"id": callback_id, "status": "cancelled"}
-    assert_refused(steer(here, callback_id, "release"), 409, "invalid_state")
+    assert perform(here, callback_id, "cancel").json() == {"id": callback_id, "status": "cancelled"}
+    assert_refused(perform(here, callback_id, "release"), 409, "invalid_state")
     assert far_side.calls(client_phone=number) == []
 
 
-@pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
-def test_only_a_key_that_may_write_for_that_site_decides(here: Service, decision: str) -> None:
+@pytest.mark.parametrize("action", ["release", "retry", "cancel"])
+def test_an_action_needs_a_key_with_write_access_to_the_site(here: Service, action: str) -> None:
     callback_id = held(here, phone())
-    assert_refused(here.http.post(f"/v1/callbacks/{callback_id}/{decision}"), 401, "missing_api_key")
-    assert_refused(steer(here, callback_id, decision, "ccb_unknown"), 401, "invalid_api_key")
-    assert_refused(steer(here, callback_id, decision, READER_KEY), 403, "scope_missing")
-    assert_refused(steer(here, callback_id, decision, BOUND_KEY), 403, "site_not_allowed")
-    assert_refused(steer(here, "01a2079c-bf03-7387-8e96-29518fb19998", decision), 404, "not_found")
-    assert_refused(steer(here, "nonsense", decision), 404, "not_found")
-    assert_refused(steer(here, "nonsense", decision, BOUND_KEY), 404, "not_found")
-    assert_refused(steer(here, "nonsense", decision, READER_KEY), 403, "scope_missing")
+    assert_refused(here.http.post(f"/v1/callbacks/{callback_id}/{action}"), 401, "missing_api_key")
+    assert_refused(perform(here, callback_id, action, "ccb_unknown"), 401, "invalid_api_key")
+    assert_refused(perform(here, callback_id, action, READER_KEY), 403, "scope_missing")
+    assert_refused(perform(here, callback_id, action, BOUND_KEY), 403, "site_not_allowed")
+    assert_refused(perform(here, "01a2079c-bf03-7387-8e96-29518fb19998", action), 404, "not_found")
+    assert_refused(perform(here, "nonsense", action), 404, "not_found")
+    assert_refused(perform(here, "nonsense", action, BOUND_KEY), 404, "not_found")
+    assert_refused(perform(here, "nonsense", action, READER_KEY), 403, "scope_missing")
 
 
-def test_another_decision_is_refused(here: Service) -> None:
-    assert steer(here, held(here, phone()), "delete").status_code == 422
+def test_an_unknown_action_is_refused(here: Service) -> None:
+    assert perform(here, held(here, phone()), "delete").status_code == 422

@@ -1,4 +1,4 @@
-"""GET /v1/callbacks and GET /v1/callbacks/{id} with a key: what is shown, the filters, and what is no filter."""
+"""GET /v1/callbacks and GET /v1/callbacks/{id} with an API key: the fields, filters and pages."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from tests.routes.refusal import assert_refused
 from tests.running import AUTHORIZED, Service, phone
 
-SHOWN = {
+FIELDS = {
     *("id", "site", "status", "reason", "client_phone", "phone_certain", "created_at", "updated_at", "due_at"),
     *("give_up_at", "call_expected_at", "planned_time", "department", "manager_phone", "message_on_ring"),
     *("nwt_action", "call_stack_start_hour", "call_stack_interval", "active_page", "referrer", "client_ip"),
@@ -26,7 +26,7 @@ def ids(answer: httpx2.Response) -> list[str]:
     return [each["id"] for each in answer.json()["callbacks"]]
 
 
-def test_a_callback_is_shown_whole_with_its_attempts(here: Service) -> None:
+def test_a_callback_is_shown_with_all_fields_and_attempts(here: Service) -> None:
     number = phone()
     fields = {"message_on_ring": "Lead 7", "client_ip": "203.0.113.9", "referrer": "https://search.example/"}
     callback_id = here.ask(AUTHORIZED, client_phone=number, **fields).json()["id"]
@@ -34,7 +34,7 @@ def test_a_callback_is_shown_whole_with_its_attempts(here: Service) -> None:
     answer = here.http.get(f"/v1/callbacks/{callback_id}", headers=AUTHORIZED)
     assert answer.headers["cache-control"] == "no-store"
     shown = answer.json()
-    assert shown.keys() == SHOWN | {"status_history"}
+    assert shown.keys() == FIELDS | {"status_history"}
     assert shown.items() >= (fields | {"client_phone": number, "api_key": "crm", "status": "placed"}).items()
     (attempt,) = shown["attempts"]
     assert attempt["answer"]
@@ -42,7 +42,7 @@ def test_a_callback_is_shown_whole_with_its_attempts(here: Service) -> None:
     assert listed(here, client_phone=number).json() == {"callbacks": [shown], "next_cursor": None}
 
 
-def test_a_held_one_is_called_so_to_whoever_has_the_key(here: Service) -> None:
+def test_a_held_callback_is_shown_as_held_with_an_api_key(here: Service) -> None:
     number = phone()
     held = here.ask(client_phone=number, website="https://spam.example").json()["id"]
     assert here.status(held) == "queued"
@@ -51,13 +51,13 @@ def test_a_held_one_is_called_so_to_whoever_has_the_key(here: Service) -> None:
 
 
 @pytest.mark.parametrize("notation", ["+7 ({0}) {1}", "8 {0} {1}", "{0}{1}", "7{0}{1}", " 7{0}{1}"])
-def test_a_number_is_found_in_any_notation(here: Service, notation: str) -> None:
+def test_a_phone_is_found_in_any_notation(here: Service, notation: str) -> None:
     number = phone()
     callback_id = here.accepted(client_phone=number)
     assert ids(listed(here, client_phone=notation.format(number[1:4], number[4:]))) == [callback_id]
 
 
-def test_a_time_ends_before_what_was_asked_for_then(here: Service) -> None:
+def test_a_time_range_includes_its_start_and_excludes_its_end(here: Service) -> None:
     number = phone()
     answer = here.ask(client_phone=number).json()
     at = datetime.fromisoformat(answer["created_at"])
@@ -82,7 +82,7 @@ def test_a_plus_that_became_a_space_is_read_as_a_plus(here: Service) -> None:
     assert answer.json() == {"callbacks": [], "next_cursor": None}
 
 
-def test_pages_follow_each_other(here: Service) -> None:
+def test_pages_continue_where_the_previous_one_ended(here: Service) -> None:
     number = phone()
     made = [here.ask(AUTHORIZED, client_phone=number, site=site).json()["id"] for site in ("shop", "other", "terms")]
     first = listed(here, client_phone=number, limit=2)
@@ -105,10 +105,10 @@ def test_pages_follow_each_other(here: Service) -> None:
         ({"state": "failed"}, {"query": "unknown_field"}),
     ],
 )
-def test_what_is_no_filter_is_refused(here: Service, query: dict[str, Any], fields: dict[str, str]) -> None:
+def test_an_invalid_filter_is_refused(here: Service, query: dict[str, Any], fields: dict[str, str]) -> None:
     assert_refused(listed(here, **query), 422, "invalid", fields)
 
 
 @pytest.mark.parametrize("cursor", ["x", "AaINtiQzdByLdyB2Ch-Xd", "AaINtiQzdByLdyB2Ch-Xdh", "!!!!", "é" * 22])
-def test_a_cursor_that_is_none_is_refused(here: Service, cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(here: Service, cursor: str) -> None:
     assert_refused(listed(here, cursor=cursor), 422, "invalid_cursor")

@@ -1,4 +1,4 @@
-"""POST /v1/callbacks and GET /v1/callbacks/{id}: what is promised, the same request again, the same phone again."""
+"""POST /v1/callbacks and GET /v1/callbacks/{id}: responses, idempotency and deduplication."""
 
 import time
 from collections.abc import Callable
@@ -14,10 +14,10 @@ import pytest
 from tests.routes.refusal import assert_cors, assert_protected, assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Clock, Service, chaser, client, phone, service, settings
 
-CallbackRecord = Callable[[httpx2.Response], dict[str, Any]]
+ReadRow = Callable[[httpx2.Response], dict[str, Any]]
 
 
-def test_an_accepted_request_has_an_id_a_state_and_an_expected_time(here: Service) -> None:
+def test_an_accepted_request_has_an_id_a_status_and_an_expected_time(here: Service) -> None:
     before = datetime.now(UTC)
     answer = here.ask(client_phone=phone())
     assert answer.status_code == 202
@@ -30,7 +30,7 @@ def test_an_accepted_request_has_an_id_a_state_and_an_expected_time(here: Servic
     assert body["call_expected_at"] == body["created_at"]  # the site has no working hours: at once
 
 
-def test_an_accepted_answer_can_be_read_by_the_page_and_by_no_cache(here: Service) -> None:
+def test_an_accepted_response_is_readable_by_the_page_and_not_cached(here: Service) -> None:
     answer = here.ask(client_phone=phone())
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
@@ -41,7 +41,7 @@ def test_an_accepted_answer_can_be_read_by_the_page_and_by_no_cache(here: Servic
     assert_protected(answer)
 
 
-def test_an_id_is_a_uuid_of_version_7_that_tells_its_time(here: Service) -> None:
+def test_an_id_is_a_uuid_7_of_the_creation_time(here: Service) -> None:
     answer = here.ask(client_phone=phone()).json()
     number = UUID(answer["id"])
     assert number.version == 7
@@ -49,7 +49,7 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_its_time(here: Service) -> None
     assert abs((number.int >> 80) - milliseconds) <= 1
 
 
-def test_the_database_has_the_callback_before_the_answer_goes_out(here: Service, stored: CallbackRecord) -> None:
+def test_a_callback_is_stored_before_the_response_is_sent(here: Service, stored: ReadRow) -> None:
     number = phone()
     answer = here.ask(client_phone=number)
     row = stored(answer)
@@ -58,7 +58,7 @@ def test_the_database_has_the_callback_before_the_answer_goes_out(here: Service,
     assert (row["account"], row["chaser_site_id"]) == ("4711", 12345)
 
 
-def test_what_became_of_it_is_told_to_whoever_knows_the_id(here: Service) -> None:
+def test_the_status_is_shown_to_a_client_that_knows_the_id(here: Service) -> None:
     accepted = here.ask(client_phone=phone()).json()
     here.wait_for(accepted["id"], "placed")
     answer = here.http.get(f"/v1/callbacks/{accepted['id']}", headers={"origin": ORIGIN})
@@ -73,12 +73,12 @@ def test_what_became_of_it_is_told_to_whoever_knows_the_id(here: Service) -> Non
     assert_protected(answer)
 
 
-def test_a_number_may_come_as_a_number(here: Service, stored: CallbackRecord) -> None:
+def test_a_phone_may_be_a_json_number(here: Service, stored: ReadRow) -> None:
     number = phone()
     assert stored(here.ask(client_phone=int(number)))["client_phone"] == number
 
 
-def test_the_key_of_a_request_makes_its_repetition_the_same_request(here: Service) -> None:
+def test_a_request_repeated_with_its_key_is_replayed(here: Service) -> None:
     fields = {"client_phone": phone(), "request_id": "5f2b6c1e"}
     first, again = here.ask(**fields), here.ask(**fields)
     assert "idempotency-replayed" not in first.headers
@@ -87,7 +87,7 @@ def test_the_key_of_a_request_makes_its_repetition_the_same_request(here: Servic
     assert again.json() == first.json()
 
 
-def test_the_key_may_come_in_the_header_with_quotes_or_without(here: Service) -> None:
+def test_the_key_header_may_have_quotes(here: Service) -> None:
     number, key = phone(), "8e03978e-40d5-43dd-bc93-6894a57f9324"
     first = here.ask({"origin": ORIGIN, "idempotency-key": key}, client_phone=number)
     for same in (key, f'"{key}"'):
@@ -96,7 +96,7 @@ def test_the_key_may_come_in_the_header_with_quotes_or_without(here: Service) ->
         assert again.json() == first.json()
 
 
-def test_the_same_key_may_come_both_ways(here: Service) -> None:
+def test_the_same_key_may_be_in_header_and_body(here: Service) -> None:
     number, key = phone(), "both-ways"
     headers = {"origin": ORIGIN, "idempotency-key": key}
     first = here.ask(headers, client_phone=number, request_id=key)
@@ -110,14 +110,14 @@ def test_a_key_used_for_another_request_is_refused(here: Service) -> None:
     assert_refused(here.ask(client_phone=phone(), request_id="used"), 422, "request_id_reused")
 
 
-def test_a_key_used_for_the_same_number_with_other_wishes_is_refused(here: Service) -> None:
+def test_a_key_used_for_the_same_phone_with_other_fields_is_refused(here: Service) -> None:
     number = phone()
-    assert here.ask(client_phone=number, request_id="wishes").status_code == 202
-    other = here.ask(client_phone=number, request_id="wishes", referrer="https://search.example/")
+    assert here.ask(client_phone=number, request_id="other-fields").status_code == 202
+    other = here.ask(client_phone=number, request_id="other-fields", referrer="https://search.example/")
     assert_refused(other, 422, "request_id_reused")
 
 
-def test_keys_of_different_sites_and_services_do_not_meet(here: Service) -> None:
+def test_keys_of_different_sites_and_services_do_not_collide(here: Service) -> None:
     fields = {"request_id": "the-same-key"}
     ids = {
         here.ask(client_phone=phone(), **fields).json()["id"],
@@ -127,7 +127,7 @@ def test_keys_of_different_sites_and_services_do_not_meet(here: Service) -> None
     assert len(ids) == 3
 
 
-def test_a_replay_after_the_delivery_is_answered_as_the_first_time(here: Service) -> None:
+def test_a_replay_after_delivery_has_the_first_response(here: Service) -> None:
     fields = {"client_phone": phone(), "request_id": "late"}
     first = here.ask(**fields).json()
     here.wait_for(first["id"], "placed")
@@ -139,7 +139,7 @@ def test_a_refused_request_does_not_use_up_its_key(here: Service) -> None:
     assert here.ask(client_phone=phone(), request_id="spared").status_code == 202
 
 
-def test_the_same_number_twice_is_one_callback(here: Service) -> None:
+def test_the_same_phone_twice_is_one_callback(here: Service) -> None:
     number = phone()
     first = here.ask(client_phone=number).json()
     second = here.ask(client_phone=f"8 ({number[1:4]}) {number[4:7]}-{number[7:9]}-{number[9:]}").json()
@@ -148,7 +148,7 @@ def test_the_same_number_twice_is_one_callback(here: Service) -> None:
     assert second["created_at"] == first["created_at"]
 
 
-def test_the_same_number_on_two_sites_is_two_callbacks(here: Service) -> None:
+def test_the_same_phone_on_two_sites_is_two_callbacks(here: Service) -> None:
     number = phone()
     first, second = here.ask(client_phone=number).json(), here.ask(client_phone=number, site="terms").json()
     assert not second["duplicate"]
@@ -167,7 +167,7 @@ def test_a_duplicate_under_a_key_is_replayed_as_a_duplicate(here: Service) -> No
     assert again.json()["duplicate"]
 
 
-def test_once_the_call_was_made_and_the_duplicate_window_is_over_the_same_number_is_a_new_wish(tmp_path: Path) -> None:
+def test_after_delivery_and_the_duplicate_window_the_same_phone_is_a_new_callback(tmp_path: Path) -> None:
     clock = Clock()
     with (
         chaser() as far_side,
@@ -184,7 +184,7 @@ def test_once_the_call_was_made_and_the_duplicate_window_is_over_the_same_number
         assert later["id"] != first["id"]
 
 
-def test_who_asks_again_while_chaser_is_away_rings_once_when_it_is_back(tmp_path: Path) -> None:
+def test_requests_repeated_during_an_outage_of_chaser_are_called_once_after_it(tmp_path: Path) -> None:
     clock = Clock()
     with chaser() as far_side, service(settings(tmp_path, far_side.api_url), clock=clock) as here:
         far_side.fault("refuse", times=None)
@@ -195,13 +195,13 @@ def test_who_asks_again_while_chaser_is_away_rings_once_when_it_is_back(tmp_path
             again = here.ask(client_phone=number).json()
             assert (again["id"], again["duplicate"]) == (first, True)
         far_side.well_again()
-        clock.advance(minutes=31)  # the first request alone would be given up by now
+        clock.advance(minutes=31)  # without the repetitions the first request would have expired by now
         here.wait_for(first, "placed")
         assert [call["client_phone"] for call in far_side.calls()] == [number]
 
 
-def test_requests_at_the_same_moment_with_one_key_are_one_callback(here: Service) -> None:
-    """Two clicks, or a browser that repeats what it believes lost."""
+def test_concurrent_requests_with_one_key_are_one_callback(here: Service) -> None:
+    """Two clicks, or a browser that retries a request it believes lost."""
     number = phone()
 
     def ask(_: int) -> httpx2.Response:
@@ -227,12 +227,12 @@ def test_a_time_within_7_days_can_be_planned(here: Service, ahead: timedelta) ->
     assert here.ask(client_phone=phone(), planned_time=planned.isoformat()).status_code == 202
 
 
-def test_a_time_beyond_7_days_can_not_be_planned(here: Service) -> None:
+def test_a_time_beyond_7_days_cannot_be_planned(here: Service) -> None:
     planned = datetime.now(UTC) + timedelta(days=7, minutes=1)
     answer = here.ask(client_phone=phone(), planned_time=planned.isoformat())
     assert_refused(answer, 422, "invalid", {"planned_time": "planned_time_too_far"})
 
 
-def test_a_time_may_be_planned_in_unix_seconds(here: Service, stored: CallbackRecord) -> None:
+def test_a_time_may_be_planned_in_unix_seconds(here: Service, stored: ReadRow) -> None:
     seconds = int(time.time()) + 3600
     assert stored(here.ask(client_phone=phone(), planned_time=seconds))["planned_time"] == seconds * 1_000_000

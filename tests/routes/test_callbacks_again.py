@@ -1,4 +1,4 @@
-"""A request that was accepted stays accepted: its repetition is answered as the first time, whatever happened since."""
+"""A repeated request gets its first response, even if it would be refused by now."""
 
 import logging
 from datetime import timedelta
@@ -13,7 +13,7 @@ from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, se
 CONSENT = {"url": "https://shop.example/p", "version": "2"}
 
 
-def test_a_request_whose_planned_time_is_past_by_now_is_answered_as_the_first_time(tmp_path: Path) -> None:
+def test_a_request_with_a_planned_time_that_is_past_by_now_is_replayed(tmp_path: Path) -> None:
     clock = Clock()
     with service(settings(tmp_path), clock=clock) as here:
         planned = (clock() + timedelta(minutes=10)).isoformat()
@@ -29,16 +29,16 @@ def test_a_request_whose_planned_time_is_past_by_now_is_answered_as_the_first_ti
         assert_refused(here.ask(**without_key), 422, "invalid", {"planned_time": "planned_time_past"})
 
 
-@pytest.mark.parametrize("headers", [{"origin": ORIGIN}, AUTHORIZED], ids=["a visitor", "a service"])
+@pytest.mark.parametrize("headers", [{"origin": ORIGIN}, AUTHORIZED], ids=["visitor", "service"])
 @pytest.mark.parametrize(
     ("before", "since"),
     [
         ({"departments": {"sales": {"name": "Sales"}}}, {"departments": None}),
         ({}, {"regions": ["KZ"]}),
     ],
-    ids=["a department that is gone", "a region that is not allowed any more"],
+    ids=["removed department", "removed region"],
 )
-def test_settings_that_changed_since_do_not_change_the_answer(
+def test_changed_settings_do_not_change_a_replay(
     tmp_path: Path, headers: dict[str, str], before: dict[str, Any], since: dict[str, Any]
 ) -> None:
     fields: dict[str, Any] = {"client_phone": phone()} | ({"department": "sales"} if before else {})
@@ -52,7 +52,7 @@ def test_settings_that_changed_since_do_not_change_the_answer(
         assert here.ask(headers, **fields).status_code == 422
 
 
-def test_a_consent_that_is_outdated_by_now_was_given_then(tmp_path: Path) -> None:
+def test_a_request_with_a_consent_that_is_outdated_by_now_is_replayed(tmp_path: Path) -> None:
     fields = {"client_phone": phone(), "consent": {"accepted": True, "version": "2"}, "request_id": "consent"}
     with service(settings(tmp_path, sites={"shop": {"consent": CONSENT}})) as here:
         first = here.ask(**fields).json()
@@ -60,12 +60,12 @@ def test_a_consent_that_is_outdated_by_now_was_given_then(tmp_path: Path) -> Non
         assert here.ask(**fields).json() == first
 
 
-def test_another_wish_under_a_used_key_is_told_so_also_when_it_is_wrong_in_itself(here: Service) -> None:
+def test_an_invalid_request_under_a_used_key_is_refused_for_its_key(here: Service) -> None:
     assert here.ask(client_phone=phone(), request_id="used-and-wrong").status_code == 202
     assert_refused(here.ask(client_phone="112", request_id="used-and-wrong"), 422, "request_id_reused")
 
 
-def test_a_repetition_that_would_be_refused_now_is_logged_without_a_number(
+def test_a_replay_of_a_request_that_would_be_refused_by_now_is_logged_without_a_phone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, number = Clock(), phone()

@@ -1,4 +1,4 @@
-"""Whoever walked into a trap must not learn it: a held callback is shown as queued to all but services with a key."""
+"""A held callback is shown as queued without an API key: a bot must not learn that it was detected."""
 
 import asyncio
 from collections.abc import Iterator
@@ -33,19 +33,19 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def shown_to(here: Service, key: str | None) -> str:
+def shown_status(here: Service, key: str | None) -> str:
     headers = {"authorization": f"Bearer {key}"} if key else {"origin": ORIGIN}
     answer = here.http.get(f"/v1/callbacks/{HELD.id}", headers=headers)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["status"])
 
 
-def test_a_stranger_sees_it_queued(here: Service) -> None:
-    assert shown_to(here, None) == "queued"
+def test_a_client_without_a_key_sees_queued(here: Service) -> None:
+    assert shown_status(here, None) == "queued"
 
 
-def test_a_service_that_may_read_sees_it_held(here: Service) -> None:
-    assert shown_to(here, READER_KEY) == "held"
+def test_a_key_with_the_read_scope_sees_held(here: Service) -> None:
+    assert shown_status(here, READER_KEY) == "held"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_service_that_may_read_sees_it_held(here: Service) -> None:
         ("ccb_unknown", 401, "invalid_api_key"),
     ],
 )
-def test_a_key_that_may_not_see_it_is_refused(here: Service, key: str, status: int, code: str) -> None:
+def test_a_key_without_access_to_the_callback_is_refused(here: Service, key: str, status: int, code: str) -> None:
     answer = here.http.get(f"/v1/callbacks/{HELD.id}", headers={"authorization": f"Bearer {key}"})
     assert_refused(answer, status, code)
     assert "held" not in answer.text

@@ -1,4 +1,4 @@
-"""Websites and statistics passed through: what Chaser says arrives, and what goes wrong is told with what to do."""
+"""GET /v1/websites and /v1/statistics: responses and errors of Chaser as the caller gets them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,35 +30,35 @@ def here(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator
 
 
 @pytest.fixture(autouse=True)
-def _well_again(far_side: Chaser) -> Iterator[None]:
+def _end_faults(far_side: Chaser) -> Iterator[None]:
     yield
     far_side.well_again()
 
 
-def ask(here: Service, path: str, **parameters: Any) -> httpx2.Response:
+def query(here: Service, path: str, **parameters: Any) -> httpx2.Response:
     return here.http.get(path, params=parameters, headers=AUTHORIZED)
 
 
 def test_the_sites_of_the_account_are_listed(here: Service) -> None:
-    answer = ask(here, "/v1/websites")
+    answer = query(here, "/v1/websites")
     assert answer.status_code == 200
     assert SHOP in [site["id"] for site in answer.json()["websites"]]
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_calls_arrive_as_chaser_sends_them_and_dates_go_out_as_it_wants_them(here: Service, far_side: Chaser) -> None:
+def test_calls_are_passed_on_unchanged_and_dates_are_sent_in_chasers_format(here: Service, far_side: Chaser) -> None:
     number = phone()
     here.wait_for(here.accepted(client_phone=number), "placed")
-    asked = {"site_id": SHOP, "date_from": "2020-02-01", "date_to": "2038-03-09", "filter": "success_calls"}
-    answer = ask(here, "/v1/statistics", **asked)
+    parameters = {"site_id": SHOP, "date_from": "2020-02-01", "date_to": "2038-03-09", "filter": "success_calls"}
+    answer = query(here, "/v1/statistics", **parameters)
     assert answer.status_code == 200
     assert isinstance(answer.json()["statistics"], list)
     sent = parse_qs(far_side.requests(path="/v1/statistics")[-1]["query"]) or parse_qs(
         far_side.requests(path="/v1/statistics")[-1]["body"]
     )
-    told = {name.split("[")[-1].rstrip("]"): value for name, (value,) in sent.items()}
+    received = {name.split("[")[-1].rstrip("]"): value for name, (value,) in sent.items()}
     assert (
-        told.items()
+        received.items()
         >= {
             "site_id": str(SHOP),
             "date_from": "01-02-2020",
@@ -68,13 +68,13 @@ def test_calls_arrive_as_chaser_sends_them_and_dates_go_out_as_it_wants_them(her
     )
 
 
-def test_fields_that_nobody_knows_are_passed_on(here: Service, far_side: Chaser) -> None:
+def test_unknown_fields_are_passed_on(here: Service, far_side: Chaser) -> None:
     body = '[{"id": "5", "name": "n", "title": null, "plan": {"minutes": [1, 2.5]}}]'
     far_side.fault("status", status=200, body=body, path="/v1/websites")
-    found = ask(here, "/v1/websites").json()
+    found = query(here, "/v1/websites").json()
     assert found == {"websites": [{"id": 5, "name": "n", "title": "", "plan": {"minutes": [1, 2.5]}}]}
     far_side.fault("status", status=200, body='[{"when": "01-02-2026", "_x": null}]', path="/v1/statistics")
-    assert ask(here, "/v1/statistics", site_id=SHOP).json() == {"statistics": [{"when": "01-02-2026", "_x": None}]}
+    assert query(here, "/v1/statistics", site_id=SHOP).json() == {"statistics": [{"when": "01-02-2026", "_x": None}]}
 
 
 @pytest.mark.parametrize(
@@ -93,28 +93,28 @@ def test_fields_that_nobody_knows_are_passed_on(here: Service, far_side: Chaser)
     ],
     ids=lambda value: str(value.get("status", value["kind"])) if isinstance(value, dict) else None,
 )
-def test_what_goes_wrong_is_told_with_a_code_of_its_own(
+def test_each_error_of_chaser_has_a_code_of_its_own(
     here: Service, far_side: Chaser, fault: dict[str, Any], status: int, code: str
 ) -> None:
     far_side.fault(**fault, path="/v1/statistics")
-    answer = ask(here, "/v1/statistics", site_id=SHOP)
+    answer = query(here, "/v1/statistics", site_id=SHOP)
     assert_refused(answer, status, code)
     if "headers" in fault:
         assert answer.headers["retry-after"] == "30"
 
 
-def test_a_chaser_that_can_not_be_reached_is_told_as_that(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_unreachable_chaser_has_a_code_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     with service(settings(tmp_path_factory.mktemp("nobody"), NOBODY)) as alone:
-        assert_refused(ask(alone, "/v1/websites"), 503, "chaser_unreachable")
+        assert_refused(query(alone, "/v1/websites"), 503, "chaser_unreachable")
 
 
-def test_each_site_is_asked_for_with_its_own_account(here: Service, far_side: Chaser) -> None:
+def test_each_site_is_queried_with_its_own_account(here: Service, far_side: Chaser) -> None:
     assert_refused(
-        ask(here, "/v1/websites", site="agency"), 502, "account_refused"
+        query(here, "/v1/websites", site="agency"), 502, "account_refused"
     )  # the simulator has no such account
-    assert_refused(ask(here, "/v1/statistics", site_id=777), 502, "account_refused")
-    assert ask(here, "/v1/websites", site="shop").status_code == 200
-    assert_refused(ask(here, "/v1/websites", site="nowhere"), 404, "unknown_site")
+    assert_refused(query(here, "/v1/statistics", site_id=777), 502, "account_refused")
+    assert query(here, "/v1/websites", site="shop").status_code == 200
+    assert_refused(query(here, "/v1/websites", site="nowhere"), 404, "unknown_site")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_each_site_is_asked_for_with_its_own_account(here: Service, far_side: Ch
         ({"site_id": SHOP, "filter": "all"}, "filter", "literal_error"),
     ],
 )
-def test_a_wrong_question_is_refused_before_chaser_is_asked(
+def test_an_invalid_query_is_refused_before_chaser_is_called(
     here: Service, parameters: dict[str, Any], field: str, code: str
 ) -> None:
-    assert_refused(ask(here, "/v1/statistics", **parameters), 422, "invalid", {field: code})
+    assert_refused(query(here, "/v1/statistics", **parameters), 422, "invalid", {field: code})

@@ -1,4 +1,4 @@
-"""Every way an error can be born is answered in the one shape of refusals, and nothing that was sent comes back."""
+"""Every error becomes a problem document that repeats no text of the request."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ GOOD: dict[str, Any] = {"site": "shop", "client_phone": "89161234567"}
 
 @pytest.fixture(scope="module")
 def http(here: Service) -> Iterator[httpx2.Client]:
-    """A client that sends the canary in every header, and in the query."""
+    """A client that sends the canary in every header and in the query string."""
     with client(here.url) as plain:
         plain.headers.update(CANARY_HEADERS)
         plain.params = {"q": CANARY}
@@ -43,8 +43,8 @@ def post(http: httpx2.Client, body: bytes | dict[str, Any], **headers: str) -> h
     return http.post("/v1/callbacks", content=content, headers=PAGE | named)
 
 
-def text(**fields: Any) -> bytes:
-    """A body with a canary in a field that is right as it is."""
+def encoded(**fields: Any) -> bytes:
+    """Return a valid body with a canary in one field, and other fields as given."""
     return json.dumps(GOOD | {"referrer": f"https://a.example/{CANARY}"} | fields, ensure_ascii=False).encode()
 
 
@@ -56,8 +56,8 @@ def text(**fields: Any) -> bytes:
         b"{",
         f'{{"{CANARY}'.encode(),
         f'{{"{CANARY}": }}'.encode(),
-        text() + b"}",
-        text() + text(),
+        encoded() + b"}",
+        encoded() + encoded(),
         f"site={CANARY}".encode(),
         b"[]",
         f'["{CANARY}"]'.encode(),
@@ -72,45 +72,45 @@ def text(**fields: Any) -> bytes:
         b'{"a":' * 3_000 + b"1" + b"}" * 1_000,
         b'{"site":"shop","client_phone":' + b"[" * 7_000 + b"]" * 7_000 + b"}",
         b'{"site":"shop","client_phone":' + b"[" * 100 + b"]" * 100 + b"}",
-        b'{"site":"shop","client_phone":' + b"9" * 5_000 + b"}",  # more digits than Python reads
+        b'{"site":"shop","client_phone":' + b"9" * 5_000 + b"}",  # more digits than Python converts
         b'{"site":"shop","client_phone":"89161234567","\\ud800":1}',
     ],
 )
-def test_a_body_that_is_no_json_object_is_malformed(http: httpx2.Client, body: bytes) -> None:
+def test_a_body_other_than_a_json_object_is_malformed(http: httpx2.Client, body: bytes) -> None:
     assert_refused(post(http, body), 400, "malformed")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-8-sig"])
 def test_a_body_in_another_encoding_is_refused(http: httpx2.Client, encoding: str) -> None:
-    assert_refused(post(http, text().decode().encode(encoding)), 400, "not_utf8")
+    assert_refused(post(http, encoded().decode().encode(encoding)), 400, "not_utf8")
 
 
 @pytest.mark.parametrize(
-    "body", [text(referrer="é").decode().encode("latin-1"), text() + b"\0", b"\xff", b"\xed\xa0\x80", b"\xc0\xaf"]
+    "body", [encoded(referrer="é").decode().encode("latin-1"), encoded() + b"\0", b"\xff", b"\xed\xa0\x80", b"\xc0\xaf"]
 )
 def test_a_body_that_is_not_utf_8_is_refused(http: httpx2.Client, body: bytes) -> None:
     assert_refused(post(http, body), 400, "not_utf8")
 
 
 def test_two_different_request_ids_are_refused(http: httpx2.Client) -> None:
-    answer = post(http, text(request_id=CANARY), idempotency_key=f"{CANARY}-2")
+    answer = post(http, encoded(request_id=CANARY), idempotency_key=f"{CANARY}-2")
     assert_refused(answer, 400, "idempotency_key_mismatch")
 
 
 def test_two_different_idempotency_keys_are_refused(http: httpx2.Client) -> None:
     headers = [*PAGE.items(), ("idempotency-key", CANARY), ("idempotency-key", f"{CANARY}-2")]
-    assert_refused(http.post("/v1/callbacks", content=text(), headers=headers), 400, "idempotency_key_mismatch")
+    assert_refused(http.post("/v1/callbacks", content=encoded(), headers=headers), 400, "idempotency_key_mismatch")
 
 
 @pytest.mark.parametrize(
     "authorization", ["", CANARY, "Bearer", f"Bearer {CANARY}", f"Basic {API_KEY}", f"Bearer {API_KEY}x"]
 )
-def test_a_key_that_nobody_knows_is_refused(http: httpx2.Client, authorization: str) -> None:
-    assert_refused(post(http, text(), authorization=authorization), 401, "invalid_api_key")
+def test_an_unknown_api_key_is_refused(http: httpx2.Client, authorization: str) -> None:
+    assert_refused(post(http, encoded(), authorization=authorization), 401, "invalid_api_key")
 
 
-def test_a_request_from_no_page_needs_a_key(http: httpx2.Client) -> None:
-    assert_refused(http.post("/v1/callbacks", content=text(), headers=JSON), 403, "origin_missing")
+def test_a_request_without_an_origin_needs_a_key(http: httpx2.Client) -> None:
+    assert_refused(http.post("/v1/callbacks", content=encoded(), headers=JSON), 403, "origin_missing")
 
 
 @pytest.mark.parametrize(
@@ -134,21 +134,21 @@ def test_a_request_from_no_page_needs_a_key(http: httpx2.Client) -> None:
     ],
 )
 def test_an_origin_that_is_not_the_sites_is_refused(http: httpx2.Client, origin: str) -> None:
-    assert_refused(post(http, text(), origin=origin), 403, "origin_not_allowed")
+    assert_refused(post(http, encoded(), origin=origin), 403, "origin_not_allowed")
 
 
 def test_a_key_without_the_scope_is_refused(http: httpx2.Client) -> None:
-    assert_refused(post(http, text(), authorization=f"Bearer {READER_KEY}"), 403, "scope_missing")
+    assert_refused(post(http, encoded(), authorization=f"Bearer {READER_KEY}"), 403, "scope_missing")
 
 
 def test_a_key_of_another_site_is_refused(http: httpx2.Client) -> None:
-    assert_refused(post(http, text(), authorization=f"Bearer {BOUND_KEY}"), 403, "site_not_allowed")
+    assert_refused(post(http, encoded(), authorization=f"Bearer {BOUND_KEY}"), 403, "site_not_allowed")
 
 
 @pytest.mark.parametrize(
     "path", ["/", f"/{CANARY}", "/v1", "/v1/", f"/v1/{CANARY}", "//v1/callbacks", "/v1/callbacks/", "/v1/sites/shop/"]
 )
-def test_an_unknown_address_is_not_found(http: httpx2.Client, path: str) -> None:
+def test_an_unknown_path_is_not_found(http: httpx2.Client, path: str) -> None:
     assert_refused(http.get(path, headers={"origin": ORIGIN}), 404, "not_found")
 
 
@@ -180,13 +180,13 @@ def test_an_unknown_site_is_not_found(http: httpx2.Client, site: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_a_method_that_an_address_does_not_take_is_refused(http: httpx2.Client, method: str) -> None:
+def test_another_method_of_a_path_is_refused(http: httpx2.Client, method: str) -> None:
     answer = http.request(method, "/v1/callbacks", headers={"origin": ORIGIN})
     assert_refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, POST"
 
 
-async def test_all_methods_of_an_address_are_named_also_those_of_another_router() -> None:
+async def test_the_allow_header_has_the_methods_of_all_routers() -> None:
     app, readers, writers = FastAPI(), APIRouter(), APIRouter()
     register_exception_handlers(app)
 
@@ -210,21 +210,21 @@ async def test_all_methods_of_an_address_are_named_also_those_of_another_router(
 
 
 def test_a_body_over_16_kib_is_too_large(http: httpx2.Client) -> None:
-    body = text()
+    body = encoded()
     assert_refused(post(http, body + b" " * (16 * 1024 - len(body) + 1)), 413, "too_large")
 
 
 def test_a_text_of_1_mb_is_too_large_and_is_not_echoed(http: httpx2.Client) -> None:
-    assert_refused(post(http, text(client_phone=CANARY * 100_000)), 413, "too_large")
+    assert_refused(post(http, encoded(client_phone=CANARY * 100_000)), 413, "too_large")
 
 
 def test_a_body_that_grows_over_16_kib_in_chunks_is_too_large(http: httpx2.Client) -> None:
-    chunks = (text(), *[b" " * 1024] * 16)
+    chunks = (encoded(), *[b" " * 1024] * 16)
     assert_refused(http.post("/v1/callbacks", content=iter(chunks), headers=PAGE), 413, "too_large")
 
 
 @pytest.mark.parametrize("path", ["/v1/callbacks", "/v1/sites/shop", "/livez", f"/{CANARY}", "/widget.js"])
-def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(here: Service, path: str) -> None:
+def test_a_body_declared_too_large_is_refused_before_it_is_sent(here: Service, path: str) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: {CANARY}\r\nOrigin: {ORIGIN}\r\nContent-Length: 100000000\r\n\r\n"
     assert_refused(raw(here.url, head.encode()), 413, "too_large")
 
@@ -248,17 +248,17 @@ def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(here: Serv
         "application/json; charset",
     ],
 )
-def test_a_body_that_is_not_declared_as_json_is_refused(http: httpx2.Client, content_type: str) -> None:
-    assert_refused(post(http, text(), content_type=content_type), 415, "not_json")
+def test_a_body_with_another_content_type_than_json_is_refused(http: httpx2.Client, content_type: str) -> None:
+    assert_refused(post(http, encoded(), content_type=content_type), 415, "not_json")
 
 
 def test_a_body_without_a_content_type_is_refused(http: httpx2.Client) -> None:
-    answer = http.post("/v1/callbacks", content=text(), headers={"origin": ORIGIN})
+    answer = http.post("/v1/callbacks", content=encoded(), headers={"origin": ORIGIN})
     assert_refused(answer, 415, "not_json")
 
 
 @pytest.mark.parametrize(
-    ("headers", "what"),
+    ("headers", "wrong"),
     [
         ({"origin": f"https://{CANARY}.example", "access-control-request-method": "POST"}, "origin"),
         ({"origin": "null", "access-control-request-method": "POST"}, "origin"),
@@ -275,25 +275,25 @@ def test_a_body_without_a_content_type_is_refused(http: httpx2.Client) -> None:
     ],
 )
 def test_a_preflight_is_refused_for_its_origin_method_or_headers(
-    http: httpx2.Client, headers: dict[str, str], what: str
+    http: httpx2.Client, headers: dict[str, str], wrong: str
 ) -> None:
     answer = http.options("/v1/callbacks", headers=headers)
     assert_refused(answer, 403, "preflight_refused")
 
 
-def test_a_key_in_the_wrong_place_is_not_echoed(http: httpx2.Client) -> None:
-    answer = http.post(f"/v1/callbacks?api_key={CANARY}", content=text(api_key=CANARY), headers=PAGE)
+def test_an_api_key_in_query_and_body_is_not_echoed(http: httpx2.Client) -> None:
+    answer = http.post(f"/v1/callbacks?api_key={CANARY}", content=encoded(api_key=CANARY), headers=PAGE)
     assert_refused(answer, 422, "invalid", {"body": "unknown_field"})
 
 
-def test_the_phrase_of_a_status_is_the_same_on_every_python(http: httpx2.Client) -> None:
-    too_large = post(http, text() + b" " * 16 * 1024)
+def test_the_reason_phrase_of_a_status_is_the_same_on_every_python(http: httpx2.Client) -> None:
+    too_large = post(http, encoded() + b" " * 16 * 1024)
     assert (too_large.reason_phrase, too_large.json()["title"]) == ("Content Too Large", "Content Too Large")
-    invalid = post(http, text(client_phone=""))
+    invalid = post(http, encoded(client_phone=""))
     assert (invalid.reason_phrase, invalid.json()["title"]) == ("Unprocessable Content", "Unprocessable Content")
 
 
-def test_what_looks_like_a_request_id_of_the_caller_is_not_taken_over(http: httpx2.Client) -> None:
+def test_the_request_id_of_a_client_is_ignored(http: httpx2.Client) -> None:
     answer = http.get("/livez", headers={"x-request-id": CANARY})
     assert answer.status_code == 200
     assert_protected(answer)
@@ -314,7 +314,7 @@ def test_what_looks_like_a_request_id_of_the_caller_is_not_taken_over(http: http
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
-def test_what_is_not_http_is_answered_in_the_shape_of_every_refusal_and_not_echoed(here: Service, sent: str) -> None:
+def test_bytes_that_are_not_http_get_a_problem_document_and_are_not_echoed(here: Service, sent: str) -> None:
     answer = raw(here.url, sent.encode("latin-1"))
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
@@ -322,11 +322,11 @@ def test_what_is_not_http_is_answered_in_the_shape_of_every_refusal_and_not_echo
     assert_not_echoed(answer)
 
 
-def test_a_body_longer_than_declared_is_answered_as_the_request_it_was_declared_to_be(here: Service) -> None:
+def test_a_body_longer_than_declared_is_cut_at_its_declared_length(here: Service) -> None:
     head = f"POST /v1/callbacks HTTP/1.1\r\nHost: a\r\nOrigin: {ORIGIN}\r\nContent-Type: application/json\r\n"
     answer = raw(here.url, f'{head}Content-Length: 8\r\n\r\n{{"longer":"{CANARY}"}}'.encode())
     assert_refused(answer, 400, "malformed")
 
 
-def test_the_service_goes_on_after_all_that(here: Service) -> None:
+def test_the_service_still_accepts_requests_after_all_errors(here: Service) -> None:
     assert here.ask(client_phone=phone()).status_code == 202

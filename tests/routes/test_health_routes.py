@@ -1,4 +1,4 @@
-"""GET /livez and /readyz. What they say without a database is tested in test_not_our_day.py."""
+"""GET /livez and /readyz. Without a database they are tested in test_database_away.py."""
 
 import sqlite3
 import time
@@ -16,16 +16,16 @@ from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import assert_protected
 from tests.running import Service, chaser, service, settings, until
 
-ASKING = 20
+PROBES = 20
 
 
-def test_a_living_process_says_so(here: Service) -> None:
+def test_a_live_process_responds(here: Service) -> None:
     answer = here.http.get("/livez")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert_protected(answer)
 
 
-def test_a_service_that_can_take_requests_is_ready(here: Service) -> None:
+def test_a_service_that_can_accept_requests_is_ready(here: Service) -> None:
     until(lambda: here.http.get("/readyz").json()["waiting"] == 0)
     answer = here.http.get("/readyz")
     assert answer.status_code == 200
@@ -40,21 +40,19 @@ def test_a_service_that_can_take_requests_is_ready(here: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_health_is_not_counted_as_a_flood_and_not_logged_as_a_request(
-    here: Service, path: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_probes_are_not_rate_limited_and_not_logged(here: Service, path: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="app")
     for _ in range(3):
         assert here.http.get(path).status_code == 200
     assert not [record for record in caplog.records if record.message == "http.request"]
 
 
-def test_an_account_that_chaser_refuses_is_told_and_requests_are_still_taken(tmp_path: Path) -> None:
+def test_a_refused_account_is_shown_and_requests_are_still_accepted(tmp_path: Path) -> None:
     accounts = (Account("4711", "another-key-than-ours", (Site("12345", "shop.example"),)),)
     with chaser(Options(accounts)) as far_side, service(settings(tmp_path, far_side.api_url)) as here:
         waiting = here.accepted()
-        told = {"status": "ok", "database": "ok", "delivery": "ok", "waiting": 1, "sites": {"shop": "paused"}}
-        until(lambda: here.http.get("/readyz").json() == told)
+        expected = {"status": "ok", "database": "ok", "delivery": "ok", "waiting": 1, "sites": {"shop": "paused"}}
+        until(lambda: here.http.get("/readyz").json() == expected)
         assert here.http.get("/readyz").status_code == 200
         assert here.status(waiting) == "queued"
         assert here.status(here.accepted()) == "queued"
@@ -63,7 +61,7 @@ def test_an_account_that_chaser_refuses_is_told_and_requests_are_still_taken(tmp
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let another program keep every writer out."""
+    """Lock the database as another program, so that every writer waits."""
     with closing(sqlite3.connect(folder / "callbacks.db", timeout=10, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
         yield
@@ -71,50 +69,50 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def looks_at(outbox: InspectableOutbox) -> Iterator[list[str]]:
+def count_checks(outbox: InspectableOutbox) -> Iterator[list[str]]:
     """Gather each look that readiness takes at the database."""
-    looks: list[str] = []
+    checks: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "alembic_version" in statement:
-            looks.append(statement)
+            checks.append(statement)
 
     event.listen(outbox.database.writing, "before_cursor_execute", note)
-    yield looks
+    yield checks
     event.remove(outbox.database.writing, "before_cursor_execute", note)
 
 
-def looks_within(began: float) -> int:
-    """Return how many looks there may be by now: one, and another for each second that has passed."""
+def max_checks_since(began: float) -> int:
+    """Return the highest number of checks by now: one, and another for each second that has passed."""
     return 1 + int(time.monotonic() - began)
 
 
-def test_however_often_readiness_is_asked_the_database_is_looked_at_once_a_while(tmp_path: Path) -> None:
+def test_frequent_probes_share_one_check_a_second(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     outbox = InspectableOutbox.open(chosen.database_url)
-    with service(chosen, outbox=outbox) as here, looks_at(outbox) as looks:
+    with service(chosen, outbox=outbox) as here, count_checks(outbox) as checks:
         began = time.monotonic()
-        assert [here.http.get("/readyz").status_code for _ in range(ASKING)] == [200] * ASKING
-        assert 1 <= len(looks) <= looks_within(began)
+        assert [here.http.get("/readyz").status_code for _ in range(PROBES)] == [200] * PROBES
+        assert 1 <= len(checks) <= max_checks_since(began)
 
 
-def test_who_asks_at_the_same_time_shares_one_look(tmp_path: Path) -> None:
+def test_concurrent_probes_share_one_check(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     outbox = InspectableOutbox.open(chosen.database_url)
-    with service(chosen, outbox=outbox) as here, looks_at(outbox) as looks, ThreadPoolExecutor(ASKING) as crowd:
+    with service(chosen, outbox=outbox) as here, count_checks(outbox) as checks, ThreadPoolExecutor(PROBES) as threads:
         with locked(tmp_path):
-            asking = [crowd.submit(here.http.get, "/readyz") for _ in range(ASKING)]
+            probes = [threads.submit(here.http.get, "/readyz") for _ in range(PROBES)]
             until(lambda: here.http.get("/livez").status_code == 200)
-            assert looks == []
+            assert checks == []
             began = time.monotonic()
-        assert [answer.result().status_code for answer in asking] == [200] * ASKING
-        assert 1 <= len(looks) <= looks_within(began), "those who come a moment later need no other"
+        assert [answer.result().status_code for answer in probes] == [200] * PROBES
+        assert 1 <= len(checks) <= max_checks_since(began), "probes within the same second need no other check"
 
 
-def test_a_database_that_does_not_answer_is_told_without_waiting_for_it(
+def test_a_database_that_does_not_answer_is_reported_without_waiting_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_routes, "PATIENCE", 0.2)
+    monkeypatch.setattr(health_routes, "CHECK_TIMEOUT", 0.2)
     with service(settings(tmp_path)) as here:
         with locked(tmp_path):
             answer = here.http.get("/readyz")

@@ -1,4 +1,4 @@
-"""The same request while the first one is being worked on."""
+"""The same request again while the first one is being accepted."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.running import AUTHORIZED, ORIGIN, phone, service, settings, until
 
 
 class CountingOutbox(InspectableOutbox):
-    """An outbox that counts the requests which wait to be written."""
+    """An outbox that counts the requests that are being accepted."""
 
     def __init__(self, database: Database, **limits: float) -> None:
         super().__init__(database, **limits)
@@ -32,8 +32,8 @@ class CountingOutbox(InspectableOutbox):
 
 
 @contextmanager
-def writing_nothing(outbox: InspectableOutbox) -> Iterator[None]:
-    """Keep what is written waiting, by transactions that take their time."""
+def blocked_writes(outbox: InspectableOutbox) -> Iterator[None]:
+    """Block all writes until the end of the block."""
     ended = threading.Event()
 
     def wait(_connection: object) -> None:
@@ -46,17 +46,17 @@ def writing_nothing(outbox: InspectableOutbox) -> Iterator[None]:
         ended.set()
 
 
-def test_whoever_sends_the_header_is_told_and_whoever_sends_request_id_waits(tmp_path: Path) -> None:
+def test_a_concurrent_repetition_with_the_header_is_refused_and_one_with_request_id_waits(tmp_path: Path) -> None:
     outbox = CountingOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     number = phone()
     keyed = AUTHORIZED | {"idempotency-key": "lead-1"}
     with service(settings(tmp_path), outbox=outbox) as here, ThreadPoolExecutor(2) as others:
-        with writing_nothing(outbox):
+        with blocked_writes(outbox):
             first = others.submit(here.ask, keyed, client_phone=number)
             until(lambda: outbox.accepting == 1)
             answer = here.ask(keyed, client_phone=number)
             assert_refused(answer, 409, "request_in_flight")
-            assert here.ask({"origin": ORIGIN}, client_phone="112").status_code == 422  # others are not held up
+            assert here.ask({"origin": ORIGIN}, client_phone="112").status_code == 422  # other requests are not blocked
             waits = others.submit(here.ask, AUTHORIZED, client_phone=number, request_id="lead-1")
             until(lambda: outbox.accepting == 2)
         answers = [first.result(), waits.result(), here.ask(keyed, client_phone=number)]

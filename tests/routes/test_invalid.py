@@ -1,4 +1,4 @@
-"""422: every field, wrong in every way, is named with a stable code, and its value never comes back."""
+"""422: every invalid value is reported with its field and a stable code, and is never echoed."""
 
 import json
 from collections.abc import Iterator
@@ -14,21 +14,23 @@ from tests.running import AUTHORIZED, ORIGIN, Service, client, phone
 LONE_SURROGATE = r'"\ud800"'
 HUGE = "9" * 4_000
 LONG = json.dumps(CANARY * 200)
-NOT_TEXT = ("1", "1.5", "NaN", "1e999", "-Infinity", HUGE, "true", "[]", "{}", f'["{CANARY}"]', f'{{"{CANARY}":1}}')
-NOT_A_PHONE = tuple(value for value in NOT_TEXT if value not in ("1", HUGE))  # programs may send numbers as numbers
-NEVER_TEXT: dict[str, tuple[str, ...]] = {
-    "site": (*NOT_TEXT, "null"),
+NOT_A_STRING = ("1", "1.5", "NaN", "1e999", "-Infinity", HUGE, "true", "[]", "{}", f'["{CANARY}"]', f'{{"{CANARY}":1}}')
+NOT_A_PHONE = tuple(
+    value for value in NOT_A_STRING if value not in ("1", HUGE)
+)  # services may send phones as JSON numbers
+NOT_STRINGS: dict[str, tuple[str, ...]] = {
+    "site": (*NOT_A_STRING, "null"),
     "client_phone": (*NOT_A_PHONE, "null"),
-    "active_page": NOT_TEXT,
-    "referrer": NOT_TEXT,
-    "department": NOT_TEXT,
-    "challenge": NOT_TEXT,
-    "request_id": NOT_TEXT,
+    "active_page": NOT_A_STRING,
+    "referrer": NOT_A_STRING,
+    "department": NOT_A_STRING,
+    "challenge": NOT_A_STRING,
+    "request_id": NOT_A_STRING,
     "manager_phone": NOT_A_PHONE,
-    "message_on_ring": NOT_TEXT,
+    "message_on_ring": NOT_A_STRING,
 }
-WRONG: list[tuple[str, str, str]] = [
-    *[(field, value, "string_type") for field, values in NEVER_TEXT.items() for value in values],
+INVALID: list[tuple[str, str, str]] = [
+    *[(field, value, "string_type") for field, values in NOT_STRINGS.items() for value in values],
     *[(field, LONE_SURROGATE, "not_unicode") for field in ("site", "department", "challenge", "request_id")],
     *[(field, LONE_SURROGATE, "not_unicode") for field in ("manager_phone", "message_on_ring")],
     ("site", f'"{CANARY}"', "unknown_site"),
@@ -134,8 +136,8 @@ def post(http: httpx2.Client, body: str, headers: dict[str, str]) -> httpx2.Resp
     return http.post("/v1/callbacks", content=body, headers={"content-type": "application/json"} | headers)
 
 
-@pytest.mark.parametrize(("field", "value", "code"), WRONG, ids=lambda text: text[:30])
-def test_a_wrong_value_is_named_by_its_field(http: httpx2.Client, field: str, value: str, code: str) -> None:
+@pytest.mark.parametrize(("field", "value", "code"), INVALID, ids=lambda text: text[:30])
+def test_an_invalid_value_is_reported_by_its_field(http: httpx2.Client, field: str, value: str, code: str) -> None:
     others = {"site": '"shop"', "client_phone": f'"{phone()}"'} | {field: value}
     body = "{" + ",".join(f'"{name}":{text}' for name, text in others.items()) + "}"
     answer = post(http, body, {"origin": ORIGIN} | AUTHORIZED)
@@ -143,20 +145,20 @@ def test_a_wrong_value_is_named_by_its_field(http: httpx2.Client, field: str, va
 
 
 @pytest.mark.parametrize("name", [CANARY, "", "phone", "client-phone", "__class__", "account", "created_at", "id"])
-def test_an_unknown_field_is_refused_without_its_name(http: httpx2.Client, name: str) -> None:
+def test_an_unknown_field_is_refused_without_echoing_its_name(http: httpx2.Client, name: str) -> None:
     body = json.dumps({"site": "shop", "client_phone": phone(), name: CANARY, f"{CANARY}2": 1})
     answer = post(http, body, {"origin": ORIGIN})
     assert_refused(answer, 422, "invalid", {"body": "unknown_field"})
 
 
 @pytest.mark.parametrize("field", ["site", "client_phone"])
-def test_a_field_that_is_needed_is_named_when_it_is_missing(http: httpx2.Client, field: str) -> None:
+def test_a_missing_required_field_is_reported(http: httpx2.Client, field: str) -> None:
     body: dict[str, Any] = {"site": "shop", "client_phone": phone()}
     del body[field]
     assert_refused(post(http, json.dumps(body), {"origin": ORIGIN}), 422, "invalid", {field: "required"})
 
 
-def test_all_wrong_values_are_told_at_once(http: httpx2.Client) -> None:
+def test_all_invalid_values_are_reported_at_once(http: httpx2.Client) -> None:
     body = {"site": 1, "client_phone": [], "consent": {"accepted": "?"}, "request_id": "a b", CANARY: 1}
     wrong = {
         "site": "string_type",
@@ -168,7 +170,7 @@ def test_all_wrong_values_are_told_at_once(http: httpx2.Client) -> None:
     assert_refused(post(http, json.dumps(body), {"origin": ORIGIN}), 422, "invalid", wrong)
 
 
-def test_all_values_that_the_site_forbids_are_told_at_once(http: httpx2.Client) -> None:
+def test_all_values_that_the_site_forbids_are_reported_at_once(http: httpx2.Client) -> None:
     body = {"site": "consent", "client_phone": "112", "planned_time": 0, "department": "none", "client_ip": "192.0.2.1"}
     wrong = {
         "client_phone": "phone_short_number",
@@ -191,11 +193,11 @@ def test_an_idempotency_key_has_1_to_128_characters(http: httpx2.Client, key: st
     "field", [name for name in CallbackRequest.model_fields if name not in ("site", "client_phone")]
 )
 @pytest.mark.parametrize("headers", [{"origin": ORIGIN}, AUTHORIZED], ids=["visitor", "service"])
-def test_null_is_as_good_as_nothing(here: Service, field: str, headers: dict[str, str]) -> None:
+def test_null_is_the_same_as_an_absent_field(here: Service, field: str, headers: dict[str, str]) -> None:
     assert here.ask(headers, client_phone=phone(), **{field: None}).status_code == 202
 
 
-def test_of_two_values_for_one_field_the_last_counts(here: Service, http: httpx2.Client) -> None:
+def test_the_last_of_two_values_of_a_field_counts(here: Service, http: httpx2.Client) -> None:
     number = phone()
     body = f'{{"site":"shop","client_phone":"{CANARY}","client_phone":"{number}"}}'
     answer = post(http, body, {"origin": ORIGIN})

@@ -1,4 +1,4 @@
-"""Every endpoint, asked with no key, a wrong one, one of another scope, one of another site, and the right one."""
+"""Every endpoint with no API key, a wrong one, one without the scope, one of another site, and the right one."""
 
 import re
 from collections.abc import Iterator
@@ -26,37 +26,37 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Row:
-    """An endpoint: how it is asked, and with what it answers each sender; a number where it does what it is asked."""
+    """An endpoint, its request, and its response to each sender: the status on success, or an error code."""
 
     method: str
     path: str
     arguments: dict[str, Any]
     scope: str
     no_key: int | str
-    done: int
+    success: int
     another_site: int | str = "site_not_allowed"
     wrong_key: int | str = "invalid_api_key"
     another_scope: int | str = "scope_missing"
     template: str = ""
 
     def expected(self, sender: str) -> int | str:
-        return self.done if sender == "right key" else getattr(self, sender.replace(" ", "_"))  # type: ignore[no-any-return]
+        return self.success if sender == "right key" else getattr(self, sender.replace(" ", "_"))  # type: ignore[no-any-return]
 
 
 def _open(path: str, template: str = "", **arguments: Any) -> Row:
-    """An endpoint for visitors, which looks at no key."""
+    """Return the row of an endpoint for visitors, which ignores API keys."""
     return Row("GET", path, arguments, "callbacks:read", 200, 200, 200, 200, 200, template)
 
 
-_DECIDE: Final = "/v1/callbacks/{callback_id}/{decision}"
+_ACTION: Final = "/v1/callbacks/{callback_id}/{action}"
 _ENTRY: Final = {"entry": "198.51.100.1"}
 ROWS: Final = [
     Row("POST", "/v1/callbacks", {"json": {"site": "shop"}}, "callbacks:write", "origin_missing", 202),
     Row("GET", "/v1/callbacks", {"params": {"site": "shop"}}, "callbacks:read", "missing_api_key", 200),
     Row("GET", "/v1/callbacks/{callback_id}", {}, "callbacks:read", 200, 200),
-    Row("POST", "/v1/callbacks/{held}/release", {}, "callbacks:write", "missing_api_key", 200, template=_DECIDE),
-    Row("POST", "/v1/callbacks/{failed}/retry", {}, "callbacks:write", "missing_api_key", 200, template=_DECIDE),
-    Row("POST", "/v1/callbacks/{held}/cancel", {}, "callbacks:write", "missing_api_key", 200, template=_DECIDE),
+    Row("POST", "/v1/callbacks/{held}/release", {}, "callbacks:write", "missing_api_key", 200, template=_ACTION),
+    Row("POST", "/v1/callbacks/{failed}/retry", {}, "callbacks:write", "missing_api_key", 200, template=_ACTION),
+    Row("POST", "/v1/callbacks/{held}/cancel", {}, "callbacks:write", "missing_api_key", 200, template=_ACTION),
     Row("GET", "/v1/blocklist", {}, "callbacks:read", "missing_api_key", 200),
     Row("POST", "/v1/blocklist", {"json": _ENTRY}, "callbacks:write", "missing_api_key", 201),
     Row("DELETE", "/v1/blocklist", {"params": _ENTRY}, "callbacks:write", "missing_api_key", 204),
@@ -87,7 +87,7 @@ def headers(sender: str, scope: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def asked(here: Service, far_side: Chaser, row: Row, sender: str) -> httpx2.Response:
+def send(here: Service, far_side: Chaser, row: Row, sender: str) -> httpx2.Response:
     arguments = dict(row.arguments)
     names: dict[str, str] = {}
     if row.path == "/v1/callbacks" and row.method == "POST":
@@ -97,7 +97,7 @@ def asked(here: Service, far_side: Chaser, row: Row, sender: str) -> httpx2.Resp
     elif "{held}" in row.path:
         names["held"] = here.ask(client_phone=phone(), website="https://spam.example").json()["id"]
     elif "{failed}" in row.path:
-        far_side.fault("status", status=404, path="/v1/call", times=None)  # what else waits may fail as well
+        far_side.fault("status", status=404, path="/v1/call", times=None)  # other waiting callbacks may fail as well
         names["failed"] = here.accepted()
         here.wait_for(names["failed"], "failed")
         far_side.well_again()
@@ -109,16 +109,16 @@ def asked(here: Service, far_side: Chaser, row: Row, sender: str) -> httpx2.Resp
 
 def test_the_table_has_every_endpoint(here: Service) -> None:
     paths = here.http.get("/openapi.json").json()["paths"]
-    there = {(path, method) for path, methods in paths.items() for method in methods if path.startswith("/v1/")}
-    assert {(row.template or row.path, row.method.lower()) for row in ROWS} == there
-    decisions = paths[_DECIDE]["post"]["parameters"][1]["schema"]["enum"]
-    assert {row.path.rpartition("/")[2] for row in ROWS if row.template == _DECIDE} == set(decisions)
+    documented = {(path, method) for path, methods in paths.items() for method in methods if path.startswith("/v1/")}
+    assert {(row.template or row.path, row.method.lower()) for row in ROWS} == documented
+    actions = paths[_ACTION]["post"]["parameters"][1]["schema"]["enum"]
+    assert {row.path.rpartition("/")[2] for row in ROWS if row.template == _ACTION} == set(actions)
 
 
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
-def test_each_sender_gets_what_is_due_to_it(here: Service, far_side: Chaser, row: Row, sender: str) -> None:
-    answer, expected = asked(here, far_side, row, sender), row.expected(sender)
+def test_each_sender_gets_the_expected_response(here: Service, far_side: Chaser, row: Row, sender: str) -> None:
+    answer, expected = send(here, far_side, row, sender), row.expected(sender)
     if isinstance(expected, int):
         assert answer.status_code == expected, answer.text
         return
@@ -130,7 +130,7 @@ def test_each_sender_gets_what_is_due_to_it(here: Service, far_side: Chaser, row
 @pytest.mark.parametrize(
     "row", [row for row in ROWS if row.no_key == "missing_api_key"], ids=lambda row: f"{row.method} {row.path}"
 )
-def test_whoever_may_not_ask_is_not_told_what_else_is_wrong(here: Service, row: Row) -> None:
+def test_a_sender_without_the_right_learns_nothing_about_other_errors(here: Service, row: Row) -> None:
     path = re.sub("{.*?}", "nonsense", row.path)
     wrong: dict[str, Any] = {"json": {}} if row.method == "POST" else {"params": {"site": "x" * 65, "limit": 0}}
     for sender in ("no key", "wrong key", "another scope"):
@@ -139,19 +139,19 @@ def test_whoever_may_not_ask_is_not_told_what_else_is_wrong(here: Service, row: 
         assert_refused(answer, 401 if expected.endswith("_api_key") else 403, expected)
 
 
-def test_a_key_of_another_site_lists_its_own_alone(here: Service) -> None:
-    mine, other = here.accepted(), here.ask({"origin": OTHER_ORIGIN}, site="other", client_phone=phone()).json()["id"]
+def test_a_key_bound_to_a_site_lists_only_its_own(here: Service) -> None:
+    foreign, own = here.accepted(), here.ask({"origin": OTHER_ORIGIN}, site="other", client_phone=phone()).json()["id"]
     bound = {"authorization": f"Bearer {ELSEWHERE}"}
     listed = [each["id"] for each in here.http.get("/v1/callbacks", headers=bound).json()["callbacks"]]
-    assert other in listed
-    assert mine not in listed
+    assert own in listed
+    assert foreign not in listed
     assert here.http.get("/v1/websites", headers=bound).json() == {"websites": []}
-    assert here.http.get(f"/v1/callbacks/{other}", headers=bound).json()["site"] == "other"
+    assert here.http.get(f"/v1/callbacks/{own}", headers=bound).json()["site"] == "other"
 
 
-def test_what_a_key_sees_of_a_callback_more_than_anybody_does(here: Service) -> None:
+def test_a_key_sees_all_fields_of_a_callback_and_others_see_three(here: Service) -> None:
     callback_id = here.accepted()
-    glimpsed = here.http.get(f"/v1/callbacks/{callback_id}").json()
-    assert glimpsed.keys() == {"id", "status", "call_expected_at"}
+    public = here.http.get(f"/v1/callbacks/{callback_id}").json()
+    assert public.keys() == {"id", "status", "call_expected_at"}
     right = headers("right key", "callbacks:read")
     assert here.http.get(f"/v1/callbacks/{callback_id}", headers=right).json()["site"] == "shop"

@@ -1,4 +1,4 @@
-"""GET /metrics: who may ask, that what happens is counted, and that strangers can't make it grow."""
+"""GET /metrics: access, counting of events, and a number of series that clients can't increase."""
 
 import json
 import socket
@@ -23,12 +23,12 @@ from tests.scraping import grown, read, scrape
 
 WRITER_KEY, BOUND_KEY = "ccb_may-only-write", "ccb_bound-to-a-site"
 JSON = {"content-type": "application/json", "origin": ORIGIN}
-Ask = Callable[[Service], httpx2.Response]
+SendRequest = Callable[[Service], httpx2.Response]
 
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Service]:
-    """A service of its own, for others would be counted too."""
+    """A service of its own: requests of other tests would be counted too."""
     chosen = settings(
         tmp_path_factory.mktemp("metrics"),
         far_side.api_url,
@@ -53,25 +53,25 @@ def counted(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Itera
         (BOUND_KEY, 403, "site_not_allowed"),
     ],
 )
-def test_who_has_no_key_for_reading_all_sites_is_told_nothing(
+def test_metrics_need_an_unbound_key_with_the_read_scope(
     counted: Service, key: str | None, status: int, code: str
 ) -> None:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     assert_refused(counted.http.get("/metrics", headers=headers), status, code)
 
 
-def test_it_is_what_prometheus_reads_in_both_its_formats(counted: Service) -> None:
+def test_metrics_have_both_formats_of_prometheus(counted: Service) -> None:
     plain = counted.http.get("/metrics", headers=AUTHORIZED)
     assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert plain.headers["cache-control"] == "no-store"
     assert_protected(plain)
-    told = read(plain)
-    assert told['chaser_callback_build_info{version="0.1.0"}'] == 1
-    assert told["process_resident_memory_bytes"] > 0
+    metrics = read(plain)
+    assert metrics['chaser_callback_build_info{version="0.1.0"}'] == 1
+    assert metrics["process_resident_memory_bytes"] > 0
     accept = {"accept": "application/openmetrics-text;version=1.0.0"}
-    other = counted.http.get("/metrics", headers=AUTHORIZED | accept)
-    assert other.headers["content-type"].startswith("application/openmetrics-text")
-    assert other.text.endswith("# EOF\n")
+    openmetrics = counted.http.get("/metrics", headers=AUTHORIZED | accept)
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert openmetrics.text.endswith("# EOF\n")
 
 
 def test_a_scrape_is_not_logged_as_a_request(counted: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -80,9 +80,9 @@ def test_a_scrape_is_not_logged_as_a_request(counted: Service, caplog: pytest.Lo
     assert not [record for record in caplog.records if record.message == "http.request"]
 
 
-def test_what_can_be_counted_stands_at_zero_before_it_happens(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_series_is_zero_before_its_first_event(tmp_path_factory: pytest.TempPathFactory) -> None:
     with service(settings(tmp_path_factory.mktemp("new"))) as here:
-        told = scrape(here)
+        metrics = scrape(here)
     for series in (
         *(f'accepted_total{{result="{result}",site="shop"}}' for result in ("new", "held", "duplicate", "replayed")),
         'attempts_total{outcome="unknown",site="shop"}',
@@ -93,15 +93,15 @@ def test_what_can_be_counted_stands_at_zero_before_it_happens(tmp_path_factory: 
         'queue_oldest_seconds{status="queued"}',
         'circuit_open{scope="site",site="shop"}',
     ):
-        assert f"chaser_callback_{series}" in told
-        assert told[f"chaser_callback_{series}"] == 0
+        assert f"chaser_callback_{series}" in metrics
+        assert metrics[f"chaser_callback_{series}"] == 0
 
 
-def test_what_is_accepted_is_counted_by_site_and_by_what_became_of_it(counted: Service) -> None:
+def test_accepted_requests_are_counted_by_site_and_result(counted: Service) -> None:
     before = scrape(counted)
-    number, wish = phone(), {"request_id": "the-same-wish"}
-    assert counted.ask(client_phone=number, **wish).status_code == 202
-    assert counted.ask(client_phone=number, **wish).headers["idempotency-replayed"] == "true"
+    number, key = phone(), {"request_id": "the-same-request"}
+    assert counted.ask(client_phone=number, **key).status_code == 202
+    assert counted.ask(client_phone=number, **key).headers["idempotency-replayed"] == "true"
     assert counted.ask(client_phone=number).json()["duplicate"]
     assert counted.ask(client_phone=phone(), website="filled in").status_code == 202
     other = {"site": "other", "client_phone": phone()}
@@ -114,13 +114,13 @@ def test_what_is_accepted_is_counted_by_site_and_by_what_became_of_it(counted: S
         'accepted_total{result="held",site="shop"}': 1,
         'accepted_total{result="new",site="other"}': 1,
     }
-    # What else is counted of them comes before the next test counts.
+    # Wait for their delivery. Otherwise the next test would count it.
     for site in ("shop", "other"):
         until(lambda of=site: grown(counted, before).get(f'placed_total{{site="{of}"}}') == 1)
 
 
 def raw(here: Service, sent: bytes) -> httpx2.Response:
-    """Send what no client would, and read the answer."""
+    """Send raw bytes that no HTTP client would send, and return the response."""
     url = httpx2.URL(here.url)
     with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
         connection.sendall(sent)
@@ -128,7 +128,7 @@ def raw(here: Service, sent: bytes) -> httpx2.Response:
     return httpx2.Response(int(head.split()[1]), content=body)
 
 
-REFUSALS: list[tuple[str, int, Ask]] = [
+ERRORS: list[tuple[str, int, SendRequest]] = [
     ("origin_missing", 403, lambda here: here.ask(headers={}, client_phone=phone())),
     ("origin_not_allowed", 403, lambda here: here.ask(headers={"origin": OTHER_ORIGIN}, client_phone=phone())),
     ("invalid_api_key", 401, lambda here: here.ask(headers={"authorization": "Bearer no"}, client_phone=phone())),
@@ -149,15 +149,17 @@ REFUSALS: list[tuple[str, int, Ask]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "status", "ask"), REFUSALS, ids=[code for code, _, _ in REFUSALS])
-def test_a_refusal_is_counted_once_by_its_code(counted: Service, code: str, status: int, ask: Ask) -> None:
+@pytest.mark.parametrize(("code", "status", "send"), ERRORS, ids=[code for code, _, _ in ERRORS])
+def test_an_error_response_is_counted_once_by_its_code(
+    counted: Service, code: str, status: int, send: SendRequest
+) -> None:
     before = scrape(counted)
-    answer = ask(counted)
+    answer = send(counted)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     until(lambda: grown(counted, before) == {f'refused_total{{code="{code}"}}': 1})
 
 
-def test_what_was_wrong_in_a_form_is_counted_by_field(counted: Service) -> None:
+def test_invalid_fields_are_counted_by_field_and_code(counted: Service) -> None:
     before = scrape(counted)
     assert counted.ask(client_phone="112", active_page=1, **{CANARY: CANARY}).status_code == 422
     assert counted.ask(client_phone="112").status_code == 422
@@ -169,16 +171,16 @@ def test_what_was_wrong_in_a_form_is_counted_by_field(counted: Service) -> None:
     }
 
 
-def test_floods_and_quotas_are_counted(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_rate_limits_and_quotas_are_counted(tmp_path_factory: pytest.TempPathFactory) -> None:
     chosen = settings(
         tmp_path_factory.mktemp("rate_limited"), limits={"flood": "3/minute"}, quotas={"per_site": "1/day"}
     )
     with service(chosen) as here:
         answers = [here.ask(client_phone=phone()) for _ in range(5)]
-        told = scrape(here)
+        metrics = scrape(here)
     assert [answer.status_code for answer in answers] == [202, 429, 429, 429, 429]
-    assert told['chaser_callback_refused_total{code="quota_site"}'] == 2
-    assert told['chaser_callback_refused_total{code="rate_limited"}'] == 2
+    assert metrics['chaser_callback_refused_total{code="quota_site"}'] == 2
+    assert metrics['chaser_callback_refused_total{code="rate_limited"}'] == 2
 
 
 @pytest.mark.parametrize(
@@ -204,10 +206,10 @@ def test_attempts_are_counted_by_their_outcome(
     until(lambda: grown(counted, before) == expected)
 
 
-def test_a_site_that_chaser_refuses_and_what_waits_for_it_are_told(
+def test_an_open_circuit_and_the_queue_behind_it_are_shown(
     tmp_path_factory: pytest.TempPathFactory, far_side: Chaser
 ) -> None:
-    """Another key than the simulator knows."""
+    """The private key is not the one the simulator knows."""
     wrong = {"chaser": {"private_key": "another-key-than-chasers"}}
     agency = {
         "client_id": DEMO_CLIENT_ID + "9",
@@ -220,26 +222,36 @@ def test_a_site_that_chaser_refuses_and_what_waits_for_it_are_told(
         here.accepted()
         until(lambda: scrape(here)['chaser_callback_circuit_open{scope="site",site="shop"}'] == 1)
         until(lambda: scrape(here)['chaser_callback_queue_depth{status="queued"}'] == 1)
-        told = scrape(here)
-    assert told['chaser_callback_circuit_open{scope="site",site="other"}'] == 0
-    assert told['chaser_callback_circuit_open{scope="account",site=""}'] == 1
-    assert told['chaser_callback_attempts_total{outcome="unauthorized",site="shop"}'] == 1
-    assert told['chaser_callback_queue_oldest_seconds{status="queued"}'] > 0
-    assert told["chaser_callback_worker_up"] == told["chaser_callback_database_up"] == 1
+        metrics = scrape(here)
+    assert metrics['chaser_callback_circuit_open{scope="site",site="other"}'] == 0
+    assert metrics['chaser_callback_circuit_open{scope="account",site=""}'] == 1
+    assert metrics['chaser_callback_attempts_total{outcome="unauthorized",site="shop"}'] == 1
+    assert metrics['chaser_callback_queue_oldest_seconds{status="queued"}'] > 0
+    assert metrics["chaser_callback_worker_up"] == metrics["chaser_callback_database_up"] == 1
 
 
-def test_nothing_personal_and_no_account_is_told(counted: Service) -> None:
+def test_metrics_contain_no_personal_data_and_no_account(counted: Service) -> None:
     number = phone()
-    wish = counted.accepted(client_phone=number, active_page=f"{ORIGIN}/{CANARY}", request_id=CANARY)
-    counted.wait_for(wish, "placed")
+    callback_id = counted.accepted(client_phone=number, active_page=f"{ORIGIN}/{CANARY}", request_id=CANARY)
+    counted.wait_for(callback_id, "placed")
     counted.ask(client_phone=f"+1{number}", department=CANARY)
     text = counted.http.get("/metrics", headers=AUTHORIZED | CANARY_HEADERS).text
-    for secret in (number, number[1:], wish, CANARY, "127.0.0.1", DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, API_KEY, "crm"):
+    for secret in (
+        number,
+        number[1:],
+        callback_id,
+        CANARY,
+        "127.0.0.1",
+        DEMO_CLIENT_ID,
+        DEMO_PRIVATE_KEY,
+        API_KEY,
+        "crm",
+    ):
         assert secret.lower() not in text.lower().replace("chaser_callback", "")
 
 
-def test_however_strangers_vary_what_they_send_there_are_no_more_series(counted: Service) -> None:
-    """Two thousand requests, each with words that never came before."""
+def test_varied_requests_of_clients_add_no_series(counted: Service) -> None:
+    """Send two thousand requests, each with words that were never sent before."""
 
     def vary(number: int) -> None:
         word = f"{CANARY}{number}"
@@ -261,39 +273,39 @@ def test_however_strangers_vary_what_they_send_there_are_no_more_series(counted:
     assert len(now) < 300
 
 
-def test_however_often_it_is_asked_the_database_is_looked_at_once_a_while(
+def test_frequent_scrapes_share_one_query_a_second(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    chosen = settings(tmp_path_factory.mktemp("looks"))
+    chosen = settings(tmp_path_factory.mktemp("queries"))
     outbox = InspectableOutbox.open(chosen.database_url)
-    looks: list[str] = []
+    queries: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "UNION ALL" in statement:
-            looks.append(statement)
+            queries.append(statement)
 
     event.listen(outbox.database.reading, "before_cursor_execute", note)
-    with service(chosen, outbox=outbox) as here, ThreadPoolExecutor(10) as crowd:
+    with service(chosen, outbox=outbox) as here, ThreadPoolExecutor(10) as threads:
         began = time.monotonic()
-        assert len(list(crowd.map(lambda _: scrape(here), range(30)))) == 30
+        assert len(list(threads.map(lambda _: scrape(here), range(30)))) == 30
         took = time.monotonic() - began
-    assert 1 <= len(looks) <= 1 + int(took), "one, and another for each second that has passed"
+    assert 1 <= len(queries) <= 1 + int(took), "one query, and another for each second that has passed"
 
 
-def test_a_database_that_does_not_answer_is_told_without_waiting_for_it(
+def test_a_database_that_does_not_answer_is_reported_without_waiting_for_it(
     postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_routes, "PATIENCE", 0.2)
+    monkeypatch.setattr(metrics_routes, "QUERY_TIMEOUT", 0.2)
     url = postgresql.new_database()
     with (
         service(settings(tmp_path_factory.mktemp("hangs"), database_url=url)) as here,
         psycopg.connect(url.replace("+psycopg", "")) as other,
     ):
         other.execute("LOCK TABLE callbacks IN ACCESS EXCLUSIVE MODE")
-        told = scrape(here)
-        assert told["chaser_callback_database_up"] == 0
-        assert not told.labels("chaser_callback_queue_depth")
-        assert not told.labels("chaser_callback_queue_oldest_seconds")
+        metrics = scrape(here)
+        assert metrics["chaser_callback_database_up"] == 0
+        assert not metrics.labels("chaser_callback_queue_depth")
+        assert not metrics.labels("chaser_callback_queue_oldest_seconds")
         other.rollback()
         until(lambda: scrape(here)["chaser_callback_database_up"] == 1)
         assert scrape(here).labels("chaser_callback_queue_depth")

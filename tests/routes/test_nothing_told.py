@@ -1,4 +1,4 @@
-"""No answer tells whether a number was asked for before: not by its shape, nor by what has to be done for it."""
+"""No response reveals whether a phone was requested before: neither its content nor the work behind it differs."""
 
 import statistics
 import time
@@ -14,8 +14,8 @@ from tests.routes.refusal import assert_cors, assert_protected
 from tests.running import ORIGIN, Clock, Service, phone, service, settings
 from tests.solving import solve
 
-VICTIM, STRANGER = "203.0.113.1", "198.51.100.1"
-PAGE = {"origin": ORIGIN, "x-forwarded-for": STRANGER}
+VICTIM, ATTACKER = "203.0.113.1", "198.51.100.1"
+PAGE = {"origin": ORIGIN, "x-forwarded-for": ATTACKER}
 SITES = {
     "shop": {},
     "guarded": {"site_id": 1, "origins": [ORIGIN], "challenge": "on"},
@@ -23,23 +23,23 @@ SITES = {
     "phones": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_client_phones": "1/hour"}},
     "spent": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_site": "2/hour"}},
 }
-OFTEN = 7
-"""What else goes on adds to what is counted for one request, so the fewest of some are compared."""
+ROUNDS = 7
+"""Background queries add to the count of a request, so the minimum of several rounds is compared."""
 
 
 class Case(NamedTuple):
-    """A request of the stranger's: what it is answered for any number, and what of it is special."""
+    """A request of the attacker: the expected response for any phone, and its special site, headers or fields."""
 
     status: int
     code: str | None
     site: str = "shop"
     headers: dict[str, str] = PAGE
-    fields: dict[str, Any] = {}  # noqa: RUF012  it is never changed
+    fields: dict[str, Any] = {}  # noqa: RUF012  never mutated
 
 
 CASES = [
     Case(202, None),
-    Case(403, "origin_missing", headers={"x-forwarded-for": STRANGER}),
+    Case(403, "origin_missing", headers={"x-forwarded-for": ATTACKER}),
     Case(403, "origin_not_allowed", headers=PAGE | {"origin": "https://evil.example"}),
     Case(403, "challenge_missing", "guarded"),
     Case(403, "challenge_wrong", "guarded", fields={"challenge": "e30="}),
@@ -58,14 +58,14 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Service]:
-    chosen = settings(tmp_path_factory.mktemp("told"), sites=SITES, trusted_proxies=["127.0.0.1"])
+    chosen = settings(tmp_path_factory.mktemp("privacy"), sites=SITES, trusted_proxies=["127.0.0.1"])
     with service(chosen, clock=clock) as running:
         yield running
 
 
 @pytest.fixture
 def statements() -> Iterator[Callable[[], int]]:
-    """Counts what is asked of any database in this process."""
+    """Return a function that returns the number of SQL statements in this process so far."""
     count = 0
 
     def counting(*_: Any) -> None:
@@ -78,7 +78,7 @@ def statements() -> Iterator[Callable[[], int]]:
 
 
 def solved(here: Service, clock: Clock, site: str) -> dict[str, str]:
-    """Give the field with a solved challenge, where the site asks for one."""
+    """Return the field with a solved challenge, if the site requires one."""
     if site != "guarded":
         return {}
     work = solve(here.http, site)
@@ -86,17 +86,17 @@ def solved(here: Service, clock: Clock, site: str) -> dict[str, str]:
     return {"challenge": work}
 
 
-def asked_by_another(here: Service, clock: Clock, site: str) -> str:
-    """Give a number that somebody else has asked for."""
+def requested_by_victim(here: Service, clock: Clock, site: str) -> str:
+    """Return a phone that the victim has requested a call for."""
     number = phone()
     by_victim = {"origin": ORIGIN, "x-forwarded-for": VICTIM}
-    asked = here.ask(by_victim, site=site, client_phone=number, **solved(here, clock, site))
-    assert asked.status_code == 202
+    answer = here.ask(by_victim, site=site, client_phone=number, **solved(here, clock, site))
+    assert answer.status_code == 202
     return number
 
 
-def told(answer: httpx2.Response) -> dict[str, Any]:
-    """Give all that an answer tells, but for what differs from one request to the next anyway."""
+def comparable(answer: httpx2.Response) -> dict[str, Any]:
+    """Return a response without the parts that differ for every request: ids and the date."""
     body = {name: value for name, value in answer.json().items() if name not in ("id", "request_id")}
     headers = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "date")}
     return {"status": answer.status_code, "body": body, "headers": headers}
@@ -106,29 +106,29 @@ def told(answer: httpx2.Response) -> dict[str, Any]:
 def test_a_known_and_an_unknown_number_are_answered_alike(
     here: Service, clock: Clock, statements: Callable[[], int], case: Case
 ) -> None:
-    clock.advance(hours=2)  # let no case meet what another has counted
-    known, fields = asked_by_another(here, clock, case.site), case.fields
+    clock.advance(hours=2)  # so that no case runs into quotas that another case used
+    known, fields = requested_by_victim(here, clock, case.site), case.fields
     if case.code in ("challenge_used", "quota_client", "quota_client_phones", "quota_site"):
-        # The stranger does what he may, and no more is left.
+        # The attacker uses up the quota or the challenge first.
         work = solved(here, clock, case.site)
         assert here.ask(PAGE, site=case.site, client_phone=phone(), **work).status_code == 202
         fields = fields | work
-    took: dict[str, list[float]] = {"known": [], "unknown": []}
-    needed: dict[str, list[int]] = {"known": [], "unknown": []}
-    for _ in range(OFTEN):
-        if case.code is None:  # what he asked for himself he may know
-            known = asked_by_another(here, clock, case.site)
+    durations: dict[str, list[float]] = {"known": [], "unknown": []}
+    statement_counts: dict[str, list[int]] = {"known": [], "unknown": []}
+    for _ in range(ROUNDS):
+        if case.code is None:  # the attacker may know which phones they requested themselves
+            known = requested_by_victim(here, clock, case.site)
         answers = {}
         for kind, number in (("known", known), ("unknown", phone())):
             before, began = statements(), time.perf_counter()
             answers[kind] = here.ask(case.headers, site=case.site, client_phone=number, **fields)
-            took[kind].append(time.perf_counter() - began)
-            needed[kind].append(statements() - before)
+            durations[kind].append(time.perf_counter() - began)
+            statement_counts[kind].append(statements() - before)
         assert (answers["known"].status_code, answers["known"].json().get("code")) == (case.status, case.code)
-        assert told(answers["known"]) == told(answers["unknown"])
+        assert comparable(answers["known"]) == comparable(answers["unknown"])
         assert_protected(answers["known"])
         assert_cors(answers["known"])
     if case.code is not None:
-        assert min(needed["known"]) == min(needed["unknown"])
-    known_ms, unknown_ms = (statistics.median(times) * 1000 for times in took.values())
+        assert min(statement_counts["known"]) == min(statement_counts["unknown"])
+    known_ms, unknown_ms = (statistics.median(times) * 1000 for times in durations.values())
     note(f"{case.status} {case.code or ''} of a known number", f"{known_ms:.1f} ms, of an unknown one {unknown_ms:.1f}")

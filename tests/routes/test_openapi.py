@@ -1,4 +1,4 @@
-"""GET /docs and /openapi.json: the document says what the service does."""
+"""GET /docs and /openapi.json: the document describes the service completely."""
 
 import re
 from base64 import b64encode
@@ -38,14 +38,14 @@ def undocumented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def test_the_documentation_is_a_page(here: Service) -> None:
+def test_the_documentation_is_swagger_ui(here: Service) -> None:
     answer = here.http.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "url: 'openapi.json'" in answer.text
 
 
-def test_the_page_may_run_its_own_script_and_swagger_ui_and_ask_nobody_but_us(here: Service) -> None:
+def test_the_page_may_only_run_swagger_ui_and_call_this_service(here: Service) -> None:
     answer = here.http.get("/docs")
     policy = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
     (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
@@ -63,16 +63,16 @@ def test_the_documentation_can_be_turned_off(undocumented: Service, path: str) -
     assert_refused(undocumented.http.get(path), 404, "not_found")
 
 
-def test_the_document_names_every_address_and_no_other(document: dict[str, Any]) -> None:
+def test_the_document_has_exactly_the_public_operations(document: dict[str, Any]) -> None:
     assert document["info"]["version"] == VERSION
-    addresses = {(path, method) for path, methods in document["paths"].items() for method in methods}
-    assert addresses == {
+    operations = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    assert operations == {
         ("/v1/callbacks", "post"),
         ("/v1/callbacks", "get"),
         ("/v1/callbacks/{callback_id}", "get"),
         ("/v1/sites/{site}", "get"),
         ("/v1/challenge", "get"),
-        ("/v1/callbacks/{callback_id}/{decision}", "post"),
+        ("/v1/callbacks/{callback_id}/{action}", "post"),
         ("/v1/blocklist", "get"),
         ("/v1/blocklist", "post"),
         ("/v1/blocklist", "delete"),
@@ -84,12 +84,12 @@ def test_the_document_names_every_address_and_no_other(document: dict[str, Any])
     }
 
 
-ANYWHERE = {"400", "405", "408", "413", "431", "500"}
-"""Refusals that don't depend on the endpoint: of the connection, the body's size, the method, and our own faults."""
+EVERYWHERE = {"400", "405", "408", "413", "431", "500"}
+"""Errors that every endpoint may return: of the connection, the size of the body, the method, internal errors."""
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "done", "refusals"),
+    ("path", "method", "success", "errors"),
     [
         ("/v1/callbacks", "post", "202", {"401", "403", "415", "422", "429", "503"}),
         ("/v1/callbacks", "get", "200", {"401", "403", "422", "429", "503"}),
@@ -99,11 +99,11 @@ ANYWHERE = {"400", "405", "408", "413", "431", "500"}
         ("/livez", "get", "200", set()),
     ],
 )
-def test_the_document_lists_what_is_done_and_every_refusal(
-    document: dict[str, Any], path: str, method: str, done: str, refusals: set[str]
+def test_an_operation_lists_its_success_and_every_error(
+    document: dict[str, Any], path: str, method: str, success: str, errors: set[str]
 ) -> None:
     answers = document["paths"][path][method]["responses"]
-    assert answers.keys() >= {done} | refusals | ANYWHERE
+    assert answers.keys() >= {success} | errors | EVERYWHERE
     assert list(answers) == sorted(answers)
     assert "default" not in answers
 
@@ -120,7 +120,7 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
     return found
 
 
-def test_every_endpoint_says_what_it_is_for_and_what_each_parameter_means(document: dict[str, Any]) -> None:
+def test_every_operation_and_parameter_is_described(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         assert operation["tags"], name
         assert operation["summary"], name
@@ -129,29 +129,29 @@ def test_every_endpoint_says_what_it_is_for_and_what_each_parameter_means(docume
             assert parameter["description"], (name, parameter["name"])
 
 
-def test_every_field_of_a_request_says_what_it_means(document: dict[str, Any]) -> None:
+def test_every_field_of_a_request_is_described(document: dict[str, Any]) -> None:
     for name in ("CallbackRequest", "ConsentGiven", "BlocklistEntryCreate"):
         for field, schema in document["components"]["schemas"][name]["properties"].items():
             assert schema.get("description"), (name, field)
 
 
-def test_the_header_is_called_as_the_world_calls_it(document: dict[str, Any]) -> None:
+def test_the_idempotency_header_has_its_standard_name(document: dict[str, Any]) -> None:
     (header,) = document["paths"]["/v1/callbacks"]["post"]["parameters"]
     assert (header["name"], header["in"], header["required"]) == ("Idempotency-Key", "header", False)
 
 
-def test_every_body_that_goes_in_or_out_has_an_example(document: dict[str, Any]) -> None:
+def test_every_body_has_an_example(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
-        done = [answer for status, answer in operation["responses"].items() if status < "300"]
-        assert len(done) == 1, name
-        for body in (*done, operation.get("requestBody", {})):
+        successes = [answer for status, answer in operation["responses"].items() if status < "300"]
+        assert len(successes) == 1, name
+        for body in (*successes, operation.get("requestBody", {})):
             for media in filter(None, [body.get("content", {}).get("application/json")]):
                 branches = media["schema"].get("anyOf", [media["schema"]])
                 assert "example" in media or all(resolved(document, each)["examples"] for each in branches), name
 
 
-def test_an_example_of_an_answer_is_one(document: dict[str, Any]) -> None:
-    for shown in (
+def test_every_example_of_a_response_is_valid(document: dict[str, Any]) -> None:
+    for model in (
         CallbackResponse,
         PublicCallbackResponse,
         CallbacksPage,
@@ -160,29 +160,29 @@ def test_an_example_of_an_answer_is_one(document: dict[str, Any]) -> None:
         Blocklist,
         SiteResponse,
     ):
-        (example,) = document["components"]["schemas"][shown.__name__]["examples"]
-        # The parts of a site's look have defaults, and FastAPI leaves their nulls out.
-        whole = shown is not SiteResponse
-        assert shown.model_validate(example).model_dump(mode="json", exclude_none=not whole) == example
+        (example,) = document["components"]["schemas"][model.__name__]["examples"]
+        # FastAPI drops the nulls in the defaults of a site's theme, triggers and analytics.
+        drops_nulls = model is SiteResponse
+        assert model.model_validate(example).model_dump(mode="json", exclude_none=drops_nulls) == example
 
 
-def test_what_needs_a_key_names_the_scope(document: dict[str, Any]) -> None:
+def test_an_operation_that_needs_a_key_names_the_scope(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         if "security" in operation:
             assert any(scope in operation["description"] for scope in get_args(Scope)), name
 
 
-def test_every_refusal_has_the_one_shape(document: dict[str, Any]) -> None:
-    for refusal in document["components"]["responses"].values():
-        assert refusal["content"].keys() == {PROBLEM}
-        assert refusal["content"][PROBLEM]["schema"] == {"$ref": "#/components/schemas/Problem"}
-        assert refusal["headers"]["X-Request-Id"]["required"]
+def test_every_error_response_has_the_schema_of_a_problem(document: dict[str, Any]) -> None:
+    for error in document["components"]["responses"].values():
+        assert error["content"].keys() == {PROBLEM}
+        assert error["content"][PROBLEM]["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert error["headers"]["X-Request-Id"]["required"]
     needed = {"type", "title", "status", "code", "detail", "request_id"}
     assert set(document["components"]["schemas"]["Problem"]["required"]) == needed
 
 
-def test_every_refusal_of_an_endpoint_is_one_of_those(document: dict[str, Any]) -> None:
-    named = {f"#/components/responses/{name}" for name in document["components"]["responses"]}
+def test_every_error_of_an_operation_is_a_documented_response(document: dict[str, Any]) -> None:
+    defined = {f"#/components/responses/{name}" for name in document["components"]["responses"]}
     used = {
         answer["$ref"]
         for path, operations in document["paths"].items()
@@ -190,31 +190,31 @@ def test_every_refusal_of_an_endpoint_is_one_of_those(document: dict[str, Any]) 
         for status, answer in operation["responses"].items()
         if status >= "400" and path.startswith("/v1/")
     }
-    assert used <= named
+    assert used <= defined
 
 
-def test_an_example_of_a_refusal_is_right(document: dict[str, Any]) -> None:
-    for refusal in document["components"]["responses"].values():
-        example = refusal["content"][PROBLEM]["example"]
+def test_every_example_of_an_error_is_valid(document: dict[str, Any]) -> None:
+    for error in document["components"]["responses"].values():
+        example = error["content"][PROBLEM]["example"]
         assert Problem.model_validate(example).model_dump(exclude_unset=True) == example
 
 
-def test_an_endpoint_that_may_refuse_a_key_says_how_to_send_one(document: dict[str, Any]) -> None:
+def test_an_operation_that_may_return_401_documents_the_api_key(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for operations in document["paths"].values():
         for operation in operations.values():
             assert ("401" in operation["responses"]) == ("security" in operation)
 
 
-def test_visitors_need_no_key(document: dict[str, Any]) -> None:
+def test_the_api_key_is_optional_for_visitors(document: dict[str, Any]) -> None:
     assert {} in document["paths"]["/v1/callbacks"]["post"]["security"]
 
 
-def test_no_other_shape_of_an_error_is_promised(document: dict[str, Any]) -> None:
+def test_the_default_error_schemas_of_fastapi_are_removed(document: dict[str, Any]) -> None:
     assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
 
 
-def test_the_fields_of_a_request_are_those_of_the_contract(document: dict[str, Any]) -> None:
+def test_a_request_has_exactly_the_fields_of_the_contract(document: dict[str, Any]) -> None:
     request = document["components"]["schemas"]["CallbackRequest"]
     assert set(request["properties"]) == {
         *("site", "client_phone", "active_page", "referrer", "planned_time", "department", "consent", "challenge"),
@@ -225,7 +225,7 @@ def test_the_fields_of_a_request_are_those_of_the_contract(document: dict[str, A
     assert request["additionalProperties"] is False
 
 
-def test_the_example_in_the_document_is_accepted(here: Service, document: dict[str, Any]) -> None:
+def test_the_examples_of_a_request_are_accepted(here: Service, document: dict[str, Any]) -> None:
     page, service = document["components"]["schemas"]["CallbackRequest"]["examples"]
     assert here.ask(**page).status_code == 202
     assert here.ask(AUTHORIZED, **service).status_code == 202

@@ -1,4 +1,4 @@
-"""GET /v1/sites/{site}: what the widget is told, and which pages are told it."""
+"""GET /v1/sites/{site}: the public settings of a site, and the pages that may read them."""
 
 import sqlite3
 from contextlib import closing
@@ -12,12 +12,12 @@ from tests.routes.refusal import OTHER_ORIGIN, assert_protected, assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, settings
 
 
-def test_a_site_with_few_settings_shows_the_defaults(here: Service) -> None:
+def test_a_site_with_required_settings_only_shows_the_defaults(here: Service) -> None:
     answer = here.http.get("/v1/sites/shop", headers={"origin": ORIGIN})
     assert answer.status_code == 200
     body = answer.json()
     assert datetime.fromisoformat(body.pop("call_expected_at")) <= datetime.now(UTC)
-    assert len(body.pop("free_times")) in (47, 48)  # the half hours of a day, the nearest may be too near
+    assert len(body.pop("free_times")) in (47, 48)  # half hours of a day; the first one may be too soon
     assert body == {
         "site": "shop",
         "allowed": True,
@@ -44,7 +44,7 @@ def test_a_site_with_few_settings_shows_the_defaults(here: Service) -> None:
     }
 
 
-def test_a_site_shows_what_visitors_may_see_and_nothing_of_its_terms(here: Service) -> None:
+def test_a_site_shows_its_public_settings_and_no_others(here: Service) -> None:
     answer = here.http.get("/v1/sites/terms", headers={"origin": ORIGIN})
     body = answer.json()
     assert body["departments"] == [{"id": "sales", "name": "Sales"}, {"id": "service", "name": "Service"}]
@@ -66,7 +66,7 @@ def test_a_site_shows_its_consent_document(here: Service) -> None:
 
 @pytest.mark.parametrize("origin", [None, ORIGIN, OTHER_ORIGIN, "https://evil.example", "null"])
 def test_any_page_may_read_it_for_half_a_minute(here: Service, origin: str | None) -> None:
-    """Nothing in it is secret; whether a page may ask for the site is decided when it asks."""
+    """Nothing in it is secret. Whether an origin is allowed is decided when a request is sent."""
     answer = here.http.get("/v1/sites/shop", headers={"origin": origin} if origin else {})
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -87,13 +87,13 @@ def test_any_page_may_read_it_for_half_a_minute(here: Service, origin: str | Non
         ("terms", "http://www.shop.example", False),
     ],
 )
-def test_a_page_is_told_whether_it_may_ask(here: Service, site: str, origin: str | None, allowed: bool) -> None:
+def test_a_site_shows_whether_it_allows_the_origin(here: Service, site: str, origin: str | None, allowed: bool) -> None:
     answer = here.http.get(f"/v1/sites/{site}", headers={"origin": origin} if origin else {})
     assert answer.json()["allowed"] is allowed
     assert answer.headers["vary"] == "Origin"
 
 
-def test_what_an_owner_chose_of_the_widget_is_shown(tmp_path: Path) -> None:
+def test_a_site_shows_the_widget_settings_of_its_owner(tmp_path: Path) -> None:
     chosen = {
         "theme": {"scheme": "dark", "button": False, "icon": "M2 2h20v20z", "offset_x": 0, "offset_y": 90, "corner": 0},
         "triggers": {"exit_intent": True, "seconds": 30, "scroll": 60},
@@ -105,7 +105,7 @@ def test_what_an_owner_chose_of_the_widget_is_shown(tmp_path: Path) -> None:
         assert body[part].items() >= fields.items()
 
 
-def test_a_site_is_open_in_its_working_hours_and_says_when_it_calls(tmp_path: Path) -> None:
+def test_a_site_is_open_in_its_working_hours_and_shows_when_it_calls(tmp_path: Path) -> None:
     clock = Clock(datetime(2026, 3, 6, 14, 59, tzinfo=UTC))  # a Friday, 17:59 in Moscow
     hours = {"mon-fri": "09:00-18:00"}
     sites = {
@@ -130,24 +130,24 @@ def test_a_site_is_open_in_its_working_hours_and_says_when_it_calls(tmp_path: Pa
         assert shown("later") == (False, "2026-03-09T07:00:00Z")  # Monday, 10:00 in Moscow
 
 
-def test_a_time_that_is_offered_is_taken_and_another_is_refused(tmp_path: Path) -> None:
+def test_a_free_time_is_accepted_and_another_is_refused(tmp_path: Path) -> None:
     clock = Clock(datetime(2026, 3, 6, 14, 31, tzinfo=UTC))  # a Friday, 17:31 in Moscow
     chosen = settings(tmp_path, sites={"shop": {"working_hours": "mon-fri 09:00-18:00"}})
     with service(chosen, clock=clock) as here:
         times = here.http.get("/v1/sites/shop").json()["free_times"]
         assert (times[0], times[-1]) == ("2026-03-09T06:00:00Z", "2026-03-11T14:30:00Z")
-        taken = here.ask(client_phone=phone(), planned_time=times[0])
-        assert taken.status_code == 202
-        assert taken.json()["call_expected_at"] == times[0]
+        accepted = here.ask(client_phone=phone(), planned_time=times[0])
+        assert accepted.status_code == 202
+        assert accepted.json()["call_expected_at"] == times[0]
         in_moscow = here.ask(client_phone=phone(), planned_time="2026-03-09T09:00:00+03:00")
-        assert in_moscow.json()["call_expected_at"] == times[0]  # in UTC like all times
+        assert in_moscow.json()["call_expected_at"] == times[0]  # in UTC, like all times
         night = here.ask(client_phone=phone(), planned_time="2026-03-09T03:00:00Z")
         assert_refused(night, 422, "invalid", {"planned_time": "planned_time_closed"})
         service_at_night = {"client_phone": phone(), "planned_time": "2026-03-09T03:00:00Z"}
         assert here.ask(AUTHORIZED, **service_at_night).status_code == 202
 
 
-def at_night(folder: Path) -> Settings:
+def after_hours(folder: Path) -> Settings:
     chosen = {
         "working_hours": "mon-fri 09:00-18:00",
         "nwt_action": "always_call",
@@ -157,29 +157,29 @@ def at_night(folder: Path) -> Settings:
     return settings(folder, sites={"shop": chosen})
 
 
-def test_a_closed_site_tells_the_time_that_the_next_visitor_is_told_too(tmp_path: Path) -> None:
+def test_a_closed_site_shows_the_expected_time_of_the_next_request(tmp_path: Path) -> None:
     clock = Clock(datetime(2026, 3, 6, 20, tzinfo=UTC))  # a Friday, 23:00 in Moscow
-    with service(at_night(tmp_path), clock=clock) as here:
+    with service(after_hours(tmp_path), clock=clock) as here:
         for minute in (0, 5, 10):
             shown = here.http.get("/v1/sites/shop").json()["call_expected_at"]
             assert shown == f"2026-03-09T07:{minute:02}:00Z"  # Monday, 10:00 in Moscow and later
-            asked = here.ask(client_phone=phone()).json()
-            assert asked["call_expected_at"] == shown
-            assert here.http.get(f"/v1/callbacks/{asked['id']}").json()["call_expected_at"] == shown
+            accepted = here.ask(client_phone=phone()).json()
+            assert accepted["call_expected_at"] == shown
+            assert here.http.get(f"/v1/callbacks/{accepted['id']}").json()["call_expected_at"] == shown
             clock.advance(minutes=10)
 
 
-def test_a_time_that_was_chosen_at_night_takes_no_place_in_the_queue(tmp_path: Path) -> None:
+def test_a_planned_call_takes_no_place_in_the_after_hours_queue(tmp_path: Path) -> None:
     clock = Clock(datetime(2026, 3, 6, 20, tzinfo=UTC))
-    with service(at_night(tmp_path), clock=clock) as here:
+    with service(after_hours(tmp_path), clock=clock) as here:
         planned = here.http.get("/v1/sites/shop").json()["free_times"][4]
         assert here.ask(client_phone=phone(), planned_time=planned).json()["call_expected_at"] == planned
         assert here.http.get("/v1/sites/shop").json()["call_expected_at"] == "2026-03-09T07:00:00Z"
 
 
-def test_a_site_is_shown_without_a_time_while_the_queue_can_not_be_read(tmp_path: Path) -> None:
+def test_a_site_is_shown_without_an_expected_time_while_the_queue_cannot_be_read(tmp_path: Path) -> None:
     clock = Clock(datetime(2026, 3, 6, 20, tzinfo=UTC))
-    running = service(at_night(tmp_path), clock=clock)
+    running = service(after_hours(tmp_path), clock=clock)
     database = closing(sqlite3.connect(tmp_path / "callbacks.db", timeout=10, isolation_level=None))
     with running as here, database as foreign:
         foreign.execute("PRAGMA legacy_alter_table = ON")  # leave the references of other tables alone

@@ -1,4 +1,4 @@
-"""After an update of the service, pages that hold an earlier loader still get what belongs to it."""
+"""After an update of the service, pages with an earlier loader still get the files of its release."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,25 @@ from tests.running import ORIGIN, Service, service, settings, until
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 EARLIER = "0123456789ab"
 FILES = {"widget.js": b"earlier();", "dialog.js": b"export const earlier=1;" * 20, "gone.js": b"export{}"}
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @pytest.fixture
 def updated(tmp_path: Path) -> Path:
-    """The folder of a service that has served an earlier release before its update."""
+    """The folder of a service that served an earlier release before its update."""
     outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     asyncio.run(outbox.save_release(EARLIER, FILES, NOW))
     outbox.close()
     return tmp_path
 
 
-def kept(folder: Path) -> dict[tuple[str, str], bytes]:
+def saved_files(folder: Path) -> dict[tuple[str, str], bytes]:
     with contextlib.closing(sqlite3.connect(f"file:{folder}/callbacks.db?mode=ro", uri=True)) as database:
         rows = database.execute("SELECT version, name, body FROM widget_files").fetchall()
     return {(version, name): body for version, name, body in rows}
 
 
-def test_an_earlier_release_stays_where_it_was(updated: Path) -> None:
+def test_an_earlier_release_is_still_served(updated: Path) -> None:
     with service(settings(updated)) as here:
         for path, name in (
             (f"/widget-{EARLIER}.js", "widget.js"),
@@ -45,68 +45,68 @@ def test_an_earlier_release_stays_where_it_was(updated: Path) -> None:
                 answer = here.http.get(path, headers={"accept-encoding": accepted})
                 assert answer.status_code == 200
                 assert answer.content == FILES[name]
-                assert answer.headers["cache-control"] == FOR_EVER
+                assert answer.headers["cache-control"] == IMMUTABLE
                 assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
                 assert answer.headers.get("content-encoding", "identity") == accepted
         assert here.http.get("/widget.js").content != FILES["widget.js"]
 
 
-def test_what_an_earlier_release_did_not_have_is_not_mixed_into_it(updated: Path) -> None:
+def test_a_file_missing_in_an_earlier_release_is_not_found(updated: Path) -> None:
     with service(settings(updated)) as here:
         assert_refused(here.http.get(f"/widget/{EARLIER}/callbacks.js", headers={"origin": ORIGIN}), 404, "not_found")
 
 
 @pytest.mark.parametrize("version", ["ffffffffffff", "any", "0123456789AB", "0123456789abc"])
-def test_a_version_nobody_has_kept_gets_the_files_of_today_but_may_not_keep_them(here: Service, version: str) -> None:
-    today = here.http.get("/widget.json").json()["version"]
-    for path, of_today in (
+def test_an_unknown_version_gets_the_current_files_without_caching(here: Service, version: str) -> None:
+    current = here.http.get("/widget.json").json()["version"]
+    for path, current_path in (
         (f"/widget-{version}.js", "/widget.js"),
-        (f"/widget/{version}/dialog.js", f"/widget/{today}/dialog.js"),
+        (f"/widget/{version}/dialog.js", f"/widget/{current}/dialog.js"),
     ):
         answer = here.http.get(path)
         assert answer.status_code == 200
-        assert answer.content == here.http.get(of_today).content
+        assert answer.content == here.http.get(current_path).content
         assert answer.headers["cache-control"] == "no-cache"
 
 
 @pytest.mark.parametrize("path", ["/widget.js", "/widget.json"])
-def test_a_release_is_kept_once_a_page_can_know_of_it(tmp_path: Path, path: str) -> None:
-    today = read_release()
+def test_a_release_is_saved_when_its_version_is_first_served(tmp_path: Path, path: str) -> None:
+    current = read_release()
     with service(settings(tmp_path)) as here:
-        assert not kept(tmp_path)
+        assert not saved_files(tmp_path)
         assert here.http.get(path).status_code == 200
-        until(lambda: bool(kept(tmp_path)))
+        until(lambda: bool(saved_files(tmp_path)))
         assert here.http.get(path).status_code == 200
-    assert kept(tmp_path) == {(today.version, name): body for name, body in today.bodies().items()}
+    assert saved_files(tmp_path) == {(current.version, name): body for name, body in current.bodies().items()}
 
 
-def test_the_release_of_today_needs_no_database(updated: Path) -> None:
-    today = read_release()
+def test_the_current_release_needs_no_database(updated: Path) -> None:
+    current = read_release()
     database = contextlib.closing(sqlite3.connect(updated / "callbacks.db", timeout=10, isolation_level=None))
     with service(settings(updated)) as here, database as foreign:
         foreign.execute("ALTER TABLE widget_files RENAME TO gone")
-        for path in ("/widget.js", f"/widget-{today.version}.js", f"/widget/{today.version}/dialog.js"):
+        for path in ("/widget.js", f"/widget-{current.version}.js", f"/widget/{current.version}/dialog.js"):
             assert here.http.get(path).status_code == 200
         earlier = here.http.get(f"/widget/{EARLIER}/dialog.js", headers={"origin": ORIGIN})
         assert_refused(earlier, 503, "storage_unavailable")
         foreign.execute("ALTER TABLE gone RENAME TO widget_files")
-        # What failed is tried again.
+        # The failed query and the failed save are retried.
         assert here.http.get(f"/widget/{EARLIER}/dialog.js").content == FILES["dialog.js"]
         assert here.http.get("/widget.js").status_code == 200
-        until(lambda: (today.version, "widget.js") in kept(updated))
+        until(lambda: (current.version, "widget.js") in saved_files(updated))
 
 
-def test_a_release_that_another_process_begins_to_hand_out_is_found(tmp_path: Path) -> None:
+def test_a_release_saved_by_another_process_is_found(tmp_path: Path) -> None:
     outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     with service(settings(tmp_path), outbox=outbox) as here:
         path = f"/widget/{EARLIER}/dialog.js"
         assert here.http.get(path).headers["cache-control"] == "no-cache"
         asyncio.run(outbox.save_release(EARLIER, FILES, NOW))
-        until(lambda: here.http.get(path).headers["cache-control"] == FOR_EVER)
+        until(lambda: here.http.get(path).headers["cache-control"] == IMMUTABLE)
         assert here.http.get(path).content == FILES["dialog.js"]
 
 
-def test_more_releases_than_stay_in_memory_can_be_had(tmp_path: Path) -> None:
+def test_more_releases_than_the_cache_holds_are_served(tmp_path: Path) -> None:
     outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     versions = [f"{number:012x}" for number in range(70)]
     for version in versions:

