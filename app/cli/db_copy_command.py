@@ -25,11 +25,11 @@ def copy(
     from app.outbox.database import DatabaseError
     from app.outbox.inspect_database import inspect
     from app.outbox.migrate import SchemaState
-    from app.settings.urls import parse_database_address
+    from app.settings.urls import parse_database_url
 
     url = settings_or_fail().database_url
     try:
-        target = parse_database_address(to)
+        target = parse_database_url(to)
     except ValueError as error:
         fail(WRONG, f"--to: {error}")
     logging.getLogger("app").setLevel(logging.CRITICAL)  # what fails is told below

@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment and of files. Everything else gets them as a value."""
+"""Settings: read from the environment and files by this package alone, and passed to all others as a value."""
 
 from app.settings.hours_syntax import WEEKDAYS
 from app.settings.loader import load_settings

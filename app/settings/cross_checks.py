@@ -1,4 +1,4 @@
-"""What the settings of different parts say against each other. Pure."""
+"""Checks of settings against each other. Pure."""
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -12,34 +12,40 @@ if TYPE_CHECKING:
 
 
 def cross_checks(settings: "Settings") -> Iterator[tuple[str, str]]:
-    """Find all of them: the name of the setting to change, and what is wrong with the cure."""
+    """Yield each conflict between settings: the name of the setting to change, and the error with its fix.
+
+    Names are in lower case with `__` between their steps.
+    """
     if settings.retry_schedule[0] >= settings.give_up_after:
         yield "retry_schedule", "the first wait is not shorter than GIVE_UP_AFTER: make it shorter"
     resends = "resend_once" in {site.on_unknown or settings.on_unknown for site in settings.sites.values()}
     if resends and settings.resend_after >= settings.give_up_after:
-        yield "resend_after", "not shorter than GIVE_UP_AFTER, so nothing is sent once more: make it shorter"
-    yield from _forgotten_too_early(settings)
-    yield from _accounts(settings)
+        yield "resend_after", "not shorter than GIVE_UP_AFTER, so nothing would be sent again: make it shorter"
+    yield from _quota_windows(settings)
+    yield from _private_keys(settings)
     yield from _api_keys(settings)
 
 
-def _forgotten_too_early(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _quota_windows(settings: "Settings") -> Iterator[tuple[str, str]]:
     windows = {f"quotas__{name}": limits for name, limits in _limits(settings.quotas)}
-    for site, its in settings.sites.items():
-        windows |= {f"sites__{site}__quotas__{name}": limits for name, limits in _limits(its.quotas)}
+    for name, site in settings.sites.items():
+        windows |= {f"sites__{name}__quotas__{quota}": limits for quota, limits in _limits(site.quotas)}
     for name, limits in windows.items():
         if any(timedelta(seconds=limit.get_expiry()) > settings.keep_personal_data for limit in limits):
-            yield name, "its window is longer than KEEP_PERSONAL_DATA, after which nobody can count: shorten it"
+            yield (
+                name,
+                "its window is longer than KEEP_PERSONAL_DATA, after which requests can't be counted: shorten it",
+            )
 
 
 def _limits(
     quotas: Iterable[tuple[str, tuple[RateLimitItem, ...] | None]],
 ) -> Iterator[tuple[str, tuple[RateLimitItem, ...]]]:
-    # A pydantic model gives its fields and values when it is iterated over.
+    # Iterating over a pydantic model yields its field names and values.
     yield from ((name, limits) for name, limits in quotas if limits is not None)
 
 
-def _accounts(settings: "Settings") -> Iterator[tuple[str, str]]:
+def _private_keys(settings: "Settings") -> Iterator[tuple[str, str]]:
     keys: dict[str, tuple[str, SecretStr]] = {settings.chaser.client_id: ("CHASER", settings.chaser.private_key)}
     for name, site in settings.sites.items():
         if site.client_id is None or site.private_key is None:
@@ -48,7 +54,7 @@ def _accounts(settings: "Settings") -> Iterator[tuple[str, str]]:
         if key != site.private_key:
             yield (
                 f"sites__{name}__private_key",
-                f"another one than {first}__PRIVATE_KEY, though CLIENT_ID is the same: correct one of them",
+                f"differs from {first}__PRIVATE_KEY although CLIENT_ID is the same: correct one of them",
             )
 
 
@@ -57,7 +63,10 @@ def _api_keys(settings: "Settings") -> Iterator[tuple[str, str]]:
     for name, key in settings.api_keys.items():
         first = digests.setdefault(key.sha256, name)
         if first != name:
-            yield f"api_keys__{name}__sha256", f"the same key as API_KEYS__{first.upper()}: give each a key of its own"
+            yield (
+                f"api_keys__{name}__sha256",
+                f"the same key as API_KEYS__{first.upper()}: make another key for one of them",
+            )
         for site in key.sites:
             if site not in settings.sites:
                 known = ", ".join(settings.sites)

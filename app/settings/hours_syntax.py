@@ -1,4 +1,4 @@
-"""How working hours are written: ``mon-fri 09:00-18:00, sat 10:00-16:00``, or as a table of days. Pure."""
+"""Syntax of working hours: `mon-fri 09:00-18:00, sat 10:00-16:00`, or a table of days. Pure."""
 
 import re
 from collections.abc import Collection
@@ -12,27 +12,27 @@ from app.settings.settings_base import ConflictingSettings
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _OPENING = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*[-–]\s*([0-9]{1,2}):([0-9]{2})")
-_NOTATION = "write working hours such as mon-fri 09:00-18:00, sat 10:00-16:00"
+_FIX = "write working hours such as mon-fri 09:00-18:00, sat 10:00-16:00"
 
 
 def parse_hours(value: Any) -> dict[Weekday, tuple[time, time]]:
-    """Read the opening and closing time of each day; a day that isn't named is closed, 24:00 is the end of a day.
+    """Parse working hours into the opening and closing time of each day. Days without an entry are closed.
 
-    Takes the one-line notation, or a table such as ``{"mon-fri": "09:00-18:00"}``. Raises ConflictingSettings, a
-    ValueError, with one fault for each entry that is wrong.
+    `value` is one line, or a table such as `{"mon-fri": "09:00-18:00"}`. 24:00, the end of a day, becomes `time.max`.
+    Raises ConflictingSettings, a ValueError, with an error for each invalid entry.
     """
     hours: dict[Weekday, tuple[time, time]] = {}
-    faults = []
+    errors = []
     for days, opening in _entries(value):
         try:
             times = _opening(opening)
-            named = _days(days, already=hours)
+            weekdays = _days(days, already=hours)
         except ValueError as error:
-            faults.append(("", f"{days}: {error}"))
+            errors.append(("", f"{days}: {error}"))
         else:
-            hours |= dict.fromkeys(named, times)
-    if faults:
-        raise ConflictingSettings(faults)
+            hours |= dict.fromkeys(weekdays, times)
+    if errors:
+        raise ConflictingSettings(errors)
     return hours
 
 
@@ -40,12 +40,12 @@ def _entries(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
         return [(str(days).strip().lower(), opening) for days, opening in value.items()]
     if not isinstance(value, str):
-        raise ValueError(_NOTATION)  # noqa: TRY004  # pydantic takes ValueError for a fault, TypeError for a crash
+        raise ValueError(_FIX)  # noqa: TRY004  # pydantic reports a ValueError and crashes with a TypeError
     entries = []
     for entry in re.split(r"[,;]", value):
         days, _, opening = entry.strip().partition(" ")
         if not opening:
-            raise ValueError(_NOTATION)
+            raise ValueError(_FIX)
         entries.append((days.lower(), opening))
     return entries
 

@@ -1,4 +1,4 @@
-"""Where settings come from: the environment and the files it names, then the TOML file that CONFIG_FILE names."""
+"""Loads the settings from the environment, the files it names, and the TOML file in CONFIG_FILE."""
 
 import os
 import tomllib
@@ -16,13 +16,13 @@ from pydantic_settings import (
 from app.settings.environment import CONFIG_FILE, read_environment
 from app.settings.model import Settings
 from app.settings.secret_files import read_secret_files
-from app.settings.settings_errors import SettingsError, fault_lines
+from app.settings.settings_errors import SettingsError, error_lines
 
 DEFAULT_FILE = Path("callback.toml")
 
 
 class _Sources(Settings, BaseSettings):
-    """Settings together with where they are read from: what is passed in, over what the file says."""
+    """Settings with their sources: values that are passed in override those of the file."""
 
     model_config = SettingsConfigDict(case_sensitive=True)
 
@@ -35,36 +35,36 @@ class _Sources(Settings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # Its own reader of the environment drops one of two contradicting variables without a word.
+        # The environment source of pydantic-settings silently ignores one of two conflicting variables.
         return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file(os.environ))
 
 
 def load_settings() -> Settings:
-    """Read all settings from the environment and the file.
+    """Load and validate all settings.
 
-    Raises SettingsError with every fault that was found.
+    Raises SettingsError with a line for each error.
     """
-    environ, unread = read_secret_files(os.environ)
+    environ, file_errors = read_secret_files(os.environ)
     environment = read_environment(environ)
-    environment.meant.update(unread)
-    faults = [*unread.values(), *(f"{name}: {message}" for name, message in environment.faults.items())]
+    environment.suggested.update(file_errors)  # reported by their files: not missing as well
+    lines = [*file_errors.values(), *(f"{name}: {message}" for name, message in environment.errors.items())]
     file = _file(os.environ)
     try:
         if file is not None and not file.is_file():
-            raise SettingsError([*faults, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
+            raise SettingsError([*lines, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
         settings = _Sources(**environment.table)
     except tomllib.TOMLDecodeError as error:
-        faults.append(f"{CONFIG_FILE}: {file} is no TOML: {error}: correct that place")
+        lines.append(f"{CONFIG_FILE}: {file} is not valid TOML: {error}: correct it")
     except UnicodeDecodeError:
-        faults.append(f"{CONFIG_FILE}: {file} is not in UTF-8: save it as UTF-8")
+        lines.append(f"{CONFIG_FILE}: {file} is not in UTF-8: save it as UTF-8")
     except RecursionError:
-        faults.append(f"{CONFIG_FILE}: {file} is nested too deeply: write tables as [sites.shop]")
+        lines.append(f"{CONFIG_FILE}: {file} is nested too deeply: write tables as [sites.shop]")
     except OSError as error:
-        faults.append(f"{CONFIG_FILE}: {file} can't be read ({error.strerror}): correct the path or the file's rights")
+        lines.append(f"{CONFIG_FILE}: {file} can't be read ({error.strerror}): correct the path or the file's rights")
     except ValidationError as error:
-        faults += fault_lines(error, environment, file)
-    if faults:
-        raise SettingsError(faults)
+        lines += error_lines(error, environment, file)
+    if lines:
+        raise SettingsError(lines)
     return settings
 
 

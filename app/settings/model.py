@@ -1,4 +1,4 @@
-"""All settings of the service as one frozen value. Reads nothing: see sources.py."""
+"""All settings of the service as one frozen value. `loader.py` reads them."""
 
 import re
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from app.settings.setting_types import CommaList, Limits, boolean, duration, int
 from app.settings.settings_base import ConflictingSettings, Name, SettingsModel, without_empty
 from app.settings.site_settings import OnUnknown, Site
 from app.settings.text_types import ClientId, Secret, StrongSecret
-from app.settings.urls import BaseAddress, DatabaseAddress
+from app.settings.urls import BaseUrl, DatabaseUrl
 
 Scope = Literal["callbacks:write", "callbacks:read", "chaser:read"]
-_DIGEST_OF_NOTHING = sha256(b"").hexdigest()
+_DIGEST_OF_EMPTY_KEY = sha256(b"").hexdigest()
 
 
 def _network(value: Any) -> IPv4Network | IPv6Network:
@@ -36,28 +36,28 @@ def _digest(value: Any) -> str:
     digest = str(value).strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise ValueError("write the 64 hexadecimal digits that `chaser-callback api-key new` prints")
-    if digest == _DIGEST_OF_NOTHING:
+    if digest == _DIGEST_OF_EMPTY_KEY:
         raise ValueError("this is the SHA-256 of an empty key: make a key with `chaser-callback api-key new`")
     return digest
 
 
 class Chaser(SettingsModel):
-    """The Chaser account that sites use unless they name their own."""
+    """The Chaser account of all sites without an account of their own."""
 
     client_id: Annotated[ClientId, Field(description="the client_id of your account at Chaser")]
     private_key: Annotated[Secret, Field(description="the private key of your account at Chaser")]
-    api_url: BaseAddress = "https://api.chaser.ru/v1/"
+    api_url: BaseUrl = "https://api.chaser.ru/v1/"
     timeout: Annotated[timedelta, duration("1s", "2m")] = timedelta(seconds=10)
 
 
 class FloodLimits(SettingsModel):
-    """What one client bucket may ask of one process; see edge/limits.py."""
+    """The rate limit of a client bucket in one process: see `app/edge/flood_limit.py`."""
 
     flood: Limits = parse_limits("60/minute")
 
 
 class Quotas(SettingsModel):
-    """What people and money are protected with; exact, counted in the database."""
+    """Limits on calls, against harassment and cost. They are exact, because they are counted in the database."""
 
     per_phone: Limits = parse_limits("3/hour;5/day")
     per_client: Limits = parse_limits("20/hour")
@@ -66,7 +66,7 @@ class Quotas(SettingsModel):
 
 
 class ApiKey(SettingsModel):
-    """A key of another service. Only the SHA-256 of the key is known here."""
+    """The API key of another service. Only its SHA-256 is stored."""
 
     sha256: Annotated[
         str, BeforeValidator(_digest), Field(description="what `chaser-callback api-key new` prints for this key")
@@ -78,11 +78,11 @@ class ApiKey(SettingsModel):
 
 
 class Settings(SettingsModel):
-    """Everything that can be set. Field names are the setting names in lower case; ``__`` steps into a part."""
+    """All settings. The name of a setting is its field name in upper case, with `__` between nested fields."""
 
     chaser: Chaser
     sites: Annotated[dict[Name, Site], Field(min_length=1)]
-    database_url: Annotated[DatabaseAddress, Field(repr=False)] = "sqlite:///data/callbacks.db"
+    database_url: Annotated[DatabaseUrl, Field(repr=False)] = "sqlite:///data/callbacks.db"
     secret_key: StrongSecret | None = None
     trusted_proxies: Annotated[
         tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], CommaList
@@ -106,32 +106,33 @@ class Settings(SettingsModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _tidy(cls, values: Any) -> Any:
-        # With a table for the account its settings are missing one by one, each with its own cure.
+    def _remove_empty(cls, values: Any) -> Any:
+        # With an empty table for the account, each of its missing settings is reported with its own fix.
         return {"chaser": {}} | without_empty(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
-        found = list(cross_checks(self))
-        if found:
-            raise ConflictingSettings(found)
+    def _cross_check(self) -> Self:
+        conflicts = list(cross_checks(self))
+        if conflicts:
+            raise ConflictingSettings(conflicts)
         return self
 
     def accounts(self) -> Iterator[tuple[str, SecretStr]]:
-        """Give every Chaser account in use once: its client_id and private key."""
-        found = {self.chaser.client_id: self.chaser.private_key}
+        """Yield every Chaser account in use once: its `client_id` and private key."""
+        accounts = {self.chaser.client_id: self.chaser.private_key}
         for site in self.sites.values():
             if site.client_id is not None and site.private_key is not None:
-                found[site.client_id] = site.private_key
-        yield from found.items()
+                accounts[site.client_id] = site.private_key
+        yield from accounts.items()
 
     def secret(self) -> bytes:
-        """Give the key for what this service signs itself.
+        """Return the key that this service signs with.
 
-        Without SECRET_KEY it is derived from the Chaser private key: the same on every replica, changed when that key
-        is changed, and slow to compute, so that nobody can test guesses of the private key against what we sign.
+        Without SECRET_KEY it is derived from Chaser's private key. So it is the same on every replica, and changes with
+        that key. The derivation is slow (scrypt, RFC 7914): otherwise guesses of the private key could be tested
+        against a signature.
         """
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()
-        private = self.chaser.private_key.get_secret_value().encode()
-        return scrypt(private, salt=b"chaser-callback SECRET_KEY", n=2**14, r=8, p=1, dklen=32)
+        private_key = self.chaser.private_key.get_secret_value().encode()
+        return scrypt(private_key, salt=b"chaser-callback SECRET_KEY", n=2**14, r=8, p=1, dklen=32)

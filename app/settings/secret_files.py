@@ -1,4 +1,4 @@
-"""``NAME_FILE`` in place of ``NAME``: settings that stand in files, as containers are handed their secrets."""
+"""`NAME_FILE` instead of `NAME`: settings in files, such as the secrets of containers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,40 +6,40 @@ from pathlib import Path
 from app.settings.environment import CONFIG_FILE
 from app.settings.suggestions import did_you_mean, is_setting
 
-_END = "_FILE"
+_SUFFIX = "_FILE"
 
 
 def read_secret_files(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Put in the contents of the files that variables name, without the space around them.
+    """Replace each variable `NAME_FILE` by `NAME` with the contents of its file, without surrounding white space.
 
-    Works for every plain setting. Gives the environment with the settings in the place of the names of their files,
-    and a line for each setting whose file can't be used.
+    This works for every setting that is not a table. Returns the new environment, and an error line for each setting
+    with a file that can't be used.
     """
-    read = dict(environ)
-    faults: dict[str, str] = {}
-    own = {name.upper() for name, value in environ.items() if value.strip()}
+    result = dict(environ)
+    errors: dict[str, str] = {}
+    direct = {name.upper() for name, value in environ.items() if value.strip()}
     for name, value in environ.items():
-        setting = name.upper().removesuffix(_END)
-        if not name.upper().endswith(_END) or name.upper() == CONFIG_FILE:
+        setting = name.upper().removesuffix(_SUFFIX)
+        if not name.upper().endswith(_SUFFIX) or name.upper() == CONFIG_FILE:
             continue
         if not is_setting(setting.lower().split("__")):
-            if meant := did_you_mean(setting):
-                faults[meant] = f"{name}: unknown name, did you mean {meant}{_END}?"
-                del read[name]
+            if suggestion := did_you_mean(setting):
+                errors[suggestion] = f"{name}: unknown name, did you mean {suggestion}{_SUFFIX}?"
+                del result[name]
             continue
-        del read[name]
+        del result[name]
         if not value.strip():
             continue
-        if setting in own:
-            faults[setting] = f"{name}: set beside {setting}: unset one of them"
+        if setting in direct:
+            errors[setting] = f"{name}: set together with {setting}: unset one of them"
             continue
-        read[setting], fault = _text(Path(value.strip()))
-        if fault:
-            faults[setting] = f"{name}: {fault}"
-    return read, faults
+        result[setting], error = _read(Path(value.strip()))
+        if error:
+            errors[setting] = f"{name}: {error}"
+    return result, errors
 
 
-def _text(path: Path) -> tuple[str, str | None]:
+def _read(path: Path) -> tuple[str, str | None]:
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as error:

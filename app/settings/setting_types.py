@@ -1,6 +1,6 @@
-"""How numbers, switches, durations, limits, lists and telephone numbers are written in settings. Pure.
+"""Types of settings: numbers, booleans, durations, rate limits, lists and telephone numbers. Pure.
 
-Each reader raises ValueError with the cure, and never with the value.
+Each parser raises ValueError with the fix, and never with the value.
 """
 
 import json
@@ -22,13 +22,13 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d|min|sec|seconds?|minutes?|hours?|days?)?")
-_SWITCH = dict.fromkeys(("on", "true", "yes", "1"), True) | dict.fromkeys(("off", "false", "no", "0"), False)
-_MOST_ALLOWED = 1_000_000
-_LONGEST_WINDOW = timedelta(days=366)
+_BOOLEANS = dict.fromkeys(("on", "true", "yes", "1"), True) | dict.fromkeys(("off", "false", "no", "0"), False)
+_MAX_AMOUNT = 1_000_000
+_MAX_WINDOW = timedelta(days=366)
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Read a duration such as ``"500ms"``, ``"10 s"``, ``"2m"``, ``"90 days"``. A bare number is seconds."""
+    """Parse a duration such as `"500ms"`, `"10 s"`, `"2m"` or `"90 days"`. A number without a unit is in seconds."""
     if isinstance(value, timedelta):
         return value
     match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
@@ -42,23 +42,23 @@ def parse_duration(value: Any) -> timedelta:
 
 
 def duration(lowest: str, highest: str) -> BeforeValidator:
-    """Make the reader of a duration inside a range, ends included."""
+    """Return the validator of a duration from `lowest` to `highest`, both included."""
     return BeforeValidator(partial(_duration_between, lowest, highest))
 
 
 def _duration_between(lowest: str, highest: str, value: Any) -> timedelta:
-    read = parse_duration(value)
-    if not parse_duration(lowest) <= read <= parse_duration(highest):
+    parsed = parse_duration(value)
+    if not parse_duration(lowest) <= parsed <= parse_duration(highest):
         raise ValueError(f"write a duration from {lowest} to {highest}")
-    return read
+    return parsed
 
 
 def integer(lowest: int, highest: int | None = None) -> BeforeValidator:
-    """Make the reader of a whole number inside a range, ends included. Without a highest one: what 64 bits hold."""
-    return BeforeValidator(partial(_whole_between, lowest, highest))
+    """Return the validator of an integer from `lowest` to `highest`, both included; None: the maximum of 64 bits."""
+    return BeforeValidator(partial(_integer_between, lowest, highest))
 
 
-def _whole_between(lowest: int, highest: int | None, value: Any) -> int:
+def _integer_between(lowest: int, highest: int | None, value: Any) -> int:
     if isinstance(value, str):
         refuse_placeholder(value)
     written = "" if isinstance(value, bool) else str(value).strip()
@@ -69,21 +69,21 @@ def _whole_between(lowest: int, highest: int | None, value: Any) -> int:
 
 
 def boolean() -> BeforeValidator:
-    """Make the reader of something that is on or off."""
-    return BeforeValidator(_parse_switch)
+    """Return the validator of a boolean: on, true, yes, 1, or off, false, no, 0."""
+    return BeforeValidator(_parse_boolean)
 
 
-def _parse_switch(value: Any) -> bool:
+def _parse_boolean(value: Any) -> bool:
     written = str(value).strip().lower()
-    if written not in _SWITCH:
+    if written not in _BOOLEANS:
         raise ValueError("write on or off")
-    return _SWITCH[written]
+    return _BOOLEANS[written]
 
 
 def parse_limits(value: Any) -> tuple[RateLimitItem, ...]:
-    """Read one or several limits in the notation of the library ``limits``, such as ``3/hour;5/day``.
+    """Parse one or several rate limits in the notation of the library `limits`, such as `3/hour;5/day`.
 
-    Each allows 1 to 1,000,000 in a window of at most a year.
+    Each allows 1 to 1,000,000 requests in a window of at most a year.
     """
     if isinstance(value, tuple):
         return value
@@ -91,24 +91,24 @@ def parse_limits(value: Any) -> tuple[RateLimitItem, ...]:
         items = tuple(parse_many(str(value)))
     except ValueError:
         raise ValueError("write limits such as 3/hour or 3/hour;5/day") from None
-    if not all(1 <= item.amount <= _MOST_ALLOWED for item in items):
-        raise ValueError(f"a limit must allow from 1 to {_MOST_ALLOWED}")
-    if not all(item.get_expiry() <= _LONGEST_WINDOW.total_seconds() for item in items):
+    if not all(1 <= item.amount <= _MAX_AMOUNT for item in items):
+        raise ValueError(f"a limit must allow from 1 to {_MAX_AMOUNT}")
+    if not all(item.get_expiry() <= _MAX_WINDOW.total_seconds() for item in items):
         raise ValueError("the window of a limit must not be longer than a year")
     return items
 
 
 def split_list(value: Any) -> Any:
-    """Let a list be written as ``a,b`` or as JSON, and a list of one as that one."""
+    """Parse a list from `a,b` or JSON. A single value becomes a list of one."""
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = json.loads(value)
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"no valid JSON ({error.msg}: character {error.pos + 1}): correct it, or write a,b"
+                f"not valid JSON ({error.msg}: character {error.pos + 1}): correct it, or write a,b"
             ) from None
         except (ValueError, RecursionError):
-            raise ValueError("no valid JSON: write a,b") from None
+            raise ValueError("not valid JSON: write a,b") from None
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, dict) or value is None:
@@ -117,10 +117,10 @@ def split_list(value: Any) -> Any:
 
 
 def parse_telephone(value: Any) -> str:
-    """Read a telephone number with its country code into 7 to 15 digits, as Chaser takes it."""
+    """Parse a telephone number with country code into 7 to 15 digits, the format of Chaser's API."""
     written = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     digits = re.sub(r"[\s().\-]", "", written)
-    # Russians write 8 for their own trunk prefix; with + it would be the country code of another country.
+    # 8 is the Russian trunk prefix. Read as a country code it would be a number in another country.
     trunk = re.fullmatch(r"8[0-9]{10}", digits)
     if trunk or not re.fullmatch(r"\+?[1-9][0-9]{6,14}", digits):
         raise ValueError("write a telephone number with its country code, such as +74951234567")

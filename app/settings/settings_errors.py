@@ -1,4 +1,4 @@
-"""Tells what is wrong with the settings: one line for each fault, with the setting's name and the cure. Pure."""
+"""Error lines for invalid settings: one for each error, with the name of the setting and the fix. Pure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,43 +12,43 @@ from app.settings.settings_base import ConflictingSettings
 from app.settings.suggestions import closest, did_you_mean, members, table_at
 
 _NO_SITE = "no site is set: set SITES__SHOP__SITE_ID and SITES__SHOP__ORIGINS, with a name of yours in place of SHOP"
-_SHORT_LIST = 120
-_NO_TABLE = {"model_type", "model_attributes_type", "dict_type"}
+_MAX_LIST = 120  # characters
+_TABLE_EXPECTED = {"model_type", "model_attributes_type", "dict_type"}
 
 
 class SettingsError(Exception):
-    """The settings can't be used; ``lines`` has one line for each fault, naming the setting and the cure."""
+    """The settings are invalid. `lines` has a line for each error, with the name of the setting and the fix."""
 
     def __init__(self, lines: list[str]) -> None:
-        # A name in the file may hold anything, line ends too.
+        # Names in the file may contain line ends and control characters.
         clean = [" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in lines]
         self.lines = list(dict.fromkeys(clean))
         super().__init__("\n".join(self.lines))
 
 
-def fault_lines(error: ValidationError, environment: Environment, file: Path | None) -> Iterator[str]:
-    """Give the lines for what validation found.
+def error_lines(error: ValidationError, environment: Environment, file: Path | None) -> Iterator[str]:
+    """Yield a line for each error of the validation.
 
-    Names are those of the environment; with a ``file``, what the environment does not say has its name there too. What
-    is missing only because its name is misspelt isn't told twice.
+    Settings have their names in the environment. If there is a `file`, settings that the environment does not set have
+    their names in the file as well. A setting that is missing only because its name is misspelt is not reported twice.
     """
-    faults = [_Fault(details) for details in error.errors(include_input=False, include_url=False)]
-    meant = environment.meant | {fault.meant for fault in faults if fault.meant}
-    for fault in faults:
-        if fault.kind == "missing" and any(_covers(name, fault.name) for name in meant):
+    errors = [_Error(details) for details in error.errors(include_input=False, include_url=False)]
+    suggested = environment.suggested | {each.suggestion for each in errors if each.suggestion}
+    for each in errors:
+        if each.kind == "missing" and any(_covers(name, each.name) for name in suggested):
             continue
-        in_file = file is not None and not environment.has(fault.path)
-        there = f" ({'.'.join(fault.path)} in {file})" if in_file else ""
-        for name, message in fault.messages():
-            yield f"{name}: {message}{there if name == fault.name else ''}"
+        in_file = file is not None and not environment.is_set(each.path)
+        location = f" ({'.'.join(each.path)} in {file})" if in_file else ""
+        for name, message in each.messages():
+            yield f"{name}: {message}{location if name == each.name else ''}"
 
 
-def _covers(meant: str, missing: str) -> bool:
-    return f"{meant}__".startswith(f"{missing}__") or missing.startswith(f"{meant}__")
+def _covers(suggested: str, missing: str) -> bool:
+    return f"{suggested}__".startswith(f"{missing}__") or missing.startswith(f"{suggested}__")
 
 
-class _Fault:
-    """One fault as pydantic tells it; ``name``: the setting's, as in the environment."""
+class _Error:
+    """One error of pydantic. `name`: the name of the setting in the environment."""
 
     def __init__(self, details: ErrorDetails) -> None:
         steps = [step for step in details["loc"] if step != "[key]"]
@@ -57,18 +57,21 @@ class _Fault:
         self._is_key = details["loc"][-1:] == ("[key]",)
         self._entry = next((step for step in steps if isinstance(step, int)), None)
         self._context: dict[str, Any] = details.get("ctx", {})
-        self._told = details["msg"]
+        self._text = details["msg"]
         self.name = _name(self.path)
         self.unknown = self.kind == "extra_forbidden" or (self.kind == "literal_error" and self._is_key)
-        self.meant = closest(self.path) if self.unknown else None
-        if self.kind in _NO_TABLE and (meant := did_you_mean(self.name)):
-            self.unknown, self.meant = True, meant  # SITES__SHOP_SITE_ID looks like a site of the name SHOP_SITE_ID
+        self.suggestion = closest(self.path) if self.unknown else None
+        if self.kind in _TABLE_EXPECTED and (suggestion := did_you_mean(self.name)):
+            # SITES__SHOP_SITE_ID was parsed as a site with the name SHOP_SITE_ID.
+            self.unknown, self.suggestion = True, suggestion
 
     def messages(self) -> list[tuple[str, str]]:
-        """Give pairs of a name and a message; several where settings contradict each other."""
+        """Return pairs of a name and a message; several if settings conflict with each other."""
         error = self._context.get("error")
         if isinstance(error, ConflictingSettings):
-            return [(_name((*self.path, *filter(None, name.split("__")))), message) for name, message in error.found]
+            return [
+                (_name((*self.path, *filter(None, name.split("__")))), message) for name, message in error.conflicts
+            ]
         return [(self.name, self._message(error))]
 
     def _message(self, error: Any) -> str:
@@ -76,23 +79,21 @@ class _Fault:
             if self.path[-1].lower() in members(self.path[:-1]):
                 return "unknown name: write names in lower case in the file"
             known = ", ".join(members(self.path[:-1])).upper()
-            cure = (
-                f": remove it, or write one of {known}"
-                if 0 < len(known) <= _SHORT_LIST
-                else ": correct it or remove it"
+            fix = (
+                f": remove it, or write one of {known}" if 0 < len(known) <= _MAX_LIST else ": correct it or remove it"
             )
-            return "unknown name" + (f", did you mean {self.meant}?" if self.meant else cure)
+            return "unknown name" + (f", did you mean {self.suggestion}?" if self.suggestion else fix)
         if self.path == ("sites",) and self.kind in {"missing", "too_short"}:
             return _NO_SITE
         if self.kind in {"missing", "too_short"}:
             return f"missing: set it to {_description(self.path)}"
-        if self.kind in _NO_TABLE:
+        if self.kind in _TABLE_EXPECTED:
             inner = next(iter(members(self.path)), "<NAME>").upper()
-            return f"is no value but a group of settings: set them one by one, as {self.name}__{inner}"
+            return f"is a group of settings and not a value: set them one by one, as {self.name}__{inner}"
         entry = f"entry {self._entry + 1}: " if self._entry is not None else ""
         if self.kind == "literal_error":
             return f"{entry}write {self._context['expected']}"
-        return f"{entry}{error or self._told}"
+        return f"{entry}{error or self._text}"
 
 
 def _name(path: tuple[str, ...]) -> str:

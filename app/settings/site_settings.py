@@ -1,4 +1,4 @@
-"""The settings of one site: who may embed the widget, and on what terms its callbacks go to Chaser."""
+"""The settings of a site: its origins, its defaults for calls, its widget and its quotas."""
 
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -32,13 +32,13 @@ def _region(value: Any) -> str:
 
 def _origin(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("write origins such as https://shop.example")  # noqa: TRY004  # see hours.py
+        raise ValueError("write origins such as https://shop.example")  # noqa: TRY004  # see hours_syntax.py
     refuse_placeholder(value)
     return str(parse_origin_pattern(value.strip()))
 
 
 def _challenge(value: Any) -> str:
-    if isinstance(value, bool):  # what on and off are in a file
+    if isinstance(value, bool):  # true and false in a TOML file
         return "on" if value else "off"
     if str(value).strip().lower() not in ("on", "off"):
         raise ValueError("write on or off")
@@ -46,15 +46,15 @@ def _challenge(value: Any) -> str:
 
 
 class Department(SettingsModel):
-    """A choice the visitor is offered; it may have its own manager and its own words for the manager."""
+    """A department that visitors can choose. It may override the manager and the message of the site."""
 
-    name: Annotated[Line, Field(description="the words the visitor sees")]
+    name: Annotated[Line, Field(description="the name that visitors see")]
     manager_phone: Telephone | None = None
     message_on_ring: Line | None = None
 
 
 class SiteQuotas(SettingsModel):
-    """Caps of this site alone, in place of the general ones. The cap per phone is the same for all sites."""
+    """Quotas of this site, which override the general ones. The quota per phone is the same for all sites."""
 
     per_client: Limits | None = None
     per_client_phones: Limits | None = None
@@ -62,7 +62,7 @@ class SiteQuotas(SettingsModel):
 
 
 class Site(SettingsModel):
-    """One site: ``SITES__<NAME>__...`` in the environment, ``[sites.<name>]`` in the file."""
+    """A site: `SITES__<NAME>__...` in the environment, `[sites.<name>]` in the file."""
 
     site_id: Annotated[int, integer(1), Field(description="the number of the site at Chaser")]
     origins: Annotated[
@@ -93,32 +93,36 @@ class Site(SettingsModel):
 
     @property
     def asks_for_challenge(self) -> bool:
-        """Tell whether a visitor's request needs a challenge: as it is set, else wherever browsers can solve it."""
+        """Return whether a request from a page needs a challenge. Default: if browsers can solve it at all origins."""
         return self.challenge == "on" or (self.challenge is None and not self.plain_origins)
 
     @property
     def plain_origins(self) -> tuple[str, ...]:
-        """Give the origins whose pages browsers don't trust, and where they offer no arithmetic for the challenge."""
+        """Return the origins without HTTPS. There browsers lack the Web Crypto API, so they can't solve a challenge."""
         return tuple(origin for origin in self.origins if not parse_origin_pattern(origin).is_trusted)
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
-        found = []
+    def _cross_check(self) -> Self:
+        conflicts = []
         if self.challenge == "on" and self.plain_origins:
             pages = ", ".join(self.plain_origins)
-            found.append(
+            conflicts.append(
                 ("challenge", f"browsers can't solve it on pages without HTTPS ({pages}): use https, or set off")
             )
-        stacking = [
+        call_stack = [
             name for name in ("call_stack_start_hour", "call_stack_interval") if getattr(self, name) is not None
         ]
-        if stacking and self.nwt_action != "always_call":
-            names = " and ".join(name.upper() for name in stacking)
-            found.append(("nwt_action", f"set it to always_call, without which {names} must be left out"))
+        if call_stack and self.nwt_action != "always_call":
+            names = " and ".join(name.upper() for name in call_stack)
+            conflicts.append(("nwt_action", f"set it to always_call, or leave out {names}"))
         if self.client_id is not None and self.private_key is None:
-            found.append(("private_key", "missing beside CLIENT_ID: set both, or neither to use CHASER__..."))
+            conflicts.append(
+                ("private_key", "missing although CLIENT_ID is set: set both, or neither to use CHASER__...")
+            )
         if self.private_key is not None and self.client_id is None:
-            found.append(("client_id", "missing beside PRIVATE_KEY: set both, or neither to use CHASER__..."))
-        if found:
-            raise ConflictingSettings(found)
+            conflicts.append(
+                ("client_id", "missing although PRIVATE_KEY is set: set both, or neither to use CHASER__...")
+            )
+        if conflicts:
+            raise ConflictingSettings(conflicts)
         return self

@@ -1,6 +1,6 @@
-"""The names of all settings, and which of them somebody meant who wrote another. Pure.
+"""The names of all settings, and suggestions for unknown names. Pure.
 
-A generic name has ``*`` where people choose a name: ``SITES__*__ORIGINS``.
+A generic name has `*` in place of names that the operator chooses: `SITES__*__ORIGINS`.
 """
 
 import difflib
@@ -21,7 +21,7 @@ RENAMED: Final = {"placed_title": "placed_title"}
 
 
 def table_at(path: Sequence[str]) -> Any:
-    """Give the type of the table at a path, a model or a ``dict[...]``; None where a plain value or nothing stands."""
+    """Return the type of the table at a path, a model or `dict[...]`; None if there is a plain value or nothing."""
     table: Any = Settings
     for step in path:
         table = _table(_member(table, step))
@@ -31,14 +31,14 @@ def table_at(path: Sequence[str]) -> Any:
 
 
 def is_setting(path: Sequence[str]) -> bool:
-    """Tell whether a plain value may stand at a path, whatever names people choose in it."""
+    """Return whether a path leads to a plain setting, with any names in place of `*`."""
     *above, last = path
     table = table_at(above)
     return table is not None and last in (members(above) or (last,)) and table_at(path) is None
 
 
 def members(path: Sequence[str]) -> tuple[str, ...]:
-    """Give the names that may stand in the table at a path; none if people choose them."""
+    """Return the names that the table at a path allows; empty if the operator chooses them."""
     table = table_at(path)
     if get_origin(table) is not dict:
         return tuple(table.model_fields) if table is not None else ()
@@ -48,38 +48,41 @@ def members(path: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def generic_names() -> tuple[str, ...]:
-    """Give the generic name of every setting, as in the environment. A table whose keys are free is one setting."""
+    """Return the generic name of every setting, as in the environment. A table with free keys is one setting."""
     return tuple(dict.fromkeys(re.sub(r"(__\*)+$", "", "__".join(path).upper()) for path in _walk(Settings, ())))
 
 
 def did_you_mean(name: str) -> str | None:
-    """Find the setting that a name means but for its underscores and plurals, such as ``CHASER_CLIENT_ID``."""
-    found = []
+    """Return the setting that differs from a name only in underscores and plurals, or None.
+
+    For `CHASER_CLIENT_ID` this is `CHASER__CLIENT_ID`.
+    """
+    candidates = []
     for generic in {*generic_names(), *("__".join(path).upper() for path in _walk(Settings, ()))}:
-        match = _loosely(generic).fullmatch(name)
+        match = _loose_pattern(generic).fullmatch(name)
         if match and not any("__" in chosen for chosen in match.groups()):
             chosen = iter(match.groups())
-            meant = "__".join(next(chosen) if step == "*" else step for step in generic.split("__"))
-            # Of SITES_SHOP_MANAGER_PHONE it is the MANAGER_PHONE of SHOP, not the PHONE of SHOP_MANAGER.
-            found.append((len("".join(match.groups())), meant))
-    return next((meant for _, meant in sorted(found) if meant != name), None)
+            setting = "__".join(next(chosen) if step == "*" else step for step in generic.split("__"))
+            # SITES_SHOP_MANAGER_PHONE is the MANAGER_PHONE of SHOP, not the PHONE of SHOP_MANAGER.
+            candidates.append((len("".join(match.groups())), setting))
+    return next((setting for _, setting in sorted(candidates) if setting != name), None)
 
 
 def closest(path: Sequence[str]) -> str | None:
-    """Find the setting that is meant by a path whose last step is unknown, in full; None if none is like it."""
+    """Return the full name of the setting closest to a path with an unknown last step; None if none is similar."""
     *above, last = path
     if last in RENAMED:
         return "__".join([*above, RENAMED[last]]).upper()
     for start in range(1, len(path)):
         end = "__".join(path[start:]).upper()
         if end in generic_names():
-            return end  # a general setting, written as if it were the site's
-    if meant := did_you_mean("__".join(path).upper()):
-        return meant
-    here = {_squashed(name): name for name in _inside(above)}
-    ends = {_squashed(name.rpartition("__")[2]): name for name in here.values()}
-    near = difflib.get_close_matches(_squashed(last), [*here, *ends], 1, 0.75)
-    return "__".join([*above, (ends | here)[near[0]]]).upper() if near else None
+            return end  # a general setting that was written inside a table
+    if setting := did_you_mean("__".join(path).upper()):
+        return setting
+    names = {_normalized(name): name for name in _inside(above)}
+    last_steps = {_normalized(name.rpartition("__")[2]): name for name in names.values()}
+    matches = difflib.get_close_matches(_normalized(last), [*names, *last_steps], 1, 0.75)
+    return "__".join([*above, (last_steps | names)[matches[0]]]).upper() if matches else None
 
 
 def _inside(path: Sequence[str]) -> list[str]:
@@ -110,7 +113,7 @@ def _table(annotation: Any) -> Any:
 
 
 @cache
-def _loosely(generic: str) -> re.Pattern[str]:
+def _loose_pattern(generic: str) -> re.Pattern[str]:
     steps = [step.replace("_", "_*") for step in generic.split("__")]
     if len(steps) > 1:
         steps[0] += "?" if steps[0].endswith("S") else ""
@@ -121,5 +124,5 @@ def _loosely(generic: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _squashed(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.replace("_", "").upper()

@@ -1,4 +1,4 @@
-"""What of the widget the owner of a site chooses: its words, its looks, when it opens by itself, whom it tells."""
+"""The settings of the widget: its texts, its theme, its triggers, its analytics."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -9,10 +9,10 @@ from app.settings.icon import Icon
 from app.settings.setting_types import boolean, integer
 from app.settings.settings_base import SettingsModel
 from app.settings.text_types import text_line
-from app.settings.urls import WebAddress
+from app.settings.urls import WebUrl
 
 Language = Literal["ru", "en"]
-# The words of the widget's messages.js, and those on the button. A test holds the two together.
+# The texts in the widget's message files and on its button. A test checks that both have the same names.
 TextName = Literal[
     "button",
     "title",
@@ -54,7 +54,7 @@ TextName = Literal[
 ]
 Line = Annotated[str, text_line(500)]
 Switch = Annotated[bool, boolean()]
-_FURTHEST_OFFSET = 200  # beyond it the button leaves a screen of 320 px
+_MAX_OFFSET = 200  # CSS pixels; beyond it the button would leave a screen of 320 px
 
 
 def _color(value: Any) -> str:
@@ -65,9 +65,9 @@ def _color(value: Any) -> str:
 
 
 class Consent(SettingsModel):
-    """The consent document of the site. Its version is kept with every request made under it."""
+    """The consent document of the site. Its version is stored with every request."""
 
-    url: Annotated[WebAddress, Field(description="the address of the consent document")]
+    url: Annotated[WebUrl, Field(description="the address of the consent document")]
     version: Annotated[
         str, text_line(64), Field(description="a name for this version of the document, such as 2026-01")
     ]
@@ -75,20 +75,20 @@ class Consent(SettingsModel):
 
 
 class Theme(SettingsModel):
-    """How the widget looks on this site. Lengths are in CSS pixels; ``color`` always has six digits."""
+    """The appearance of the widget. Lengths are in CSS pixels; `color` always has six digits."""
 
     color: Annotated[str, BeforeValidator(_color)] = "#2563eb"
     scheme: Literal["auto", "light", "dark"] = "auto"
     button: Switch = True
     icon: Icon | None = None
     position: Literal["left", "right"] = "right"
-    offset_x: Annotated[int, integer(0, _FURTHEST_OFFSET)] = 20
-    offset_y: Annotated[int, integer(0, _FURTHEST_OFFSET)] = 20
+    offset_x: Annotated[int, integer(0, _MAX_OFFSET)] = 20
+    offset_y: Annotated[int, integer(0, _MAX_OFFSET)] = 20
     corner: Annotated[int, integer(0, 28)] = 20
 
 
 class Triggers(SettingsModel):
-    """When the dialog opens by itself; never, unless something is set."""
+    """Events that open the dialog: leaving the page, seconds on the page, percent scrolled. None by default."""
 
     exit_intent: Switch = False
     seconds: Annotated[int, integer(1, 3600)] | None = None
@@ -96,7 +96,7 @@ class Triggers(SettingsModel):
 
 
 class Analytics(SettingsModel):
-    """Whom the widget tells what visitors do, without anything that says who they are; nobody, unless set."""
+    """Analytics that the widget sends events to, without personal data. None by default."""
 
     data_layer: Switch = False
     gtag: Switch = False

@@ -1,4 +1,4 @@
-"""Settings are read from the process's environment and working directory: each test gets its own of both."""
+"""Fixtures for settings, which are read from the environment and the working directory of the process."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ NEEDED = {
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Load the settings of a process that has this environment and no other."""
+    """Load the settings of a process with exactly this environment."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             patch.delenv(name)
@@ -27,24 +27,24 @@ def load(environ: Mapping[str, str]) -> Settings:
         return load_settings()
 
 
-def faults(environ: Mapping[str, str]) -> list[str]:
-    """Load settings that can't be used and give the lines that say why."""
-    with pytest.raises(SettingsError) as found:
+def errors(environ: Mapping[str, str]) -> list[str]:
+    """Load invalid settings, and return the error lines."""
+    with pytest.raises(SettingsError) as raised:
         load(environ)
-    return found.value.lines
+    return raised.value.lines
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Work in an empty folder, where no callback.toml of a developer lies."""
+def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Change to an empty folder. Otherwise a developer's callback.toml would be read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("nowhere"))
+        patch.chdir(tmp_path_factory.mktemp("empty"))
         yield
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Callable[[str], dict[str, str]]:
-    """Write a settings file; gives the environment that names it."""
+    """Return a function that writes a settings file and returns the environment with its path."""
 
     def write(text: str) -> dict[str, str]:
         path = tmp_path / "callback.toml"

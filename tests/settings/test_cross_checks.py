@@ -1,8 +1,8 @@
-"""Settings that are right one by one, but not together."""
+"""Settings that are valid one by one, but not together."""
 
 import pytest
 
-from tests.settings.conftest import NEEDED, faults, load
+from tests.settings.conftest import NEEDED, errors, load
 
 DIGEST = "1" * 64
 KEY = {"API_KEYS__CRM__SHA256": DIGEST, "API_KEYS__CRM__SCOPES": "callbacks:read"}
@@ -12,48 +12,47 @@ TWO_SITES = {
     "SITES__B__SITE_ID": "2",
     "SITES__B__ORIGINS": "https://b.example",
 }
-CONTRADICTIONS = [
+CONFLICTS = [
     (
         {"RETRY_SCHEDULE": "3h", "GIVE_UP_AFTER": "2h"},
         "RETRY_SCHEDULE: the first wait is not shorter than GIVE_UP_AFTER: make it shorter",
     ),
     (
         {"RESEND_AFTER": "2h"},
-        "RESEND_AFTER: not shorter than GIVE_UP_AFTER, so nothing is sent once more: make it shorter",
+        "RESEND_AFTER: not shorter than GIVE_UP_AFTER, so nothing would be sent again: make it shorter",
     ),
     (
         {"QUOTAS__PER_PHONE": "3/hour;9/month", "KEEP_PERSONAL_DATA": "7d"},
-        "QUOTAS__PER_PHONE: its window is longer than KEEP_PERSONAL_DATA, after which nobody can count: shorten it",
-    ),
-    (
-        {"SITES__SHOP__QUOTAS__PER_SITE": "900/year"},
-        "SITES__SHOP__QUOTAS__PER_SITE: its window is longer than KEEP_PERSONAL_DATA, after which nobody can count: "
+        "QUOTAS__PER_PHONE: its window is longer than KEEP_PERSONAL_DATA, after which requests can't be counted: "
         "shorten it",
     ),
     (
+        {"SITES__SHOP__QUOTAS__PER_SITE": "900/year"},
+        "SITES__SHOP__QUOTAS__PER_SITE: its window is longer than KEEP_PERSONAL_DATA, after which requests "
+        "can't be counted: shorten it",
+    ),
+    (
         {"SITES__SHOP__CALL_STACK_START_HOUR": "9", "SITES__SHOP__CALL_STACK_INTERVAL": "5"},
-        "SITES__SHOP__NWT_ACTION: set it to always_call, without which CALL_STACK_START_HOUR and CALL_STACK_INTERVAL "
-        "must be left out",
+        "SITES__SHOP__NWT_ACTION: set it to always_call, or leave out CALL_STACK_START_HOUR and CALL_STACK_INTERVAL",
     ),
     (
         {"SITES__SHOP__CLIENT_ID": "4712"},
-        "SITES__SHOP__PRIVATE_KEY: missing beside CLIENT_ID: set both, or neither to use CHASER__...",
+        "SITES__SHOP__PRIVATE_KEY: missing although CLIENT_ID is set: set both, or neither to use CHASER__...",
     ),
     (
         {"SITES__SHOP__PRIVATE_KEY": "k8"},
-        "SITES__SHOP__CLIENT_ID: missing beside PRIVATE_KEY: set both, or neither to use CHASER__...",
+        "SITES__SHOP__CLIENT_ID: missing although PRIVATE_KEY is set: set both, or neither to use CHASER__...",
     ),
     (
         {"SITES__SHOP__CLIENT_ID": "4711", "SITES__SHOP__PRIVATE_KEY": "k8"},
-        "SITES__SHOP__PRIVATE_KEY: another one than CHASER__PRIVATE_KEY, though CLIENT_ID is the same: "
+        "SITES__SHOP__PRIVATE_KEY: differs from CHASER__PRIVATE_KEY although CLIENT_ID is the same: "
         "correct one of them",
     ),
     (
         TWO_SITES
         | {f"SITES__{site}__CLIENT_ID": "4712" for site in "AB"}
         | {f"SITES__{site}__PRIVATE_KEY": f"key-{site}" for site in "AB"},
-        "SITES__B__PRIVATE_KEY: another one than SITES__A__PRIVATE_KEY, though CLIENT_ID is the same: "
-        "correct one of them",
+        "SITES__B__PRIVATE_KEY: differs from SITES__A__PRIVATE_KEY although CLIENT_ID is the same: correct one of them",
     ),
     (
         KEY | {"API_KEYS__CRM__SITES": "shop,shoop"},
@@ -61,7 +60,7 @@ CONTRADICTIONS = [
     ),
     (
         KEY | {"API_KEYS__ERP__SHA256": DIGEST, "API_KEYS__ERP__SCOPES": "callbacks:read"},
-        "API_KEYS__ERP__SHA256: the same key as API_KEYS__CRM: give each a key of its own",
+        "API_KEYS__ERP__SHA256: the same key as API_KEYS__CRM: make another key for one of them",
     ),
     (
         {"SITES__SHOP__WORKING_HOURS": "mon-fri 09:00-18:00, fri 10:00-12:00"},
@@ -75,15 +74,15 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "line"), CONTRADICTIONS)
-def test_a_contradiction_is_told_in_one_line(environ: dict[str, str], line: str) -> None:
-    assert faults(NEEDED | environ) == [line]
+@pytest.mark.parametrize(("environ", "line"), CONFLICTS)
+def test_a_conflict_is_reported_in_one_line(environ: dict[str, str], line: str) -> None:
+    assert errors(NEEDED | environ) == [line]
 
 
-def test_all_contradictions_are_told_at_once() -> None:
+def test_all_conflicts_are_reported_at_once() -> None:
     environ = {"RETRY_SCHEDULE": "1d", "QUOTAS__PER_SITE": "9/year", "QUOTAS__PER_CLIENT": "9/year"} | KEY
-    told = faults(NEEDED | environ | {"API_KEYS__CRM__SITES": "a,b"})
-    assert [line.partition(":")[0] for line in told] == [
+    lines = errors(NEEDED | environ | {"API_KEYS__CRM__SITES": "a,b"})
+    assert [line.partition(":")[0] for line in lines] == [
         "RETRY_SCHEDULE",
         "QUOTAS__PER_CLIENT",
         "QUOTAS__PER_SITE",
@@ -92,7 +91,7 @@ def test_all_contradictions_are_told_at_once() -> None:
     ]
 
 
-def test_sites_may_share_an_account_of_their_own() -> None:
+def test_sites_may_share_an_account() -> None:
     shared = {f"SITES__{site}__CLIENT_ID": "4712" for site in "AB"} | {
         f"SITES__{site}__PRIVATE_KEY": "k8" for site in "AB"
     }
@@ -101,6 +100,6 @@ def test_sites_may_share_an_account_of_their_own() -> None:
     assert accounts["4712"].get_secret_value() == "k8"
 
 
-def test_holding_what_is_unknown_needs_no_time_to_resend_in() -> None:
+def test_on_unknown_hold_needs_no_time_for_a_resend() -> None:
     assert load(NEEDED | {"GIVE_UP_AFTER": "30s", "ON_UNKNOWN": "hold"}).on_unknown == "hold"
-    assert faults(NEEDED | {"GIVE_UP_AFTER": "30s", "ON_UNKNOWN": "hold", "SITES__SHOP__ON_UNKNOWN": "resend_once"})
+    assert errors(NEEDED | {"GIVE_UP_AFTER": "30s", "ON_UNKNOWN": "hold", "SITES__SHOP__ON_UNKNOWN": "resend_once"})

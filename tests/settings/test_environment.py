@@ -1,11 +1,11 @@
-"""Settings by environment variables alone: a site, its parts, and groups of settings as JSON."""
+"""Settings in environment variables: plain values, lists, and tables as JSON."""
 
 import json
 from datetime import time, timedelta
 
 import pytest
 
-from tests.settings.conftest import NEEDED, PRIVATE_KEY, faults, load
+from tests.settings.conftest import NEEDED, PRIVATE_KEY, errors, load
 
 SHOP = "SITES__SHOP__"
 
@@ -18,7 +18,7 @@ def test_four_variables_are_enough() -> None:
     assert settings.sites["shop"].origins == ("https://shop.example",)
 
 
-def test_everything_of_a_site_can_be_set_by_variables() -> None:
+def test_all_settings_of_a_site_can_be_variables() -> None:
     values = {
         "MANAGER_PHONE": "+7 (495) 123-45-67",
         "NWT_ACTION": "always_call",
@@ -60,14 +60,14 @@ def test_everything_of_a_site_can_be_set_by_variables() -> None:
         "'https://a.example,https://b.example'",
     ],
 )
-def test_a_list_is_written_with_commas_or_as_json(written: str) -> None:
+def test_a_list_has_commas_or_is_json(written: str) -> None:
     assert load(NEEDED | {SHOP + "ORIGINS": written}).sites["shop"].origins == (
         "https://a.example",
         "https://b.example",
     )
 
 
-def test_a_group_of_settings_can_be_one_variable_in_json_and_longer_names_add_to_it() -> None:
+def test_a_table_can_be_one_variable_in_json_and_longer_names_override_it() -> None:
     site = {"site_id": 7, "origins": ["https://a.example"], "theme": {"color": "#fff", "position": "left"}}
     environ = NEEDED | {"SITES": json.dumps({"b": site}), "SITES__B__THEME__COLOR": "#000", "CHASER": '{"timeout": 5}'}
     settings = load(environ)
@@ -77,18 +77,18 @@ def test_a_group_of_settings_can_be_one_variable_in_json_and_longer_names_add_to
     assert settings.chaser.timeout == timedelta(seconds=5)
 
 
-def test_a_group_that_is_no_json_is_told_and_nothing_is_lost_silently() -> None:
-    assert faults({"CHASER": "{4711", SHOP + "SITE_ID": "1", SHOP + "ORIGINS": "https://a.example"}) == [
-        "CHASER: is no value but a group of settings: set them one by one, as CHASER__CLIENT_ID"
+def test_a_table_in_invalid_json_is_reported() -> None:
+    assert errors({"CHASER": "{4711", SHOP + "SITE_ID": "1", SHOP + "ORIGINS": "https://a.example"}) == [
+        "CHASER: is a group of settings and not a value: set them one by one, as CHASER__CLIENT_ID"
     ]
-    assert faults(NEEDED | {"SITES__SHOP": "12345"}) == [
-        "SITES__SHOP: can't stand beside SITES__SHOP__ORIGINS: unset one of them"
+    assert errors(NEEDED | {"SITES__SHOP": "12345"}) == [
+        "SITES__SHOP: can't be set together with SITES__SHOP__ORIGINS: unset one of them"
     ]
 
 
-def test_one_setting_under_two_spellings_is_refused_unless_they_say_the_same() -> None:
-    assert faults(NEEDED | {"chaser__client_id": "4712"}) == [
-        "chaser__client_id: set a second time, beside CHASER__CLIENT_ID: unset one of them"
+def test_a_setting_in_two_spellings_is_refused_unless_both_have_the_same_value() -> None:
+    assert errors(NEEDED | {"chaser__client_id": "4712"}) == [
+        "chaser__client_id: set twice, also as CHASER__CLIENT_ID: unset one of them"
     ]
     assert load(NEEDED | {"chaser__client_id": "4711"}) == load(NEEDED)
 
@@ -104,7 +104,7 @@ def test_empty_variables_count_as_not_set() -> None:
     assert load(NEEDED | empty) == load(NEEDED)
 
 
-def test_space_and_one_pair_of_quotes_around_a_value_are_taken_off() -> None:
+def test_white_space_and_quotes_around_a_value_are_removed() -> None:
     settings = load(NEEDED | {"CHASER__CLIENT_ID": ' "4711"\r', SHOP + "MESSAGE_ON_RING": '«Магазин» "Ромашка"'})
     assert settings.chaser.client_id == "4711"
     assert settings.sites["shop"].message_on_ring == '«Магазин» "Ромашка"'

@@ -1,4 +1,4 @@
-"""Working hours: one line, or a table of days."""
+"""Working hours in one line, or as a table of days."""
 
 from datetime import time
 from typing import Any
@@ -21,7 +21,7 @@ NINE_TO_SIX = (time(9), time(18))
         {"mon": "09:00-18:00", "tue-fri": "09:00-18:00"},
     ],
 )
-def test_the_same_hours_can_be_written_in_several_ways(written: Any) -> None:
+def test_working_hours_have_several_notations(written: Any) -> None:
     assert parse_hours(written) == dict.fromkeys(WEEKDAYS[:5], NINE_TO_SIX)
 
 
@@ -29,7 +29,7 @@ def test_a_day_can_be_open_round_the_clock() -> None:
     assert parse_hours("mon-sun 00:00-24:00") == dict.fromkeys(WEEKDAYS, (time(0), time.max))
 
 
-REFUSED = {
+INVALID = {
     "mon 9-18": "mon: write opening hours such as 09:00-18:00",
     "mon 09:00-24:01": "mon: write opening hours from 00:00 to 24:00",
     "mon 18:00-09:00": "mon: the closing time must come after the opening time, on the same day: 24:00 at the latest",
@@ -41,8 +41,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("written", REFUSED)
-def test_hours_that_cannot_be_are_refused(written: str) -> None:
-    with pytest.raises(ValueError) as refused:  # noqa: PT011  # the whole text is compared
+@pytest.mark.parametrize("written", INVALID)
+def test_invalid_working_hours_are_refused_with_the_fix(written: str) -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011  # the whole text is compared
         parse_hours(written)
-    assert str(refused.value) == REFUSED[written]
+    assert str(raised.value) == INVALID[written]

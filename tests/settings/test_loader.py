@@ -1,11 +1,11 @@
-"""Settings by a TOML file, and by both: the environment wins, setting by setting."""
+"""Settings in a TOML file. The environment overrides single settings of the file."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.settings.conftest import NEEDED, faults, load
+from tests.settings.conftest import NEEDED, errors, load
 
 File = Callable[[str], dict[str, str]]
 TOML = """
@@ -34,7 +34,7 @@ def test_a_file_alone_is_enough(file: File) -> None:
     assert settings.sites["shop"].phone == "74951234567"
 
 
-def test_the_environment_wins_setting_by_setting(file: File) -> None:
+def test_the_environment_overrides_single_settings(file: File) -> None:
     settings = load(file(TOML) | {"SITES__SHOP__THEME__COLOR": "#000", "SITES__SHOP__ORIGINS": "https://b.example"})
     site = settings.sites["shop"]
     assert (site.theme.color, site.theme.position) == ("#000000", "left")
@@ -42,7 +42,7 @@ def test_the_environment_wins_setting_by_setting(file: File) -> None:
     assert site.site_id == 12345
 
 
-def test_a_file_in_the_working_directory_is_read_without_being_named(
+def test_callback_toml_in_the_working_directory_is_read_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "callback.toml").write_text(TOML)
@@ -68,57 +68,57 @@ IN_FILE = [
     ),
     ("sites.shop.timezone = ['x']", "SITES__SHOP__TIMEZONE", "sites.shop.timezone", "write a name of the IANA"),
     ("sites.shop.phone = 7495123456.7", "SITES__SHOP__PHONE", "sites.shop.phone", "write a telephone number"),
-    ("sites.shop.consent = 5", "SITES__SHOP__CONSENT", "sites.shop.consent", "is no value but a group of settings"),
+    ("sites.shop.consent = 5", "SITES__SHOP__CONSENT", "sites.shop.consent", "is a group of settings and not a value"),
     ('"a\\nb" = 1', "A B", "a b", "unknown name: correct it or remove it"),
 ]
 
 
-@pytest.mark.parametrize(("line", "name", "there", "message"), IN_FILE)
-def test_a_fault_in_the_file_is_told_with_both_its_names(
-    line: str, name: str, there: str, message: str, file: File
+@pytest.mark.parametrize(("line", "name", "name_in_file", "message"), IN_FILE)
+def test_an_error_in_the_file_is_reported_with_both_names(
+    line: str, name: str, name_in_file: str, message: str, file: File
 ) -> None:
     environ = file(line)
-    # What is missing in a site made up by the case is another matter.
-    told = [one for one in faults(NEEDED | environ) if "missing" not in one]
-    assert len(told) == 1
-    assert told[0].startswith(f"{name}: {message}")
-    assert told[0].endswith(f"({there} in {environ['CONFIG_FILE']})")
+    # Some cases create a second site, whose missing settings are reported as well.
+    lines = [line for line in errors(NEEDED | environ) if "missing" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{name}: {message}")
+    assert lines[0].endswith(f"({name_in_file} in {environ['CONFIG_FILE']})")
 
 
-def test_what_is_empty_in_the_file_counts_as_not_set(file: File) -> None:
+def test_empty_values_in_the_file_count_as_not_set(file: File) -> None:
     assert load(NEEDED | file("secret_key = ''\nsites.shop.phone = ' '\nsites.other.theme.color = ''")) == load(NEEDED)
 
 
-def test_a_file_that_is_no_toml_is_told_with_the_place_and_with_the_misspelt_variables(file: File) -> None:
+def test_invalid_toml_is_reported_with_its_position_and_with_misspelt_variables(file: File) -> None:
     environ = file("[chaser]\nclient_id =\n")
-    assert faults({"CHASER_CLIENT_ID": "4711"} | environ) == [
+    assert errors({"CHASER_CLIENT_ID": "4711"} | environ) == [
         "CHASER_CLIENT_ID: unknown name, did you mean CHASER__CLIENT_ID?",
-        f"CONFIG_FILE: {environ['CONFIG_FILE']} is no TOML: Invalid value (at line 2, column 12): correct that place",
+        f"CONFIG_FILE: {environ['CONFIG_FILE']} is not valid TOML: Invalid value (at line 2, column 12): correct it",
     ]
 
 
-def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+def test_a_file_in_another_encoding_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "callback.toml"
     path.write_bytes("# настройки".encode("cp1251"))
-    assert faults({"CONFIG_FILE": str(path)}) == [f"CONFIG_FILE: {path} is not in UTF-8: save it as UTF-8"]
+    assert errors({"CONFIG_FILE": str(path)}) == [f"CONFIG_FILE: {path} is not in UTF-8: save it as UTF-8"]
 
 
-def test_a_file_nested_without_end_is_told(file: File) -> None:
+def test_a_file_with_too_many_levels_is_reported(file: File) -> None:
     environ = file("x = " + "[" * 100_000)
-    assert faults(environ) == [
+    assert errors(environ) == [
         f"CONFIG_FILE: {environ['CONFIG_FILE']} is nested too deeply: write tables as [sites.shop]"
     ]
 
 
-def test_a_file_that_is_not_there_or_is_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.toml", tmp_path):
-        assert faults(NEEDED | {"CONFIG_FILE": str(path)}) == [
+        assert errors(NEEDED | {"CONFIG_FILE": str(path)}) == [
             f"CONFIG_FILE: there is no file {path}: correct the path or unset it"
         ]
 
 
-def test_a_path_the_system_refuses_is_told() -> None:
-    lines = faults(NEEDED | {"CONFIG_FILE": "x" * 5000})
+def test_a_path_the_system_refuses_is_reported() -> None:
+    lines = errors(NEEDED | {"CONFIG_FILE": "x" * 5000})
     assert len(lines) == 1
     assert lines[0].startswith("CONFIG_FILE: ")
     assert lines[0].endswith("can't be read (File name too long): correct the path or the file's rights")

@@ -1,9 +1,9 @@
-"""Every setting refuses what it can't be, in one line that names it and the cure."""
+"""Every setting refuses invalid values with one line: the name of the setting, the error and the fix."""
 
 import pytest
 
 from app.settings.suggestions import generic_names
-from tests.settings.conftest import NEEDED, faults, load
+from tests.settings.conftest import NEEDED, errors, load
 from tests.settings.naming import generic
 
 SHOP = "SITES__SHOP__"
@@ -17,16 +17,16 @@ LINE = "write text of 1 to 500 characters"
 DURATION = "write a duration such as 10s, 2m, 2h or 90d"
 DATABASE = "write sqlite:///path/to/callbacks.db or postgresql://user:password@host/database"
 PLACEHOLDER = "still a placeholder: put in the real value"
-GROUP = "is no value but a group of settings: set them one by one, as"
+GROUP = "is a group of settings and not a value: set them one by one, as"
 SWITCH = "write on or off"
 ICON = 'write the d="…" of an SVG path drawn for a box of 24 by 24, such as M12 2L2 22h20z'
 OPENING = "write opening hours such as 09:00-18:00"
 
-BAD_VALUES = [
+INVALID_VALUES = [
     ("CHASER__CLIENT_ID", "change-me", PLACEHOLDER),
     ("CHASER__CLIENT_ID", "<client id>", PLACEHOLDER),
     ("CHASER__CLIENT_ID", "client_id", PLACEHOLDER),
-    ("CHASER__CLIENT_ID", "4711\udcff", "not in UTF-8: write it anew in a UTF-8 terminal or editor"),
+    ("CHASER__CLIENT_ID", "4711\udcff", "not in UTF-8: write it again in a UTF-8 terminal or editor"),
     ("CHASER__PRIVATE_KEY", "your-private-key", PLACEHOLDER),
     ("CHASER__PRIVATE_KEY", "xxxxxxxx", PLACEHOLDER),
     ("CHASER__PRIVATE_KEY", "ваш ключ", PLACEHOLDER),
@@ -69,7 +69,7 @@ BAD_VALUES = [
     (
         "RETRY_SCHEDULE",
         '["5s"',
-        "no valid JSON (Expecting ',' delimiter: character 6): correct it, or write a,b",
+        "not valid JSON (Expecting ',' delimiter: character 6): correct it, or write a,b",
     ),
     ("CALLS_PER_SECOND", "0.5", "write a whole number from 1 to 1000"),
     ("CALLS_AT_ONCE", "201", "write a whole number from 1 to 200"),
@@ -107,7 +107,7 @@ BAD_VALUES = [
     (
         SHOP + "ORIGINS",
         '["https://a',
-        "no valid JSON (Unterminated string starting at: character 2): correct it, or write a,b",
+        "not valid JSON (Unterminated string starting at: character 2): correct it, or write a,b",
     ),
     (
         SHOP + "ORIGINS",
@@ -172,8 +172,8 @@ BAD_VALUES = [
     (SHOP + "CLIENT_ID", "change-me", PLACEHOLDER),
     (SHOP + "PRIVATE_KEY", "password", PLACEHOLDER),
 ]
-# What a setting needs beside it, so that nothing else is wrong.
-BESIDE = {
+# Other settings that a setting requires. Without them they would be reported as well.
+REQUIRED = {
     "API_KEYS__CRM__": KEY,
     SHOP + "CALL_STACK_": {SHOP + "NWT_ACTION": "always_call"},
     SHOP + "DEPARTMENTS__": {SHOP + "DEPARTMENTS__SALES__NAME": "Sales"},
@@ -183,18 +183,18 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize(("name", "value", "message"), BAD_VALUES)
-def test_a_bad_value_is_told_in_one_line(name: str, value: str, message: str) -> None:
-    beside = next((others for start, others in BESIDE.items() if name.startswith(start)), {})
-    assert faults(NEEDED | beside | {name: value}) == [f"{name}: {message}"]
+@pytest.mark.parametrize(("name", "value", "message"), INVALID_VALUES)
+def test_an_invalid_value_is_reported_in_one_line(name: str, value: str, message: str) -> None:
+    required = next((others for start, others in REQUIRED.items() if name.startswith(start)), {})
+    assert errors(NEEDED | required | {name: value}) == [f"{name}: {message}"]
 
 
-def test_the_table_of_bad_values_leaves_no_setting_out() -> None:
-    assert {generic(name) for name, _, _ in BAD_VALUES} >= set(generic_names())
+def test_the_table_of_invalid_values_has_every_setting() -> None:
+    assert {generic(name) for name, _, _ in INVALID_VALUES} >= set(generic_names())
 
 
 @pytest.mark.parametrize(
-    ("chosen", "origins", "asks"),
+    ("challenge", "origins", "expected"),
     [
         ({}, "https://shop.example", True),
         ({}, "https://shop.example,http://localhost:8001", True),
@@ -203,8 +203,8 @@ def test_the_table_of_bad_values_leaves_no_setting_out() -> None:
         ({"SITES__SHOP__CHALLENGE": "on"}, "https://shop.example", True),
     ],
 )
-def test_the_challenge_is_asked_for_wherever_browsers_can_solve_it(
-    chosen: dict[str, str], origins: str, asks: bool
+def test_the_challenge_is_required_if_browsers_can_solve_it(
+    challenge: dict[str, str], origins: str, expected: bool
 ) -> None:
-    settings = load(NEEDED | {"SITES__SHOP__ORIGINS": origins} | chosen)
-    assert settings.sites["shop"].asks_for_challenge is asks
+    settings = load(NEEDED | {"SITES__SHOP__ORIGINS": origins} | challenge)
+    assert settings.sites["shop"].asks_for_challenge is expected

@@ -1,4 +1,4 @@
-"""How values are written: what each notation reads."""
+"""The notations of durations, limits, telephone numbers and lists."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,12 +26,12 @@ def test_a_duration_has_a_number_and_a_unit(written: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "s", "10x", "1e3", "-1s", "1h30m", "٣s", "inf", True, None, [], {"s": 1}])
-def test_anything_else_is_no_duration(written: Any) -> None:
+def test_an_invalid_duration_is_refused(written: Any) -> None:
     with pytest.raises(ValueError, match="write a duration such as"):
         parse_duration(written)
 
 
-def test_limits_are_joined_by_semicolons() -> None:
+def test_limits_are_separated_by_semicolons() -> None:
     assert [(item.amount, item.get_expiry()) for item in parse_limits("3/hour; 5 per 2 days")] == [
         (3, 3600),
         (5, 172800),
@@ -60,7 +60,7 @@ def test_a_number_without_its_country_code_is_refused(written: Any) -> None:
 
 
 @pytest.mark.parametrize("written", ["a,b", " a , b ,", '["a", "b"]', ["a", "b"]])
-def test_a_list_is_joined_by_commas_or_json(written: Any) -> None:
+def test_a_list_has_commas_or_is_json(written: Any) -> None:
     assert split_list(written) == ["a", "b"]
 
 
@@ -70,6 +70,6 @@ def test_one_value_is_a_list_of_one(written: Any) -> None:
 
 
 @pytest.mark.parametrize("written", [{"a": 1}, None, "[" * 100_000, "[1" + "0" * 5000])
-def test_what_is_no_list_is_refused(written: Any) -> None:
+def test_an_invalid_list_is_refused(written: Any) -> None:
     with pytest.raises(ValueError, match="write a"):
         split_list(written)

@@ -1,8 +1,8 @@
-"""A name that is no setting's is refused with the one that was meant; those of other programs are left alone."""
+"""Unknown names are refused with a suggestion. Variables of other programs are ignored."""
 
 import pytest
 
-from tests.settings.conftest import NEEDED, faults, load
+from tests.settings.conftest import NEEDED, errors, load
 
 UNKNOWN_NAMES = {
     "CHASER_CLIENT_ID": ", did you mean CHASER__CLIENT_ID?",
@@ -41,12 +41,12 @@ UNKNOWN_NAMES = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN_NAMES)
-def test_an_unknown_name_is_told_in_one_line_with_the_one_that_was_meant(name: str) -> None:
-    assert faults(NEEDED | {name: "1"}) == [f"{name}: unknown name{UNKNOWN_NAMES[name]}"]
+def test_an_unknown_name_is_reported_with_a_suggestion(name: str) -> None:
+    assert errors(NEEDED | {name: "1"}) == [f"{name}: unknown name{UNKNOWN_NAMES[name]}"]
 
 
-def test_an_unknown_language_is_told_with_those_that_are_known() -> None:
-    assert faults(NEEDED | {"SITES__SHOP__TEXTS__DE__TITLE": "Rückruf"}) == [
+def test_an_unknown_language_is_reported_with_the_known_ones() -> None:
+    assert errors(NEEDED | {"SITES__SHOP__TEXTS__DE__TITLE": "Rückruf"}) == [
         "SITES__SHOP__TEXTS__DE: unknown name: remove it, or write one of RU, EN"
     ]
 
@@ -86,17 +86,17 @@ FOREIGN = [
 ]
 
 
-def test_names_of_other_programs_and_service_links_do_not_stop_the_start() -> None:
+def test_variables_of_other_programs_and_service_links_are_ignored() -> None:
     assert load(NEEDED | dict.fromkeys(FOREIGN, "tcp://10.0.0.7:80")) == load(NEEDED)
 
 
-def test_a_name_like_one_that_is_set_is_another_programs() -> None:
-    alike = {"DATABASE_URI": "sqlite:///other.db"}
-    assert faults(NEEDED | alike) == ["DATABASE_URI: unknown name, did you mean DATABASE_URL?"]
-    assert load(NEEDED | alike | {"DATABASE_URL": "sqlite:///ours.db"}).database_url == "sqlite:///ours.db"
+def test_a_name_similar_to_a_variable_that_is_set_is_ignored() -> None:
+    similar = {"DATABASE_URI": "sqlite:///other.db"}
+    assert errors(NEEDED | similar) == ["DATABASE_URI: unknown name, did you mean DATABASE_URL?"]
+    assert load(NEEDED | similar | {"DATABASE_URL": "sqlite:///ours.db"}).database_url == "sqlite:///ours.db"
 
 
 @pytest.mark.parametrize("value", ["false", "1", ""])
-def test_what_would_set_slowapi_behind_our_back_is_refused(value: str) -> None:
-    cure = "slowapi's own settings are not used here: unset it and use LIMITS__FLOOD"
-    assert faults(NEEDED | {"RATELIMIT_ENABLED": value}) == [f"RATELIMIT_ENABLED: {cure}"]
+def test_variables_that_slowapi_reads_itself_are_refused(value: str) -> None:
+    message = "slowapi's own settings are not used here: unset it and use LIMITS__FLOOD"
+    assert errors(NEEDED | {"RATELIMIT_ENABLED": value}) == [f"RATELIMIT_ENABLED: {message}"]

@@ -1,12 +1,12 @@
-"""Addresses: what the settings accept, the parts that use it accept too."""
+"""URLs: those that the settings accept can be used by the HTTP client and by SQLAlchemy."""
 
 import pytest
 from sqlalchemy import make_url
 
 from app.chaser import ChaserClient
-from app.settings.urls import parse_base_address, parse_database_address, parse_web_address
+from app.settings.urls import parse_base_url, parse_database_url, parse_web_url
 
-ACCEPTED = [
+VALID = [
     "https://api.chaser.ru/v1/",
     "http://127.0.0.1:8001/v1",
     "http://[::1]:8001/v1/",
@@ -15,14 +15,14 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.parametrize("address", ACCEPTED)
-async def test_an_address_of_chaser_that_is_accepted_can_be_used(address: str) -> None:
-    async with ChaserClient("4711", "k7", api_url=parse_base_address(address)):
-        assert parse_web_address(address) == address
+@pytest.mark.parametrize("url", VALID)
+async def test_a_valid_url_of_chaser_can_be_used(url: str) -> None:
+    async with ChaserClient("4711", "k7", api_url=parse_base_url(url)):
+        assert parse_web_url(url) == url
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "",
         "api.chaser.ru",
@@ -42,9 +42,9 @@ async def test_an_address_of_chaser_that_is_accepted_can_be_used(address: str) -
         5,
     ],
 )
-def test_what_is_no_web_address_is_refused(address: object) -> None:
+def test_an_invalid_web_url_is_refused(url: object) -> None:
     with pytest.raises(ValueError, match="write "):
-        parse_base_address(address)
+        parse_base_url(url)
 
 
 DATABASES = {
@@ -56,15 +56,15 @@ DATABASES = {
 }
 
 
-@pytest.mark.parametrize("address", DATABASES)
-def test_a_database_address_names_the_driver_we_have(address: str) -> None:
-    read = parse_database_address(address)
-    assert read == DATABASES[address]
-    assert make_url(read).drivername in {"sqlite", "postgresql+psycopg"}
+@pytest.mark.parametrize("url", DATABASES)
+def test_a_database_url_gets_the_installed_driver(url: str) -> None:
+    parsed = parse_database_url(url)
+    assert parsed == DATABASES[url]
+    assert make_url(parsed).drivername in {"sqlite", "postgresql+psycopg"}
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "callbacks.db",
         "sqlite://",
@@ -81,6 +81,6 @@ def test_a_database_address_names_the_driver_we_have(address: str) -> None:
         None,
     ],
 )
-def test_another_database_is_refused(address: object) -> None:
+def test_an_invalid_database_url_is_refused(url: object) -> None:
     with pytest.raises(ValueError, match="write sqlite:///path"):
-        parse_database_address(address)
+        parse_database_url(url)
