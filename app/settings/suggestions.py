@@ -16,7 +16,7 @@ from app.settings.model import Settings
 
 Path = tuple[str, ...]
 
-RENAMED: Final = {"placed_title": "placed_title"}
+RENAMED: Final = {"delivered_title": "placed_title"}
 """Former names of settings, by their last step, and the names that replaced them."""
 
 

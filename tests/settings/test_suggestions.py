@@ -32,6 +32,8 @@ UNKNOWN_NAMES = {
     "SITES__SHOP__ANALYTICS__DATALAYER": ", did you mean SITES__SHOP__ANALYTICS__DATA_LAYER?",
     "SITES__SHOP__ANALYTICS__YANDEX": ": remove it, or write one of DATA_LAYER, GTAG, METRIKA",
     "SITES__SHOP__THEME_COLOR": ", did you mean SITES__SHOP__THEME__COLOR?",
+    "SITES__SHOP__TEXTS__RU__DELIVERED_TITLE": ", did you mean SITES__SHOP__TEXTS__RU__PLACED_TITLE?",
+    "SITES__SHOP__PLACED_TITLE": ": correct it or remove it",
     "SITES__SHOP__TEXTS__RU__TITEL": ", did you mean SITES__SHOP__TEXTS__RU__TITLE?",
     "SITES__SHOP__QUOTAS__PER_PHONE": ", did you mean QUOTAS__PER_PHONE?",
     "SITES__SHOP__DATABASE_URL": ", did you mean DATABASE_URL?",
