@@ -1,1 +1,4 @@
-"""The outbox: writes callbacks down before anybody is told that they were accepted."""
+"""The outbox: stores callbacks durably and hands them to delivery.
+
+Other packages use it through `Outbox`. No request is confirmed before its transaction is committed.
+"""

@@ -1,9 +1,10 @@
-"""A clock that was set back leaves times behind that lie ahead. They are moved to where they can do no harm.
+"""Shift stored times that lie in the future because the clock was set back.
 
-How far the clock was moved is known to a second or so while the service runs, and else by the newest of these times at
-least. What lies in the past by the new time is left alone: perhaps only now the clock is right. So what is certain is a
-bound: from the moment the clock was set back, no request limits anybody for longer than the window of its quota, and no
-callback waits for its next attempt longer than it was to wait from the last one.
+While the service runs, the jump is known to about a second. After a restart only a lower bound is known, the newest
+stored time. Times that are not in the future stay: perhaps the clock is right only now.
+
+Two bounds hold after a jump. No request counts in a quota for longer than the quota's window. No callback waits longer
+for its next attempt than it was to wait after the last one.
 """
 
 from datetime import datetime, timedelta
@@ -13,8 +14,8 @@ from sqlalchemy import Connection, bindparam, case, func, literal, select, union
 
 from app.outbox.schema import Instant, callbacks, request_keys
 
-CLOCKS_DIFFER: Final = timedelta(minutes=1)
-"""How far the clocks of replicas may differ: what is less ahead than this stays as it is."""
+MAX_CLOCK_SKEW: Final = timedelta(minutes=1)
+"""How far the clocks of replicas may differ. Times that are less far ahead stay."""
 
 _AHEAD = union_all(
     *(
@@ -27,33 +28,35 @@ _AHEAD = union_all(
 _NEWEST_AHEAD = select(func.max(_AHEAD.c.newest, type_=Instant()))
 
 
-def redate_requests(connection: Connection, now: datetime, seen: datetime | None) -> None:
-    """Move callbacks and request keys that came after ``now`` back, all by as much as the clock was.
+def shift_future_requests(connection: Connection, now: datetime, seen: datetime | None) -> None:
+    """Shift the callbacks and request keys created after `now`, all by as much as the clock was set back.
 
-    ``seen``: what the clock last showed, None when nobody has looked yet. The newest callback counts as asked for now
-    when it is later than that. Their distances stay: of two requests an hour apart only the later one may be the same
-    wish as one that comes now. A call that was expected at once stays so: else it would look like one still to come.
-    It costs one look at the end of an index where there is nothing to do.
+    `seen` is the last time read from the clock, None if unknown. If the newest callback is later than that, it counts
+    as requested now. The distances between requests stay, because they decide which are duplicates. An expected time
+    equal to the time of the request moves along: otherwise it would look like a call still to come. If there is nothing
+    to shift, it costs one lookup in each index.
     """
-    newest = connection.execute(_NEWEST_AHEAD, {"from": now + CLOCKS_DIFFER}).scalar_one()
+    newest = connection.execute(_NEWEST_AHEAD, {"from": now + MAX_CLOCK_SKEW}).scalar_one()
     if newest is not None:
-        showed = literal(max(newest, seen or newest), Instant())
-        moved = {table: literal(now, Instant()) - (showed - table.c.created_at) for table in (callbacks, request_keys)}
+        last_seen = literal(max(newest, seen or newest), Instant())
+        shifted = {
+            table: literal(now, Instant()) - (last_seen - table.c.created_at) for table in (callbacks, request_keys)
+        }
         expected = callbacks.c.call_expected_at
-        at_once = {"call_expected_at": case((expected == callbacks.c.created_at, moved[callbacks]), else_=expected)}
+        at_once = {"call_expected_at": case((expected == callbacks.c.created_at, shifted[callbacks]), else_=expected)}
         for table, columns in ((callbacks, at_once), (request_keys, {})):
-            ahead = table.c.created_at > now + CLOCKS_DIFFER
-            connection.execute(update(table).where(ahead).values(created_at=moved[table], **columns))
+            ahead = table.c.created_at > now + MAX_CLOCK_SKEW
+            connection.execute(update(table).where(ahead).values(created_at=shifted[table], **columns))
 
 
-def redate_waits(connection: Connection, now: datetime) -> None:
-    """Let what was to wait for a while, counted from a time after ``now``, wait for that while from now on.
+def shift_future_waits(connection: Connection, now: datetime) -> None:
+    """Restart waits that began after `now`, each with its full length from `now`.
 
-    Reads all that waits, so it is not for every second.
+    Reads all waiting callbacks, so it is too slow for every second.
     """
     waits = callbacks.c.due_at - callbacks.c.updated_at
     connection.execute(
         update(callbacks)
-        .where(callbacks.c.due_at > now, callbacks.c.updated_at > now + CLOCKS_DIFFER)
+        .where(callbacks.c.due_at > now, callbacks.c.updated_at > now + MAX_CLOCK_SKEW)
         .values(due_at=literal(now, Instant()) + waits, updated_at=now)
     )

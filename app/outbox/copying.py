@@ -1,8 +1,8 @@
-"""Copying everything into another database: SQLite to PostgreSQL, and back.
+"""Copy all tables into another database: SQLite to PostgreSQL, or back. No service runs on either meanwhile.
 
-No service runs on either meanwhile. A batch of rows is read at the source and compared with what the target has of it,
-and what differs is written. So a copy that was interrupted goes on where it was, whatever happened to the source since,
-and one that is complete changes nothing. At every moment at most one of the two lets a service start: see moved.py.
+Each batch of rows of the source is compared with the target, and only differences are written. So an interrupted copy
+can be continued, whatever has changed at the source, and a complete one changes nothing. At any time at most one of the
+two databases lets a service start: see `moved`.
 """
 
 import hashlib
@@ -29,31 +29,33 @@ _OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user "
     "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
 )
-LOOKS, _PAUSE = 20, 0.05  # whose connection has just ended is seen for a moment longer; seconds
+LOOKS, _PAUSE = 20, 0.05  # pg_stat_activity still lists a connection for a moment after it closed; seconds
 
 Tell = Callable[[str, int, int], None]
-"""Is told a table's name, how many of its rows are done, and how many there are."""
+"""Progress callback. Its arguments are a table's name, the number of rows copied, and the total number of rows."""
 _Key = tuple[Any, ...]
 
 
 class NotCopied(Exception):
-    """The copy was not made, or isn't complete; the text names the reason and the cure."""
+    """The copy was refused or is incomplete. The text names the reason and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What a table holds: how many rows, and a sum over their contents that doesn't depend on their order."""
+    """The contents of a table: its number of rows, and a checksum that doesn't depend on their order."""
 
     rows: int
     checksum: str
 
 
 def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 1000) -> dict[str, Sum]:
-    """Copy all tables, compare both databases, and hand the work over to the target.
+    """Copy all tables, verify the copy, and hand over to the target.
 
-    Returns what each table holds, as read from the target. The source is marked, so that no service starts on it
-    any more. ``batch``: rows that are read and committed at a time. Raises DatabaseError when one of them can't be
-    opened, and NotCopied.
+    `tell` is called after each batch. `batch` is the number of rows read and committed at a time. Returns the number of
+    rows and the checksum of each table, read from the target. The source is marked as moved, so that no service starts
+    on it again.
+
+    Raises `DatabaseError` if a database can't be opened, and `NotCopied`.
     """
     names = public_name(source_url), public_name(target_url)
     try:
@@ -63,31 +65,31 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
         ):
             _begin(source, target, *names)
             expected = {table: _copy_table(source, target, table, tell, batch) for table in metadata.sorted_tables}
-            found = {table: _sum_of(target, table, batch) for table in metadata.sorted_tables}
-            wrong = [table.name for table in expected if expected[table] != found[table]]
-            if wrong:
-                raise NotCopied(f"--to: after the copy {', '.join(wrong)} differ: run the command again")
-            # Who was cut off from PostgreSQL when we began may have come back.
+            copied = {table: _sum_of(target, table, batch) for table in metadata.sorted_tables}
+            different = [table.name for table in expected if expected[table] != copied[table]]
+            if different:
+                raise NotCopied(f"--to: after the copy {', '.join(different)} differ: run the command again")
+            # Clients that were disconnected at the start may have reconnected.
             _alone(source, names[0])
             _alone(target, names[1])
             continue_ids(target)
             _hand_over(source, target, names[1])
     except DBAPIError as error:
-        raise NotCopied(f"--to: a database refused ({driver_message(error)}): mend that, then run it again") from None
-    return {table.name: total for table, total in found.items()}
+        raise NotCopied(f"--to: a database refused ({driver_message(error)}): fix that, then run it again") from None
+    return {table.name: total for table, total in copied.items()}
 
 
 def public_name(url: str) -> str:
-    """Give a database's address as it can be shown, written down and compared: without what may be secret."""
+    """Return a database's URL without secrets, for messages, marks and comparisons."""
     known = make_url(url).set(password=None, query={})
     if known.get_backend_name() == "sqlite":
-        known = known.set(database=str(Path(known.database or "").absolute()))  # wherever the next run is started
+        known = known.set(database=str(Path(known.database or "").absolute()))  # independent of the working directory
     return known.render_as_string().replace("+psycopg", "")
 
 
 @contextmanager
 def _opened(url: str, name: str, given_by: str) -> Iterator[Connection]:
-    """Give the one connection that all is done with; nobody else works on the database for as long as it lasts."""
+    """Open a database with one locked connection. No service can work on it until the context exits."""
     with _naming(given_by):
         database = open_database(url)
     try:
@@ -97,13 +99,13 @@ def _opened(url: str, name: str, given_by: str) -> Iterator[Connection]:
             with connection.begin():
                 if not hold(connection):
                     raise NotCopied(
-                        f"{name} is being copied, or a service just starts on it: wait for its end, or stop it"
+                        f"{name} is being copied, or a service is starting on it: wait for its end, or stop it"
                     )
             try:
                 _alone(connection, name)
                 yield connection
             finally:
-                with suppress(DBAPIError), connection.begin():  # a connection that is lost holds nothing
+                with suppress(DBAPIError), connection.begin():  # a lost connection holds no lock
                     let_go(connection)
     finally:
         database.close()
@@ -111,7 +113,7 @@ def _opened(url: str, name: str, given_by: str) -> Iterator[Connection]:
 
 @contextmanager
 def _naming(given_by: str) -> Iterator[None]:
-    """Let what can't be used be told by the name of what gave its address."""
+    """Replace `DATABASE_URL` in errors by the name of the setting or option that held the URL."""
     try:
         yield
     except DatabaseError as unusable:
@@ -119,7 +121,7 @@ def _naming(given_by: str) -> Iterator[None]:
 
 
 def _alone(connection: Connection, name: str) -> None:
-    """Raise NotCopied when others are connected to a PostgreSQL database. SQLite has its process lock for that."""
+    """Raise `NotCopied` if other clients are connected to a PostgreSQL database. SQLite has its process lock."""
     if connection.dialect.name != "postgresql":
         return
     others = 0
@@ -136,7 +138,7 @@ def _alone(connection: Connection, name: str) -> None:
 
 
 def _begin(source: Connection, target: Connection, from_: str, to: str) -> None:
-    """Mark the target as half a copy, unless it is one already."""
+    """Mark the target as an incomplete copy, unless it is one already. Raises `NotCopied` if it can't become one."""
     with source.begin():
         match mark_of(source):
             case Role.HALF, other:
@@ -158,7 +160,7 @@ def _begin(source: Connection, target: Connection, from_: str, to: str) -> None:
 
 
 def _hand_over(source: Connection, target: Connection, to: str) -> None:
-    # In this order: in between no service can start on either, and the next run finds what is left to do.
+    # In this order: if it is interrupted in between, neither database starts a service, and the next run finishes.
     with source.begin():
         if mark_of(source) is None:
             mark(source, Role.AWAY, to)
@@ -173,12 +175,12 @@ def _copy_table(source: Connection, target: Connection, table: Table, tell: Tell
     for rows in _batches(source, table, batch):
         keys = [_key(table, row) for row in rows]
         with target.begin():
-            there = {_key(table, row): row for row in target.execute(select(table).where(_among(table, keys)))}
-            new = [row._asdict() for row, key in zip(rows, keys, strict=True) if there.get(key) != row]
-            if new:
+            existing = {_key(table, row): row for row in target.execute(select(table).where(_among(table, keys)))}
+            changed = [row._asdict() for row, key in zip(rows, keys, strict=True) if existing.get(key) != row]
+            if changed:
                 statement = insert(target, table)
                 others = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-                target.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=others), new)
+                target.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=others), changed)
         done += len(rows)
         checksum += sum(map(_number, rows))
         tell(table.name, done, total)
@@ -187,7 +189,7 @@ def _copy_table(source: Connection, target: Connection, table: Table, tell: Tell
 
 
 def _remove_strays(source: Connection, target: Connection, table: Table, batch: int) -> None:
-    """Delete what the source had when an earlier run was interrupted, and has no more."""
+    """Delete rows of the target that were copied by an interrupted run and have since left the source."""
     with source.begin(), target.begin():
         if _count(source, table) == _count(target, table):
             return
@@ -200,7 +202,7 @@ def _remove_strays(source: Connection, target: Connection, table: Table, batch: 
 
 
 def _batches(connection: Connection, table: Table, batch: int) -> Iterator[Sequence[Row[Any]]]:
-    """Give all rows in the order of their keys, whatever order of texts the database has."""
+    """Yield all rows in the order of their primary keys, as the database's own collation sorts them."""
     columns = tuple_(*table.primary_key)
     rest = select(table).order_by(*table.primary_key).limit(batch)
     with connection.begin():
@@ -224,7 +226,7 @@ def _sum(rows: int, checksum: int) -> Sum:
 
 
 def _number(row: Row[Any]) -> int:
-    """Make a number of a row, the same on every database."""
+    """Return a 128-bit hash of a row, the same on every database."""
     values = [json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value for value in row]
     return int.from_bytes(hashlib.blake2b(repr(values).encode(), digest_size=16).digest())
 
@@ -234,7 +236,7 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _key(table: Table, row: Row[Any]) -> _Key:
-    return tuple(row._mapping[column.name] for column in table.primary_key)  # the public name of it
+    return tuple(row._mapping[column.name] for column in table.primary_key)  # public API, despite its name
 
 
 def _among(table: Table, keys: Sequence[_Key]) -> Any:

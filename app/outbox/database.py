@@ -1,4 +1,4 @@
-"""Opening the database: the engines, SQLite's switches, and the lock that keeps a second process out."""
+"""Open the database: engines, connection settings, and SQLite's lock against a second process."""
 
 import fcntl
 import logging
@@ -16,15 +16,15 @@ from app import logs
 
 log = logging.getLogger(__name__)
 
-# Two connections that write or checkpoint at once can corrupt a WAL database before this version (sqlite.org/wal.html,
-# "the WAL-reset bug"). We have one writing connection; the warning is for whoever opens the file with another tool.
+# Before this version two connections that write or checkpoint at once can corrupt a WAL database (sqlite.org/wal.html,
+# "the WAL-reset bug"). The service has one writing connection, so this warns those who open the file with another tool.
 _WAL_RESET_FIXED = (3, 51, 3)
 _POSTGRES_ACCEPT_LOCK = 0x43484153
 READ_ONLY: Final = "25006"
-"""PostgreSQL's SQLSTATE for a write in a transaction that may only read."""
-# A replica that is stopped in the middle of a transaction must not keep the others waiting: the server ends it. And a
-# server that is slow, or a network that swallows packets, becomes an error that can be told: tcp_user_timeout looks
-# after what was sent and not acknowledged, keepalives after a connection that waits for an answer and is gone.
+"""PostgreSQL's SQLSTATE for a write in a read-only transaction (`read_only_sql_transaction`)."""
+# Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
+# as its locks would block the other replicas. `tcp_user_timeout` covers sent data that is not acknowledged. Keep-alive
+# probes detect a lost peer while we wait for its reply.
 _POSTGRES = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
@@ -36,12 +36,15 @@ _POSTGRES = {
 
 
 class DatabaseError(Exception):
-    """The database can't be opened; the text names the reason and the cure."""
+    """The database can't be used. The text names the reason and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """``writing`` is for the writer thread alone; ``reading`` can't change anything."""
+    """An open database: `writing` is the writer thread's engine, `reading` is read-only.
+
+    `lock` is the file descriptor of SQLite's process lock, None on PostgreSQL.
+    """
 
     writing: Engine
     reading: Engine
@@ -49,16 +52,22 @@ class Database:
 
     @property
     def is_exclusive(self) -> bool:
-        """Tell whether no other process can be working on this database."""
+        """Return whether no other process can be working on this database."""
         return self.lock is not None
 
     def lock_admission(self, connection: Connection) -> None:
-        """Let one process at a time accept on PostgreSQL, so that quotas stay exact over replicas."""
+        """Lock admission for this transaction, so that only one PostgreSQL replica admits requests at a time.
+
+        Otherwise two replicas could both count a quota before either of them inserts. Does nothing on SQLite.
+        """
         if not self.is_exclusive:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_ACCEPT_LOCK})
 
     def close(self) -> None:
-        """Close readers first: SQLite's last connection tidies up, and that must be the writing one."""
+        """Close the readers, then the writer, then release the process lock.
+
+        The last SQLite connection checkpoints the WAL on closing, and only the writing one is allowed to.
+        """
         self.reading.dispose()
         self.writing.dispose()
         if self.lock is not None:
@@ -66,36 +75,40 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Open the database at a URL as settings give it. Raises DatabaseError."""
+    """Open the database at the URL in `DATABASE_URL`. Raises `DatabaseError`."""
     if make_url(url).get_backend_name() == "sqlite":
         return _open_sqlite(url)
-    # One connection of the writer's own: however many read, and whatever holds them up, it need not wait for one.
+    # The writer has its own connection: slow readers must not block it.
     writing = _connect_postgresql(url, pool_size=1, max_overflow=0)
-    # Who waits for a connection gives up before its caller does (see Outbox): no thread is left behind for that.
+    # Shorter than `Outbox`'s timeout: otherwise a waiting thread would outlive its request.
     reading = _connect_postgresql(url, pool_size=5, pool_timeout=8)
     return Database(writing, reading.execution_options(postgresql_readonly=True), None)
 
 
 def file_at(url: str) -> Path:
-    """Give the file of an SQLite database, whatever links lead to it. Raises DatabaseError if they lead nowhere."""
-    named = Path(str(make_url(url).database))
+    """Return the path of an SQLite database, with symbolic links resolved.
+
+    Raises `DatabaseError` if the links form a loop.
+    """
+    configured = Path(str(make_url(url).database))
     try:
-        path = named.resolve()
-        circle = path.is_symlink()
-    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for links that lead in a circle
-        circle = True
-    if circle:
-        raise DatabaseError(f"DATABASE_URL: the links at {named} lead nowhere: give the path of a file")
+        path = configured.resolve()
+        is_loop = path.is_symlink()
+    except (OSError, RuntimeError):  # Python before 3.13 raises RuntimeError for a loop of symbolic links
+        is_loop = True
+    if is_loop:
+        raise DatabaseError(f"DATABASE_URL: the links at {configured} lead nowhere: give the path of a file")
     return path
 
 
 def driver_message(error: DBAPIError) -> str:
-    """Give the driver's own words ("database or disk is full") in one line, without the statement and its values.
+    """Return the driver's message in one line of at most 200 characters, such as "database or disk is full".
 
-    Of what PostgreSQL says only its first message: the details repeat the values, or the whole row.
+    The statement and its values are left out. Of PostgreSQL's message only the primary line is used: its details may
+    contain values or a whole row.
     """
-    told = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
-    return " ".join(told.split())[:200]
+    message = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
+    return " ".join(message.split())[:200]
 
 
 def _connect_postgresql(url: str, **pool: int) -> Engine:
@@ -106,15 +119,15 @@ def _connect_postgresql(url: str, **pool: int) -> Engine:
 
 
 def _reset_read_only(connection: Any, _record: Any) -> None:
-    # SQLAlchemy leaves a session that has read with the order to write, which would overrule a server that is to be
-    # read only. None: whatever the server says.
+    # SQLAlchemy leaves `read_only` set on the pooled connection, which overrides the server's
+    # `default_transaction_read_only`. None restores the server's default.
     if connection is not None:
         connection.read_only = None
 
 
 def _discard_read_only_connection(context: ExceptionContext) -> None:
-    # Whether a session may write is set when it begins: one opened on a standby, or while the database was read-only,
-    # can stay so for ever. So it is given up, and the next one is new.
+    # A session takes its read-only default when it starts. One opened on a standby could stay read-only after a
+    # failover, so discard the connection.
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
@@ -140,9 +153,9 @@ def _open_sqlite(url: str) -> Database:
         logs.event(
             log, "outbox.sqlite_wal_reset_bug", logging.WARNING, sqlite=sqlite3.sqlite_version, fixed_in="3.51.3"
         )
-    found = make_url(url).set(database=str(path))
-    writing = create_engine(found, hide_parameters=True, pool_size=1, max_overflow=0)
-    reading = create_engine(found, hide_parameters=True, pool_size=4, max_overflow=0)
+    resolved = make_url(url).set(database=str(path))
+    writing = create_engine(resolved, hide_parameters=True, pool_size=1, max_overflow=0)
+    reading = create_engine(resolved, hide_parameters=True, pool_size=4, max_overflow=0)
     event.listen(writing, "connect", _prepare_writing)
     event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reading, "connect", _prepare_reading)
@@ -151,7 +164,7 @@ def _open_sqlite(url: str) -> Database:
 
 
 def _prepare_writing(connection: Any, _record: Any) -> None:
-    # None: the driver leaves transactions to us, so that BEGIN IMMEDIATE is really the first statement.
+    # None turns off the driver's implicit BEGIN, so that BEGIN IMMEDIATE is the first statement.
     connection.isolation_level = None
     for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")

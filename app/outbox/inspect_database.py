@@ -1,4 +1,4 @@
-"""A look at the database that changes nothing: no file, no lock, no table; also while a service works on it."""
+"""Inspect the database without changing anything: no file, lock or table. Works while a service runs."""
 
 import os
 import sqlite3
@@ -13,8 +13,8 @@ from app.outbox.database import DatabaseError, driver_message, file_at
 from app.outbox.migrate import SchemaState, schema_state
 from app.outbox.moved import why_unusable
 
-_CONNECT_WITHIN = 5  # seconds
-_MAY_WRITE = """
+_CONNECT_TIMEOUT = 5  # seconds
+_WRITE_PRIVILEGES = """
     SELECT has_table_privilege('callbacks', 'SELECT') AND has_table_privilege('callbacks', 'INSERT')
         AND has_table_privilege('callbacks', 'UPDATE') AND has_table_privilege('callbacks', 'DELETE')
 """
@@ -22,9 +22,10 @@ _MAY_WRITE = """
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
-    """What was seen: the place of the database without its password, and how far it is; `there`: it exists.
+    """The state of a database.
 
-    ``unusable``: why no service may work on it, see moved.py.
+    `place` is its file, or its database and host, without the password. `there` is whether it exists. `unusable` is why
+    a service must not use it (see `moved`), None if it may.
     """
 
     place: str
@@ -34,60 +35,60 @@ class DatabaseInfo:
 
 
 def inspect(url: str) -> DatabaseInfo:
-    """Open the database at a URL to read, and find out whether it could be written.
+    """Open the database at a URL read-only, and check that this user could write to it.
 
-    Raises DatabaseError when it can't be opened or written, with the reason and the cure.
+    Raises `DatabaseError`, with the reason and the fix, if it can't be opened or written.
     """
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
-        return _look_at_file(file_at(url))
+        return _inspect_file(file_at(url))
     place = f"{address.database} at {address.host or 'the local server'}"
     engine = create_engine(
-        url, hide_parameters=True, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_WITHIN}
+        url, hide_parameters=True, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_TIMEOUT}
     )
     try:
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
-            found = schema_state(connection)
-            _may_write_on_server(connection, found)
+            schema = schema_state(connection)
+            _check_server_is_writable(connection, schema)
             unusable = why_unusable(connection)
     except DBAPIError as error:
         raise DatabaseError(
             f"DATABASE_URL: the database can't be opened ({driver_message(error)}): check that the server runs, and "
             "the address, user and password"
         ) from None
-    return DatabaseInfo(place, True, found, unusable)
+    return DatabaseInfo(place, True, schema, unusable)
 
 
-def _may_write_on_server(connection: Connection, found: SchemaState) -> None:
-    kept = connection.scalar(
+def _check_server_is_writable(connection: Connection, schema: SchemaState) -> None:
+    read_only = connection.scalar(
         text("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool")
     )
-    if kept:
-        raise DatabaseError("DATABASE_URL: this server only reads: give the address of the one that writes")
-    may = (
-        connection.scalar(text(_MAY_WRITE))
-        if found is not SchemaState.EMPTY
+    if read_only:
+        raise DatabaseError("DATABASE_URL: this server is read-only: give the address of one that accepts writes")
+    may_write = (
+        connection.scalar(text(_WRITE_PRIVILEGES))
+        if schema is not SchemaState.EMPTY
         else connection.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')"))
     )
-    if not may:
+    if not may_write:
         raise DatabaseError("DATABASE_URL: this user may not write: grant it the rights, or give another user")
 
 
-def _look_at_file(path: Path) -> DatabaseInfo:
+def _inspect_file(path: Path) -> DatabaseInfo:
     try:
-        _may_write_in(path.parent)
+        _check_folder_is_writable(path.parent)
     except OSError as error:
         raise _unwritable(path.parent, error) from None
     if not path.exists():
         return DatabaseInfo(str(path), False, SchemaState.EMPTY)
-    for companion in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))):
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))):
         try:
-            os.close(os.open(companion, os.O_RDWR))
+            os.close(os.open(file, os.O_RDWR))
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise _unwritable(companion, error) from None
-    engine = _reading(path)
+            raise _unwritable(file, error) from None
+    engine = _read_only_engine(path)
     try:
         with engine.connect() as connection:
             return DatabaseInfo(str(path), True, schema_state(connection), why_unusable(connection))
@@ -98,19 +99,19 @@ def _look_at_file(path: Path) -> DatabaseInfo:
         ) from None
 
 
-def _reading(path: Path) -> Engine:
-    """Give an engine that can't leave a trace.
+def _read_only_engine(path: Path) -> Engine:
+    """Return an engine that creates no files.
 
-    A file in WAL mode is read together with its log, for which SQLite would make an index file where there is none.
-    Where there is none, nobody has the database open, and it can be read as if it were never to change.
+    A file in WAL mode is read together with its WAL, and SQLite would create a missing `-shm` file for that. If there
+    is none, no process has the database open, so it can be opened as immutable.
     """
-    log_in_use = all(path.with_name(path.name + end).exists() for end in ("-wal", "-shm"))
-    address = f"{path.as_uri()}?{'mode=ro&readonly_shm=1' if log_in_use else 'immutable=1'}"
+    wal_in_use = all(path.with_name(path.name + end).exists() for end in ("-wal", "-shm"))
+    address = f"{path.as_uri()}?{'mode=ro&readonly_shm=1' if wal_in_use else 'immutable=1'}"
     return create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True), poolclass=NullPool)
 
 
-def _may_write_in(folder: Path) -> None:
-    """Raise OSError when no file could be made in a folder that may not be there yet."""
+def _check_folder_is_writable(folder: Path) -> None:
+    """Raise `OSError` if no file could be created in a folder, which may not exist yet."""
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
@@ -120,5 +121,5 @@ def _may_write_in(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> DatabaseError:
-    cure = "give this user the right to write there, or another path"
-    return DatabaseError(f"DATABASE_URL: can't write {path}: {error.strerror}: {cure}")
+    fix = "give this user the right to write there, or another path"
+    return DatabaseError(f"DATABASE_URL: can't write {path}: {error.strerror}: {fix}")

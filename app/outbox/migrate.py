@@ -1,4 +1,4 @@
-"""Bringing the tables up to date, at start and by one process at a time, while other replicas may be at work."""
+"""Migrate the tables at start, by one process at a time, while other replicas may be working on them."""
 
 import logging
 import time
@@ -15,19 +15,19 @@ from app.outbox.schema import metadata
 log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent / "migrations"
-_REVISIONS = sorted(file.name[1:5] for file in (_FOLDER / "versions").glob("m*.py"))  # m0001_….py has "0001"
+_REVISIONS = sorted(file.name[1:5] for file in (_FOLDER / "versions").glob("m*.py"))  # m0001_….py is "0001"
 _LOCK = 0x4D494752
 MADE_BY_NEWER = "DATABASE_URL: the database was made by a newer version of this service: update the service"
-_TRIES = 6
-_PAUSE = 0.5  # seconds
-# SQLSTATEs of what passes: the transaction met another one (a deadlock), or waited for a lock for too long.
-_PASSES = ("40", "55P03")
-# Whoever comes after us for a table waits behind us, so we must not wait for long: better once more from the start.
-_WAIT_FOR_TABLES = "SET LOCAL lock_timeout = '4s'"
+_MAX_ATTEMPTS = 6
+_RETRY_DELAY = 0.5  # seconds
+# SQLSTATEs after which a retry may succeed: class 40 (deadlock and the like), and a lock timeout.
+_TRANSIENT = ("40", "55P03")
+# Transactions that want a table queue behind our lock request. So wait briefly and retry, or replicas would stall.
+_SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '4s'"
 
 
 class SchemaState(Enum):
-    """How a database's tables compare with those that this version works on."""
+    """How a database's schema compares with the one of this version."""
 
     EMPTY = "empty"
     OLDER = "older"
@@ -36,30 +36,33 @@ class SchemaState(Enum):
 
 
 def schema_state(connection: Connection) -> SchemaState:
-    """Look how far a database is; changes nothing."""
+    """Return the state of the database's schema. Changes nothing."""
     has_table = inspect(connection).has_table("alembic_version")
-    there = connection.scalar(text("SELECT version_num FROM alembic_version")) if has_table else None
-    if there is None:
+    revision = connection.scalar(text("SELECT version_num FROM alembic_version")) if has_table else None
+    if revision is None:
         return SchemaState.EMPTY
-    if there == _REVISIONS[-1]:
+    if revision == _REVISIONS[-1]:
         return SchemaState.CURRENT
-    return SchemaState.OLDER if there in _REVISIONS else SchemaState.NEWER
+    return SchemaState.OLDER if revision in _REVISIONS else SchemaState.NEWER
 
 
 def migrate(engine: Engine) -> None:
-    """Run the migrations the database doesn't have yet, all in one transaction. Raises DatabaseError."""
-    for left in reversed(range(_TRIES)):
+    """Run all missing migrations in one transaction, which is retried after a deadlock or lock timeout.
+
+    Raises `DatabaseError` if the database refuses, or was migrated by a newer version.
+    """
+    for retries_left in reversed(range(_MAX_ATTEMPTS)):
         try:
             with engine.begin() as connection:
                 _upgrade(connection)
         except DBAPIError as error:
-            if not left or not (getattr(error.orig, "sqlstate", None) or "").startswith(_PASSES):
+            if not retries_left or not (getattr(error.orig, "sqlstate", None) or "").startswith(_TRANSIENT):
                 raise DatabaseError(
                     f"DATABASE_URL: the database refused ({driver_message(error)}): check that it runs, "
                     "that the address is right and that this user may change tables"
                 ) from None
             event(log, "outbox.migration_retried", logging.WARNING, cause=driver_message(error))
-            time.sleep(_PAUSE)
+            time.sleep(_RETRY_DELAY)
         else:
             return
 
@@ -70,15 +73,15 @@ def _upgrade(connection: Connection) -> None:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    found = schema_state(connection)
-    if found is SchemaState.CURRENT:
+    state = schema_state(connection)
+    if state is SchemaState.CURRENT:
         return
-    if found is SchemaState.NEWER:
+    if state is SchemaState.NEWER:
         raise DatabaseError(MADE_BY_NEWER)
     if on_postgresql:
-        connection.execute(text(_WAIT_FOR_TABLES))
+        connection.execute(text(_SET_LOCK_TIMEOUT))
         _lock_all_tables(connection)
-    # Only now: nearly every start finds its tables up to date, and does without the time and memory this takes.
+    # Imported only here: most starts find the tables up to date, and are spared the time and memory.
     from alembic import command
     from alembic.config import Config
 
@@ -89,15 +92,15 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _lock_all_tables(connection: Connection) -> None:
-    """Take all tables before anything is changed: taken one by one, they would meet what replicas hold crosswise.
+    """Lock all tables before anything is changed. Locked one by one, they would deadlock with running replicas.
 
-    First the one that replicas prove their health by: up to this version they did so before other work.
+    The first is `alembic_version`: up to this version, replicas wrote it before other work, to prove their health.
     """
-    there = set(inspect(connection).get_table_names())
+    existing = set(inspect(connection).get_table_names())
     for name in ("alembic_version", *metadata.tables):
-        if name in there:
+        if name in existing:
             connection.execute(text(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE"))
         if name == "alembic_version":
-            # Whoever holds another table now comes to wait for this one, and has then waited for longer than we will:
-            # of a deadlock's two sides PostgreSQL ends the one that notices first, and theirs is tried again.
+            # Let replicas queue behind this lock first. In a deadlock PostgreSQL aborts the side whose
+            # `deadlock_timeout` expires first. Replicas retry, so it should be theirs and not ours.
             connection.execute(text("SELECT pg_sleep(0.2)"))

@@ -1,6 +1,6 @@
-"""The mark of a database that is being copied or was moved away, so that no service ever works on two copies.
+"""Mark a database as incomplete copy or as moved away, so that no two services use two copies.
 
-It is a table of its own, outside the schema: it is there only while it has something to say.
+The mark is a table outside the schema, which exists only in a marked database.
 """
 
 from enum import StrEnum
@@ -15,14 +15,14 @@ _marks = Table("moved", MetaData(), Column("role", String(8), nullable=False), C
 
 
 class Role(StrEnum):
-    """What a marked database is: ``half``, a copy that isn't complete; or ``away``, complete elsewhere."""
+    """The state of a marked database: `half` is an incomplete copy, `away` was moved to another database."""
 
     HALF = "half"
     AWAY = "away"
 
 
 def mark_of(connection: Connection) -> tuple[Role, str] | None:
-    """Give what a database is marked as, and the other database's address; None for most."""
+    """Return the mark and the URL of the other database, None for an unmarked database."""
     if not inspect(connection).has_table(_marks.name):
         return None
     row = connection.execute(select(_marks)).one()
@@ -30,20 +30,20 @@ def mark_of(connection: Connection) -> tuple[Role, str] | None:
 
 
 def mark(connection: Connection, role: Role, other: str) -> None:
-    """Mark a database, with the address of the other one, which holds no password."""
+    """Mark a database. `other` is the other database's URL without its password."""
     _marks.create(connection)
     connection.execute(_marks.insert().values(role=role, other=other))
 
 
 def unmark(connection: Connection) -> None:
-    """Take the mark away."""
+    """Remove the mark."""
     _marks.drop(connection)
 
 
 def hold(connection: Connection) -> bool:
-    """Keep services from starting on a PostgreSQL database for as long as the connection lasts; False: it is held.
+    """Lock a PostgreSQL database against starting services, until the connection ends or `let_go` is called.
 
-    SQLite has its process lock for that.
+    Returns False if it is locked already. SQLite has its process lock for this, so there it does nothing.
     """
     if connection.dialect.name != "postgresql":
         return True
@@ -51,13 +51,13 @@ def hold(connection: Connection) -> bool:
 
 
 def let_go(connection: Connection) -> None:
-    """End a hold at once: PostgreSQL itself would notice the end of the connection a moment after it."""
+    """Release the lock of `hold` now: PostgreSQL releases it only some time after the connection has closed."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
 
 
 def open_to_work(url: str) -> Database:
-    """Open a database for a service, with its tables up to date. Raises DatabaseError, also for a marked one."""
+    """Open a database for a service, and migrate it. Raises `DatabaseError`, also for a marked or locked one."""
     database = open_database(url)
     try:
         migrate(database.writing)
@@ -70,7 +70,7 @@ def open_to_work(url: str) -> Database:
 
 
 def why_unusable(connection: Connection) -> str | None:
-    """Tell why no service may work on a marked database, with the cure; None for one without a mark."""
+    """Return why no service may use a marked database, and the fix; None for an unmarked one."""
     match mark_of(connection):
         case Role.HALF, other:
             return f"DATABASE_URL: this is half a copy of {other}: complete it: run `chaser-callback db copy` there"
@@ -83,7 +83,7 @@ def why_unusable(connection: Connection) -> str | None:
 
 
 def _refuse_moved(connection: Connection) -> None:
-    """Raise DatabaseError, with the cure, where a service must not start."""
+    """Raise `DatabaseError`, with the fix, if a service must not start on this database."""
     if connection.dialect.name == "postgresql":
         held = text("SELECT pg_try_advisory_xact_lock_shared(:key)")
         if not connection.execute(held, {"key": _LOCK}).scalar_one():

@@ -1,9 +1,9 @@
-"""The queue of calls that were asked for while a site was closed: who stands where, and when that call is expected.
+"""The after-hours queue: when a callback requested while the site is closed will be called.
 
-The queue that counts is Chaser's own: with ``nwt_action=always_call`` it makes the calls of a night one after another,
-from ``call_stack_start_hour`` on, ``call_stack_interval`` minutes apart. It tells nobody how long that queue is. So
-this is what we know: the callbacks of the site that this service has taken for the same start. Requests that Chaser
-got from elsewhere stand in its queue too, and then a call comes later than we say.
+With `nwt_action=always_call` Chaser makes the calls of a night one after another, from `call_stack_start_hour` on,
+`call_stack_interval` minutes apart. It does not publish the length of its queue. So the position is counted among the
+site's callbacks that this service accepted for the same start. Chaser also queues requests it got elsewhere, and then a
+call comes later than the returned time.
 """
 
 from dataclasses import replace
@@ -14,23 +14,25 @@ from sqlalchemy import Connection, exists, func, select
 from app.outbox.callback import Callback, Status
 from app.outbox.schema import callbacks, request_keys
 
-# What failed or was cancelled has left the queue, and what is held hasn't joined it.
+# Failed and cancelled callbacks have left the queue, and held ones have not joined it.
 _IN_LINE = (Status.QUEUED, Status.SENDING, Status.PLACED, Status.UNKNOWN)
 
 
 def call_at(start: datetime, interval: int | None, place: int) -> datetime:
-    """Give the time of the call at a place in the queue, 0 the first. ``interval``: minutes; None: all at the start.
+    """Return the expected time of the call at a position in the queue, 0 being the first.
 
-    A long queue goes on past closing time: what Chaser does then is not documented.
+    `interval` is in minutes; with None or 0 all calls are expected at the start. A long queue continues past closing
+    time: what Chaser does then is not documented.
     """
     return start + place * timedelta(minutes=interval or 0)
 
 
 def next_place(connection: Connection, site: str, start: datetime) -> int:
-    """Count the callbacks of a site that wait for the calls that begin at ``start``: the place of who asks next.
+    """Return the position of the next request in a site's queue for the calls that begin at `start`, 0 being the first.
 
-    Counted are those expected at the start or later. A planned call is made at its time and stands in no queue. Who
-    asked for a number that was asked for before took a place as well, or its lack would tell him so.
+    Callbacks expected at `start` or later count, but not planned ones, which are called at their own time. Aliases,
+    which are requests merged into another visitor's callback, count too. Otherwise the gap would reveal the earlier
+    request.
     """
     table, keys = callbacks.c, request_keys.c
     waiting = select(func.count()).where(
@@ -48,16 +50,16 @@ def next_place(connection: Connection, site: str, start: datetime) -> int:
 
 
 def stands_in_line(callback: Callback) -> bool:
-    """Tell whether a callback waits for the start of a day's calls, and not for its own time, or for none."""
+    """Return whether a callback waits for the start of a day's calls, rather than for its own time or for none."""
     expected_at = callback.call_expected_at
     no_wait = (None, callback.created_at, callback.planned_time)
     return callback.nwt_action == "always_call" and expected_at not in no_wait
 
 
 def in_line(connection: Connection, callback: Callback) -> Callback:
-    """Give a new callback with its place in the queue counted into ``call_expected_at``, which is the start so far.
+    """Return a new callback with its position in the queue added to `call_expected_at`, so far the queue's start.
 
-    One that doesn't stand in line stays as it is.
+    A callback that is not queued is returned unchanged.
     """
     start = callback.call_expected_at
     if start is None or not stands_in_line(callback):

@@ -1,4 +1,4 @@
-"""Which index a statement goes by, where the database would choose one that costs more as the tables grow."""
+"""Query hints: keep the planner from an index whose cost would grow with the tables."""
 
 from typing import Any, Final
 
@@ -8,24 +8,27 @@ from app.outbox.callback import Status
 from app.outbox.schema import callbacks
 
 FEW: Final = 1000
-"""How many rows may be looked at every second: that takes about a millisecond."""
+"""How many rows may be read every second: this takes about a millisecond."""
 
 
-def are_few(connection: Connection, *which: ColumnElement[bool] | TextClause, few: int | None = None) -> bool:
-    """Tell whether fewer than ``few`` callbacks are such, None: than FEW; costs no more than that, given an index."""
-    most = FEW if few is None else few
-    some = select(literal(1)).select_from(callbacks).where(*which).limit(most)
-    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one() < most
+def are_few(connection: Connection, *conditions: ColumnElement[bool] | TextClause, few: int | None = None) -> bool:
+    """Return whether fewer than `few` callbacks meet the conditions; None stands for `FEW`.
+
+    Reads at most that many rows, provided that an index covers the conditions.
+    """
+    limit = FEW if few is None else few
+    rows = select(literal(1)).select_from(callbacks).where(*conditions).limit(limit)
+    return connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one() < limit
 
 
 def has_status(status: Status) -> ColumnElement[bool]:
-    """Ask for a status in the statement's own words.
+    """Return the condition that a callback has a status, as a literal in the statement.
 
-    A bound one makes SQLite prepare the statement anew each time, to see whether a partial index by status will do.
+    For a bound parameter SQLite prepares the statement again at each execution, to see whether a partial index applies.
     """
     return callbacks.c.status == literal_column(f"'{status}'")
 
 
 def unindexed(column: Column[Any]) -> ColumnElement[Any]:
-    """Give a column in a form no index is known by, where another one is to be used."""
+    """Return an expression equal to a column that matches no index, so that the planner uses another one."""
     return func.coalesce(column, column, type_=column.type)

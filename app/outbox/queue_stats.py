@@ -1,4 +1,4 @@
-"""SQL of looking at the queue: what waits, and since when. By partial indexes, so it costs what waits and no more."""
+"""Query the depth of the queue and the age of its oldest entry. Partial indexes keep the cost at what waits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,22 +11,22 @@ from app.outbox.plans import has_status
 from app.outbox.schema import Instant, callbacks
 
 OPEN_STATUSES: Final = (Status.HELD, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
-"""Those in which a callback is not at its end. Of ``unknown`` ones only those that are still to be sent once more."""
+"""The statuses of unfinished callbacks. Of the `unknown` ones only those count that are due to be resent."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How many callbacks are in one state, and since when the oldest of them waits; None when there is none."""
+    """How many callbacks have one status, and since when the oldest of them waits; None if there are none."""
 
     count: int
     since: datetime | None
 
 
 def queue_stats(connection: Connection) -> dict[Status, QueueDepth]:
-    """Give the line of each of OPEN_STATUSES.
+    """Return the queue depth of each of `OPEN_STATUSES`.
 
-    What was released or retried waits since then, and what is planned since it was accepted, for Chaser takes it at
-    once and with its time.
+    A released or retried callback waits since then. A planned one waits since it was accepted, because Chaser takes it
+    at once together with its time.
     """
     table = callbacks.c
     ready = func.coalesce(table.available_at, table.created_at, type_=Instant())
@@ -39,5 +39,5 @@ def queue_stats(connection: Connection) -> dict[Status, QueueDepth]:
             waiting.where(table.lease_until.is_not(None)).group_by(table.status),
         )
     )
-    found = {Status(status): QueueDepth(count, since) for status, count, since in rows}
-    return {status: found.get(status, QueueDepth(0, None)) for status in OPEN_STATUSES}
+    depths = {Status(status): QueueDepth(count, since) for status, count, since in rows}
+    return {status: depths.get(status, QueueDepth(0, None)) for status in OPEN_STATUSES}

@@ -1,13 +1,13 @@
-"""Quotas: how often one phone, one visitor and one site may ask. Counted where they are stored, exactly.
+"""Quotas: how often one phone, one visitor and one site may request a callback. Counted exactly, in the database.
 
-A limit of n in a window is reached when the n-th newest callback is still inside the window: its time answers both
-questions, whether to refuse and for how long.
+A limit of n in a window is reached while the n-th newest callback is inside the window. Its time decides both whether
+to refuse and for how long.
 
-An IPv6 visitor is counted in his /64, and with more room in the /56 and the /48 around it: whoever is given one of
-those would otherwise have a fresh quota for each network in it.
+An IPv6 visitor is counted by their /64, and with higher limits by the /56 and the /48 around it. Otherwise the owner of
+a wide network would have a fresh quota for each /64 in it.
 
-A phone's limits hold twice: for when it was asked for, and for when it rings. Calls may be planned for days ahead, and
-what was asked for within all limits must not ring in one hour.
+A phone's limits apply to the times of its requests and to the times when it rings. Calls can be planned days ahead, so
+requests that meet all limits could otherwise ring within one hour.
 """
 
 import logging
@@ -23,26 +23,26 @@ from sqlalchemy import CompoundSelect, Connection, Integer, Row, bindparam, func
 from app.errors import TooManyRequestsError
 from app.logs import event
 from app.outbox.callback import CLIENT_BUCKETS, Callback, Status
-from app.outbox.clock_set_back import CLOCKS_DIFFER
+from app.outbox.clock_set_back import MAX_CLOCK_SKEW
 from app.outbox.repeats import ALIAS
 from app.outbox.schema import Instant, callbacks, request_keys
 
 log = logging.getLogger(__name__)
 
-_INSTANT = timedelta(microseconds=1)  # a window of an hour does not hold what was exactly an hour ago
+_INSTANT = timedelta(microseconds=1)  # a window of one hour excludes what is exactly one hour old
 
 BUCKETS: Final = tuple(zip(CLIENT_BUCKETS, (1, 2, 4), strict=True))
-"""The columns a visitor is counted by, and how many times the limit may be used in each.
+"""The columns that count a visitor, and the multiple of the limit that applies to each.
 
-Less than the flood limit gives, which must let every page of a whole company through: of all the people in a /48, few
-want to be phoned by one site within the hour.
+The flood limit has higher multiples, as it must let through every page view of a whole company. Of all people in a /48
+few want a call from one site within the hour.
 """
 
 ROOM: Final = 5
-"""How many times, at least, the limits of a visitor's network may be used by those who solved a challenge.
+"""The least multiple of a network's limits that applies to requests with a solved challenge.
 
-A mobile carrier puts fifty honest people behind one IPv4 address; the challenge makes it dear to be fifty people alone.
-It is no factor of BUCKETS: a /48, which anybody can rent, has as much room as one such address, not sixteen times that.
+A mobile carrier puts fifty honest visitors behind one IPv4 address, and the challenge makes it costly to imitate fifty.
+It doesn't multiply `BUCKETS`: a /48, which anybody can rent, gets as much as one such address, not sixteen times that.
 """
 
 _ALL: Final = 100
@@ -50,9 +50,9 @@ _WARN_AT: Final = (80, _ALL)
 
 
 def _asked_by(name: str) -> CompoundSelect[datetime, str]:
-    """Select when the bucket in a column asked within the window, and for what phones.
+    """Select the time and the phone of each request within the window, by one of the columns of `BUCKETS`.
 
-    Aliases count as the callbacks they look like.
+    Aliases count like the callbacks they appear to be.
     """
     of_callbacks, of_aliases = (
         select(table.c.created_at, callbacks.c.client_phone).where(
@@ -64,7 +64,7 @@ def _asked_by(name: str) -> CompoundSelect[datetime, str]:
     return union_all(of_callbacks, of_aliases.join(callbacks).where(request_keys.c.scope == ALIAS))
 
 
-# Made once: to put a statement together takes several times as long as to execute it.
+# Built once: building a statement takes several times as long as executing it.
 _ASKED_BY: Final = {name: _asked_by(name) for name, _ in BUCKETS}
 _INSIDE = (
     select(callbacks.c.created_at)
@@ -87,12 +87,12 @@ _NO_RINGING: Final = (Status.CANCELLED, Status.FAILED)
 
 Limits = tuple[RateLimitItem, ...]
 Told = MutableMapping[tuple[str, str, int], datetime]
-"""When the log was told that a site (first) has spent so many percent (last) of a limit."""
+"""When the log was last warned, by site, limit and percentage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A site has spent so many ``percent`` of a ``limit``, with a callback that was asked for ``at`` this time."""
+    """A site has used `percent` of a `limit`, counting a callback requested at the time `at`."""
 
     site: str
     limit: RateLimitItem
@@ -102,7 +102,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The caps in force for one site. ``per_phone`` counts over all sites."""
+    """The limits in force for one site. `per_phone` counts over all sites."""
 
     per_phone: Limits
     per_client: Limits
@@ -121,26 +121,27 @@ _DETAILS = {
 def check_quotas(
     connection: Connection, callback: Callback, quotas: Quotas, *, solved: bool = False, rings: bool = True
 ) -> tuple[Spent, ...]:
-    """Raise TooManyRequestsError, with the quota and the wait, when the callback would be one too many. Writes nothing.
+    """Raise `TooManyRequestsError`, with the quota's code and the wait, if the callback would exceed a quota.
 
-    ``solved``: did its visitor solve a challenge. ``rings``: False for one that another callback stands for, so that
-    the limits of its phone are not asked. Returns what its site will have spent of its budget once it is written.
+    Writes nothing. `solved` is whether its visitor solved a challenge. `rings` is False for a request merged into
+    another callback: the limits of its phone are not checked. Returns the site's usage of its limits, counting this
+    callback.
     """
     for name, weight in BUCKETS:
         if getattr(callback, name) is not None:
             _check_client(connection, callback, name, quotas, max(ROOM if solved else 1, weight))
     spent = tuple(spending for limit in quotas.per_site for spending in _spend(connection, callback, limit))
-    # The phone comes last: whoever has used up his own quotas is told so, and learns nothing of anybody's number.
+    # The phone is checked last: a visitor beyond their own quotas must learn nothing about any number.
     if rings:
         _check_phone(connection, callback, quotas.per_phone)
     return spent
 
 
 def tell_of_budget(spent: Iterable[Spent], told: Told) -> None:
-    """Tell the log, once a callback is on disk, when its site has spent 80 or 100 % of what it may.
+    """Log a warning, once a callback is committed, that its site has used 80 or 100 % of a limit.
 
-    Once in the limit's window: ``told`` keeps when, as the window moves on and a busy site is at its limit again with
-    nearly every callback. Every process keeps its own.
+    Each percentage is logged once in the limit's window. `told` keeps the times: otherwise a busy site at its limit
+    would cause a warning with nearly every callback. Every process keeps its own.
     """
     for one in spent:
         this = (one.site, str(one.limit), one.percent)
@@ -152,14 +153,14 @@ def tell_of_budget(spent: Iterable[Spent], told: Told) -> None:
 
 
 def _check_client(connection: Connection, callback: Callback, name: str, quotas: Quotas, times: int) -> None:
-    """Raise TooManyRequestsError when the bucket in a column used up one of a visitor's limits.
+    """Raise `TooManyRequestsError` if the network in a column has used up one of a visitor's limits.
 
-    What it asked for is read once for all of them: it is not much more than it may.
+    Its requests are read once for all limits: the limits keep their number small.
     """
     longest = max(quotas.per_client + quotas.per_client_phones, key=RateLimitItem.get_expiry)
     values = {"bucket": getattr(callback, name), **_within(callback, longest)}
     asked = connection.execute(_ASKED_BY[name], values).all()
-    # Of several for one phone the last one counts.
+    # Of several requests for one phone the newest counts.
     others = {phone: at for at, phone in sorted(asked) if phone != callback.client_phone}
     for code, limits, times_asked in (
         ("quota_client", quotas.per_client, [at for at, _ in asked]),
@@ -174,9 +175,9 @@ def _check_client(connection: Connection, callback: Callback, name: str, quotas:
 
 
 def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> Iterator[Spent]:
-    """Return the usage of a limit of a site after one more callback. Raises TooManyRequestsError beyond it.
+    """Yield the usage of a site's limit with one more callback. Raises `TooManyRequestsError` beyond the limit.
 
-    One walk through the window answers it all: a site has hundreds of callbacks in it, and accepts them one by one.
+    One index scan yields it all: a site may have hundreds of callbacks in the window.
     """
     values = {"site": callback.site, **_within(callback, limit), "most": limit.amount}
     count, first = connection.execute(_OF_SITE, values).one()
@@ -189,12 +190,12 @@ def _spend(connection: Connection, callback: Callback, limit: RateLimitItem) -> 
 
 def _within(callback: Callback, limit: RateLimitItem) -> dict[str, datetime]:
     window = timedelta(seconds=limit.get_expiry())
-    # The clocks of replicas may differ by a little; what lies further ahead was redated before.
-    return {"since": callback.created_at - window + _INSTANT, "until": callback.created_at + CLOCKS_DIFFER}
+    # The clocks of replicas may differ slightly. Times further ahead have been shifted before.
+    return {"since": callback.created_at - window + _INSTANT, "until": callback.created_at + MAX_CLOCK_SKEW}
 
 
 def _left(callback: Callback, limit: RateLimitItem, reached: datetime) -> timedelta:
-    """Give how long one that was asked for at ``reached`` stays in the window."""
+    """Return how long a callback requested at `reached` stays in the window."""
     window = timedelta(seconds=limit.get_expiry())
     return min(reached + window - callback.created_at, window)
 
@@ -204,20 +205,20 @@ def _too_many(code: str, wait: timedelta) -> TooManyRequestsError:
 
 
 def _check_phone(connection: Connection, callback: Callback, limits: Limits) -> None:
-    """Raise TooManyRequestsError when the phone was asked for too often, or would ring too often."""
+    """Raise `TooManyRequestsError` if the phone was requested too often, or would ring too often."""
     windows = [timedelta(seconds=limit.get_expiry()) for limit in limits]
     others = _others_of_phone(connection, callback, max(windows))
     asked = sorted((other.created_at for other in others), reverse=True)
     ringing = [other.planned_time or other.created_at for other in others if other.status not in _NO_RINGING]
     for limit, window in zip(limits, windows, strict=True):
-        counted = [at for at in asked if callback.created_at - window < at <= callback.created_at + CLOCKS_DIFFER]
+        counted = [at for at in asked if callback.created_at - window < at <= callback.created_at + MAX_CLOCK_SKEW]
         wait = None
         if len(counted) >= limit.amount:
             wait = _left(callback, limit, counted[limit.amount - 1])
         elif _rings_too_often(ringing, _rings_at(callback), limit):
-            wait = window  # when the time asked for gets free, if ever, is the business of those who planned it
+            wait = window  # an exact wait would reveal when other visitors' calls are planned
         if wait is not None:
-            # Coarse: the exact time would tell a stranger when somebody asked to be phoned.
+            # Rounded up: the exact time would reveal to another visitor when the phone was requested.
             coarse = min(window, math.ceil(wait / _COARSE) * _COARSE)
             raise _too_many("quota_phone", coarse)
 
@@ -227,7 +228,7 @@ def _rings_at(callback: Callback) -> datetime:
 
 
 def _others_of_phone(connection: Connection, callback: Callback, window: timedelta) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Give what was asked for a callback's phone within the window, and what rings within it: few rows, read once."""
+    """Return a phone's callbacks that were requested within the window or ring within it: few rows, read once."""
     parameters = {
         "phone": callback.client_phone,
         "asked_from": callback.created_at - window,
@@ -237,8 +238,8 @@ def _others_of_phone(connection: Connection, callback: Callback, window: timedel
 
 
 def _rings_too_often(others: Sequence[datetime], this: datetime, limit: RateLimitItem) -> bool:
-    """Tell whether one more at ``this`` time makes a window, wherever it begins, that holds more than the limit."""
+    """Return whether a ring at the time `this` would exceed the limit in any window that contains it."""
     times = sorted((*others, this))
     window = timedelta(seconds=limit.get_expiry())
-    spans = zip(times, times[limit.amount :], strict=False)  # from each one to the one that is one too many
+    spans = zip(times, times[limit.amount :], strict=False)  # each ring, and the later one that exceeds the limit
     return any(first <= this <= last and last - first < window for first, last in spans)

@@ -1,8 +1,9 @@
-"""SQL of what was answered before: to the same request, and to strangers whose request found another one's callback.
+"""Store and replay responses: to repeated requests, and to requests merged into another visitor's callback.
 
-Whoever asks for somebody else's number isn't told that it was asked for. The answer looks like any other, and its id,
-an alias, leads to the callback that stands. An alias does all that its callback would have done, but ring: it counts in
-the quotas of who asked, takes a place in the queue of the night, and who asks once more is answered with it again.
+A visitor who requests a call to somebody else's number must not learn that it was requested before. Their response
+looks like any other. Its id, an alias, resolves to the callback that the request was merged into. An alias has all the
+effects of a callback but ringing. It counts in its visitor's quotas and takes a position in the after-hours queue. If
+its visitor repeats the request, they get it again.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from app.outbox.plans import unindexed
 from app.outbox.schema import callbacks, request_keys
 
 REPEATS: Final = 20
-"""How many request keys a visitor may add to a callback he has asked for, within an hour."""
+"""How many request keys a visitor may add within an hour to a callback they have requested."""
 
 ALIAS: Final = "alias"
 """The scope of the request keys that are aliases."""
@@ -39,14 +40,14 @@ _LONGEST_DELAY: Final = timedelta(minutes=1)
 _IS_ALIAS: Final = request_keys.c.scope == ALIAS
 _BUCKET: Final = bindparam("bucket", type_=String())
 
-# Statements are made once: to put one together takes several times as long as to execute it.
+# Built once: building a statement takes several times as long as executing it.
 _ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).where(
     request_keys.c.scope == bindparam("scope"), request_keys.c.key == bindparam("key")
 )
 
 
 def _alias(column: Column[T]) -> ScalarSelect[T]:
-    # By the callback, which has few: a bucket may have any number.
+    # Found by the callback, which has few keys: a visitor may have any number.
     mine = (request_keys.c.callback_id == callbacks.c.id) & (unindexed(request_keys.c.client_bucket) == _BUCKET)
     newest = select(column).where(mine, _IS_ALIAS).order_by(request_keys.c.created_at.desc()).limit(1)
     return newest.scalar_subquery()
@@ -56,15 +57,15 @@ KNOWN_AS: Final = (
     _alias(request_keys.c.answer).label("alias_answer"),
     _alias(request_keys.c.created_at).label("alias_at"),
 )
-"""Of a callback, the newest alias by which the visitor of ``bucket`` knows it: what he was answered, and when."""
+"""Columns of a callback's newest alias for the visitor of `bucket`: the response they got, and when."""
 
 LATELY_KNOWN: Final = select(request_keys.c.callback_id).where(
-    # Aliases alone: to repeat a request begins no new window.
+    # Aliases only: repeating a request must not start a new window.
     request_keys.c.client_bucket == _BUCKET,
     request_keys.c.created_at > bindparam("since"),
     _IS_ALIAS,
 )
-"""The ids of callbacks for which the visitor of ``bucket`` was given an alias after ``since``."""
+"""Select the ids of callbacks for which the visitor of `bucket` got an alias after `since`."""
 
 _LATEST: Final = (
     select(request_keys.c.created_at)
@@ -82,9 +83,9 @@ _REMEMBER: Final = insert(request_keys)
 
 
 def answered(connection: Connection, request_key: RequestKey) -> AcceptResult | None:
-    """Give what was answered to this request the first time, whatever has become of the callback since.
+    """Return the stored response to a request, whatever has become of its callback since; None for a new key.
 
-    None when the key is new. Raises UnprocessableContentError when it was used for another request.
+    Raises `UnprocessableContentError` if the key was used for another request.
     """
     row = connection.execute(_ANSWERED, {"scope": request_key.scope, "key": request_key.key}).one_or_none()
     if row is None:
@@ -105,42 +106,43 @@ def remember(
     *,
     repeats: bool,
 ) -> None:
-    """Keep what a request is answered, and the callback it is answered with.
+    """Store the response to a request key, for replays.
 
-    ``callback``: what it asked for. ``repeats``: by a visitor who was answered with that one before.
+    `callback_id` is the callback in the response, and `callback` the one that was requested. `repeats` is whether its
+    visitor got that callback as the response to an earlier request: such keys count in `check_room`.
     """
     kept = _kept(request_key, callback_id, answer, callback.created_at)
     connection.execute(_REMEMBER, kept | {"client_bucket": callback.client_bucket if repeats else None})
 
 
 def remember_alias(connection: Connection, callback: Callback, standing_id: str, answer: AcceptResult) -> None:
-    """Let the id of a callback that is not stored lead to the one that stands for it."""
+    """Store the id of a merged request as an alias of the callback it was merged into."""
     kept = _kept(RequestKey(ALIAS, callback.id, ""), standing_id, answer, callback.created_at)
     who = {name: getattr(callback, name) for name in CLIENT_BUCKETS}
     place = {"call_expected_at": callback.call_expected_at if stands_in_line(callback) else None}
-    # When this work runs again, another callback may stand by then.
+    # If the transaction is retried, the request may be merged into another callback than before.
     written = upsert.insert(connection, request_keys)
     again = written.on_conflict_do_update(index_elements=["scope", "key"], set_={"callback_id": standing_id})
     connection.execute(again, kept | who | place)
 
 
 def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> AcceptResult | None:
-    """Give what the visitor of a callback was answered when he first asked for what stands; None if he didn't.
+    """Return the response this visitor got earlier for the same callback, with its present status; None if none.
 
-    ``standing``: selected with KNOWN_AS.
+    `standing` is the callback's row, selected with `KNOWN_AS`.
     """
     if standing.alias_answer is None:
         return None
     kept = _accepted(standing.alias_answer)
-    if kept.id == callback.id:  # this work runs again
+    if kept.id == callback.id:  # the transaction is being retried
         return kept
     return replace(kept, status=public_status(_told(standing, standing.alias_at, callback.created_at)), duplicate=True)
 
 
 def check_room(connection: Connection, callback: Callback, standing_id: str) -> None:
-    """Raise TooManyRequestsError when a visitor repeats the request too often: it rings nobody, but it is stored.
+    """Raise `TooManyRequestsError` if a visitor repeats a request too often: it doesn't ring again, but it is stored.
 
-    Only his own repetitions count, or he would learn of those of others.
+    Only the visitor's own repetitions count. Otherwise they would learn of the repetitions of others.
     """
     mine = {"callback_id": standing_id, "bucket": callback.client_bucket}
     values = mine | {"since": callback.created_at - _HOUR, "before": REPEATS - 1}
@@ -153,15 +155,16 @@ def check_room(connection: Connection, callback: Callback, standing_id: str) -> 
 
 
 def leads_to(callback_id: str) -> Select[tuple[str]]:
-    """Select the id of the callback that an id leads to which a stranger was given for it."""
+    """Select the id of the callback that an alias resolves to."""
     keys = request_keys.c
     return select(keys.callback_id).where(_IS_ALIAS, keys.key == callback_id)
 
 
 def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> CallbackStatus | None:
-    """Give where a callback is in its life; also by an id that a stranger was given for it. None when there is none.
+    """Return the status of a callback by its id or by an alias; None if there is none.
 
-    ``now``: as a stranger may see it, who may still have to be told about held ones as `shown` does; None: as it is.
+    With `now` an alias shows the status that its visitor may see at that time; None shows the true one. The status of
+    held callbacks is not disguised here: see `public_status`.
     """
     table, keys = callbacks.c, request_keys.c
     seen = select(table.site, table.status, table.call_expected_at)
@@ -174,15 +177,15 @@ def glimpse(connection: Connection, callback_id: str, now: datetime | None) -> C
     if row is None:
         return None
     status = _told(row, row.asked_at, now) if now else row.status
-    # The time that was told with this id: another one would tell that the number was asked for before.
+    # The time in the alias's own response: another one would reveal the earlier request.
     return CallbackStatus(callback_id, row.site, status, _accepted(row.answer).call_expected_at)
 
 
 def _told(standing: Row[*tuple[Any, ...]], asked_at: datetime, now: datetime) -> str:
-    """Give the status that a stranger is told, who asked at a time: not before it could have been that of his own.
+    """Return the status of an alias as its visitor may see it.
 
-    His is queued for as long as the one that stands took to get where it is: one that was delivered in the moment
-    in which it was accepted would tell that it is older. For a minute at most, for it is not the truth.
+    It is `queued` for as long as the original callback took to reach its status, 60 s at most. An instant `placed`
+    would reveal that the original is older.
     """
     took = min(standing.updated_at - standing.created_at, _LONGEST_DELAY)
     return standing.status if now - asked_at >= took else Status.QUEUED

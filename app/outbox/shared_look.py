@@ -1,4 +1,4 @@
-"""One look at something slow at a time, shared by all who ask meanwhile, and its answer kept for a moment."""
+"""A single-flight cache: concurrent callers share one load, and its value is kept for a moment."""
 
 import asyncio
 import time
@@ -9,27 +9,30 @@ T = TypeVar("T")
 
 
 class SharedLook(Generic[T]):
-    """Belongs to one event loop. A look that fails fails for all who share it, and the next who asks begins another."""
+    """Caches one value on one event loop.
+
+    If a load fails, it fails for all callers that share it. The next caller starts another.
+    """
 
     def __init__(self, look: Callable[[], Awaitable[T]]) -> None:
-        """``look`` finds the answer."""
+        """Use `look` to load the value."""
         self._look = look
         self._task: asyncio.Task[tuple[T, float]] | None = None
 
     async def answer(self, fresh: float) -> T:
-        """Give the answer of a look that ended at most ``fresh`` seconds ago, or of one that ends now.
+        """Return a value that was loaded at most `fresh` seconds ago, or load it.
 
-        Whoever goes away takes nothing from the others. Raises what the look raises.
+        Cancelling one caller doesn't cancel the load for the others. Raises what the load raises.
         """
         task = self._task
         if task is None or (task.done() and not _is_fresh(task, fresh)):
             task = self._task = asyncio.create_task(self._timed())
-            task.add_done_callback(_failed)  # it is told to whoever still waits, and else to nobody
-        found, _ = await asyncio.shield(task)
-        return found
+            task.add_done_callback(_failed)  # retrieves the exception: asyncio would log it if no caller is left
+        value, _ = await asyncio.shield(task)
+        return value
 
     def forget(self) -> None:
-        """Let what was asked so far count for those alone who have asked, also where the look is still under way."""
+        """Invalidate the value. Callers already waiting still get the old one; later callers trigger a new load."""
         self._task = None
 
     async def _timed(self) -> tuple[T, float]:

@@ -1,4 +1,4 @@
-"""Giving the room of what was erased back to the disk, when somebody asks for it."""
+"""Return the disk space of deleted rows to the file system, on demand."""
 
 from pathlib import Path
 
@@ -10,24 +10,24 @@ from app.outbox.schema import metadata
 
 
 def vacuum(database: Database) -> tuple[int, int]:
-    """Rewrite SQLite's file without its gaps, or have PostgreSQL vacuum our tables and look at them anew.
+    """Rewrite SQLite's file without free pages, or run VACUUM ANALYZE on PostgreSQL's tables.
 
-    Gives the bytes on the disk before and after; SQLite needs as many free meanwhile. Raises DatabaseError.
+    Returns the bytes on disk before and after. SQLite meanwhile needs as many free bytes again. Raises `DatabaseError`.
     """
     try:
         with database.writing.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             return _on_sqlite(connection) if database.is_exclusive else _on_postgresql(connection)
     except DBAPIError as error:
         raise DatabaseError(
-            f"DATABASE_URL: the database refused ({driver_message(error)}): check the room on its disk and the rights "
-            "of its user"
+            f"DATABASE_URL: the database refused ({driver_message(error)}): check the free space on its disk and "
+            "the rights of its user"
         ) from None
 
 
 def _on_sqlite(connection: Connection) -> tuple[int, int]:
-    # By the driver: through SQLAlchemy each statement would be inside the transaction that the engine begins.
+    # On the driver's connection: SQLAlchemy's engine would begin a transaction, in which VACUUM fails.
     driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101  (of an open connection)
+    assert driver is not None  # noqa: S101  (set while the connection is open)
     path = Path(str(connection.engine.url.database))
     before = path.stat().st_size
     driver.execute("VACUUM")

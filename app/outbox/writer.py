@@ -1,8 +1,8 @@
-"""Group commit: one thread writes, and what has gathered while it wrote shares the next commit.
+"""Group commit: one thread writes, and work that was queued during a transaction shares the next one.
 
-A piece of work is a function of the connection. It must be repeatable: when one piece of a batch breaks, the batch is
-rolled back and every piece is run again in a transaction of its own, so that no piece suffers for another; and when
-the connection is lost during a commit, nobody knows whether it was executed, and the work runs again as well.
+Work is a function of the connection, and must be repeatable. If one piece of a batch fails, the batch is rolled back.
+Each piece then runs again in its own transaction, so that it fails alone. If the connection is lost during COMMIT, the
+outcome is unknown, and the work runs again as well.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ _WAITING = 10_000
 _PAUSE = 0.1
 
 
-# What passes when the work runs again, on a new connection where the old one is gone. By SQLSTATE (appendix A of
-# PostgreSQL's manual): connections lost, deadlocks, a server that goes down or comes up, a transaction that stood still
-# for too long, one that is read-only as on the standby of a failover, too many connections.
+# Errors that a retry may overcome, with a new connection if the old one is lost. By SQLSTATE (appendix A of
+# PostgreSQL's manual): lost connections, deadlocks, a server that shuts down or starts, an idle transaction timeout, a
+# read-only transaction as on a standby, too many connections.
 _PASSES = ("08", "40", "57P", "25P03", READ_ONLY, "53300")
 
 
@@ -55,24 +55,25 @@ class Writer:
     def __init__(self, engine: Engine, *, patience: float = 5.0) -> None:
         """Start the thread.
 
-        ``patience``: seconds for which a server that is away is tried again before the waiting callers are told.
+        `patience` is the number of seconds for which work is retried on an unavailable server before its callers get an
+        error.
         """
         self._engine = engine
         self._patience = patience
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
-        # A daemon: whoever ends in order closes the writer, and a process that breaks must not live on for it.
+        # A daemon thread: an orderly shutdown closes the writer, and a crashing process must not wait for it.
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[[Connection], T], *, first: Work | None = None, alone: bool = False) -> T:
         """Run work in a transaction and return its result once the commit is on disk.
 
-        ``first`` runs at the beginning of the transaction, before any other work in it, such as to take a lock. Works
-        of one kind give the same one: of several in a transaction only the last runs.
-        ``alone`` work has a transaction of its own, after what has gathered: what it locks is held no longer than that.
+        `first` runs at the beginning of the transaction, for example to acquire a lock. Work of one kind passes the
+        same function: if several are in one transaction, only the last runs. With `alone` the work gets a transaction
+        of its own, after the shared one, so that its locks are held only briefly.
 
-        Raises what work raised (its transaction then wrote nothing of it), or UnavailableError when the database could
-        not take it.
+        Raises what the work raised, in which case nothing of it is written. Raises `UnavailableError` if the queue is
+        full or the database can't store it.
         """
         job = _Job(work, first, alone, asyncio.get_running_loop().create_future())
         try:
@@ -85,7 +86,7 @@ class Writer:
         return result
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Finish the queued work, then stop the thread."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -115,14 +116,18 @@ class Writer:
         return batch, True
 
     def _attempt(self, batch: list[_Job]) -> Exception | None:
-        """Run a batch, again and again while the server is away for a moment; give each job its result."""
+        """Run a batch, retrying for a while if the server is unavailable, and set the result of each job.
+
+        Returns the error that made it fail, None if it was committed.
+        """
         patient_until = time.monotonic() + self._patience
         while True:
             try:
                 self._commit(batch)
             except Exception as error:  # noqa: BLE001  # the thread must outlive any work
                 if _passes(error) and time.monotonic() < patient_until:
-                    # Perhaps the commit was executed and its answer lost: work finds what it did the first time.
+                    # Perhaps the commit succeeded and only the reply was lost. Repeated work detects what it wrote
+                    # before.
                     time.sleep(_PAUSE)
                     continue
                 told = _told(error)
@@ -139,12 +144,12 @@ class Writer:
             for job in batch:
                 try:
                     job.result = job.work(connection)
-                except ServiceError as refused:  # raised before anything was written, so the batch may stand
+                except ServiceError as refused:  # raised before any write, so the batch stays valid
                     job.result = refused
 
 
 def storage_unavailable() -> UnavailableError:
-    """Make what a caller is told whose work the database could not take, or not in time."""
+    """Return the error for work that the database could not store, or not in time."""
     return UnavailableError("storage_unavailable", "The request could not be stored. Please try again.", retry_after=5)
 
 
@@ -154,22 +159,25 @@ def _transactions(batch: list[_Job]) -> list[list[_Job]]:
 
 
 def _passes(error: Exception) -> bool:
-    """Tell whether a server is away, or has thrown us out. SQLite has been waited for by its busy_timeout."""
+    """Return whether a retry may succeed: the server is unavailable, or has closed the connection.
+
+    For SQLite the `busy_timeout` has waited already.
+    """
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", "")  # only psycopg's errors have one
-    if not state:  # None was said by the client's side: there is no connection
+    if not state:  # None: raised on the client's side, there is no connection
         return state is None and isinstance(error, OperationalError)
     return error.connection_invalidated or state.startswith(_PASSES)
 
 
 def _concerns_all(error: Exception) -> bool:
-    """Tell whether the database is away, locked, full or read-only, rather than one piece of work wrong."""
+    """Return whether the database is unavailable, locked, full or read-only, so that all work would fail."""
     return _passes(error) or isinstance(error, OperationalError | PoolTimeout)
 
 
 def _told(error: Exception) -> Exception:
-    """Turn what the database did into what the caller is told."""
+    """Log an error of the database, and return the error for the caller."""
     cause = driver_message(error) if isinstance(error, DBAPIError) else None
     event(log, "outbox.write_failed", logging.ERROR, error=type(error).__name__, cause=cause)
     if isinstance(error, DBAPIError | PoolTimeout):
@@ -180,7 +188,7 @@ def _told(error: Exception) -> Exception:
 def _resolve(batch: list[_Job]) -> None:
     def hand_over() -> None:
         for job in batch:
-            if job.future.done():  # the caller went away
+            if job.future.done():  # the caller was cancelled
                 continue
             if isinstance(job.result, BaseException):
                 job.future.set_exception(job.result)
@@ -190,5 +198,5 @@ def _resolve(batch: list[_Job]) -> None:
     try:
         batch[0].loop.call_soon_threadsafe(hand_over)
     except RuntimeError:
-        # The event loop is closed: nobody waits any more. What was committed stays committed.
+        # The event loop is closed, so no caller is left. What was committed stays committed.
         event(log, "outbox.results_discarded", logging.WARNING, jobs=len(batch))

@@ -94,5 +94,5 @@ def test_a_server_that_only_reads_and_a_user_who_may_not_write_are_told(postgres
     with engine.begin() as connection:
         connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
     engine.dispose()
-    with pytest.raises(DatabaseError, match="this server only reads"):
+    with pytest.raises(DatabaseError, match="this server is read-only"):
         inspect(url)

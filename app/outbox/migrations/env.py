@@ -1,4 +1,4 @@
-"""Alembic's entry point. The connection, with its open transaction, is handed in by outbox/migrate.py."""
+"""Alembic's entry point. `outbox/migrate.py` passes in the connection and its open transaction."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""First tables."""
+"""Create the first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,12 +6,12 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# Frozen here: a migration must not change when the schema module does.
+# A copy of the schema's type: a migration must not change when the schema module does.
 INSTANT = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Create them."""
     op.create_table(
         "callbacks",
         sa.Column("id", sa.String(length=36), nullable=False),

@@ -1,4 +1,4 @@
-"""Keep the answer given to a request key, so that a repeated request gets the very same one."""
+"""Store the response of each request key, so that a repeated request gets the same one."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ CALLBACKS = sa.table(
 
 
 def upgrade() -> None:
-    """Add the column, and fill it for the keys there are with what would have been answered so far."""
+    """Add the column, and fill it for existing keys with the response they would have had."""
     op.add_column("request_keys", sa.Column("answer", sa.JSON(), nullable=False, server_default="{}"))
     connection = op.get_bind()
     there = sa.select(KEYS.c.scope, KEYS.c.key, KEYS.c.created_at.label("asked_at"), *CALLBACKS.c)

@@ -1,4 +1,4 @@
-"""Count IPv6 visitors by their wider networks too, find quickly what is to be erased, end what can't be called."""
+"""Count IPv6 visitors by wider networks too, index what is to be erased, and fail callbacks without a number."""
 
 from ipaddress import IPv6Network
 
@@ -22,7 +22,7 @@ _AT_ONCE = 1000
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Add the columns and indexes, then fill them."""
     for prefix in (56, 48):
         op.add_column("callbacks", sa.Column(f"client_bucket_{prefix}", sa.String(length=64), nullable=True))
     _fill_networks(op.get_bind())
@@ -39,13 +39,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_callbacks_personal", "callbacks", ["created_at"], sqlite_where=personal, postgresql_where=personal
     )
-    # So far a person could send a callback again after its number was erased: it can't be called.
+    # An operator could retry a callback after its number was erased. It can't be called.
     erased = CALLBACKS.c.client_phone.is_(None) & CALLBACKS.c.due_at.is_not(None)
     op.execute(sa.update(CALLBACKS).where(erased).values(status="failed", due_at=None, reason="personal_data_erased"))
 
 
 def _fill_networks(connection: sa.Connection) -> None:
-    """Name the wider networks of the visitors there are, so that their quotas go on being exact."""
+    """Fill the wider networks of stored visitors, so that their quotas stay exact."""
     table = CALLBACKS.c
     visitors = sa.select(table.client_bucket).where(table.client_bucket.like("%/64")).distinct()
     found = connection.scalars(visitors).all()

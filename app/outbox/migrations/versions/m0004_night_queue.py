@@ -1,4 +1,4 @@
-"""Find quickly who waits for the morning, and keep the releases of the widget that pages may still ask for."""
+"""Index the after-hours queue, and store the widget's releases for pages that still request them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ INSTANT = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Create the index and the table."""
     op.create_index("ix_callbacks_site_call_expected_at", "callbacks", ["site", "call_expected_at"])
     op.create_table(
         "widget_files",

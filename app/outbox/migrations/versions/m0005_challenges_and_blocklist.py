@@ -1,4 +1,4 @@
-"""Remember the challenges that were used, and the phones and networks that are blocked."""
+"""Store the used challenges and the blocklist."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ INSTANT = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Create both tables."""
     op.create_table(
         "used_challenges",
         sa.Column("nonce", sa.String(length=32), nullable=False),

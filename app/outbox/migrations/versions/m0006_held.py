@@ -1,4 +1,4 @@
-"""Find quickly what is held, however much is stored: metrics count it."""
+"""Index held callbacks: metrics count them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,5 +10,5 @@ HELD = sa.text("status = 'held'")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Create the index."""
     op.create_index("ix_callbacks_held", "callbacks", ["created_at"], sqlite_where=HELD, postgresql_where=HELD)

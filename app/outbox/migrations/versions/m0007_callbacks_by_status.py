@@ -1,4 +1,4 @@
-"""Find what is not delivered among all that is."""
+"""Index the callbacks that are not `delivered` by their status."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,6 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Create the index."""
     others = sa.text("status <> 'delivered'")
     op.create_index("ix_callbacks_status", "callbacks", ["status"], sqlite_where=others, postgresql_where=others)

@@ -1,7 +1,7 @@
-"""Let aliases count as the callbacks they look like, and keep since when a callback could be sent.
+"""Count aliases in quotas like callbacks, and store when a callback became ready to be sent.
 
-What was released or retried before counts from its acceptance, and aliases that were given before count for nobody:
-within the day that a quota looks back, both are over.
+Callbacks released or retried before count from their acceptance, and earlier aliases don't count. Quotas look back one
+day, so both effects end after a day.
 """
 
 import sqlalchemy as sa
@@ -15,14 +15,14 @@ INSTANT = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Add the columns and indexes, and erase messages without a number."""
     op.add_column("callbacks", sa.Column("ready_at", INSTANT, nullable=True))
     for name in ("client_bucket", "client_bucket_56", "client_bucket_48"):
         op.add_column("request_keys", sa.Column(name, sa.String(length=64), nullable=True))
         _index(name, [name, "created_at"])
     op.add_column("request_keys", sa.Column("call_expected_at", INSTANT, nullable=True))
     _index("call_expected_at", ["call_expected_at"])
-    # What is said when a call rings may name somebody: it goes with the number.
+    # The message may name a person, so it is erased with the number.
     op.execute(sa.update(CALLBACKS).where(CALLBACKS.c.client_phone.is_(None)).values(message_on_ring=None))
 
 

@@ -1,4 +1,4 @@
-"""Store the terms of the field: `placed` instead of `delivered`, and the reasons and outcomes that went with it."""
+"""Rename statuses, reasons and outcomes to standard terms: `placed` instead of `delivered`, and others."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,9 +24,9 @@ REQUEST_KEYS = sa.table("request_keys", sa.column("answer", sa.JSON))
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Rename the column and the values, and rebuild the index that depends on them."""
     op.alter_column("callbacks", "ready_at", new_column_name="available_at")
-    # The index holds everything that is not at its usual end, so its condition names that end.
+    # The condition of this partial index names the old status.
     op.drop_index("ix_callbacks_status", "callbacks")
     _rename(CALLBACKS, "status", STATUSES)
     _rename(CALLBACKS, "reason", REASONS)
@@ -44,7 +44,7 @@ def _rename(table: sa.TableClause, column: str, names: dict[str, str]) -> None:
 
 
 def _rename_in_answers() -> None:
-    """Rename the status in stored answers: a repeated request is answered in the words of this version."""
+    """Rename the status in stored responses: a replayed response uses this version's terms."""
     answer = sa.cast(REQUEST_KEYS.c.answer, sa.Text)
     renamed = sa.func.replace(answer, '"delivered"', '"placed"')
     value = (
