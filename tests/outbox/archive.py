@@ -1,4 +1,4 @@
-"""Years of callbacks, made in a moment: rows as the service would have left them, in every table."""
+"""Archives of callbacks for tests: rows as the service would have left them, in every table."""
 
 import uuid
 from datetime import timedelta
@@ -23,7 +23,7 @@ _PAGE = "https://shop.example/~каталог/?q=я+ты%20[1]&n="
 
 
 def fill(connection: Connection, count: int) -> None:
-    """Store so many delivered callbacks, every one with an attempt and a request key, and something in each table."""
+    """Insert `count` placed callbacks, each with an attempt and a request key, and one row in each other table."""
     ids = [str(uuid.uuid4()) for _ in range(count)]
     at = [NOW - timedelta(days=1, seconds=n, microseconds=n) for n in range(count)]
     rows = [
@@ -33,7 +33,7 @@ def fill(connection: Connection, count: int) -> None:
             "account": "4711",
             "chaser_site_id": 12345,
             "status": "placed",
-            "client_phone": f"7{9_000_000_000 + n}" if n % 7 else None,  # erased ones are among them
+            "client_phone": f"7{9_000_000_000 + n}" if n % 7 else None,  # some are erased
             "active_page": f"{_PAGE}{n}",
             "consent": {"version": "1", "a": [n, "я"]} if n % 3 else None,
             "phone_certain": bool(n % 2),
@@ -43,7 +43,7 @@ def fill(connection: Connection, count: int) -> None:
         }
         for n in range(count)
     ]
-    tries = [
+    attempt_rows = [
         {"callback_id": ids[n], "number": 1, "started_at": at[n], "outcome": "placed", "answer": f"'{n}' 📞\n"}
         for n in range(count)
     ]
@@ -60,7 +60,7 @@ def fill(connection: Connection, count: int) -> None:
     ]
     keys = [
         {
-            # Databases differ in the order of these.
+            # Databases sort these differently.
             "scope": f"{'aÄ-Z_я '[n % 7]}:{n % 3}",
             "key": f"{'Bb_-'[n % 4]}{ids[n]}",
             "fingerprint": "f" * 64,
@@ -71,7 +71,7 @@ def fill(connection: Connection, count: int) -> None:
         for n in range(count)
     ]
     connection.execute(callbacks.insert(), rows)
-    connection.execute(attempts.insert(), tries)
+    connection.execute(attempts.insert(), attempt_rows)
     connection.execute(status_history.insert(), changes)
     connection.execute(request_keys.insert(), keys)
     nonce = uuid.uuid4().hex
@@ -82,10 +82,10 @@ def fill(connection: Connection, count: int) -> None:
 
 
 def contents(connection: Connection) -> dict[str, list[Any]]:
-    """Give all rows of all tables, in the order of the database; `in_order` makes those of two comparable."""
+    """Return all rows of all tables, in the order of the database; `in_order` makes those of two comparable."""
     return {table.name: list(connection.execute(select(table)).all()) for table in metadata.sorted_tables}
 
 
 def in_order(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Sort them: outside of a transaction, which PostgreSQL would end for the time that it takes."""
+    """Sort the rows of each table. Call it outside of a transaction: PostgreSQL would end one that idles meanwhile."""
     return {table: sorted(map(tuple, some), key=repr) for table, some in rows.items()}

@@ -9,7 +9,7 @@ from tests.outbox.factories import InspectableOutbox
 
 @pytest.fixture
 async def outbox(migrated_url: str) -> AsyncIterator[InspectableOutbox]:
-    """An outbox without rows."""
+    """Open an outbox without rows."""
     opened = InspectableOutbox.open(migrated_url)
     yield opened
     opened.close()

@@ -1,4 +1,4 @@
-"""Callbacks as the intake would make them, and an outbox that a test can look into."""
+"""Factories for callbacks as `intake` builds them, and an outbox whose tables a test can inspect."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ _MANY = tuple(parse_many("1000/hour"))
 
 
 class InspectableOutbox(Outbox):
-    """An outbox whose tables a test reads and changes directly, past all rules."""
+    """An outbox whose tables a test reads and changes directly, bypassing all rules."""
 
     def __init__(self, database: Database, **limits: float) -> None:
         super().__init__(database, **limits)
@@ -40,7 +40,7 @@ class InspectableOutbox(Outbox):
 
 
 def callback(**changes: Any) -> Callback:
-    """A callback asked for at NOW, with what the test cares about changed."""
+    """Return a callback requested at `NOW`, with the given changes."""
     created_at = changes.get("created_at", NOW)
     values: dict[str, Any] = {
         "id": new_id(created_at),
@@ -71,22 +71,22 @@ def callback(**changes: Any) -> Callback:
 
 
 def from_address(address: str, **changes: Any) -> Callback:
-    """A callback of a visitor who came from an address, counted as the edge says."""
+    """Return a callback of a visitor at an address, with the buckets that the edge counts them by."""
     names = ("client_bucket", "client_bucket_56", "client_bucket_48")
-    found = {name: bucket.key for name, bucket in zip(names, buckets(ip_address(address)), strict=False)}
-    return callback(client_ip=address, **found | changes)
+    keys = {name: bucket.key for name, bucket in zip(names, buckets(ip_address(address)), strict=False)}
+    return callback(client_ip=address, **keys | changes)
 
 
-def become(outbox: InspectableOutbox, callback_id: str, **columns: Any) -> None:
-    """Change the columns of a callback past all rules."""
+def update_columns(outbox: InspectableOutbox, callback_id: str, **columns: Any) -> None:
+    """Update the columns of a callback, bypassing all rules."""
     outbox.execute(update(callbacks).where(callbacks.c.id == callback_id).values(columns))
 
 
-def send(outbox: InspectableOutbox, callback_id: str) -> None:
-    """Mark a callback as taken by Chaser."""
-    become(outbox, callback_id, status="placed", due_at=None)
+def mark_placed(outbox: InspectableOutbox, callback_id: str) -> None:
+    """Mark a callback as placed at Chaser."""
+    update_columns(outbox, callback_id, status="placed", due_at=None)
 
 
 def rules(quotas: Quotas | None = None) -> AdmissionConfig:
-    """The ordinary window of two minutes, and quotas that nothing reaches."""
+    """Return a config with a duplicate window of two minutes and quotas that no test reaches."""
     return AdmissionConfig(timedelta(minutes=2), quotas or Quotas(_MANY, _MANY, _MANY, _MANY))

@@ -1,6 +1,6 @@
-"""A PostgreSQL whose databases can stand on a small disk of their own. Run as a process that sees this disk.
+"""A PostgreSQL server with a database on a small disk. Run it in a process that has mounted this disk.
 
-It prints the server's address, and ends the server when its standard input is closed.
+It prints the database's URL, and stops the server when its standard input is closed.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.faults.disks import SmallDisk
 
 
 class SmallServer:
-    """A server with an empty database at `url` that stands on a small disk."""
+    """A server with an empty database at `url`, which is stored on a small disk."""
 
     def __init__(self, disk: SmallDisk, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -27,21 +27,22 @@ class SmallServer:
         self._process = process
 
     def fill(self) -> None:
-        """Take all the room there is on its disk."""
+        """Fill the disk."""
         self._disk.fill(self._process.pid)
 
     def make_room(self) -> None:
-        """Give it back."""
+        """Free the space again."""
         self._disk.make_room(self._process.pid)
 
 
 @contextmanager
 def small_server() -> Iterator[SmallServer | None]:
-    """Run one; None where it can't be: mounting is forbidden, or we are not root.
+    """Run a server; yield None if mounting is forbidden or we are not root.
 
-    Without root a namespace would make us seem root, and the server would try to run as a user that is not there.
+    Without root a user namespace would make us look like root. The server would then try to run as a user that does not
+    exist there.
     """
-    # Not in a folder of pytest's: the server runs as a user of its own, who may not look in there.
+    # Not in pytest's folder: the server runs as a user without access to it.
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         folder = Path(name)
         place = folder / "disk"

@@ -1,4 +1,4 @@
-"""The same phone is asked for again: one callback stands for what is the same wish; on both databases."""
+"""Repeated requests for the same phone are merged into one callback; on both databases."""
 
 import asyncio
 import time
@@ -17,18 +17,18 @@ from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.schema import callbacks
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, InspectableOutbox, become, callback, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, callback, mark_placed, rules, update_columns
 
-KEY = RequestKey("site:shop", "wish-1", "a" * 64)
+KEY = RequestKey("site:shop", "key-1", "a" * 64)
 HOUR = timedelta(hours=1)
-STRANGER = "198.51.100.1"
+OTHER_VISITOR = "198.51.100.1"
 
 
-async def test_the_same_phone_within_the_window_is_the_same_callback(outbox: InspectableOutbox) -> None:
+async def test_the_same_phone_within_the_window_gets_the_same_callback(outbox: InspectableOutbox) -> None:
     first = await outbox.accept(callback(), None, rules())
     again = await outbox.accept(callback(created_at=NOW + timedelta(seconds=119)), None, rules())
     assert (again.id, again.duplicate, again.replayed) == (first.id, True, False)
-    send(outbox, first.id)
+    mark_placed(outbox, first.id)
     later = await outbox.accept(callback(created_at=NOW + timedelta(seconds=121)), None, rules())
     assert (later.id != first.id, later.duplicate) == (True, False)
 
@@ -54,23 +54,23 @@ TO_BE_SENT: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
-async def test_what_is_still_to_be_sent_stands_however_late_it_is_asked_for_again(
+@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resend due"])
+async def test_a_callback_still_to_be_sent_absorbs_a_repeated_request_however_late(
     outbox: InspectableOutbox, state: dict[str, Any]
 ) -> None:
     first = await outbox.accept(callback(), None, rules())
     if state:
-        become(outbox, first.id, **state)
+        update_columns(outbox, first.id, **state)
     late = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
     assert (late.id, late.duplicate) == (first.id, True)
 
 
 @pytest.mark.parametrize("status", ["placed", "failed", "unknown", "cancelled", "held"])
-async def test_what_is_over_or_waits_for_a_person_does_not_stand_for_a_late_wish(
+async def test_a_finished_or_held_callback_does_not_absorb_a_late_request(
     outbox: InspectableOutbox, status: str
 ) -> None:
     first = await outbox.accept(callback(), None, rules())
-    become(outbox, first.id, status=status, due_at=None)
+    update_columns(outbox, first.id, status=status, due_at=None)
     late = await outbox.accept(callback(created_at=NOW + HOUR), None, rules())
     assert (late.id != first.id, late.duplicate) == (True, False)
 
@@ -85,7 +85,7 @@ async def test_what_is_over_or_waits_for_a_person_does_not_stand_for_a_late_wish
     ],
     ids=lambda other: next(iter(other)),
 )
-async def test_a_late_wish_for_something_else_is_another_callback(outbox: Outbox, other: dict[str, Any]) -> None:
+async def test_a_late_request_for_something_else_is_another_callback(outbox: Outbox, other: dict[str, Any]) -> None:
     first = await outbox.accept(callback(client_bucket=None, api_key="crm"), None, rules())
     late = callback(client_bucket=None, api_key="crm", created_at=NOW + HOUR, **other)
     assert (await outbox.accept(late, None, rules())).id == late.id != first.id
@@ -101,30 +101,30 @@ LATER = NOW + 5 * HOUR
     [{"planned_time": LATER, "call_expected_at": None}, {"nwt_action": "always_call", "call_expected_at": LATER}],
     ids=["planned", "at night"],
 )
-async def test_a_call_that_chaser_has_for_a_time_to_come_is_not_asked_for_twice(
+async def test_a_call_placed_at_chaser_for_a_later_time_is_not_placed_twice(
     outbox: InspectableOutbox, when: dict[str, Any]
 ) -> None:
     first = await outbox.accept(callback(**when), None, rules())
-    send(outbox, first.id)
+    mark_placed(outbox, first.id)
     again = await outbox.accept(callback(**when, created_at=LATER - HOUR), None, rules())
     assert (again.id, again.duplicate) == (first.id, True)
-    once_it_was_made = callback(created_at=LATER)
-    assert (await outbox.accept(once_it_was_made, None, rules())).id == once_it_was_made.id
+    after_the_call = callback(created_at=LATER)
+    assert (await outbox.accept(after_the_call, None, rules())).id == after_the_call.id
 
 
 def give_up_at(outbox: InspectableOutbox, callback_id: str) -> datetime:
-    (found,) = outbox.scalars(select(callbacks.c.give_up_at).where(callbacks.c.id == callback_id))
-    assert isinstance(found, datetime)
-    return found
+    (deadline,) = outbox.scalars(select(callbacks.c.give_up_at).where(callbacks.c.id == callback_id))
+    assert isinstance(deadline, datetime)
+    return deadline
 
 
-@pytest.mark.parametrize("bucket", ["203.0.113.7", STRANGER])
-@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resent soon"])
-async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(
+@pytest.mark.parametrize("bucket", ["203.0.113.7", OTHER_VISITOR])
+@pytest.mark.parametrize("state", TO_BE_SENT, ids=["queued", "sending", "resend due"])
+async def test_a_late_repeated_request_extends_the_deadline(
     outbox: InspectableOutbox, bucket: str, state: dict[str, Any]
 ) -> None:
     first = await outbox.accept(callback(), None, rules())
-    become(outbox, first.id, **state | {"updated_at": NOW})
+    update_columns(outbox, first.id, **state | {"updated_at": NOW})
     for minutes in (119, 60):  # the clocks of replicas may differ
         late = callback(created_at=NOW + timedelta(minutes=minutes), client_bucket=bucket)
         await outbox.accept(late, None, rules())
@@ -133,7 +133,7 @@ async def test_who_asks_again_late_is_waited_for_as_long_as_anybody(
 
 @pytest.mark.parametrize("moved", [{"account": "4712"}, {"chaser_site_id": 54321}], ids=lambda moved: next(iter(moved)))
 @pytest.mark.parametrize("late", [timedelta(seconds=30), HOUR])
-async def test_what_waits_for_an_account_or_site_that_is_not_in_use_any_more_stands_for_nobody(
+async def test_a_callback_for_an_account_or_site_no_longer_configured_absorbs_no_request(
     outbox: Outbox, moved: dict[str, Any], late: timedelta
 ) -> None:
     await outbox.accept(callback(), None, rules())
@@ -143,17 +143,17 @@ async def test_what_waits_for_an_account_or_site_that_is_not_in_use_any_more_sta
     assert (again.id, again.duplicate) == (after_the_change.id, True)
 
 
-@pytest.mark.parametrize("wanted", [None, NOW + HOUR], ids=["now", "in an hour"])
-async def test_what_a_stranger_planned_for_later_does_not_take_a_call_away_from_who_asks_now(
-    outbox: Outbox, wanted: datetime | None
+@pytest.mark.parametrize("planned_time", [None, NOW + HOUR], ids=["now", "in an hour"])
+async def test_another_visitors_later_call_does_not_absorb_a_request_for_an_earlier_one(
+    outbox: Outbox, planned_time: datetime | None
 ) -> None:
-    await outbox.accept(callback(planned_time=NOW + 9 * HOUR, client_bucket=STRANGER), None, rules())
-    soon = callback(created_at=NOW + timedelta(seconds=30), planned_time=wanted)
+    await outbox.accept(callback(planned_time=NOW + 9 * HOUR, client_bucket=OTHER_VISITOR), None, rules())
+    soon = callback(created_at=NOW + timedelta(seconds=30), planned_time=planned_time)
     assert (await outbox.accept(soon, None, rules())).id == soon.id
     assert await outbox.waiting() == 2
 
 
-async def test_a_wish_for_later_does_not_let_what_is_wanted_now_ring_at_any_time_until_then(
+async def test_a_request_for_a_later_time_does_not_extend_the_deadline_of_an_immediate_call(
     outbox: InspectableOutbox,
 ) -> None:
     first = await outbox.accept(callback(), None, rules())
@@ -163,22 +163,22 @@ async def test_a_wish_for_later_does_not_let_what_is_wanted_now_ring_at_any_time
     assert give_up_at(outbox, first.id) == NOW + 2 * HOUR
 
 
-async def test_who_asks_again_while_the_last_try_is_made_is_waited_for(outbox: Outbox) -> None:
+async def test_a_request_repeated_during_the_last_attempt_extends_the_deadline(outbox: Outbox) -> None:
     first = await outbox.accept(callback(), None, rules())
-    asked_again = NOW + 2 * HOUR - timedelta(seconds=1)
-    (claim,) = await outbox.claim_due(asked_again, max_delay=HOUR, lease=HOUR, limit=9)
-    assert (await outbox.accept(callback(created_at=asked_again), None, rules())).id == first.id
+    repeated_at = NOW + 2 * HOUR - timedelta(seconds=1)
+    (claim,) = await outbox.claim_due(repeated_at, max_delay=HOUR, lease=HOUR, limit=9)
+    assert (await outbox.accept(callback(created_at=repeated_at), None, rules())).id == first.id
     expired = AttemptOutcome(Status.FAILED, None, "expired", "not_sent", None, 1, None, None)
     until = await outbox.finish_attempt(claim, expired, NOW + 2 * HOUR)
-    assert until == asked_again + 2 * HOUR, "decided by what is known no more"
-    glimpse = await outbox.callback_status(first.id)
-    assert glimpse is not None
-    assert glimpse.status == "sending"
+    assert until == repeated_at + 2 * HOUR, "the old deadline no longer decides"
+    current = await outbox.callback_status(first.id)
+    assert current is not None
+    assert current.status == "sending"
     queued = replace(expired, status=Status.QUEUED, due_at=NOW + 3 * HOUR, reason="not_sent")
     assert await outbox.finish_attempt(replace(claim, give_up_at=until), queued, NOW + 2 * HOUR) is True
 
 
-async def test_who_asks_again_while_another_replica_gives_up_is_phoned(postgresql: PostgreSQL) -> None:
+async def test_a_request_repeated_while_another_replica_expires_the_callback_is_queued(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     outbox, elsewhere = Outbox.open(url), create_engine(url)
     try:
@@ -187,9 +187,9 @@ async def test_who_asks_again_while_another_replica_gives_up_is_phoned(postgresq
         with elsewhere.begin() as replica:
             assert expire(replica, now) == [first.id]
             again = callback(created_at=now)
-            asking = asyncio.create_task(outbox.accept(again, None, rules()))
+            pending = asyncio.create_task(outbox.accept(again, None, rules()))
             await asyncio.to_thread(wait_for_lock, replica)
-        assert (await asking).id == again.id, "not what is failed by now"
+        assert (await pending).id == again.id, "not the failed callback"
         assert await outbox.waiting() == 1
     finally:
         outbox.close()
@@ -202,21 +202,21 @@ def wait_for_lock(replica: Connection) -> None:
         time.sleep(0.02)
 
 
-async def test_a_late_duplicate_counts_for_no_cap_and_takes_nothing_from_it(outbox: InspectableOutbox) -> None:
+async def test_late_duplicates_do_not_count_in_the_limits_of_a_phone(outbox: InspectableOutbox) -> None:
     wide = tuple(parse_many("999/hour"))
     two = rules(Quotas(tuple(parse_many("2/hour")), wide, wide, wide))
     first = await outbox.accept(callback(), None, two)
     for minutes in (10, 20, 30):
         assert (await outbox.accept(callback(created_at=NOW + timedelta(minutes=minutes)), None, two)).id == first.id
-    send(outbox, first.id)
+    mark_placed(outbox, first.id)
     second = callback(created_at=NOW + timedelta(minutes=40))
     assert (await outbox.accept(second, None, two)).id == second.id
-    send(outbox, second.id)
+    mark_placed(outbox, second.id)
     with pytest.raises(TooManyRequestsError):
         await outbox.accept(callback(created_at=NOW + timedelta(minutes=50)), None, two)
 
 
-async def test_a_hundred_late_requests_at_once_for_what_waits_make_nothing_new(outbox: Outbox) -> None:
+async def test_a_hundred_concurrent_late_requests_for_a_queued_callback_create_nothing(outbox: Outbox) -> None:
     first = await outbox.accept(callback(), None, rules())
     late = [callback(created_at=NOW + HOUR, client_bucket=None, api_key="crm") for _ in range(100)]
     answers = await asyncio.gather(*(outbox.accept(each, None, rules()) for each in late))

@@ -1,4 +1,4 @@
-"""The blocklist: what is stored, and how it is asked."""
+"""The blocklist: storage and lookups."""
 
 import asyncio
 import threading
@@ -31,18 +31,18 @@ BLOCKED = Blocked(["79161234567", "203.0.113.7/32", "198.51.100.0/24", "2001:db8
         ("0.0.0.0", True),
     ],
 )
-def test_an_address_is_blocked_by_any_network_that_holds_it(address: str, blocked: bool) -> None:
+def test_an_address_is_blocked_by_any_network_that_contains_it(address: str, blocked: bool) -> None:
     assert BLOCKED.address(address) is blocked
 
 
-def test_a_phone_is_blocked_whole_and_by_nothing_else() -> None:
+def test_a_phone_is_blocked_by_its_full_number_only() -> None:
     assert BLOCKED.phone("79161234567")
     assert not BLOCKED.phone("7916123456")
     assert not Blocked().phone("79161234567")
     assert not Blocked().address("203.0.113.7")
 
 
-async def test_entries_are_kept_and_taken_out_again(outbox: Outbox) -> None:
+async def test_entries_are_stored_and_deleted(outbox: Outbox) -> None:
     await outbox.block("79161234567", "asked for it", NOW)
     await outbox.block("203.0.113.0/24", None, NOW + timedelta(minutes=1))
     assert [entry.entry for entry in await outbox.blocklist()] == ["203.0.113.0/24", "79161234567"]
@@ -52,13 +52,13 @@ async def test_entries_are_kept_and_taken_out_again(outbox: Outbox) -> None:
     assert not await outbox.unblock("203.0.113.0/24")
 
 
-async def test_an_entry_written_twice_keeps_its_date_and_gets_the_new_note(outbox: Outbox) -> None:
+async def test_an_entry_added_twice_keeps_its_date_and_gets_the_new_note(outbox: Outbox) -> None:
     await outbox.block("79161234567", "first", NOW)
     await outbox.block("79161234567", "second", NOW + timedelta(days=1))
     assert await outbox.blocklist() == [blocklist_store.Entry("79161234567", "second", NOW)]
 
 
-async def test_what_another_process_blocked_is_seen_after_a_moment(
+async def test_an_entry_added_by_another_process_takes_effect_within_seconds(
     outbox: InspectableOutbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocklist_store, "FRESH", 0.1)
@@ -69,7 +69,7 @@ async def test_what_another_process_blocked_is_seen_after_a_moment(
         pass
 
 
-async def test_blocking_a_phone_ends_what_waits_for_it_and_nothing_else(outbox: Outbox) -> None:
+async def test_blocking_a_phone_cancels_its_waiting_callback_and_no_other(outbox: Outbox) -> None:
     waiting = await outbox.accept(callback(), None, rules())
     other = await outbox.accept(callback(client_phone="79161234568"), None, rules())
     await outbox.block("79161234567", None, NOW)
@@ -80,47 +80,47 @@ async def test_blocking_a_phone_ends_what_waits_for_it_and_nothing_else(outbox: 
 
 
 @contextmanager
-def readings(outbox: InspectableOutbox) -> Iterator[list[str]]:
-    """Gather each reading of the blocklist."""
-    seen: list[str] = []
+def loads(outbox: InspectableOutbox) -> Iterator[list[str]]:
+    """Collect the statements that load the blocklist."""
+    statements: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "FROM blocklist" in statement:
-            seen.append(statement)
+            statements.append(statement)
 
-    event.listen(outbox.database.reading, "before_cursor_execute", note)
-    yield seen
-    event.remove(outbox.database.reading, "before_cursor_execute", note)
+    event.listen(outbox.database.reading, "before_cursor_execute", record)
+    yield statements
+    event.remove(outbox.database.reading, "before_cursor_execute", record)
 
 
-async def test_who_asks_at_the_same_time_shares_one_reading(outbox: InspectableOutbox) -> None:
-    with readings(outbox) as seen:
+async def test_concurrent_lookups_share_one_load(outbox: InspectableOutbox) -> None:
+    with loads(outbox) as statements:
         await asyncio.gather(*(outbox.blocked() for _ in range(50)))
         await outbox.blocked()
-    assert len(seen) == 1
+    assert len(statements) == 1
 
 
-async def test_a_reading_begun_before_a_change_is_not_kept_after_it(outbox: InspectableOutbox) -> None:
-    has_read, go_on = threading.Event(), threading.Event()
+async def test_a_load_started_before_a_change_is_not_cached_after_it(outbox: InspectableOutbox) -> None:
+    loaded, go_on = threading.Event(), threading.Event()
 
-    def stand_still(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "FROM blocklist" in statement and not has_read.is_set():
-            has_read.set()
+    def pause(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM blocklist" in statement and not loaded.is_set():
+            loaded.set()
             go_on.wait(10)
 
-    event.listen(outbox.database.reading, "after_cursor_execute", stand_still)
-    early = asyncio.ensure_future(outbox.blocked())
-    await asyncio.to_thread(has_read.wait, 10)
+    event.listen(outbox.database.reading, "after_cursor_execute", pause)
+    before = asyncio.ensure_future(outbox.blocked())
+    await asyncio.to_thread(loaded.wait, 10)
     await outbox.block("79161234567", None, NOW)
-    late = asyncio.ensure_future(outbox.blocked())
+    after = asyncio.ensure_future(outbox.blocked())
     await asyncio.sleep(0)
     go_on.set()
-    await early
-    assert (await late).phone("79161234567")
+    await before
+    assert (await after).phone("79161234567")
     assert (await outbox.blocked()).phone("79161234567")
 
 
-async def test_an_entry_whose_removal_was_committed_unheard_was_removed(postgresql: PostgreSQL) -> None:
+async def test_a_deletion_with_a_lost_commit_reply_is_reported_as_done(postgresql: PostgreSQL) -> None:
     outbox = InspectableOutbox.open(postgresql.new_database())
     await outbox.block("79161234567", None, NOW)
     lost = []
@@ -128,7 +128,7 @@ async def test_an_entry_whose_removal_was_committed_unheard_was_removed(postgres
     def lose(connection: Connection) -> None:
         if not lost:
             lost.append(connection.connection.dbapi_connection)
-            lost[0].commit()  # executed, and then nobody hears of it
+            lost[0].commit()  # committed, but its reply is lost
             lost[0].close()
 
     event.listen(outbox.database.writing, "commit", lose)

@@ -1,4 +1,4 @@
-"""Claims, leases, records: a callback is in one pair of hands at a time, on both databases."""
+"""Claims, leases and outcomes: one worker at a time holds a callback; on both databases."""
 
 import asyncio
 from datetime import timedelta
@@ -21,14 +21,14 @@ def result(status: Status = Status.PLACED, outcome: str = "placed", **changes: A
 
 
 async def accept(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
-    wishes = [callback(**({"client_phone": f"7916{number:07}"} | changes)) for number in range(count)]
-    await asyncio.gather(*(outbox.accept(wish, None, rules()) for wish in wishes))
-    return [wish.id for wish in wishes]
+    requests = [callback(**({"client_phone": f"7916{number:07}"} | changes)) for number in range(count)]
+    await asyncio.gather(*(outbox.accept(request, None, rules()) for request in requests))
+    return [request.id for request in requests]
 
 
 async def status(outbox: Outbox, callback_id: str) -> str | None:
-    glimpse = await outbox.callback_status(callback_id)
-    return glimpse and glimpse.status
+    current = await outbox.callback_status(callback_id)
+    return current and current.status
 
 
 async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
@@ -36,8 +36,8 @@ async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
     return await outbox.claim_due(limit=limit, **(values | changes))
 
 
-async def test_a_claim_carries_every_parameter_of_the_call(outbox: Outbox) -> None:
-    wish = callback(
+async def test_a_claim_contains_every_parameter_of_the_call(outbox: Outbox) -> None:
+    request = callback(
         manager_phone="74951234567",
         planned_time=NOW + timedelta(hours=1),
         message_on_ring="Звонок",
@@ -46,9 +46,9 @@ async def test_a_claim_carries_every_parameter_of_the_call(outbox: Outbox) -> No
         call_stack_interval=0,
         referrer="https://search.example/",
     )
-    await outbox.accept(wish, None, rules())
-    (taken,) = await claim(outbox)
-    assert taken.parameters == {
+    await outbox.accept(request, None, rules())
+    (claimed,) = await claim(outbox)
+    assert claimed.parameters == {
         "site_id": 12345,
         "client_phone": "79161234567",
         "manager_phone": "74951234567",
@@ -61,16 +61,16 @@ async def test_a_claim_carries_every_parameter_of_the_call(outbox: Outbox) -> No
         "call_stack_interval": 0,
         "referrer": "https://search.example/",
     }
-    assert (taken.number, taken.history, taken.account) == (1, (), "4711")
+    assert (claimed.number, claimed.history, claimed.account) == (1, (), "4711")
 
 
-async def test_nothing_is_claimed_twice_by_claims_at_once(outbox: Outbox) -> None:
+async def test_concurrent_claims_never_return_a_callback_twice(outbox: Outbox) -> None:
     ids = await accept(outbox, 40)
-    taken = [one for claims in await asyncio.gather(*(claim(outbox, 7) for _ in range(8))) for one in claims]
-    assert sorted(one.callback_id for one in taken) == sorted(ids)
+    claimed = [one for claims in await asyncio.gather(*(claim(outbox, 7) for _ in range(8))) for one in claims]
+    assert sorted(one.callback_id for one in claimed) == sorted(ids)
 
 
-async def test_what_is_not_due_yet_or_of_a_paused_account_stays(outbox: Outbox) -> None:
+async def test_callbacks_not_yet_due_or_of_a_paused_account_are_not_claimed(outbox: Outbox) -> None:
     await accept(outbox, due_at=NOW + SECOND)
     assert await claim(outbox) == []
     assert len(await claim(outbox, now=NOW + SECOND, paused=("4712",))) == 1
@@ -78,52 +78,52 @@ async def test_what_is_not_due_yet_or_of_a_paused_account_stays(outbox: Outbox) 
     assert await claim(outbox, paused=("4711",)) == []
 
 
-async def test_a_recorded_claim_is_over(outbox: Outbox) -> None:
-    (wish,) = await accept(outbox)
-    (taken,) = await claim(outbox)
-    assert await status(outbox, wish) == "sending"
-    assert await outbox.finish_attempt(taken, result(), NOW)
-    assert await status(outbox, wish) == "placed"
-    assert not await outbox.finish_attempt(taken, result(Status.FAILED, "refused"), NOW), "the token is spent"
+async def test_a_finished_claim_is_no_longer_held(outbox: Outbox) -> None:
+    (request,) = await accept(outbox)
+    (claimed,) = await claim(outbox)
+    assert await status(outbox, request) == "sending"
+    assert await outbox.finish_attempt(claimed, result(), NOW)
+    assert await status(outbox, request) == "placed"
+    assert not await outbox.finish_attempt(claimed, result(Status.FAILED, "refused"), NOW), "the token is spent"
     assert await outbox.orphaned(NOW + timedelta(days=1)) == []
 
 
-async def test_a_later_attempt_knows_the_outcomes_of_the_earlier_ones(outbox: Outbox) -> None:
+async def test_a_claim_lists_the_outcomes_of_earlier_attempts(outbox: Outbox) -> None:
     await accept(outbox)
     for number in range(1, 4):
-        (taken,) = await claim(outbox, now=NOW + number * SECOND)
-        assert taken.number == number
-        await outbox.finish_attempt(taken, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
+        (claimed,) = await claim(outbox, now=NOW + number * SECOND)
+        assert claimed.number == number
+        await outbox.finish_attempt(claimed, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
     (last,) = await claim(outbox, now=NOW + 9 * SECOND)
     assert last.history == ("not_sent",) * 3
 
 
-async def test_a_worker_that_overslept_its_lease_changes_nothing(database_url: str) -> None:
-    sleeper = Outbox.open(database_url)
-    (wish,) = await accept(sleeper)
-    (slept,) = await claim(sleeper)
+async def test_a_worker_whose_lease_has_expired_changes_nothing(database_url: str) -> None:
+    first = Outbox.open(database_url)
+    (request,) = await accept(first)
+    (stale,) = await claim(first)
     if database_url.startswith("sqlite"):
-        sleeper.close()  # no second process can be, so only its end makes a claim abandoned
+        first.close()  # no second process is possible, so only a restart orphans its claims
         other = InspectableOutbox.open(database_url)
     else:
         other = InspectableOutbox.open(database_url)
         assert await other.orphaned(NOW) == [], "the lease still holds"
-        # Leases go by the server's clock, which nobody can set.
+        # Leases use the server's clock, which a test can't set.
         other.execute(text("UPDATE callbacks SET lease_until = lease_until - interval '2 minutes'"))
     (found,) = await other.orphaned(NOW)
-    assert (found.callback_id, found.number, found.history, found.token) == (wish, 1, (), slept.token)
+    assert (found.callback_id, found.number, found.history, found.token) == (request, 1, (), stale.token)
     due_at = NOW + timedelta(seconds=60)
     assert await other.finish_attempt(found, result(Status.UNKNOWN, "unknown", due_at=due_at), NOW)
     (again,) = await claim(other, now=due_at)
     assert again.history == ("unknown",)
-    late = other if database_url.startswith("sqlite") else sleeper
-    assert not await late.finish_attempt(slept, result(), due_at)
-    assert await status(other, wish) == "sending"
+    late = other if database_url.startswith("sqlite") else first
+    assert not await late.finish_attempt(stale, result(), due_at)
+    assert await status(other, request) == "sending"
     for each in {late, other}:
         each.close()
 
 
-async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(outbox: Outbox) -> None:
+async def test_a_claim_with_a_lost_commit_reply_is_found_again_by_its_token(outbox: Outbox) -> None:
     await accept(outbox, 3)
     first = await claim(outbox, limit=2, token="t")
     again = await claim(outbox, limit=2, token="t")
@@ -131,20 +131,20 @@ async def test_a_claim_whose_commit_got_lost_is_found_again_by_its_token(outbox:
     assert [(one.number, one.history) for one in again] == [(1, ())] * 2
 
 
-async def test_a_record_whose_commit_got_lost_counts_as_recorded(outbox: Outbox) -> None:
+async def test_an_outcome_with_a_lost_commit_reply_counts_as_stored(outbox: Outbox) -> None:
     await accept(outbox)
-    (taken,) = await claim(outbox)
-    assert await outbox.finish_attempt(taken, result(), NOW)
-    assert await outbox.finish_attempt(taken, result(), NOW)
-    assert not await outbox.finish_attempt(taken, result(outcome="unknown"), NOW)
+    (claimed,) = await claim(outbox)
+    assert await outbox.finish_attempt(claimed, result(), NOW)
+    assert await outbox.finish_attempt(claimed, result(), NOW)
+    assert not await outbox.finish_attempt(claimed, result(outcome="unknown"), NOW)
 
 
-async def test_what_was_due_before_the_clock_was_set_back_an_hour_is_due_now(outbox: Outbox) -> None:
+async def test_a_callback_due_before_the_clock_was_set_back_is_due_now(outbox: Outbox) -> None:
     await accept(outbox)
     assert len(await claim(outbox, now=NOW - timedelta(hours=1))) == 1
 
 
-async def test_too_old_becomes_failed_and_an_unknown_one_is_not_sent_again(outbox: Outbox) -> None:
+async def test_expired_callbacks_fail_and_unknown_ones_are_not_resent(outbox: Outbox) -> None:
     old, unknown = await accept(outbox, 2, give_up_at=NOW + SECOND)
     claims = {one.callback_id: one for one in await claim(outbox)}
     await outbox.finish_attempt(claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
@@ -155,49 +155,49 @@ async def test_too_old_becomes_failed_and_an_unknown_one_is_not_sent_again(outbo
     assert await claim(outbox, now=NOW + timedelta(days=1)) == []
 
 
-async def test_erasing_takes_the_personal_data_of_what_is_over_and_nothing_else(outbox: Outbox) -> None:
-    over, waiting = await accept(outbox, 2)
+async def test_erasing_affects_finished_callbacks_only(outbox: Outbox) -> None:
+    finished, waiting = await accept(outbox, 2)
     claims = {one.callback_id: one for one in await claim(outbox)}
-    await outbox.finish_attempt(claims[over], result(answer="called 79160000000"), NOW)
+    await outbox.finish_attempt(claims[finished], result(answer="called 79160000000"), NOW)
     await outbox.finish_attempt(claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
-    assert await outbox.erase(NOW) == 0, "not older than this"
+    assert await outbox.erase(NOW) == 0, "not older than the limit"
     assert await outbox.erase(NOW + SECOND) == 1
-    assert await outbox.erase(NOW + SECOND) == 0, "once is enough"
+    assert await outbox.erase(NOW + SECOND) == 0, "nothing is left to erase"
     (still,) = await claim(outbox)
     assert (still.callback_id, still.parameters["client_phone"]) == (waiting, "79160000001")
-    assert await status(outbox, over) == "placed"
+    assert await status(outbox, finished) == "placed"
 
 
-async def test_what_is_too_old_is_not_claimed_even_before_it_is_given_up(outbox: Outbox) -> None:
+async def test_a_callback_past_its_deadline_is_not_claimed_even_before_it_expires(outbox: Outbox) -> None:
     await accept(outbox, give_up_at=NOW + SECOND)
     assert await claim(outbox, now=NOW + SECOND) == []
 
 
-async def test_what_was_unknown_once_never_becomes_failed_by_age(outbox: Outbox) -> None:
-    """A person may have had it sent again, so that it is queued; it may have rung all the same."""
+async def test_a_callback_that_was_unknown_once_never_expires_as_failed(outbox: Outbox) -> None:
+    """An operator may have queued it again, but the phone may have rung all the same."""
     for status_in_between in (Status.QUEUED, Status.UNKNOWN):
-        (wish,) = await accept(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
+        (request,) = await accept(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
         (first,) = await claim(outbox)
         await outbox.finish_attempt(first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
         (second,) = await claim(outbox)
         await outbox.finish_attempt(second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
         assert await outbox.expire(NOW + SECOND) == []
-        assert await status(outbox, wish) == "unknown"
+        assert await status(outbox, request) == "unknown"
         assert await claim(outbox, now=NOW + timedelta(days=1)) == []
 
 
-async def test_a_paused_site_stays_unless_it_is_asked_for(outbox: Outbox) -> None:
-    (wish,) = await accept(outbox)
+async def test_a_paused_site_is_claimed_only_by_name(outbox: Outbox) -> None:
+    (request,) = await accept(outbox)
     (same_name,) = await accept(outbox, client_phone="79169999999", account="4712")
     (other,) = await accept(outbox, client_phone="79169999998", site="other")
     assert await claim(outbox, only=("4712", "other")) == []
     free = await claim(outbox, paused_sites=[("4711", "shop"), ("1", "x")])
     assert {one.callback_id for one in free} == {same_name, other}
-    (tried,) = await claim(outbox, paused_sites=[("4711", "shop")], only=("4711", "shop"))
-    assert tried.callback_id == wish
+    (claimed,) = await claim(outbox, paused_sites=[("4711", "shop")], only=("4711", "shop"))
+    assert claimed.callback_id == request
 
 
-async def test_unknown_ones_of_sites_that_hold_are_not_sent_again(outbox: Outbox) -> None:
+async def test_unknown_callbacks_are_not_resent_at_sites_that_hold_them(outbox: Outbox) -> None:
     for site in ("holding", "resending"):
         await accept(outbox, 2, site=site)
     claims = await claim(outbox)
@@ -208,6 +208,6 @@ async def test_unknown_ones_of_sites_that_hold_are_not_sent_again(outbox: Outbox
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [unknown["holding"]]
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == []
     again = await claim(outbox)
-    assert sorted(one.site for one in again) == ["holding", "resending", "resending"], "what a person queued is sent"
+    assert sorted(one.site for one in again) == ["holding", "resending", "resending"], "a queued callback is sent"
     assert unknown["holding"] not in {one.callback_id for one in again}
     assert await status(outbox, unknown["holding"]) == "unknown"

@@ -1,4 +1,4 @@
-"""Everything in one database gets into another: the same rows, once, and only one of the two is worked on."""
+"""Copying a database: every row arrives once, and at most one of the two databases can be used."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,11 +35,11 @@ def rows_of(url: str) -> dict[str, list[Any]]:
     return in_order(rows)
 
 
-def quietly(_table: str, _done: int, _total: int) -> None:
+def ignore_progress(_table: str, _done: int, _total: int) -> None:
     pass
 
 
-def copy(source: str, target: str, tell: Tell = quietly) -> dict[str, Sum]:
+def copy(source: str, target: str, tell: Tell = ignore_progress) -> dict[str, Sum]:
     return copy_database(source, target, tell, batch=60)
 
 
@@ -53,7 +53,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQ
 
 @pytest.fixture
 def target(source: str, tmp_path: Path, postgresql: PostgreSQL) -> str:
-    """Empty, and of the other kind."""
+    """Return an empty database of the other kind."""
     return f"sqlite:///{tmp_path}/target.db" if source.startswith("postgresql") else postgresql.new_database()
 
 
@@ -69,19 +69,19 @@ def interrupt_at(table: str, rows: int) -> Tell:
     return tell
 
 
-def test_all_tables_are_the_same_afterwards_in_both_directions(source: str, target: str) -> None:
+def test_all_tables_are_equal_after_a_copy_in_either_direction(source: str, target: str) -> None:
     before = rows_of(source)
-    told: list[tuple[str, int, int]] = []
-    sums = copy(source, target, lambda *step: told.append(step))
+    progress: list[tuple[str, int, int]] = []
+    sums = copy(source, target, lambda *step: progress.append(step))
     assert rows_of(target) == before == rows_of(source)
     assert {name: total.rows for name, total in sums.items()} == {name: len(rows) for name, rows in before.items()}
     assert set(sums) == set(metadata.tables)
-    assert [step for step in told if step[0] == "callbacks"] == [
+    assert [step for step in progress if step[0] == "callbacks"] == [
         ("callbacks", done, ROWS) for done in (60, 120, 180, 240, 250)
     ]
 
 
-def test_only_the_copy_may_be_worked_on(source: str, target: str) -> None:
+def test_only_the_target_opens_after_a_copy(source: str, target: str) -> None:
     copy(source, target)
     with pytest.raises(DatabaseError, match=r"was moved to .*: set DATABASE_URL to that one"):
         Outbox.open(source)
@@ -91,7 +91,9 @@ def test_only_the_copy_may_be_worked_on(source: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "rows"), [("callbacks", 60), ("request_keys", 120)])
-def test_half_a_copy_starts_no_service_and_goes_on(source: str, target: str, table: str, rows: int) -> None:
+def test_an_incomplete_copy_starts_no_service_and_can_be_continued(
+    source: str, target: str, table: str, rows: int
+) -> None:
     before = rows_of(source)
     for _ in range(2):
         with pytest.raises(Interrupted):
@@ -102,10 +104,10 @@ def test_half_a_copy_starts_no_service_and_goes_on(source: str, target: str, tab
     assert rows_of(target) == before
 
 
-def test_what_a_service_did_at_the_source_between_two_runs_is_copied_too(source: str, target: str) -> None:
+def test_changes_at_the_source_between_two_runs_are_copied(source: str, target: str) -> None:
     with pytest.raises(Interrupted):
         copy(source, target, interrupt_at("request_keys", 120))
-    Outbox.open(source).close()  # as long as the copy isn't complete
+    Outbox.open(source).close()  # allowed until the copy is complete
     with writing(source) as connection:
         ids = sorted(row[0] for row in contents(connection)["callbacks"])
         connection.execute(delete(callbacks).where(callbacks.c.id.in_(ids[:70])))
@@ -115,7 +117,7 @@ def test_what_a_service_did_at_the_source_between_two_runs_is_copied_too(source:
     assert rows_of(target) == rows_of(source)
 
 
-def test_ended_between_the_two_marks_it_is_handed_over_by_the_next_run(source: str, target: str) -> None:
+def test_a_copy_interrupted_between_the_two_marks_is_finished_by_the_next_run(source: str, target: str) -> None:
     with pytest.raises(Interrupted):
         copy(source, target, interrupt_at("request_keys", 120))
     with writing(source) as connection:
@@ -127,7 +129,7 @@ def test_ended_between_the_two_marks_it_is_handed_over_by_the_next_run(source: s
     Outbox.open(target).close()
 
 
-def test_a_database_in_use_is_no_target(source: str, target: str) -> None:
+def test_a_database_with_rows_is_no_target(source: str, target: str) -> None:
     with writing(target) as connection:
         fill(connection, 1)
     before = rows_of(target)
@@ -147,27 +149,31 @@ def test_a_copy_of_another_database_is_no_target(source: str, target: str, tmp_p
         copy(source, target)
 
 
-def test_while_a_service_runs_nothing_is_copied(source: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_service_at_the_source_prevents_the_copy(
+    source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(copying, "LOOKS", 1)
-    running = Outbox.open(source)
+    service = Outbox.open(source)
     try:
         with pytest.raises((NotCopied, DatabaseError), match="stop"):
             copy(source, target)
     finally:
-        running.close()
+        service.close()
 
 
-def test_a_service_at_the_target_keeps_the_copy_away(source: str, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_service_at_the_target_prevents_the_copy(
+    source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(copying, "LOOKS", 1)
-    running = Outbox.open(target)
+    service = Outbox.open(target)
     try:
         with pytest.raises((NotCopied, DatabaseError), match="stop"):
             copy(source, target)
     finally:
-        running.close()
+        service.close()
 
 
-def test_while_it_is_copied_no_service_starts(source: str, target: str) -> None:
+def test_no_service_starts_during_a_copy(source: str, target: str) -> None:
     refused = []
 
     def start_one(table: str, done: int, _total: int) -> None:
@@ -181,47 +187,51 @@ def test_while_it_is_copied_no_service_starts(source: str, target: str) -> None:
     assert refused == [source, target]
 
 
-def test_who_comes_back_to_postgresql_meanwhile_keeps_both_from_being_worked_on(
+def test_a_client_that_reconnects_to_postgresql_prevents_the_handover(
     source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = create_engine(source if source.startswith("postgresql") else target, poolclass=NullPool)
-    came_back: list[Connection] = []
+    reconnected: list[Connection] = []
 
     try:
-        with monkeypatch.context() as impatient:
+        with monkeypatch.context() as patch:
 
-            def come_back(_table: str, _done: int, _total: int) -> None:
-                if not came_back:
-                    impatient.setattr(copying, "LOOKS", 1)
-                    came_back.append(engine.connect())
+            def reconnect(_table: str, _done: int, _total: int) -> None:
+                if not reconnected:
+                    patch.setattr(copying, "LOOKS", 1)
+                    reconnected.append(engine.connect())
 
             with pytest.raises(NotCopied, match="has 1 other connections of the same user: stop the service"):
-                copy(source, target, come_back)
+                copy(source, target, reconnect)
     finally:
-        came_back[0].close()
+        reconnected[0].close()
     with pytest.raises(DatabaseError, match="half a copy"):
         Outbox.open(target)
     copy(source, target)
     Outbox.open(target).close()
 
 
-def test_a_target_that_cannot_be_used_is_told_by_its_own_name(source: str, tmp_path: Path) -> None:
+def test_errors_about_the_target_name_its_option(source: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for wrong in (f"sqlite:///{tmp_path}/file/x.db", "postgresql+psycopg://callback@127.0.0.1:1/callback"):
         with pytest.raises(DatabaseError, match=r"^--to: "):
             copy(source, wrong)
 
 
-def test_a_file_is_the_same_from_wherever_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_a_file_does_not_depend_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert public_name("sqlite:///x.db") == public_name(f"sqlite:///{tmp_path}/x.db") == f"sqlite:///{tmp_path}/x.db"
 
 
-def test_a_copy_that_came_out_different_is_not_handed_over(source: str, target: str) -> None:
+def test_a_copy_that_differs_is_not_handed_over(source: str, target: str) -> None:
     def damage(table: str, done: int, _total: int) -> None:
         if table == "request_keys" and done == ROWS:
-            with create_engine(target, poolclass=NullPool).begin() as past_us:
-                past_us.execute(update(attempts).where(attempts.c.answer.startswith("'7'")).values(answer="lost"))
+            with create_engine(target, poolclass=NullPool).begin() as other_connection:
+                other_connection.execute(
+                    update(attempts).where(attempts.c.answer.startswith("'7'")).values(answer="lost")
+                )
 
     with pytest.raises(NotCopied, match="attempts differ: run the command again"):
         copy(source, target, damage)

@@ -1,4 +1,4 @@
-"""A look at the database changes nothing, whatever state it was left in."""
+"""Inspecting a database changes nothing, whatever state it is in."""
 
 import hashlib
 import shutil
@@ -19,12 +19,12 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def test_tables_that_are_up_to_date_are_seen_as_that(database_url: str) -> None:
+def test_current_tables_are_recognised(database_url: str) -> None:
     Outbox.open(database_url).close()
     assert (inspect(database_url).there, inspect(database_url).schema) == (True, SchemaState.CURRENT)
 
 
-def test_tables_of_a_newer_version_are_seen_as_that(database_url: str) -> None:
+def test_tables_of_a_newer_version_are_recognised(database_url: str) -> None:
     database = open_database(database_url)
     with database.writing.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
@@ -35,35 +35,35 @@ def test_tables_of_a_newer_version_are_seen_as_that(database_url: str) -> None:
     assert inspect(database_url).schema is SchemaState.NEWER
 
 
-def test_a_file_whose_process_was_killed_is_read_with_its_log_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_file_of_a_killed_process_is_read_with_its_wal_and_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "alive").mkdir()
     outbox = Outbox.open(f"sqlite:///{tmp_path}/alive/callbacks.db")
-    shutil.copytree(tmp_path / "alive", tmp_path / "dead")  # what a SIGKILL would leave: the tables are in the log
+    shutil.copytree(tmp_path / "alive", tmp_path / "dead")  # as after a SIGKILL: the tables are in the WAL
     assert inspect(f"sqlite:///{tmp_path}/alive/callbacks.db").schema is SchemaState.CURRENT
     outbox.close()
     assert (tmp_path / "dead" / "callbacks.db-wal").stat().st_size > 0
     before = contents(tmp_path / "dead")
     assert inspect(f"sqlite:///{tmp_path}/dead/callbacks.db").schema is SchemaState.CURRENT
     after = contents(tmp_path / "dead")
-    assert after.pop("callbacks.db-shm") is not None  # locks of readers are in there
+    assert after.pop("callbacks.db-shm") is not None  # holds the locks of readers
     before.pop("callbacks.db-shm")
     assert after == before
 
 
-def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    seen = inspect(f"sqlite:///{tmp_path}/not/yet/callbacks.db")
-    assert (seen.there, seen.schema) == (False, SchemaState.EMPTY)
+def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
+    info = inspect(f"sqlite:///{tmp_path}/not/yet/callbacks.db")
+    assert (info.there, info.schema) == (False, SchemaState.EMPTY)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("left", ["no database", "a folder", "below a file", "a circle"])
-def test_what_can_be_no_database_is_told(tmp_path: Path, left: str) -> None:
+@pytest.mark.parametrize("kind", ["no database", "a folder", "below a file", "a loop"])
+def test_a_path_that_can_be_no_database_is_reported(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "callbacks.db"
-    if left == "no database":
+    if kind == "no database":
         file.write_text("a letter to grandmother, of more than a hundred signs " * 3)
-    elif left == "a folder":
+    elif kind == "a folder":
         file.mkdir()
-    elif left == "below a file":
+    elif kind == "below a file":
         file.write_text("")
         file = file / "below.db"
     else:
@@ -73,14 +73,14 @@ def test_what_can_be_no_database_is_told(tmp_path: Path, left: str) -> None:
         inspect(f"sqlite:///{file}")
 
 
-def test_a_server_that_is_away_is_told_without_the_password() -> None:
-    with pytest.raises(DatabaseError) as told:
+def test_an_unreachable_server_is_reported_without_the_password() -> None:
+    with pytest.raises(DatabaseError) as refused:
         inspect("postgresql+psycopg://callback:top-secret@127.0.0.1:1/callbacks")
-    assert "check that the server runs" in str(told.value)
-    assert "top-secret" not in str(told.value)
+    assert "check that the server runs" in str(refused.value)
+    assert "top-secret" not in str(refused.value)
 
 
-def test_a_server_that_only_reads_and_a_user_who_may_not_write_are_told(postgresql: PostgreSQL) -> None:
+def test_a_read_only_server_and_a_user_without_write_privileges_are_reported(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     Outbox.open(url).close()
     address = make_url(url)

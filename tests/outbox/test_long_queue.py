@@ -1,4 +1,4 @@
-"""However much waits, was ever sent or is paused: what is asked every second and at every claim stays cheap."""
+"""Claims and periodic queries stay cheap with a long queue, a large archive or many paused sites."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from sqlalchemy import event
 from app.outbox import plans
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from tests.outbox.factories import NOW, InspectableOutbox, become, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, update_columns
 from tests.outbox.test_claims import accept, claim, status
 
 HOUR = timedelta(hours=1)
@@ -20,64 +20,64 @@ SHOP = ("4711", "shop")
 
 @pytest.fixture
 def sqlite(tmp_path: Any) -> Iterator[InspectableOutbox]:
-    """An outbox whose plans are told in SQLite's words."""
+    """Open an outbox on SQLite, as the tests compare SQLite's query plans."""
     outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     yield outbox
     outbox.close()
 
 
 @contextmanager
-def ways(outbox: InspectableOutbox) -> Iterator[list[str]]:
-    """Gather how SQLite finds the callbacks of each statement that is written meanwhile."""
-    found: list[str] = []
+def query_plans(outbox: InspectableOutbox) -> Iterator[list[str]]:
+    """Collect SQLite's query plan of each statement about due callbacks that is executed meanwhile."""
+    recorded: list[str] = []
 
-    def note(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def record(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "due_at" in statement and statement.startswith(("SELECT", "UPDATE")) and "lease_token = ?" not in statement:
             steps = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-            found.append("\n".join(str(step[-1]) for step in steps if "callbacks" in step[-1] or "ORDER" in step[-1]))
+            recorded.append(
+                "\n".join(str(step[-1]) for step in steps if "callbacks" in step[-1] or "ORDER" in step[-1])
+            )
 
-    event.listen(outbox.database.writing, "before_cursor_execute", note)
-    yield found
-    event.remove(outbox.database.writing, "before_cursor_execute", note)
+    event.listen(outbox.database.writing, "before_cursor_execute", record)
+    yield recorded
+    event.remove(outbox.database.writing, "before_cursor_execute", record)
 
 
 @pytest.mark.parametrize("which", [{}, {"paused": ["4711"]}, {"paused_sites": [SHOP]}, {"only": SHOP}])
-async def test_a_claim_meets_what_is_due_in_its_order_and_reads_no_further(
-    sqlite: InspectableOutbox, which: Any
-) -> None:
-    with ways(sqlite) as found:
+async def test_a_claim_reads_due_callbacks_in_index_order_and_no_others(sqlite: InspectableOutbox, which: Any) -> None:
+    with query_plans(sqlite) as recorded:
         await claim(sqlite, **which)
     by = "SEARCH callbacks USING INDEX ix_callbacks_due_at"
-    assert found[:2] == [f"{by} (due_at<?)", f"{by} (due_at>?)"]
+    assert recorded[:2] == [f"{by} (due_at<?)", f"{by} (due_at>?)"]
 
 
 @pytest.mark.parametrize(("few", "index"), [(1000, "ix_callbacks_status"), (0, "ix_callbacks_due_at")])
-async def test_what_is_to_be_held_is_found_by_the_shorter_index(
+async def test_unknown_callbacks_to_hold_are_found_by_the_shorter_index(
     sqlite: InspectableOutbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "FEW", few)
-    (wish,) = await accept(sqlite)
-    become(sqlite, wish, status=Status.UNKNOWN)
-    with ways(sqlite) as found:
-        assert await sqlite.hold_unknown(NOW, lambda _site: True) == [wish]
-    looking, holding, moving = found
-    assert index in looking, looking
+    (request,) = await accept(sqlite)
+    update_columns(sqlite, request, status=Status.UNKNOWN)
+    with query_plans(sqlite) as recorded:
+        assert await sqlite.hold_unknown(NOW, lambda _site: True) == [request]
+    reading, holding, moving = recorded
+    assert index in reading, reading
     assert index in holding, holding
     assert "(id=?)" in moving, moving
 
 
 @pytest.mark.parametrize(("few", "index"), [(1000, "ix_callbacks_due_at"), (0, "ix_callbacks_client_phone_created_at")])
-async def test_what_waits_for_blocked_phones_is_found_by_the_shorter_index(
+async def test_callbacks_of_blocked_phones_are_found_by_the_shorter_index(
     sqlite: InspectableOutbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "FEW", few)
-    with ways(sqlite) as found:
+    with query_plans(sqlite) as recorded:
         await sqlite.expire(NOW)
-    assert len([way for way in found if index in way and "COVERING" not in way]) >= 1, found
-    assert not any("SCAN callbacks" in way and "ix_callbacks_due_at" not in way for way in found), found
+    assert len([plan for plan in recorded if index in plan and "COVERING" not in plan]) >= 1, recorded
+    assert not any("SCAN callbacks" in plan and "ix_callbacks_due_at" not in plan for plan in recorded), recorded
 
 
-async def test_a_long_queue_changes_nothing_in_what_is_held_and_cancelled(
+async def test_the_same_callbacks_are_held_and_cancelled_with_a_long_queue(
     outbox: InspectableOutbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "FEW", 0)
@@ -88,7 +88,7 @@ async def test_a_long_queue_changes_nothing_in_what_is_held_and_cancelled(
         + await accept(outbox, client_phone="79160000004")
     )
     for unknown in (holding, resending):
-        become(outbox, unknown, status=Status.UNKNOWN)
+        update_columns(outbox, unknown, status=Status.UNKNOWN)
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [holding]
     await outbox.block("79160000003", None, NOW)
     await outbox.block("79160000009", None, NOW)
@@ -96,18 +96,18 @@ async def test_a_long_queue_changes_nothing_in_what_is_held_and_cancelled(
     assert {one.callback_id for one in await claim(outbox)} == {resending, free}
 
 
-async def test_what_seems_to_be_due_far_ahead_comes_after_what_is_due_and_within_the_limit(outbox: Outbox) -> None:
+async def test_callbacks_due_implausibly_late_are_claimed_last_and_within_the_limit(outbox: Outbox) -> None:
     ahead = await accept(outbox, 2, due_at=NOW + 2 * HOUR)
-    wish = callback(client_phone="79169999999")
-    await outbox.accept(wish, None, rules())
+    request = callback(client_phone="79169999999")
+    await outbox.accept(request, None, rules())
     first = [one.callback_id for one in await claim(outbox, 2)]
-    assert first[0] == wish.id
+    assert first[0] == request.id
     second = [one.callback_id for one in await claim(outbox, 2)]
     assert sorted(first[1:] + second) == sorted(ahead)
 
 
-async def test_more_sites_may_be_paused_than_a_condition_has_room_for(outbox: Outbox) -> None:
-    """SQLite takes no expression that is more than a thousand deep."""
+async def test_more_sites_may_be_paused_than_the_depth_of_an_expression_allows(outbox: Outbox) -> None:
+    """SQLite limits the depth of an expression to a thousand."""
     (other,) = await accept(outbox, site="other")
     await accept(outbox, client_phone="79169999999")
     paused = [("4711", f"s{number}") for number in range(1500)] + [SHOP, ("4712", "other")]

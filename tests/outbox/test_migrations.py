@@ -1,4 +1,4 @@
-"""Upgrading a database that holds a full queue loses nothing."""
+"""Migrating a database that holds a full queue loses nothing."""
 
 import json
 import subprocess
@@ -43,34 +43,36 @@ def upgrade(engine: Engine, revision: str) -> None:
         command.upgrade(config, revision)
 
 
-def queue(engine: Engine, wishes: list[Callback], **changes: Any) -> None:
-    """Write callbacks down as the version that made these tables did."""
-    there = {column["name"] for column in inspect(engine).get_columns("callbacks")}
-    rows = [asdict(wish) | {"status": "queued", "updated_at": NOW} | changes for wish in wishes]
+def queue(engine: Engine, requests: list[Callback], **changes: Any) -> None:
+    """Insert callbacks as the version that created these tables did."""
+    columns = {column["name"] for column in inspect(engine).get_columns("callbacks")}
+    rows = [asdict(request) | {"status": "queued", "updated_at": NOW} | changes for request in requests]
     with engine.begin() as connection:
         for row in rows:
-            connection.execute(insert(callbacks).values({name: value for name, value in row.items() if name in there}))
+            connection.execute(
+                insert(callbacks).values({name: value for name, value in row.items() if name in columns})
+            )
 
 
-async def test_a_queue_of_the_first_version_is_delivered_by_this_one(database_url: str) -> None:
+async def test_a_queue_of_the_first_version_is_sent_by_this_one(database_url: str) -> None:
     database = open_database(database_url)
     upgrade(database.writing, "0001")
-    wishes = [callback(client_phone=f"7916{number:07}") for number in range(500)]
-    queue(database.writing, wishes)
+    requests = [callback(client_phone=f"7916{number:07}") for number in range(500)]
+    queue(database.writing, requests)
     with database.writing.begin() as connection:
-        for number, wish in enumerate(wishes):
-            key = {"scope": "site:shop", "key": f"wish-{number}", "fingerprint": "a" * 64, "callback_id": wish.id}
+        for number, request in enumerate(requests):
+            key = {"scope": "site:shop", "key": f"key-{number}", "fingerprint": "a" * 64, "callback_id": request.id}
             connection.execute(insert(request_keys).values(**key, created_at=NOW))
     database.close()
 
     outbox = Outbox.open(database_url)
     assert await outbox.waiting() == 500
     again = await outbox.accept(
-        callback(created_at=NOW + timedelta(days=1)), RequestKey("site:shop", "wish-7", "a" * 64), rules()
+        callback(created_at=NOW + timedelta(days=1)), RequestKey("site:shop", "key-7", "a" * 64), rules()
     )
-    assert (again.id, again.created_at, again.duplicate, again.replayed) == (wishes[7].id, NOW, False, True)
+    assert (again.id, again.created_at, again.duplicate, again.replayed) == (requests[7].id, NOW, False, True)
     claims = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=1000)
-    assert {claim.callback_id for claim in claims} == {wish.id for wish in wishes}
+    assert {claim.callback_id for claim in claims} == {request.id for request in requests}
     assert json.dumps(claims[0].parameters, default=str).count("7916") == 1
     outbox.close()
 
@@ -102,21 +104,21 @@ async def test_an_erased_number_that_was_queued_again_is_not_called(database_url
 
     outbox = Outbox.open(database_url)
     seen = [await outbox.callback_status(each.id) for each in (gone, waiting)]
-    assert [glimpse and glimpse.status for glimpse in seen] == ["failed", "queued"]
+    assert [current and current.status for current in seen] == ["failed", "queued"]
     (claim,) = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=9)
     assert claim.callback_id == waiting.id
     outbox.close()
 
 
-def test_a_start_on_tables_that_are_up_to_date_needs_no_tool_of_migrations_or_of_another_database(
+def test_a_start_on_current_tables_imports_neither_alembic_nor_another_database_driver(
     tmp_path: Path,
 ) -> None:
-    """Their modules would take memory and time of each start."""
+    """Importing them would cost memory and time at each start."""
     url = f"sqlite:///{tmp_path}/callbacks.db"
     Outbox.open(url).close()
     start = f"import sys, app.main\nfrom app.outbox.outbox import Outbox\nOutbox.open({url!r}).close()\n"
-    told = f"{start}print(sorted({{'alembic', 'psycopg'}} & sys.modules.keys()))"
-    command_line = [sys.executable, "-c", told]
+    script = f"{start}print(sorted({{'alembic', 'psycopg'}} & sys.modules.keys()))"
+    command_line = [sys.executable, "-c", script]
     assert subprocess.run(command_line, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -129,7 +131,7 @@ def test_the_files_of_migrations_are_named_by_their_revisions() -> None:
     assert scripts.get_current_head() == max(script.revision for script in scripts.walk_revisions())
 
 
-def test_a_database_of_a_newer_version_is_told_as_that(database_url: str) -> None:
+def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
     Outbox.open(database_url).close()
     database = open_database(database_url)
     with database.writing.begin() as connection:
@@ -150,32 +152,32 @@ def test_tables_are_upgraded_while_replicas_of_the_old_version_work_on_them(post
         database.writing,
         [callback(client_phone=f"7916{n:07}", client_bucket=f"2001:db8:0:{n:x}::/64") for n in range(1, 301)],
     )
-    ending = threading.Event()
-    broken: list[Exception] = []
+    stop = threading.Event()
+    errors: list[Exception] = []
     with ThreadPoolExecutor(3) as replicas:
-        working = [replicas.submit(work_as_the_old_version, url, ending, broken) for _ in range(3)]
+        working = [replicas.submit(work_as_the_old_version, url, stop, errors) for _ in range(3)]
         try:
             migrate(database.writing)
         finally:
-            ending.set()
+            stop.set()
         assert sum(each.result() for each in working) > 0
-    assert not broken
+    assert not errors
     with database.reading.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM callbacks WHERE client_bucket_48 IS NOT NULL")) == 300
     database.close()
 
 
-def work_as_the_old_version(url: str, ending: threading.Event, broken: list[Exception]) -> int:
-    """Run transactions that lock crosswise, as the works of a batch may, until the end; gives how many were committed.
+def work_as_the_old_version(url: str, stop: threading.Event, errors: list[Exception]) -> int:
+    """Run transactions that lock in alternating order, as batches may, until `stop`; return how many were committed.
 
-    What meets a deadlock is run again, as the writer of that version did.
+    A transaction that meets a deadlock is retried, as the writer of that version did.
     """
     engine = create_engine(url)
-    proof = "UPDATE alembic_version SET version_num = version_num"
+    probe = "UPDATE alembic_version SET version_num = version_num"
     claim = "UPDATE callbacks SET updated_at = updated_at WHERE id = (SELECT min(id) FROM callbacks)"
     done = 0
-    while not ending.is_set():
-        order = (proof, claim) if done % 2 else (claim, proof)
+    while not stop.is_set():
+        order = (probe, claim) if done % 2 else (claim, probe)
         try:
             with engine.begin() as connection:
                 for statement in order:
@@ -184,48 +186,48 @@ def work_as_the_old_version(url: str, ending: threading.Event, broken: list[Exce
             done += 1
         except OperationalError as error:
             if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
-                broken.append(error)
+                errors.append(error)
                 break
     engine.dispose()
     return done
 
 
-def test_a_migration_that_meets_a_deadlock_is_run_again(postgresql: PostgreSQL) -> None:
+def test_a_migration_is_retried_after_a_deadlock(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     database = open_database(url)
     upgrade(database.writing, "0002")
     deadlocks: list[str] = []
     other = create_engine(url)
-    thrown = threading.Event()
+    triggered = threading.Event()
 
-    def meet(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        # Somebody who holds the second table and then wants the first.
-        if statement.startswith("LOCK TABLE callbacks") and not thrown.is_set():
-            thrown.set()
+    def cause_deadlock(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        # Another client holds the second table and then requests the first.
+        if statement.startswith("LOCK TABLE callbacks") and not triggered.is_set():
+            triggered.set()
             connection.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
             holds = other.connect()
             holds.execute(text("LOCK TABLE callbacks IN ROW EXCLUSIVE MODE"))
-            crossing = threading.Thread(target=cross, args=(holds,))
-            crossing.start()
-            crossings.append(crossing)
+            thread = threading.Thread(target=lock_the_first_table, args=(holds,))
+            thread.start()
+            threads.append(thread)
 
-    def cross(holds: Connection) -> None:
+    def lock_the_first_table(holds: Connection) -> None:
         with holds:
             holds.execute(text("SET LOCAL deadlock_timeout = '60s'"))
             holds.execute(text("LOCK TABLE alembic_version IN ROW EXCLUSIVE MODE"))
             deadlocks.append("won")
 
-    crossings: list[threading.Thread] = []
-    event.listen(database.writing, "before_cursor_execute", meet)
+    threads: list[threading.Thread] = []
+    event.listen(database.writing, "before_cursor_execute", cause_deadlock)
     migrate(database.writing)
-    for crossing in crossings:
-        crossing.join(20)
+    for thread in threads:
+        thread.join(20)
     assert deadlocks == ["won"]
     other.dispose()
     database.close()
 
 
-async def test_the_words_of_the_first_release_become_the_terms_of_the_field(database_url: str) -> None:
+async def test_stored_words_of_the_first_release_are_renamed(database_url: str) -> None:
     database = open_database(database_url)
     upgrade(database.writing, "0008")
     placed, failed, waiting = (callback(client_phone=f"7916000000{number}") for number in range(3))

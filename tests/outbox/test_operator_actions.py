@@ -1,4 +1,4 @@
-"""What people decide: every decision in every state, on both databases."""
+"""Operator actions: every action in every status; on both databases."""
 
 from datetime import timedelta
 
@@ -7,11 +7,11 @@ import pytest
 from app.errors import ConflictError, NotFoundError
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from tests.outbox.factories import NOW, InspectableOutbox, become, callback, from_address, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, from_address, rules, update_columns
 
 LATER = NOW + timedelta(hours=30)
 DAY = timedelta(days=1)
-MOVES = {
+TRANSITIONS = {
     ("release", "held"): "queued",
     ("retry", "failed"): "queued",
     ("retry", "unknown"): "queued",
@@ -21,118 +21,118 @@ MOVES = {
 }
 
 
-async def decide(outbox: Outbox, decision: str, callback_id: str) -> None:
-    if decision == "cancel":
+async def perform(outbox: Outbox, action: str, callback_id: str) -> None:
+    if action == "cancel":
         await outbox.cancel(callback_id, LATER)
     else:
-        await getattr(outbox, decision)(callback_id, LATER, timedelta(hours=2))
+        await getattr(outbox, action)(callback_id, LATER, timedelta(hours=2))
 
 
 @pytest.mark.parametrize("status", [status.value for status in Status])
-@pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
-async def test_a_decision_moves_a_callback_where_it_may_and_is_refused_elsewhere(
-    outbox: InspectableOutbox, decision: str, status: str
+@pytest.mark.parametrize("action", ["release", "retry", "cancel"])
+async def test_an_action_changes_an_allowed_status_and_is_refused_in_any_other(
+    outbox: InspectableOutbox, action: str, status: str
 ) -> None:
-    wish = callback(due_at=None)
-    await outbox.accept(wish, None, rules())
-    become(outbox, wish.id, status=status)
-    expected = MOVES.get((decision, status), status)
+    request = callback(due_at=None)
+    await outbox.accept(request, None, rules())
+    update_columns(outbox, request.id, status=status)
+    expected = TRANSITIONS.get((action, status), status)
     if expected == status:
         with pytest.raises(ConflictError) as refused:
-            await decide(outbox, decision, wish.id)
+            await perform(outbox, action, request.id)
         assert refused.value.code == "invalid_state"
-        where = [before for (decided, before) in MOVES if decided == decision]
-        assert f"is {status}: only one that is {' or '.join(where)} can be " in refused.value.detail
+        allowed = [before for (performed, before) in TRANSITIONS if performed == action]
+        assert f"is {status}: only one that is {' or '.join(allowed)} can be " in refused.value.detail
     else:
-        await decide(outbox, decision, wish.id)
-    glimpse = await outbox.callback_status(wish.id)
-    assert glimpse is not None
-    assert glimpse.status == expected
-    assert await outbox.expire(LATER) == [], "its age counts from the decision"
+        await perform(outbox, action, request.id)
+    current = await outbox.callback_status(request.id)
+    assert current is not None
+    assert current.status == expected
+    assert await outbox.expire(LATER) == [], "its age counts from the action"
     claims = await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9)
-    assert [claim.callback_id for claim in claims] == ([wish.id] if expected == "queued" != status else [])
+    assert [claim.callback_id for claim in claims] == ([request.id] if expected == "queued" != status else [])
 
 
 @pytest.mark.parametrize("status", ["failed", "unknown"])
-async def test_what_went_wrong_is_not_sent_again_when_its_number_is_called_for_a_later_wish(
+async def test_a_callback_is_not_retried_if_its_number_is_called_for_a_later_request(
     outbox: InspectableOutbox, status: str
 ) -> None:
-    wish, later = callback(), callback(created_at=NOW + DAY)
-    await outbox.accept(wish, None, rules())
-    become(outbox, wish.id, status=status, due_at=None)
+    request, later = callback(), callback(created_at=NOW + DAY)
+    await outbox.accept(request, None, rules())
+    update_columns(outbox, request.id, status=status, due_at=None)
     await outbox.accept(later, None, rules())
     with pytest.raises(ConflictError) as refused:
-        await decide(outbox, "retry", wish.id)
+        await perform(outbox, "retry", request.id)
     assert refused.value.code == "already_called"
     await outbox.cancel(later.id, LATER)
-    await decide(outbox, "retry", wish.id)
+    await perform(outbox, "retry", request.id)
 
 
-async def test_of_two_that_went_wrong_for_one_wish_one_is_sent_again(outbox: InspectableOutbox) -> None:
-    wishes = [callback(created_at=NOW + hours * timedelta(hours=1)) for hours in range(2)]
-    for wish in wishes:
-        await outbox.accept(wish, None, rules())
-        become(outbox, wish.id, status="failed", due_at=None)
-    await decide(outbox, "retry", wishes[0].id)
+async def test_of_two_failed_callbacks_for_the_same_call_only_one_is_retried(outbox: InspectableOutbox) -> None:
+    requests = [callback(created_at=NOW + hours * timedelta(hours=1)) for hours in range(2)]
+    for request in requests:
+        await outbox.accept(request, None, rules())
+        update_columns(outbox, request.id, status="failed", due_at=None)
+    await perform(outbox, "retry", requests[0].id)
     with pytest.raises(ConflictError) as refused:
-        await decide(outbox, "retry", wishes[1].id)
+        await perform(outbox, "retry", requests[1].id)
     assert refused.value.code == "already_called"
 
 
-async def test_what_went_wrong_is_sent_again_whatever_became_of_other_wishes(outbox: InspectableOutbox) -> None:
+async def test_a_failed_callback_is_retried_despite_requests_for_something_else(outbox: InspectableOutbox) -> None:
     failed = callback(message_on_ring="Order 17", client_bucket=None, api_key="crm")
     later = callback(message_on_ring="Order 18", client_bucket=None, api_key="crm", created_at=NOW + DAY)
     await outbox.accept(failed, None, rules())
-    become(outbox, failed.id, status="failed", due_at=None)
+    update_columns(outbox, failed.id, status="failed", due_at=None)
     await outbox.accept(later, None, rules())
-    await decide(outbox, "retry", failed.id)
+    await perform(outbox, "retry", failed.id)
 
 
-async def test_what_was_erased_can_not_be_sent_again_and_not_even_be_claimed(outbox: InspectableOutbox) -> None:
-    wish = callback(due_at=None)
-    await outbox.accept(wish, None, rules())
-    become(outbox, wish.id, status="failed")
+async def test_an_erased_callback_can_be_neither_retried_nor_claimed(outbox: InspectableOutbox) -> None:
+    request = callback(due_at=None)
+    await outbox.accept(request, None, rules())
+    update_columns(outbox, request.id, status="failed")
     assert await outbox.erase(LATER) == 1
     with pytest.raises(ConflictError) as refused:
-        await outbox.retry(wish.id, LATER, timedelta(hours=2))
+        await outbox.retry(request.id, LATER, timedelta(hours=2))
     assert refused.value.code == "personal_data_erased"
     with pytest.raises(ConflictError) as refused:
-        await outbox.release(wish.id, LATER, timedelta(hours=2))
+        await outbox.release(request.id, LATER, timedelta(hours=2))
     assert refused.value.code == "invalid_state"
-    become(outbox, wish.id, status="queued", due_at=LATER, give_up_at=LATER + DAY)
+    update_columns(outbox, request.id, status="queued", due_at=LATER, give_up_at=LATER + DAY)
     assert await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9) == []
 
 
-async def test_what_is_planned_for_later_is_given_up_only_after_that(outbox: Outbox) -> None:
-    wish = callback(planned_time=LATER + DAY, hold="honeypot")
-    await outbox.accept(wish, None, rules())
-    await outbox.release(wish.id, LATER, timedelta(hours=2))
+async def test_a_planned_callback_expires_only_after_its_planned_time(outbox: Outbox) -> None:
+    request = callback(planned_time=LATER + DAY, hold="honeypot")
+    await outbox.accept(request, None, rules())
+    await outbox.release(request.id, LATER, timedelta(hours=2))
     assert await outbox.expire(LATER + DAY) == []
-    assert await outbox.expire(LATER + DAY + timedelta(hours=2)) == [wish.id]
+    assert await outbox.expire(LATER + DAY + timedelta(hours=2)) == [request.id]
 
 
-@pytest.mark.parametrize("decision", ["release", "retry", "cancel"])
-async def test_a_decision_about_nothing_is_not_found(outbox: Outbox, decision: str) -> None:
+@pytest.mark.parametrize("action", ["release", "retry", "cancel"])
+async def test_an_action_on_an_unknown_id_is_not_found(outbox: Outbox, action: str) -> None:
     with pytest.raises(NotFoundError):
-        await decide(outbox, decision, "nobody")
+        await perform(outbox, action, "unknown")
 
 
-@pytest.mark.parametrize(("decision", "status"), list(MOVES))
-async def test_an_id_that_a_stranger_was_given_decides_about_the_callback_that_stands(
-    outbox: InspectableOutbox, decision: str, status: str
+@pytest.mark.parametrize(("action", "status"), list(TRANSITIONS))
+async def test_an_action_on_an_alias_changes_the_original_callback(
+    outbox: InspectableOutbox, action: str, status: str
 ) -> None:
-    wish, strangers = from_address("203.0.113.1"), from_address("198.51.100.1")
-    await outbox.accept(wish, None, rules())
-    given = await outbox.accept(strangers, None, rules())
-    assert given.id == strangers.id != wish.id
-    become(outbox, wish.id, status=status)
-    await decide(outbox, decision, given.id)
-    glimpse = await outbox.callback_status(wish.id)
-    assert glimpse is not None
-    assert glimpse.status == MOVES[decision, status]
+    request, other = from_address("203.0.113.1"), from_address("198.51.100.1")
+    await outbox.accept(request, None, rules())
+    alias = await outbox.accept(other, None, rules())
+    assert alias.id == other.id != request.id
+    update_columns(outbox, request.id, status=status)
+    await perform(outbox, action, alias.id)
+    current = await outbox.callback_status(request.id)
+    assert current is not None
+    assert current.status == TRANSITIONS[action, status]
 
 
-async def test_a_cancelled_callback_is_never_sent_and_the_next_wish_is_a_new_one(outbox: Outbox) -> None:
+async def test_a_cancelled_callback_is_never_sent_and_the_next_request_is_a_new_one(outbox: Outbox) -> None:
     first = await outbox.accept(callback(), None, rules())
     await outbox.cancel(first.id, NOW)
     assert await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9) == []
@@ -140,15 +140,15 @@ async def test_a_cancelled_callback_is_never_sent_and_the_next_wish_is_a_new_one
     assert (again.id != first.id, again.duplicate) == (True, False)
 
 
-@pytest.mark.parametrize(("decision", "status"), list(MOVES))
-async def test_a_decision_whose_commit_got_lost_is_recognised_as_our_own(
-    outbox: InspectableOutbox, decision: str, status: str
+@pytest.mark.parametrize(("action", "status"), list(TRANSITIONS))
+async def test_an_action_with_a_lost_commit_reply_is_recognised_on_retry(
+    outbox: InspectableOutbox, action: str, status: str
 ) -> None:
-    wish = callback(due_at=None)
-    await outbox.accept(wish, None, rules())
-    become(outbox, wish.id, status=status)
-    await decide(outbox, decision, wish.id)
-    await decide(outbox, decision, wish.id)
-    glimpse = await outbox.callback_status(wish.id)
-    assert glimpse is not None
-    assert glimpse.status == MOVES[decision, status]
+    request = callback(due_at=None)
+    await outbox.accept(request, None, rules())
+    update_columns(outbox, request.id, status=status)
+    await perform(outbox, action, request.id)
+    await perform(outbox, action, request.id)
+    current = await outbox.callback_status(request.id)
+    assert current is not None
+    assert current.status == TRANSITIONS[action, status]

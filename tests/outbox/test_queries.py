@@ -1,4 +1,4 @@
-"""Pages of callbacks: what a filter leaves, in which order, with which attempts; whichever way the rows are found."""
+"""Lists of callbacks: filters, order, pages and attempts, by either query plan."""
 
 import random
 from collections.abc import Iterator
@@ -22,74 +22,74 @@ PHONES = [f"7916000000{n}" for n in range(5)]
 
 
 def rows(count: int, **same: Any) -> Iterator[dict[str, Any]]:
-    """Make callbacks a minute apart, the oldest first, of two sites and in every status."""
-    chance = random.Random(7)
+    """Yield callbacks one minute apart, the oldest first, of two sites and in every status."""
+    rng = random.Random(7)
     for n in range(count):
         at = NOW + timedelta(minutes=n)
-        made = callback(created_at=at, site=chance.choice(["shop", "blog"]), client_phone=chance.choice(PHONES))
-        values = asdict(made) | {"status": chance.choice(STATUSES), "updated_at": at} | same
+        request = callback(created_at=at, site=rng.choice(["shop", "blog"]), client_phone=rng.choice(PHONES))
+        values = asdict(request) | {"status": rng.choice(STATUSES), "updated_at": at} | same
         values.pop("hold")
         yield values
 
 
-def write(outbox: InspectableOutbox, *made: dict[str, Any]) -> None:
+def write(outbox: InspectableOutbox, *values: dict[str, Any]) -> None:
     with outbox.database.writing.begin() as connection:
-        connection.execute(insert(callbacks), list(made))
+        connection.execute(insert(callbacks), list(values))
 
 
-async def read(outbox: Outbox, wanted: CallbackFilter, limit: int) -> list[str]:
+async def read(outbox: Outbox, criteria: CallbackFilter, limit: int) -> list[str]:
     ids: list[str] = []
-    while page := await outbox.list_callbacks(wanted, ids[-1] if ids else None, limit):
-        ids += [stored.callback["id"] for stored in page]
+    while page := await outbox.list_callbacks(criteria, ids[-1] if ids else None, limit):
+        ids += [record.callback["id"] for record in page]
     return ids
 
 
-WANTED = {
+FILTERS = {
     "everything": CallbackFilter(),
     "a site": CallbackFilter(sites=("shop",)),
     "two sites": CallbackFilter(sites=("shop", "blog")),
     "an unknown site": CallbackFilter(sites=("nowhere",)),
-    "what went wrong": CallbackFilter(statuses=("failed", "unknown")),
-    "what was delivered": CallbackFilter(statuses=("placed", "failed")),
+    "failures": CallbackFilter(statuses=("failed", "unknown")),
+    "placed or failed": CallbackFilter(statuses=("placed", "failed")),
     "a phone": CallbackFilter(client_phone=PHONES[0]),
     "since": CallbackFilter(since=NOW + timedelta(minutes=30)),
     "before": CallbackFilter(before=NOW + timedelta(minutes=30)),
-    "all of it": CallbackFilter(
+    "all criteria": CallbackFilter(
         ("shop",), ("queued",), PHONES[1], NOW + timedelta(minutes=3), NOW + timedelta(minutes=99)
     ),
 }
 
 
-def fits(row: dict[str, Any], wanted: CallbackFilter) -> bool:
+def matches(row: dict[str, Any], criteria: CallbackFilter) -> bool:
     return (
-        (not wanted.sites or row["site"] in wanted.sites)
-        and (not wanted.statuses or row["status"] in wanted.statuses)
-        and wanted.client_phone in (None, row["client_phone"])
-        and (wanted.since is None or row["created_at"] >= wanted.since)
-        and (wanted.before is None or row["created_at"] < wanted.before)
+        (not criteria.sites or row["site"] in criteria.sites)
+        and (not criteria.statuses or row["status"] in criteria.statuses)
+        and criteria.client_phone in (None, row["client_phone"])
+        and (criteria.since is None or row["created_at"] >= criteria.since)
+        and (criteria.before is None or row["created_at"] < criteria.before)
     )
 
 
-@pytest.mark.parametrize("few", [0, 10**9], ids=["along the ids", "by an index"])
-async def test_a_filter_leaves_what_it_says_newest_first(
+@pytest.mark.parametrize("few", [0, 10**9], ids=["in id order", "by an index"])
+async def test_a_filter_returns_the_matching_callbacks_newest_first(
     outbox: InspectableOutbox, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "SORT_LIMIT", few)
-    made = list(rows(120))
-    made[40]["created_at"] = NOW - timedelta(days=1)  # the clock was set back meanwhile
-    made[41]["client_phone"] = None  # erased
-    write(outbox, *made)
-    for name, wanted in WANTED.items():
-        fitting = [row["id"] for row in made if fits(row, wanted)]
-        assert await read(outbox, wanted, 7) == sorted(fitting, reverse=True), name
+    written = list(rows(120))
+    written[40]["created_at"] = NOW - timedelta(days=1)  # the clock was set back meanwhile
+    written[41]["client_phone"] = None  # erased
+    write(outbox, *written)
+    for name, criteria in FILTERS.items():
+        matching = [row["id"] for row in written if matches(row, criteria)]
+        assert await read(outbox, criteria, 7) == sorted(matching, reverse=True), name
 
 
-async def test_attempts_come_with_their_callback_in_their_order(outbox: InspectableOutbox) -> None:
+async def test_attempts_are_returned_with_their_callback_in_order(outbox: InspectableOutbox) -> None:
     one, other = rows(2)
     write(outbox, one, other)
-    tries = [(one["id"], 2, "placed"), (one["id"], 1, "not_sent"), (other["id"], 1, None)]
+    outcomes = [(one["id"], 2, "placed"), (one["id"], 1, "not_sent"), (other["id"], 1, None)]
     with outbox.database.writing.begin() as connection:
-        for callback_id, number, outcome in tries:
+        for callback_id, number, outcome in outcomes:
             attempt = {"callback_id": callback_id, "number": number, "outcome": outcome, "started_at": NOW}
             connection.execute(insert(attempts).values(attempt))
     newest, oldest = await outbox.list_callbacks(CallbackFilter(), None, 10)
@@ -100,32 +100,32 @@ async def test_attempts_come_with_their_callback_in_their_order(outbox: Inspecta
     assert (found.callback, found.attempts) == (oldest.callback, oldest.attempts)
 
 
-async def test_an_id_that_a_stranger_was_given_leads_to_the_callback_that_stands(outbox: InspectableOutbox) -> None:
-    (made,) = rows(1)
-    write(outbox, made)
-    alias = {"scope": ALIAS, "key": "alias-id", "fingerprint": "", "callback_id": made["id"], "answer": {}}
+async def test_an_alias_resolves_to_the_original_callback(outbox: InspectableOutbox) -> None:
+    (written,) = rows(1)
+    write(outbox, written)
+    alias = {"scope": ALIAS, "key": "alias-id", "fingerprint": "", "callback_id": written["id"], "answer": {}}
     with outbox.database.writing.begin() as connection:
         connection.execute(insert(request_keys).values(alias | {"created_at": NOW}))
     found = await outbox.get("alias-id")
     assert found is not None
-    assert found.callback["id"] == made["id"]
-    assert await outbox.get("nobody's") is None
+    assert found.callback["id"] == written["id"]
+    assert await outbox.get("unknown") is None
 
 
-async def test_nothing_personal_is_shown_by_accident(outbox: InspectableOutbox) -> None:
+async def test_reprs_hold_no_personal_data_and_records_no_internal_columns(outbox: InspectableOutbox) -> None:
     write(outbox, *rows(1))
     (found,) = await outbox.list_callbacks(CallbackFilter(client_phone=None), None, 1)
     assert "7916" not in repr(found) + repr(CallbackFilter(client_phone=PHONES[0]))
     assert not found.callback.keys() & {"lease_token", "client_bucket", "account"}
 
 
-async def test_a_clock_that_is_set_back_between_pages_changes_nothing(outbox: InspectableOutbox) -> None:
-    made = list(rows(30))
-    write(outbox, *made)
+async def test_a_clock_set_back_between_pages_changes_no_page(outbox: InspectableOutbox) -> None:
+    written = list(rows(30))
+    write(outbox, *written)
     ids: list[str] = []
     while page := await outbox.list_callbacks(CallbackFilter(), ids[-1] if ids else None, 10):
-        ids += [stored.callback["id"] for stored in page]
+        ids += [record.callback["id"] for record in page]
         moved = callbacks.c.id.in_(ids)
         with outbox.database.writing.begin() as connection:
             connection.execute(update(callbacks).where(moved).values(created_at=NOW - timedelta(days=2)))
-    assert ids == sorted((row["id"] for row in made), reverse=True)
+    assert ids == sorted((row["id"] for row in written), reverse=True)

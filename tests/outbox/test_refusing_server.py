@@ -1,4 +1,4 @@
-"""A PostgreSQL that is full or may only be read: nothing is accepted, and it begins again by itself."""
+"""A full or read-only PostgreSQL: nothing is accepted, and the service recovers without a restart."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from tests.outbox.small_server import small_server
 from tests.routes.refusal import assert_refused
 from tests.running import AT_ONCE, phone, service, settings, until
 
-_THROW_OUT = """
+_DISCONNECT = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
@@ -37,16 +37,16 @@ def run(url: str, *statements: str) -> None:
 
 
 def read_only_database(url: str, *, on: bool) -> None:
-    """As the standby of a failover: who is connected is thrown out, and sessions that begin now may only read."""
+    """Make a database read-only as in a failover: sessions are terminated, and new ones are read-only."""
     name = psycopg.conninfo.conninfo_to_dict(url.replace("+psycopg", ""))["dbname"]
     if on:
-        run(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on", _THROW_OUT)
+        run(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on", _DISCONNECT)
     else:
         run(url, f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
 def read_only_server(url: str, *, on: bool) -> None:
-    """As some hosting services do it to a server that runs out of room: sessions there are may only read from now."""
+    """Make a server read-only as some hosting services do when its disk is full: existing sessions change too."""
     value = "SET default_transaction_read_only = on" if on else "RESET default_transaction_read_only"
     run(url, f"ALTER SYSTEM {value}", "SELECT pg_reload_conf()")
 
@@ -65,30 +65,30 @@ def outbox_at(url: str, patience: float) -> Iterator[Outbox]:
     outbox.close()
 
 
-async def until_it_can(outbox: Outbox, *, write: bool) -> None:
-    """Wait until sessions there are have read the new setting; fails after 20 s."""
+async def wait_for_writes(outbox: Outbox, *, accepted: bool) -> None:
+    """Wait until existing sessions have read the new setting; fail after 20 s."""
     async with asyncio.timeout(20):
         while True:
             try:
                 await outbox.check()
-                can = True
+                can_write = True
             except UnavailableError:
-                can = False
-            if can == write:
+                can_write = False
+            if can_write == accepted:
                 return
             await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("read_only", [read_only_database, read_only_server])
-async def test_a_server_that_may_only_be_read_refuses_all_and_is_used_again_once_it_may_be_written(
+async def test_a_read_only_server_refuses_all_writes_until_it_is_writable_again(
     url: str, read_only: Callable[..., None]
 ) -> None:
     with outbox_at(url, patience=0.3) as outbox:
         first = await outbox.accept(callback(), None, rules())
-        assert await outbox.waiting() == 1, "who has only read so far must not write afterwards either"
+        assert await outbox.waiting() == 1, "a session that has only read must become read-only too"
         read_only(url, on=True)
         try:
-            await until_it_can(outbox, write=False)
+            await wait_for_writes(outbox, accepted=False)
             many = [outbox.accept(callback(client_phone=f"7916000000{number}"), None, rules()) for number in range(9)]
             answers = await asyncio.gather(*many, return_exceptions=True)
             assert {(type(answer), getattr(answer, "code", None)) for answer in answers} == {
@@ -96,17 +96,17 @@ async def test_a_server_that_may_only_be_read_refuses_all_and_is_used_again_once
             }
             with pytest.raises(UnavailableError):
                 await outbox.claim_due(NOW, max_delay=NOW - NOW, lease=NOW - NOW, limit=9)
-            glimpse = await outbox.callback_status(first.id)
-            assert glimpse is not None, "it still answers questions"
+            current = await outbox.callback_status(first.id)
+            assert current is not None, "it still answers queries"
         finally:
             read_only(url, on=False)
-        await until_it_can(outbox, write=True)
+        await wait_for_writes(outbox, accepted=True)
         accepted = await outbox.accept(callback(client_phone="79160000002"), None, rules())
         assert await outbox.waiting() == 2
         assert await outbox.callback_status(accepted.id) is not None
 
 
-async def test_a_failover_that_is_over_soon_is_noticed_by_nobody(url: str) -> None:
+async def test_a_short_failover_fails_no_request(url: str) -> None:
     with outbox_at(url, patience=30) as outbox:
         read_only_database(url, on=True)
         asked = asyncio.ensure_future(outbox.accept(callback(), None, rules()))
@@ -117,7 +117,7 @@ async def test_a_failover_that_is_over_soon_is_noticed_by_nobody(url: str) -> No
         assert (await outbox.waiting(), accepted.duplicate) == (1, False)
 
 
-def test_visitors_are_told_503_and_accepted_again_without_a_restart(tmp_path: Path, url: str) -> None:
+def test_visitors_get_503_and_are_accepted_again_without_a_restart(tmp_path: Path, url: str) -> None:
     database = open_database(url)
     migrate(database.writing)
     outbox = Outbox(database, patience=0.3)
@@ -136,12 +136,12 @@ def test_visitors_are_told_503_and_accepted_again_without_a_restart(tmp_path: Pa
 
 
 async def accept_until_refused(outbox: Outbox) -> int:
-    """Use up what room there is left in pages; give how many were accepted."""
+    """Accept requests until the disk is full; return how many were accepted."""
     for number in range(5000):
-        # A page has 8 KiB: a few rows fill one, and the next one needs room.
-        wish = callback(client_phone=f"7916{number:07}", active_page="x" * 1900, client_bucket=str(number))
+        # A page has 8 KiB: a few rows fill one, and the next one needs disk space.
+        request = callback(client_phone=f"7916{number:07}", active_page="x" * 1900, client_bucket=str(number))
         try:
-            await outbox.accept(wish, None, rules())
+            await outbox.accept(request, None, rules())
         except UnavailableError as refused:
             if refused.code == "storage_unavailable":
                 return number
@@ -149,10 +149,10 @@ async def accept_until_refused(outbox: Outbox) -> int:
     pytest.fail("the disk is never full")
 
 
-async def full_and_well_again(url: str, fill: Callable[[], None], make_room: Callable[[], None]) -> None:
+async def check_recovery_from_full_disk(url: str, fill: Callable[[], None], make_room: Callable[[], None]) -> None:
     with outbox_at(url, patience=120) as outbox:
         fill()
-        async with asyncio.timeout(60):  # waiting is no use, so it is told at once, and not when patience ends
+        async with asyncio.timeout(60):  # a retry can't help, so the error comes before `patience` ends
             accepted = await accept_until_refused(outbox)
         assert await outbox.waiting() == accepted, "no answer without a commit"
         make_room()
@@ -160,14 +160,18 @@ async def full_and_well_again(url: str, fill: Callable[[], None], make_room: Cal
         assert await outbox.waiting() == accepted + 1
 
 
-async def test_a_server_that_says_its_disk_is_full(url: str) -> None:
-    await full_and_well_again(url, lambda: run(url, _FULL), lambda: run(url, "DROP TRIGGER full_disk ON callbacks"))
+async def test_a_server_that_reports_a_full_disk_is_used_again_once_it_has_room(url: str) -> None:
+    await check_recovery_from_full_disk(
+        url, lambda: run(url, _FULL), lambda: run(url, "DROP TRIGGER full_disk ON callbacks")
+    )
 
 
-async def test_a_server_whose_disk_is_full(url: str) -> None:
+async def test_a_server_with_a_full_disk_is_used_again_once_it_has_room(url: str) -> None:
     with small_server() as small:
         if small is not None:
-            await full_and_well_again(small.url, small.fill, small.make_room)
+            await check_recovery_from_full_disk(small.url, small.fill, small.make_room)
             return
-    # A machine that lets nobody mount: the server is made to say what it would say then.
-    await full_and_well_again(url, lambda: run(url, _FULL), lambda: run(url, "DROP TRIGGER full_disk ON callbacks"))
+    # Mounting is forbidden on this machine: simulate the server's error by a trigger.
+    await check_recovery_from_full_disk(
+        url, lambda: run(url, _FULL), lambda: run(url, "DROP TRIGGER full_disk ON callbacks")
+    )

@@ -1,4 +1,4 @@
-"""Personal data goes when its time has come: all of it, a little at a time, and nobody waits for that."""
+"""Erasing personal data: completely, in small batches, and without blocking requests."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from sqlalchemy import event, func, insert, select, update
 from app.errors import ConflictError
 from app.outbox.callback import RequestKey
 from app.outbox.schema import attempts, callbacks, request_keys
-from tests.outbox.factories import NOW, InspectableOutbox, callback, from_address, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, callback, from_address, mark_placed, rules
 
 SECOND = timedelta(seconds=1)
 SOON = timedelta(minutes=5)
 MANY = 2500
 
 
-def write_down(outbox: InspectableOutbox, count: int, **changes: Any) -> None:
+def insert_rows(outbox: InspectableOutbox, count: int, **changes: Any) -> None:
     rows = []
     for number in range(count):
         row = asdict(callback(client_phone=f"7916{number:07}"))
@@ -35,68 +35,68 @@ def column(outbox: InspectableOutbox, name: str) -> list[Any]:
 
 @contextmanager
 def statements(outbox: InspectableOutbox, beginning: str) -> Iterator[list[int]]:
-    """Gather how many rows each statement that begins so has changed."""
+    """Collect the number of rows changed by each statement that starts with `beginning`."""
     counts: list[int] = []
 
-    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def record(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith(beginning):
             counts.append(cursor.rowcount)
 
-    event.listen(outbox.database.writing, "after_cursor_execute", note)
+    event.listen(outbox.database.writing, "after_cursor_execute", record)
     yield counts
-    event.remove(outbox.database.writing, "after_cursor_execute", note)
+    event.remove(outbox.database.writing, "after_cursor_execute", record)
 
 
-async def test_many_are_erased_a_thousand_at_a_time(outbox: InspectableOutbox) -> None:
-    write_down(outbox, MANY)
+async def test_callbacks_are_erased_in_batches_of_a_thousand(outbox: InspectableOutbox) -> None:
+    insert_rows(outbox, MANY)
     with statements(outbox, "UPDATE callbacks") as counts:
         assert await outbox.erase(NOW + SECOND) == MANY
     assert counts == [1000, 1000, 500]
     assert column(outbox, "client_phone") == [None] * MANY
-    assert await outbox.erase(NOW + SECOND) == 0, "once is enough"
+    assert await outbox.erase(NOW + SECOND) == 0, "nothing is left to erase"
 
 
-async def test_who_asks_meanwhile_is_accepted_before_all_is_erased(outbox: InspectableOutbox) -> None:
-    write_down(outbox, MANY)
+async def test_a_request_is_accepted_before_erasing_has_finished(outbox: InspectableOutbox) -> None:
+    insert_rows(outbox, MANY)
     erasing = asyncio.ensure_future(outbox.erase(NOW + SECOND))
     await asyncio.sleep(0)
-    wish = callback(created_at=NOW + SOON, site="blog", client_bucket="198.51.100.1")
-    accepted = await outbox.accept(wish, None, rules())
+    request = callback(created_at=NOW + SOON, site="blog", client_bucket="198.51.100.1")
+    accepted = await outbox.accept(request, None, rules())
     left = sum(number is not None for number in column(outbox, "client_phone"))
     assert left > 1, "all was erased before the request was accepted"
     assert await erasing == MANY
-    glimpse = await outbox.callback_status(accepted.id)
-    assert glimpse is not None
-    assert glimpse.status == "queued"
+    current = await outbox.callback_status(accepted.id)
+    assert current is not None
+    assert current.status == "queued"
 
 
-async def test_many_keys_are_forgotten_a_thousand_at_a_time(outbox: InspectableOutbox) -> None:
-    write_down(outbox, 1)
+async def test_request_keys_are_deleted_in_batches_of_a_thousand(outbox: InspectableOutbox) -> None:
+    insert_rows(outbox, 1)
     (callback_id,) = column(outbox, "id")
-    one = {"scope": "site:shop", "fingerprint": "", "callback_id": callback_id, "answer": {}, "created_at": NOW}
-    many = [one | {"key": str(number)} for number in range(MANY)]
-    outbox.execute(insert(request_keys), many)
+    key_row = {"scope": "site:shop", "fingerprint": "", "callback_id": callback_id, "answer": {}, "created_at": NOW}
+    key_rows = [key_row | {"key": str(number)} for number in range(MANY)]
+    outbox.execute(insert(request_keys), key_rows)
     with statements(outbox, "DELETE FROM request_keys") as counts:
         assert await outbox.erase(NOW + SECOND) == 1
     assert counts == [1000, 1000, 500]
 
 
 @pytest.mark.parametrize(("status", "kept"), [("queued", True), ("placed", False)])
-async def test_the_key_of_a_request_is_known_as_long_as_its_number_is(
+async def test_a_request_key_is_kept_as_long_as_the_number_of_its_callback(
     outbox: InspectableOutbox, status: str, *, kept: bool
 ) -> None:
-    key = RequestKey("site:shop", "wish-1", "")
+    key = RequestKey("site:shop", "key-1", "")
     accepted = await outbox.accept(callback(), key, rules())
     if status == "placed":
-        send(outbox, accepted.id)
+        mark_placed(outbox, accepted.id)
     await outbox.erase(NOW + SECOND)
     assert (await outbox.answered(key) is not None) == kept
 
 
-async def test_nothing_is_left_that_tells_who_it_was(outbox: InspectableOutbox) -> None:
-    wish = from_address("2001:db8::7", referrer="https://search.example/", message_on_ring="for Anna")
-    await outbox.accept(wish, None, rules())
-    await outbox.accept(replace(wish, id="alias", client_bucket="2001:db8:7::/64"), None, rules())
+async def test_erasing_leaves_no_personal_data(outbox: InspectableOutbox) -> None:
+    request = from_address("2001:db8::7", referrer="https://search.example/", message_on_ring="for Anna")
+    await outbox.accept(request, None, rules())
+    await outbox.accept(replace(request, id="alias", client_bucket="2001:db8:7::/64"), None, rules())
     (claim,) = await outbox.claim_due(NOW, max_delay=SOON, lease=SOON, limit=1)
     outbox.execute(update(callbacks).values(status="placed", lease_token=None, lease_until=None))
     outbox.execute(update(attempts).values(answer="called 79161234567", outcome="placed"))
@@ -108,29 +108,29 @@ async def test_nothing_is_left_that_tells_who_it_was(outbox: InspectableOutbox) 
         assert trace not in text
 
 
-async def test_what_nobody_released_in_all_that_time_is_cancelled_and_erased(outbox: InspectableOutbox) -> None:
-    wish = callback(hold="honeypot")
-    await outbox.accept(wish, None, rules())
-    assert await outbox.erase(NOW) == 0, "not older than this"
+async def test_a_callback_that_stayed_held_is_cancelled_and_erased(outbox: InspectableOutbox) -> None:
+    request = callback(hold="honeypot")
+    await outbox.accept(request, None, rules())
+    assert await outbox.erase(NOW) == 0, "not older than the limit"
     assert await outbox.erase(NOW + SECOND) == 1
     assert column(outbox, "status") == ["cancelled"]
     assert column(outbox, "reason") == ["personal_data_erased"]
     with pytest.raises(ConflictError):
-        await outbox.release(wish.id, NOW, SOON)
+        await outbox.release(request.id, NOW, SOON)
 
 
-async def test_a_callback_that_waits_or_is_being_sent_keeps_its_number(outbox: InspectableOutbox) -> None:
+async def test_a_queued_or_sending_callback_keeps_its_number(outbox: InspectableOutbox) -> None:
     for number, status in enumerate(("queued", "sending")):
         due_at: datetime | None = NOW if status == "queued" else None
-        write_down(outbox, 1, status=status, due_at=due_at, client_phone=f"7916000000{number}")
+        insert_rows(outbox, 1, status=status, due_at=due_at, client_phone=f"7916000000{number}")
     assert await outbox.erase(NOW + SECOND) == 0
     assert None not in column(outbox, "client_phone")
 
 
-async def test_two_processes_that_erase_at_once_erase_all(postgresql: Any) -> None:
+async def test_two_processes_erasing_concurrently_erase_everything(postgresql: Any) -> None:
     url = postgresql.new_database()
     both = [InspectableOutbox.open(url), InspectableOutbox.open(url)]
-    write_down(both[0], MANY)
+    insert_rows(both[0], MANY)
     await asyncio.gather(*(outbox.erase(NOW + SECOND) for outbox in both))
     assert await both[0].erase(NOW + SECOND) == 0
     assert both[0].scalars(select(func.count(callbacks.c.client_phone))) == [0]

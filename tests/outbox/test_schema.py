@@ -1,4 +1,4 @@
-"""Each column says once what it holds, and erasing, the API and the export follow from that."""
+"""Every column declares its kind of data, from which erasing, the API and the export follow."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,7 @@ from app.outbox.schema import (
     status_history,
 )
 from app.routes.schemas import AttemptResponse, CallbackResponse, StatusChangeResponse
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, send
+from tests.outbox.factories import NOW, InspectableOutbox, callback, mark_placed, rules
 
 KINDS = [PERSONAL, PERSONAL_INTERNAL, PUBLIC, INTERNAL]
 EVERY_COLUMN = [column for table in metadata.sorted_tables for column in table.c]
@@ -30,14 +30,14 @@ CANARY = "canary-4711"
 
 
 def undeclared(column: Column[Any]) -> str | None:
-    """Return the line to write for a column that doesn't declare what it holds."""
+    """Return the line to write for a column that doesn't declare its kind of data; None for one that does."""
     if column.info in KINDS:
         return None
     return f'app/outbox/schema.py, {column.table.name}: Column("{column.name}", …, info=PERSONAL | PUBLIC | INTERNAL)'
 
 
 @pytest.mark.parametrize("column", EVERY_COLUMN, ids=str)
-def test_every_column_declares_what_it_holds(column: Column[Any]) -> None:
+def test_every_column_declares_its_kind_of_data(column: Column[Any]) -> None:
     assert undeclared(column) is None, f"choose one of the three: {undeclared(column)}"
 
 
@@ -50,7 +50,7 @@ def test_a_column_without_a_declaration_is_named_with_the_line_to_write() -> Non
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownTable:
     """A table, and the fields that the API shows of it."""
 
     table: Table
@@ -58,16 +58,16 @@ class Shown:
 
 
 @pytest.mark.parametrize(
-    "shown",
+    "expected",
     [
-        Shown(callbacks, CallbackResponse.model_fields.keys() - {"attempts"}),
-        Shown(attempts, set(AttemptResponse.model_fields)),
-        Shown(status_history, set(StatusChangeResponse.model_fields)),
+        ShownTable(callbacks, CallbackResponse.model_fields.keys() - {"attempts"}),
+        ShownTable(attempts, set(AttemptResponse.model_fields)),
+        ShownTable(status_history, set(StatusChangeResponse.model_fields)),
     ],
-    ids=lambda shown: str(shown.table),
+    ids=lambda expected: str(expected.table),
 )
-def test_the_api_shows_the_public_and_personal_columns_and_no_other(shown: Shown) -> None:
-    assert shown.fields == {column.name for column in shown_columns(shown.table)}
+def test_the_api_shows_the_public_and_personal_columns_and_no_other(expected: ShownTable) -> None:
+    assert expected.fields == {column.name for column in shown_columns(expected.table)}
 
 
 def test_the_export_has_every_shown_column_of_a_callback() -> None:
@@ -75,21 +75,21 @@ def test_the_export_has_every_shown_column_of_a_callback() -> None:
     assert set(COLUMNS) - of_attempts == {column.name for column in shown_columns(callbacks)}
 
 
-def test_what_is_personal_can_be_null() -> None:
+def test_every_personal_column_can_be_null() -> None:
     erased = [table.c[name] for table in (callbacks, attempts, request_keys) for name in erased_columns(table)]
     assert [str(column) for column in erased if not column.nullable] == []
 
 
-def test_the_history_holds_nothing_personal() -> None:
+def test_the_history_holds_no_personal_data() -> None:
     assert erased_columns(status_history) == {}
 
 
-async def test_erasing_leaves_nothing_personal_in_any_table(outbox: InspectableOutbox) -> None:
-    wish = callback()
-    await outbox.accept(wish, None, rules())
-    send(outbox, wish.id)
-    outbox.execute(insert(attempts).values(callback_id=wish.id, number=1, started_at=NOW))
-    key = {"scope": "site:shop", "key": "k", "fingerprint": "f", "callback_id": wish.id, "created_at": NOW}
+async def test_erasing_leaves_no_personal_data_in_any_table(outbox: InspectableOutbox) -> None:
+    request = callback()
+    await outbox.accept(request, None, rules())
+    mark_placed(outbox, request.id)
+    outbox.execute(insert(attempts).values(callback_id=request.id, number=1, started_at=NOW))
+    key = {"scope": "site:shop", "key": "k", "fingerprint": "f", "callback_id": request.id, "created_at": NOW}
     outbox.execute(insert(request_keys).values(**key, answer={}))
     for table in (callbacks, attempts, request_keys):
         values = {name: CANARY[: getattr(table.c[name].type, "length", None)] for name in erased_columns(table)}

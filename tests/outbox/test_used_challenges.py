@@ -1,4 +1,4 @@
-"""A challenge is good for one request, and the same request may come again."""
+"""A challenge is valid for one request, which may be repeated."""
 
 import asyncio
 from datetime import timedelta
@@ -29,36 +29,36 @@ async def test_a_second_request_with_the_same_challenge_is_refused_and_not_store
     assert await outbox.callback_status(second.id) is None
 
 
-async def test_of_many_requests_at_once_with_one_challenge_at_two_processes_one_is_taken(
+async def test_of_concurrent_requests_with_one_challenge_to_two_processes_one_is_accepted(
     postgresql: PostgreSQL,
 ) -> None:
     url = postgresql.new_database()
     both = [Outbox.open(url), Outbox.open(url)]
-    asked = [callback(client_phone=str(79160000000 + number)) for number in range(40)]
+    requests = [callback(client_phone=str(79160000000 + number)) for number in range(40)]
     answers = await asyncio.gather(
-        *(both[number % 2].accept(each, None, rules(), ONE) for number, each in enumerate(asked)),
+        *(both[number % 2].accept(each, None, rules(), ONE) for number, each in enumerate(requests)),
         return_exceptions=True,
     )
     assert sum(isinstance(answer, AcceptResult) for answer in answers) == 1
-    assert sum(isinstance(answer, ConflictError) for answer in answers) == len(asked) - 1
+    assert sum(isinstance(answer, ConflictError) for answer in answers) == len(requests) - 1
     for outbox in both:
         outbox.close()
 
 
-async def test_the_same_request_again_is_answered_as_the_first_time(outbox: Outbox) -> None:
+async def test_a_repeated_request_gets_the_first_response(outbox: Outbox) -> None:
     key = RequestKey("site:shop", "one", "same")
     first = await outbox.accept(callback(), key, rules(), ONE)
     again = await outbox.accept(callback(), key, rules(), ONE)
     assert (again.id, again.replayed) == (first.id, True)
 
 
-async def test_work_that_runs_again_after_a_lost_commit_is_the_same_request(outbox: Outbox) -> None:
+async def test_a_retry_after_a_lost_commit_reply_is_the_same_request(outbox: Outbox) -> None:
     same = callback()
     first = await outbox.accept(same, None, rules(), ONE)
     assert await outbox.accept(same, None, rules(), ONE) == first
 
 
-async def test_a_request_that_was_refused_for_a_quota_has_used_its_challenge(outbox: Outbox) -> None:
+async def test_a_request_refused_for_a_quota_has_consumed_its_challenge(outbox: Outbox) -> None:
     used_up = rules(Quotas(tuple(parse_many("1/hour")), WIDE, WIDE, WIDE))
     await outbox.accept(callback(), None, used_up)
     with pytest.raises(TooManyRequestsError):
@@ -67,14 +67,14 @@ async def test_a_request_that_was_refused_for_a_quota_has_used_its_challenge(out
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, used_up, ONE)
 
 
-async def test_a_duplicate_uses_its_challenge_too(outbox: Outbox) -> None:
+async def test_a_duplicate_consumes_its_challenge_too(outbox: Outbox) -> None:
     await outbox.accept(callback(), None, rules())
     assert (await outbox.accept(callback(), None, rules(), ONE)).duplicate
     with pytest.raises(ConflictError):
         await outbox.accept(callback(client_phone=OTHER_PHONE), None, rules(), ONE)
 
 
-async def test_a_challenge_is_forgotten_once_it_has_expired_by_every_clock(outbox: Outbox) -> None:
+async def test_a_challenge_is_deleted_once_it_has_expired_by_every_clock(outbox: Outbox) -> None:
     await outbox.accept(callback(), None, rules(), ONE)
     await outbox.expire(ONE.expires_at + MAX_CLOCK_SKEW - timedelta(seconds=1))
     with pytest.raises(ConflictError):

@@ -1,4 +1,4 @@
-"""What runs first in a transaction, and who waits for whom: only accepting is one at a time over all processes."""
+"""The writer's transactions, and locks between processes: only admission runs in one process at a time."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
 
 LEASE = timedelta(seconds=40)
-DELIVERED = AttemptOutcome(Status.PLACED, None, None, "placed", 200, 1, None, None)
+PLACED = AttemptOutcome(Status.PLACED, None, None, "placed", 200, 1, None, None)
 _ACCEPT_LOCK = 0x43484153
 
 
@@ -29,7 +29,7 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
-async def test_what_must_come_first_runs_once_in_a_transaction_and_not_for_work_that_does_not_ask_for_it(
+async def test_setup_work_runs_once_in_a_transaction_and_only_if_requested(
     database: Database,
 ) -> None:
     writer = Writer(database.writing)
@@ -43,21 +43,21 @@ async def test_what_must_come_first_runs_once_in_a_transaction_and_not_for_work_
 
     blocked = asyncio.ensure_future(writer.run(block))
     await asyncio.to_thread(arrived.wait, 10)
-    # While that runs, these gather for the next transaction.
-    gathered = [
+    # While that runs, these queue up for the next transaction.
+    queued = [
         asyncio.ensure_future(writer.run(lambda _, name=name: ran.append(name), first=first))
         for name, first in (("a", None), ("b", lambda _: ran.append("of b")), ("c", lambda _: ran.append("of c")))
     ]
     await asyncio.sleep(0)
     go_on.set()
-    await asyncio.gather(blocked, *gathered)
+    await asyncio.gather(blocked, *queued)
     writer.close()
     assert ran == ["block", "of c", "a", "b", "c"]
 
 
 @contextmanager
 def accepting_elsewhere(url: str) -> Iterator[None]:
-    """Stand still in the middle of accepting, as a process would that is stopped there."""
+    """Hold the admission lock, like a process that was stopped in the middle of accepting."""
     engine = create_engine(url)
     with engine.connect() as connection:
         connection.execute(text(f"SELECT pg_advisory_lock({_ACCEPT_LOCK})"))
@@ -65,46 +65,46 @@ def accepting_elsewhere(url: str) -> Iterator[None]:
     engine.dispose()
 
 
-async def test_what_is_delivered_does_not_wait_for_another_process_that_accepts(postgresql: PostgreSQL) -> None:
+async def test_delivery_does_not_wait_for_another_process_that_accepts(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     outbox = Outbox.open(url)
     sent, cancelled = callback(), callback(client_phone="79160000002")
-    for wish in (sent, cancelled):
-        await outbox.accept(wish, None, rules())
+    for request in (sent, cancelled):
+        await outbox.accept(request, None, rules())
     with accepting_elsewhere(url):
         accepting = asyncio.ensure_future(outbox.accept(callback(client_phone="79160000003"), None, rules()))
         other = Outbox.open(url)
         async with asyncio.timeout(5):
             (claim,) = await other.claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=1)
-            assert await other.finish_attempt(claim, DELIVERED, NOW)
+            assert await other.finish_attempt(claim, PLACED, NOW)
             left = cancelled if claim.callback_id == sent.id else sent
             await other.cancel(left.id, NOW)
             await other.expire(NOW)
             await other.erase(NOW)
             await other.check()
         other.close()
-        assert not accepting.done(), "accepting is one at a time"
+        assert not accepting.done(), "only one process accepts at a time"
     await accepting
     outbox.close()
 
 
-async def test_two_processes_that_claim_at_once_get_each_callback_once(postgresql: PostgreSQL) -> None:
+async def test_two_processes_claiming_concurrently_get_each_callback_once(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     both = [Outbox.open(url), Outbox.open(url)]
-    wishes = [callback(client_phone=f"7916{number:07}") for number in range(60)]
-    await asyncio.gather(*(both[0].accept(wish, None, rules()) for wish in wishes))
+    requests = [callback(client_phone=f"7916{number:07}") for number in range(60)]
+    await asyncio.gather(*(both[0].accept(request, None, rules()) for request in requests))
     rounds = (both[number % 2].claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=5) for number in range(24))
-    taken = [claim for claims in await asyncio.gather(*rounds) for claim in claims]
-    assert sorted(claim.callback_id for claim in taken) == sorted(wish.id for wish in wishes)
+    claimed = [claim for claims in await asyncio.gather(*rounds) for claim in claims]
+    assert sorted(claim.callback_id for claim in claimed) == sorted(request.id for request in requests)
     recorded = await asyncio.gather(
-        *(both[number % 2].finish_attempt(one, DELIVERED, NOW) for number, one in enumerate(taken))
+        *(both[number % 2].finish_attempt(one, PLACED, NOW) for number, one in enumerate(claimed))
     )
     assert all(recorded)
     for outbox in both:
         outbox.close()
 
 
-async def test_what_proves_that_the_database_can_be_written_shares_its_transaction_with_nothing(
+async def test_isolated_work_shares_its_transaction_with_nothing(
     database: Database,
 ) -> None:
     writer = Writer(database.writing)
@@ -123,26 +123,26 @@ async def test_what_proves_that_the_database_can_be_written_shares_its_transacti
     def work(name: str) -> Callable[[Connection], None]:
         return lambda _: ran.append((name, len(transactions)))
 
-    gathered = [
+    queued = [
         asyncio.ensure_future(writer.run(work(name), alone=name == "alone")) for name in ("a", "alone", "b", "alone")
     ]
     await asyncio.sleep(0)
     go_on.set()
-    await asyncio.gather(blocked, *gathered)
+    await asyncio.gather(blocked, *queued)
     writer.close()
     assert ran == [("a", 2), ("b", 2), ("alone", 3), ("alone", 4)]
 
 
-async def test_however_many_read_the_writer_waits_for_none_of_them(postgresql: PostgreSQL) -> None:
+async def test_the_writer_never_waits_for_readers(postgresql: PostgreSQL) -> None:
     outbox = InspectableOutbox.open(postgresql.new_database())
     reading, go_on = threading.Semaphore(0), threading.Event()
 
-    def stand_still(_: Connection) -> None:
+    def pause(_: Connection) -> None:
         reading.release()
         go_on.wait(30)
 
-    event.listen(outbox.database.reading, "begin", stand_still)
-    readers = [asyncio.ensure_future(outbox.callback_status("nobody")) for _ in range(20)]
+    event.listen(outbox.database.reading, "begin", pause)
+    readers = [asyncio.ensure_future(outbox.callback_status("unknown")) for _ in range(20)]
     for _ in range(5):
         await asyncio.to_thread(reading.acquire, timeout=10)
     try:

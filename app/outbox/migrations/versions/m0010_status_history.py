@@ -1,4 +1,4 @@
-"""Keep every change of a callback's status. Callbacks from before have none but those to come."""
+"""Store every change of a callback's status. Existing callbacks have a history from now on only."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ INSTANT = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Add the sequence to callbacks, and create the history."""
     op.add_column("callbacks", sa.Column("status_sequence", sa.Integer(), nullable=False, server_default="0"))
     op.create_table(
         "status_history",
