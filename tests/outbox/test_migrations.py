@@ -231,16 +231,16 @@ async def test_stored_words_of_the_first_release_are_renamed(database_url: str) 
     database = open_database(database_url)
     upgrade(database.writing, "0008")
     placed, failed, waiting = (callback(client_phone=f"7916000000{number}") for number in range(3))
-    queue(database.writing, [placed], status="placed")
-    queue(database.writing, [failed], status="failed", reason="expired")
-    queue(database.writing, [waiting], status="unknown", reason="awaiting_operator")
+    queue(database.writing, [placed], status="delivered")
+    queue(database.writing, [failed], status="failed", reason="too_old")
+    queue(database.writing, [waiting], status="unknown", reason="waits_for_a_person")
     with database.writing.begin() as connection:
-        for number, outcome in enumerate(("account", "not_started", "placed"), start=1):
+        for number, outcome in enumerate(("account", "not_begun", "delivered"), start=1):
             attempt = {"callback_id": placed.id, "number": number, "started_at": NOW, "outcome": outcome}
             connection.execute(insert(attempts).values(attempt))
         answer = {
             "id": placed.id,
-            "status": "placed",
+            "status": "delivered",
             "created_at": NOW.isoformat(),
             "call_expected_at": None,
             "duplicate": False,
