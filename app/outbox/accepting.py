@@ -23,12 +23,12 @@ from app.outbox.callback import (
     public_status,
 )
 from app.outbox.night_queue import in_line
-from app.outbox.plans import has_status
+from app.outbox.query_hints import status_literal
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.repeats import KNOWN_AS, LATELY_KNOWN, alias_of, answered, check_room, remember, remember_alias
 from app.outbox.schema import callbacks
 from app.outbox.transitions import insert_callback
-from app.outbox.used_challenges import Challenge, check_unused, use
+from app.outbox.used_challenges import Challenge, check_unused, consume
 
 _SENT_BY: Final = ("account", "chaser_site_id")
 """The account and site of the call. A callback queued under former settings may never be sent, so it absorbs none."""
@@ -42,7 +42,7 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     """Select the candidates for a duplicate: in these statuses within the window, or still to ring."""
     table = callbacks.c
     mine = table.id == bindparam("this")
-    in_one = or_(*map(has_status, states))  # an expanding IN would be compiled at each execution
+    in_one = or_(*map(status_literal, states))  # an expanding IN would be compiled at each execution
     sent_so = and_(*(table[name] == bindparam(name) for name in _SENT_BY))
     # Or its visitor got its alias within the window: they have asked for this already.
     lately = or_(table.created_at > bindparam("since"), table.id.in_(LATELY_KNOWN))
@@ -50,7 +50,7 @@ def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
     # However old: a repeated request for a call still to come asks for one call. It is queued, in flight, or Chaser
     # has it for a later time, planned or in its after-hours queue.
     for_later = or_(table.planned_time > bindparam("now"), table.call_expected_at > bindparam("now"))
-    to_come = or_(_TO_BE_SENT, has_status(Status.PLACED) & for_later)
+    to_come = or_(_TO_BE_SENT, status_literal(Status.PLACED) & for_later)
     same_wish = and_(to_come, sent_so, *(table[name].is_not_distinct_from(bindparam(name)) for name in IDENTITY_FIELDS))
     return (
         # Joined with the alias: a further statement would reveal by its time that there is a callback.
@@ -125,11 +125,11 @@ def accept(
         # Consumes the challenge too: otherwise one solution would do for questions about many phones. An error doesn't
         # roll back the batch, so this write stays.
         if challenge is not None:
-            use(connection, challenge, user)
+            consume(connection, challenge, user)
         raise
     # Writes begin here. An error from now on would not undo them: many requests share the transaction.
     if challenge is not None:
-        use(connection, challenge, user)
+        consume(connection, challenge, user)
     if standing is None:
         _insert(connection, callback)
     elif not is_ours:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, literal, select
 from app.errors import ForbiddenError
 from app.outbox import upsert
 from app.outbox.callback import Status
-from app.outbox.plans import are_few, unindexed
+from app.outbox.query_hints import fewer_than, no_index
 from app.outbox.schema import blocklist, callbacks
 from app.outbox.transitions import transition
 
@@ -93,8 +93,8 @@ def cancel_waiting(connection: Connection, now: datetime) -> None:
 def _any_waits(connection: Connection) -> bool:
     """Return whether a callback waits for a blocked phone: by the queue if it is short, else by the blocked phones."""
     waits = callbacks.c.due_at.is_not(None)
-    if are_few(connection, waits):
-        blocked_too = unindexed(callbacks.c.client_phone).in_(select(blocklist.c.entry))
+    if fewer_than(connection, waits):
+        blocked_too = no_index(callbacks.c.client_phone).in_(select(blocklist.c.entry))
         found = select(literal(1)).select_from(callbacks).where(waits, blocked_too)
     else:
         # A count for each phone: PostgreSQL would turn an EXISTS into a scan of the whole queue.

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, literal, or_, select, text, update
 
 from app.outbox.callback import Status
-from app.outbox.plans import are_few, unindexed
+from app.outbox.query_hints import fewer_than, no_index
 from app.outbox.schema import NOT_PLACED, attempts, blocklist, callbacks
 from app.outbox.transitions import finish_sending, start_sending, transition
 
@@ -92,7 +92,7 @@ def claim_due(
     same claims.
     `lease`: how long a claim lasts.
     `max_delay`: the longest wait for a next attempt. A time further ahead was written before the clock was set back, so
-    the callback is due. See clock_set_back.redate_waits for shorter times.
+    the callback is due. See clock_skew.shift_future_waits for shorter times.
     """
     claimed = _leased(connection, callbacks.c.lease_token == token, None)
     if claimed:
@@ -176,7 +176,7 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
     The setting `ON_UNKNOWN=hold` may be newer than their attempt.
     """
     to_resend = _to_resend(connection)
-    site = unindexed(callbacks.c.site)  # otherwise SQLite walks the index of all sites for the few distinct names
+    site = no_index(callbacks.c.site)  # otherwise SQLite walks the index of all sites for the few distinct names
     sites = connection.scalars(select(site).where(to_resend).distinct()).all()
     held = [name for name in sites if holds(name)]
     if not held:
@@ -188,13 +188,13 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
 def _to_resend(connection: Connection) -> ColumnElement[bool]:
     """Return the condition for unknown callbacks with a resend due, written for the index with fewer rows."""
     listed = (callbacks.c.status == Status.UNKNOWN) & text(NOT_PLACED)
-    unknown = listed if are_few(connection, listed) else unindexed(callbacks.c.status) == Status.UNKNOWN
+    unknown = listed if fewer_than(connection, listed) else no_index(callbacks.c.status) == Status.UNKNOWN
     return unknown & callbacks.c.due_at.is_not(None)
 
 
 def _for_site(site: SiteKey) -> ColumnElement[bool]:
     # Not by the index of sites: it holds every callback of the site, the index of due times only the queue.
-    return (callbacks.c.account == site[0]) & (unindexed(callbacks.c.site) == site[1])
+    return (callbacks.c.account == site[0]) & (no_index(callbacks.c.site) == site[1])
 
 
 def _not_paused(accounts: Collection[str], sites: Collection[SiteKey]) -> ColumnElement[bool]:

@@ -30,7 +30,7 @@ from app.outbox.accepting import AdmissionConfig
 from app.outbox.blocklist_store import Blocked, Entry
 from app.outbox.callback import AcceptResult, Callback, CallbackStatus, RequestKey, Status
 from app.outbox.claims import AttemptOutcome, Claim, SiteKey
-from app.outbox.clock_set_back import shift_future_requests, shift_future_waits
+from app.outbox.clock_skew import shift_future_requests, shift_future_waits
 from app.outbox.database import Database, driver_message
 from app.outbox.moved import open_to_work
 from app.outbox.queries import CallbackFilter, CallbackRecord
@@ -180,7 +180,7 @@ class Outbox:
     async def expire(self, now: datetime) -> list[str]:
         """Fail callbacks past `give_up_at` and return their ids; delete used challenges, cancel blocked phones.
 
-        It runs every second or so, so it also detects a clock that was set back. See `clock_set_back`.
+        It runs every second or so, so it also detects a clock that was set back. See `clock_skew`.
         """
         expired = await self._write(partial(_expire, now=now, seen=self._last_seen))
         self._last_seen = now

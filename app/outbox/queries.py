@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, TextClause, and_, literal, select, text
 
 from app.outbox.callback import Status
-from app.outbox.plans import are_few, unindexed
+from app.outbox.query_hints import fewer_than, no_index
 from app.outbox.repeats import leads_to
 from app.outbox.schema import NOT_PLACED, attempts, callbacks, shown_columns, status_history
 
@@ -124,12 +124,12 @@ def _is_selective(connection: Connection, name: str, conditions: Mapping[str, _C
     ]
     if name == "status":
         which.append(text(NOT_PLACED))
-    return are_few(connection, *which, few=SORT_LIMIT)
+    return fewer_than(connection, *which, limit=SORT_LIMIT)
 
 
 def _column(name: str, used: Sequence[str]) -> ColumnElement[Any]:
     column: Column[Any] = callbacks.c[name]
-    return column if name in used else unindexed(column)
+    return column if name in used else no_index(column)
 
 
 def _first_id(at: datetime) -> str:

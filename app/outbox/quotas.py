@@ -23,7 +23,7 @@ from sqlalchemy import CompoundSelect, Connection, Integer, Row, bindparam, func
 from app.errors import TooManyRequestsError
 from app.logs import event
 from app.outbox.callback import CLIENT_BUCKETS, Callback, Status
-from app.outbox.clock_set_back import MAX_CLOCK_SKEW
+from app.outbox.clock_skew import MAX_CLOCK_SKEW
 from app.outbox.repeats import ALIAS
 from app.outbox.schema import Instant, callbacks, request_keys
 

@@ -25,7 +25,7 @@ from app.outbox.callback import (
     public_status,
 )
 from app.outbox.night_queue import stands_in_line
-from app.outbox.plans import unindexed
+from app.outbox.query_hints import no_index
 from app.outbox.schema import callbacks, request_keys
 
 REPEATS: Final = 20
@@ -48,7 +48,7 @@ _ANSWERED: Final = select(request_keys.c.fingerprint, request_keys.c.answer).whe
 
 def _alias(column: Column[T]) -> ScalarSelect[T]:
     # Found by the callback, which has few keys: a visitor may have any number.
-    mine = (request_keys.c.callback_id == callbacks.c.id) & (unindexed(request_keys.c.client_bucket) == _BUCKET)
+    mine = (request_keys.c.callback_id == callbacks.c.id) & (no_index(request_keys.c.client_bucket) == _BUCKET)
     newest = select(column).where(mine, _IS_ALIAS).order_by(request_keys.c.created_at.desc()).limit(1)
     return newest.scalar_subquery()
 
@@ -72,7 +72,7 @@ _LATEST: Final = (
     .where(
         request_keys.c.callback_id == bindparam("callback_id"),
         ~_IS_ALIAS,
-        unindexed(request_keys.c.client_bucket) == _BUCKET,
+        no_index(request_keys.c.client_bucket) == _BUCKET,
         request_keys.c.created_at > bindparam("since"),
     )
     .order_by(request_keys.c.created_at.desc())

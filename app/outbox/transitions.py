@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from app.outbox.callback import Status
-from app.outbox.plans import unindexed
+from app.outbox.query_hints import no_index
 from app.outbox.schema import callbacks, status_history
 
 ALLOWED: Final[Mapping[Status | None, frozenset[Status]]] = {
@@ -140,7 +140,7 @@ def transition(
         .where(condition, table.status.in_(sources))
         # In one order: two replicas that lock the same rows in two orders would deadlock. Not by an index: SQLite would
         # walk along all ids rather than use the index of the condition.
-        .order_by(unindexed(table.id))
+        .order_by(no_index(table.id))
         .limit(limit)
         .with_for_update()
     ).all()

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from app.errors import ConflictError
 from app.outbox import upsert
-from app.outbox.clock_set_back import MAX_CLOCK_SKEW
+from app.outbox.clock_skew import MAX_CLOCK_SKEW
 from app.outbox.schema import used_challenges
 
 
@@ -28,7 +28,7 @@ def check_unused(connection: Connection, challenge: Challenge, user: str) -> Non
         raise ConflictError("challenge_used", "This challenge was used by another request: solve a new one.")
 
 
-def use(connection: Connection, challenge: Challenge, user: str) -> None:
+def consume(connection: Connection, challenge: Challenge, user: str) -> None:
     """Consume a challenge for the request named `user`, which has at most 36 characters.
 
     Raises `ConflictError` if another request used it.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from app.outbox import plans
+from app.outbox import query_hints
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, update_columns
@@ -55,7 +55,7 @@ async def test_a_claim_reads_due_callbacks_in_index_order_and_no_others(sqlite: 
 async def test_unknown_callbacks_to_hold_are_found_by_the_shorter_index(
     sqlite: InspectableOutbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "FEW", few)
+    monkeypatch.setattr(query_hints, "DEFAULT_LIMIT", few)
     (request,) = await accept(sqlite)
     update_columns(sqlite, request, status=Status.UNKNOWN)
     with query_plans(sqlite) as recorded:
@@ -70,7 +70,7 @@ async def test_unknown_callbacks_to_hold_are_found_by_the_shorter_index(
 async def test_callbacks_of_blocked_phones_are_found_by_the_shorter_index(
     sqlite: InspectableOutbox, few: int, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "FEW", few)
+    monkeypatch.setattr(query_hints, "DEFAULT_LIMIT", few)
     with query_plans(sqlite) as recorded:
         await sqlite.expire(NOW)
     assert len([plan for plan in recorded if index in plan and "COVERING" not in plan]) >= 1, recorded
@@ -80,7 +80,7 @@ async def test_callbacks_of_blocked_phones_are_found_by_the_shorter_index(
 async def test_the_same_callbacks_are_held_and_cancelled_with_a_long_queue(
     outbox: InspectableOutbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "FEW", 0)
+    monkeypatch.setattr(query_hints, "DEFAULT_LIMIT", 0)
     holding, resending, blocked, free = (
         await accept(outbox, site="holding", client_phone="79160000001")
         + await accept(outbox, site="resending", client_phone="79160000002")

@@ -8,7 +8,7 @@ from limits import parse_many
 
 from app.errors import ConflictError, TooManyRequestsError
 from app.outbox.callback import AcceptResult, RequestKey
-from app.outbox.clock_set_back import MAX_CLOCK_SKEW
+from app.outbox.clock_skew import MAX_CLOCK_SKEW
 from app.outbox.outbox import Outbox
 from app.outbox.quotas import Quotas
 from app.outbox.used_challenges import Challenge

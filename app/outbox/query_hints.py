@@ -7,21 +7,21 @@ from sqlalchemy import Column, ColumnElement, Connection, TextClause, func, lite
 from app.outbox.callback import Status
 from app.outbox.schema import callbacks
 
-FEW: Final = 1000
+DEFAULT_LIMIT: Final = 1000
 """How many rows may be read every second: this takes about a millisecond."""
 
 
-def are_few(connection: Connection, *conditions: ColumnElement[bool] | TextClause, few: int | None = None) -> bool:
-    """Return whether fewer than `few` callbacks meet the conditions; None stands for `FEW`.
+def fewer_than(connection: Connection, *conditions: ColumnElement[bool] | TextClause, limit: int | None = None) -> bool:
+    """Return whether fewer than `limit` callbacks meet the conditions; None stands for `DEFAULT_LIMIT`.
 
     Reads at most that many rows, provided that an index covers the conditions.
     """
-    limit = FEW if few is None else few
+    limit = DEFAULT_LIMIT if limit is None else limit
     rows = select(literal(1)).select_from(callbacks).where(*conditions).limit(limit)
     return connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one() < limit
 
 
-def has_status(status: Status) -> ColumnElement[bool]:
+def status_literal(status: Status) -> ColumnElement[bool]:
     """Return the condition that a callback has a status, as a literal in the statement.
 
     For a bound parameter SQLite prepares the statement again at each execution, to see whether a partial index applies.
@@ -29,6 +29,6 @@ def has_status(status: Status) -> ColumnElement[bool]:
     return callbacks.c.status == literal_column(f"'{status}'")
 
 
-def unindexed(column: Column[Any]) -> ColumnElement[Any]:
+def no_index(column: Column[Any]) -> ColumnElement[Any]:
     """Return an expression equal to a column that matches no index, so that the planner uses another one."""
     return func.coalesce(column, column, type_=column.type)
