@@ -1,1 +1,1 @@
-"""The commands that work on a running service."""
+"""The commands of `chaser-callback`: they run, check and operate the service."""

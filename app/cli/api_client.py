@@ -1,4 +1,4 @@
-"""A running service, as a command reaches it: over HTTP, so that it works beside SQLite's one process too."""
+"""HTTP client of a running service. Over HTTP a command also works on SQLite, where one process owns the file."""
 
 import time
 from types import TracebackType
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 Url = Annotated[str, typer.Option(envvar="CHASER_CALLBACK_URL", help="Where the service listens.", show_default=True)]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-_TIMEOUT = 30.0  # seconds for an answer
-_TRIES = 6
-_PAUSE = 1.0  # seconds before another try, where the service names no time
-_LONGEST_PAUSE = 300.0
+_TIMEOUT = 30.0  # seconds for a response
+_MAX_ATTEMPTS = 6
+_DEFAULT_RETRY_DELAY = 1.0  # seconds, for responses without Retry-After
+_MAX_RETRY_DELAY = 300.0  # seconds
 
 
 class ApiClient:
-    """The service at a URL, asked as its operator over one connection that is kept.
+    """Requests to the service at a URL with the operator's key, over one keep-alive connection.
 
-    Ends the command with one line that names the cure when there is no answer, or a refusal.
+    An error response, or none, ends the command with one line that says how to fix it.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,14 +32,14 @@ class ApiClient:
         from app.edge.operator_key import operator_key
 
         self._url = url
-        self._lost = False  # whether the last request may have arrived, though no answer came
+        self._may_be_executed = False  # the last request got no response, but may have reached the service
         key = operator_key(settings_or_fail().secret())
         try:
             self._http = httpx2.Client(
                 base_url=url.rstrip("/"), headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT, trust_env=False
             )
         except httpx2.InvalidURL:
-            self._unreachable()
+            self._fail_unreachable()
 
     def __enter__(self) -> Self:
         return self
@@ -49,26 +49,29 @@ class ApiClient:
     ) -> None:
         self._http.close()
 
-    def ask(self, method: str, path: str, **arguments: Any) -> Any:
-        """Send a request and give the JSON of the answer, None where there is none."""
-        answer = self._send(method, path, arguments)
-        return self._unreachable() if answer is None else self._read(answer)
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """Send a request once and return the decoded JSON of the response, None for an empty body.
+
+        `arguments` go to httpx2, for example `json` or `params`.
+        """
+        response = self._send(method, path, arguments)
+        return self._fail_unreachable() if response is None else self._decode(response)
 
     def get_with_retry(self, path: str, **arguments: Any) -> Any:
-        """GET, as often as it takes: when the service has no time, or is away for a moment.
+        """Send a GET and return the decoded JSON; retry on 429, on 503 and when no response comes.
 
-        Waits as long as Retry-After says, five minutes at the most; six times in a row, then the command ends.
+        Waits for Retry-After, at most five minutes; 1 s without that header. Ends the command after six attempts.
         """
         import httpx2
 
-        busy = (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE)
-        answer = self._send("GET", path, arguments)
-        for _ in range(_TRIES - 1):
-            if answer is not None and answer.status_code not in busy:
+        retryable = (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE)
+        response = self._send("GET", path, arguments)
+        for _ in range(_MAX_ATTEMPTS - 1):
+            if response is not None and response.status_code not in retryable:
                 break
-            time.sleep(_pause(answer))
-            answer = self._send("GET", path, arguments)
-        return self._unreachable() if answer is None else self._read(answer)
+            time.sleep(_retry_delay(response))
+            response = self._send("GET", path, arguments)
+        return self._fail_unreachable() if response is None else self._decode(response)
 
     def _send(self, method: str, path: str, arguments: dict[str, Any]) -> "httpx2.Response | None":
         import httpx2
@@ -76,46 +79,46 @@ class ApiClient:
         try:
             return self._http.request(method, path, **arguments)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.InvalidURL):
-            self._lost = False
+            self._may_be_executed = False
         except httpx2.RequestError:
-            self._lost = True
+            self._may_be_executed = True
         return None
 
-    def _unreachable(self) -> NoReturn:
-        if self._lost:
+    def _fail_unreachable(self) -> NoReturn:
+        if self._may_be_executed:
             fail(
                 UNREACHABLE,
-                f"--url: the answer of {self._url} was lost, and what was asked may have been done: "
-                "look with `callbacks list` before you repeat it",
+                f"--url: the response of {self._url} was lost, and the request may have been executed: "
+                "check with `callbacks list` before you repeat it",
             )
         fail(UNREACHABLE, f"--url: no service answers at {self._url}: start it, or name the address it listens at")
 
-    def _read(self, answer: "httpx2.Response") -> Any:
+    def _decode(self, response: "httpx2.Response") -> Any:
         import httpx2
 
-        if answer.is_success:
-            return answer.json() if answer.content else None
-        stranger = f"--url: {self._url} answers {answer.status_code}, and not as this service would: check the address"
+        if response.is_success:
+            return response.json() if response.content else None
+        status = response.status_code
         try:
-            problem = answer.json()
-            told = [f"{error['field']}: {error['detail']}" for error in problem.get("errors", [])]
-            told = told or [problem["detail"]]
+            problem = response.json()
+            messages = [f"{error['field']}: {error['detail']}" for error in problem.get("errors", [])]
+            messages = messages or [problem["detail"]]
         except (ValueError, TypeError, KeyError, AttributeError):
-            told = [stranger]
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            told = [
+            messages = [f"--url: {self._url} answers {status}, but it is not this service: check the address"]
+        if status == httpx2.codes.UNAUTHORIZED:
+            messages = [
                 "The service runs with another SECRET_KEY or CHASER__PRIVATE_KEY: "
                 "run the command with the same settings"
             ]
-        return fail(REFUSED, *told)
+        return fail(REFUSED, *messages)
 
 
-def ask(url: str, method: str, path: str, **arguments: Any) -> Any:
-    """Send one request as the operator; see ApiClient.ask."""
-    with ApiClient(url) as running:
-        return running.ask(method, path, **arguments)
+def request(url: str, method: str, path: str, **arguments: Any) -> Any:
+    """Send one request with the operator's key; see `ApiClient.request`."""
+    with ApiClient(url) as client:
+        return client.request(method, path, **arguments)
 
 
-def _pause(answer: "httpx2.Response | None") -> float:
-    told = "" if answer is None else answer.headers.get("retry-after", "").strip()
-    return min(float(told), _LONGEST_PAUSE) if told.isdecimal() else _PAUSE
+def _retry_delay(response: "httpx2.Response | None") -> float:
+    retry_after = "" if response is None else response.headers.get("retry-after", "").strip()
+    return min(float(retry_after), _MAX_RETRY_DELAY) if retry_after.isdecimal() else _DEFAULT_RETRY_DELAY

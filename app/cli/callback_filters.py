@@ -1,4 +1,4 @@
-"""Which callbacks somebody at a terminal wants, and reading them from the service page by page."""
+"""The filter options of `callbacks list` and `export`, and reading the callbacks page by page."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
@@ -8,68 +8,71 @@ import typer
 
 from app.cli.api_client import ApiClient
 from app.cli.completion import STATUSES, complete_site, complete_status
-from app.cli.exit_codes import WRONG, fail
+from app.cli.exit_codes import USAGE_ERROR, fail
 
-PAGE: Final = 1000
-"""The most callbacks the service gives at once."""
+PAGE_SIZE: Final = 1000
+"""The largest page of callbacks that the service returns."""
 
 Sites = Annotated[
-    list[str] | None, typer.Option("--site", help="Of this site; may be repeated.", autocompletion=complete_site)
+    list[str] | None, typer.Option("--site", help="Of this site; can be repeated.", autocompletion=complete_site)
 ]
 Statuses = Annotated[
     list[str] | None,
-    typer.Option("--status", help=f"{', '.join(STATUSES)}; may be repeated.", autocompletion=complete_status),
+    typer.Option("--status", help=f"{', '.join(STATUSES)}; can be repeated.", autocompletion=complete_status),
 ]
 Phone = Annotated[str | None, typer.Option(help="Of this phone, as people write it.")]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Asked for since: 2026-11-24, or 2026-11-24T09:30.")
+    str | None, typer.Option("--from", metavar="TIME", help="Requested since: 2026-11-24, or 2026-11-24T09:30.")
 ]
 To = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="Asked for until: a whole day, or before that time.")
+    str | None, typer.Option("--to", metavar="TIME", help="Requested until: the end of a day, or before a time.")
 ]
 
 
-def wanted(
+def filters(
     sites: Sequence[str] | None, statuses: Sequence[str] | None, phone: str | None, from_: str | None, to: str | None
 ) -> dict[str, Any]:
-    """Give the filters as GET /v1/callbacks takes them. Times without a zone are those of this machine.
+    """Return the options as query parameters of GET /v1/callbacks; options that were left out are absent.
 
-    Ends the command when one can't be read.
+    Times without a zone are in this machine's zone. Ends the command when a status or a time is invalid.
     """
     for status in statuses or ():
         if status not in STATUSES:
-            fail(WRONG, f"--status: {status} is none: choose of {', '.join(STATUSES)}")
-    filters = {
+            fail(USAGE_ERROR, f"--status: there is no status {status}: choose from {', '.join(STATUSES)}")
+    parameters = {
         "site": list(sites or ()),
         "status": list(statuses or ()),
         "client_phone": phone,
-        "from": from_ and _moment("--from", from_).isoformat(),
-        "to": to and _moment("--to", to, whole_day=True).isoformat(),
+        "from": from_ and _parse_time("--from", from_).isoformat(),
+        "to": to and _parse_time("--to", to, end_of_day=True).isoformat(),
     }
-    return {name: value for name, value in filters.items() if value}
+    return {name: value for name, value in parameters.items() if value}
 
 
-def read(running: ApiClient, filters: dict[str, Any], limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """Give the callbacks, newest first; never more than a page of them is held. `limit`: so many at the most."""
-    cursor, left = None, limit
-    while left is None or left > 0:
-        asked = filters | {"limit": PAGE if left is None else min(left, PAGE)}
-        page = running.get_with_retry("/v1/callbacks", params=asked | ({"cursor": cursor} if cursor else {}))
+def read_callbacks(client: ApiClient, parameters: dict[str, Any], limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the callbacks, newest first, with at most one page in memory.
+
+    `parameters` come from `filters`; `limit` is the largest number of callbacks, None for all.
+    """
+    cursor, remaining = None, limit
+    while remaining is None or remaining > 0:
+        query = parameters | {"limit": PAGE_SIZE if remaining is None else min(remaining, PAGE_SIZE)}
+        page = client.get_with_retry("/v1/callbacks", params=query | ({"cursor": cursor} if cursor else {}))
         yield from page["callbacks"]
         cursor = page["next_cursor"]
         if cursor is None:
             return
-        left = None if left is None else left - len(page["callbacks"])
+        remaining = None if remaining is None else remaining - len(page["callbacks"])
 
 
-def _moment(option: str, text: str, *, whole_day: bool = False) -> datetime:
+def _parse_time(option: str, text: str, *, end_of_day: bool = False) -> datetime:
     try:
         day = date.fromisoformat(text)
     except ValueError:
         pass
     else:
-        return datetime.combine(day + timedelta(1 if whole_day else 0), time()).astimezone()
+        return datetime.combine(day + timedelta(1 if end_of_day else 0), time()).astimezone()
     try:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
-        fail(WRONG, f"{option}: write a day such as 2026-11-24, or a time such as 2026-11-24T09:30")
+        fail(USAGE_ERROR, f"{option}: write a day such as 2026-11-24, or a time such as 2026-11-24T09:30")

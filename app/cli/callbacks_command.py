@@ -1,23 +1,23 @@
-"""chaser-callback callbacks: what was asked for, what became of it, and what people decide."""
+"""The command `chaser-callback callbacks`: list, show and export callbacks, and act on one."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, Url, ask
-from app.cli.callback_filters import From, Phone, Sites, Statuses, To, read, wanted
+from app.cli.api_client import DEFAULT_URL, ApiClient, Url, request
+from app.cli.callback_filters import From, Phone, Sites, Statuses, To, filters, read_callbacks
 from app.cli.completion import complete_id
 from app.cli.export import export
 from app.cli.output import WIDE, Column, clean, console, is_tty, show_table
-from app.cli.websites_command import shown
+from app.cli.websites_command import to_text
 
-callbacks = typer.Typer(help="See callbacks, and release, retry or cancel one.", no_args_is_help=True)
+callbacks = typer.Typer(help="List callbacks, and release, retry or cancel one.", no_args_is_help=True)
 
 Id = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="The id of the callback, as the log and the answers give it.", autocompletion=complete_id
+        metavar="ID", help="The id of the callback, as in the log and in the responses.", autocompletion=complete_id
     ),
 ]
 
@@ -29,22 +29,23 @@ def list_callbacks(
     phone: Phone = None,
     from_: From = None,
     to: To = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The largest number of callbacks to list.")] = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List callbacks, newest first, in the time of this machine.
+    """List callbacks, newest first, with times in this machine's zone.
 
-    Behind a pipe: id, time in UTC, status, phone, site, reason, attempts, outcome of the last one; separated by tabs.
+    Behind a pipe: id, time in UTC, status, phone, site, reason, number of attempts, outcome of the last attempt;
+    separated by tabs.
     """
-    with ApiClient(url) as running:
-        found = read(running, wanted(site, status, phone, from_, to), limit)
+    with ApiClient(url) as client:
+        listed = read_callbacks(client, filters(site, status, phone, from_, to), limit)
         if not is_tty():
-            show_table([Column("")] * 8, (_cells(each) for each in found))
+            show_table([Column("")] * 8, (_cells(callback) for callback in listed))
             return
         wide = console().width >= WIDE
         columns = [
             Column("id", whole=True),
-            Column("asked for", whole=True),
+            Column("requested", whole=True),
             Column("status", whole=True, status=True),
             Column("phone", whole=True),
             Column("site"),
@@ -52,24 +53,24 @@ def list_callbacks(
         if wide:
             columns += [Column("reason"), Column("tries", whole=True, justify="right"), Column("last")]
         rows = []
-        for each in found:
-            cells = _cells(each)
-            asked = datetime.fromisoformat(each["created_at"]).astimezone()
-            cells[1] = f"{asked:%Y-%m-%d %H:%M}" if wide else f"{asked:%m-%d %H:%M}"
+        for callback in listed:
+            cells = _cells(callback)
+            created = datetime.fromisoformat(callback["created_at"]).astimezone()
+            cells[1] = f"{created:%Y-%m-%d %H:%M}" if wide else f"{created:%m-%d %H:%M}"
             rows.append(cells[: len(columns)])
     show_table(columns, rows)
 
 
-def _cells(each: dict[str, Any]) -> list[Any]:
-    attempts = each["attempts"]
+def _cells(callback: dict[str, Any]) -> list[Any]:
+    attempts = callback["attempts"]
     last = attempts[-1]["outcome"] or "under way" if attempts else None
     return [
-        each["id"],
-        each["created_at"],
-        each["status"],
-        each["client_phone"],
-        each["site"],
-        each["reason"],
+        callback["id"],
+        callback["created_at"],
+        callback["status"],
+        callback["client_phone"],
+        callback["site"],
+        callback["reason"],
         len(attempts),
         last,
     ]
@@ -77,23 +78,22 @@ def _cells(each: dict[str, Any]) -> list[Any]:
 
 @callbacks.command()
 def show(callback_id: Id, url: Url = DEFAULT_URL) -> None:
-    """Show all that is known of a callback, and every attempt to deliver it.
+    """Show every field of a callback, and every attempt to place the call.
 
-    Behind a pipe: name and value, separated by a tab; then a line for each attempt: attempt, number, and what came
-    of it.
+    Behind a pipe: field and value, separated by a tab; then a line for each attempt: attempt, number, its fields.
     """
-    found = ask(url, "GET", f"/v1/callbacks/{callback_id}")
-    attempts = found.pop("attempts")
+    callback = request(url, "GET", f"/v1/callbacks/{callback_id}")
+    attempts = callback.pop("attempts")
     if is_tty():
-        _show(found, attempts)
+        _show_at_terminal(callback, attempts)
         return
-    for name, value in found.items():
-        typer.echo(f"{name}\t{clean(shown(value))}")
+    for name, value in callback.items():
+        typer.echo(f"{name}\t{clean(to_text(value))}")
     for attempt in attempts:
         typer.echo("\t".join(("attempt", *(clean(value) for value in attempt.values()))))
 
 
-def _show(found: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
+def _show_at_terminal(callback: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -102,10 +102,10 @@ def _show(found: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    for name, value in found.items():
+    for name, value in callback.items():
         if value is not None:
             style = STATUS_STYLES.get(value, "") if name == "status" else ""
-            table.add_row(Text(name), Text(_local(value), style))
+            table.add_row(Text(name), Text(_local_time(value), style))
     console().print(table)
     columns = ("number", "started_at", "outcome", "http_status", "duration_ms", "detail")
     if attempts:
@@ -113,43 +113,43 @@ def _show(found: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
         titles = [
             Column(name.removesuffix("_at"), whole=name != "detail", status=name == "outcome") for name in columns
         ]
-        show_table(titles, ([_local(attempt[name]) for name in columns] for attempt in attempts))
+        show_table(titles, ([_local_time(attempt[name]) for name in columns] for attempt in attempts))
     for attempt in attempts:
         if attempt["answer"]:
             typer.echo(f"\nChaser's answer to attempt {attempt['number']}:\n{clean(attempt['answer'])}")
 
 
-def _local(value: Any) -> str:
-    """Give a moment in the time of this machine, anything else as it is."""
+def _local_time(value: Any) -> str:
+    """Convert an ISO 8601 time to this machine's zone; return any other value as text."""
     if isinstance(value, str) and len(value) > 18 and value[10:11] == "T":
         try:
             return f"{datetime.fromisoformat(value).astimezone():%Y-%m-%d %H:%M:%S %z}"
         except ValueError:
             pass
-    return clean(shown(value))
+    return clean(to_text(value))
 
 
 @callbacks.command()
 def release(callback_id: Id, url: Url = DEFAULT_URL) -> None:
-    """Let a held callback be sent."""
-    _steer(url, callback_id, "release")
+    """Release a held callback: queue it to be sent."""
+    _perform_action(url, callback_id, "release")
 
 
 @callbacks.command()
 def retry(callback_id: Id, url: Url = DEFAULT_URL) -> None:
-    """Send a failed or unknown callback again; for an unknown one this may be a second call."""
-    _steer(url, callback_id, "retry")
+    """Send a failed or unknown callback again. If it is unknown, the phone may ring a second time."""
+    _perform_action(url, callback_id, "retry")
 
 
 @callbacks.command()
 def cancel(callback_id: Id, url: Url = DEFAULT_URL) -> None:
-    """End a callback that waits."""
-    _steer(url, callback_id, "cancel")
+    """Cancel a callback that is queued, held or unknown."""
+    _perform_action(url, callback_id, "cancel")
 
 
 callbacks.command()(export)
 
 
-def _steer(url: str, callback_id: str, decision: str) -> None:
-    now = ask(url, "POST", f"/v1/callbacks/{callback_id}/{decision}")
-    typer.echo(f"{now['id']}: {now['status']}")
+def _perform_action(url: str, callback_id: str, action: str) -> None:
+    callback = request(url, "POST", f"/v1/callbacks/{callback_id}/{action}")
+    typer.echo(f"{callback['id']}: {callback['status']}")

@@ -1,4 +1,4 @@
-"""What the terminal commands ask of Chaser itself, and how they say what went wrong there."""
+"""Queries of the commands to Chaser, and its errors as one line with the fix."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def client_of(
+def chaser_client(
     settings: "Settings", account: str, transport: "httpx2.AsyncBaseTransport | None" = None
 ) -> "ChaserClient":
-    """Make a client for an account of the settings; see ChaserClient for the transport."""
+    """Create a client for an account of the settings; see `ChaserClient` for the transport."""
     from app.chaser import ChaserClient
 
     return ChaserClient(
@@ -29,25 +29,28 @@ def client_of(
     )
 
 
-def ask_chaser(settings: "Settings", account: str, question: "Callable[[ChaserClient], Awaitable[T]]") -> T:
-    """Ask something with a client of an account; a failure ends the command with one line that names the cure."""
+def query_chaser(settings: "Settings", account: str, query: "Callable[[ChaserClient], Awaitable[T]]") -> T:
+    """Run `query` with the client of an account and return its result.
+
+    A ChaserError ends the command with one line that says how to fix it.
+    """
     import asyncio
 
     from app.chaser import ChaserError
 
-    async def asking() -> T:
-        async with client_of(settings, account) as chaser:
-            return await question(chaser)
+    async def run_query() -> T:
+        async with chaser_client(settings, account) as chaser:
+            return await query(chaser)
 
     try:
-        return asyncio.run(asking())
+        return asyncio.run(run_query())
     except ChaserError as error:
-        answered = error.status is not None and 400 <= error.status < 500
-        fail(REFUSED if answered else UNREACHABLE, cure(error, settings, account))
+        refused = error.status is not None and 400 <= error.status < 500
+        fail(REFUSED if refused else UNREACHABLE, explain(error, settings, account))
 
 
-def cure(error: "ChaserError", settings: "Settings", account: str) -> str:
-    """Say in one line what went wrong at Chaser, and what to do."""
+def explain(error: "ChaserError", settings: "Settings", account: str) -> str:
+    """Return one line that names the error and its fix."""
     from app.chaser import Forbidden, NotFound, NotSent, Rejected, Unauthorized, Unavailable, UnreadableAnswer
 
     url = settings.chaser.api_url
@@ -55,29 +58,29 @@ def cure(error: "ChaserError", settings: "Settings", account: str) -> str:
         names = account_setting(settings, account)
         return f"{names}: Chaser refuses the account {account} (401): correct client_id or private_key"
     if isinstance(error, Forbidden):
-        return f"Chaser forbids this to the account {account} (403): ask Chaser what the account may do"
+        return f"Chaser forbids this to the account {account} (403): ask Chaser for the account's permissions"
     if isinstance(error, NotFound):
         return "Chaser knows no such site (404): `chaser-callback websites` lists the ones there are"
     if isinstance(error, NotSent):
         return f"CHASER__API_URL: {url} can't be reached ({error}): check the address, the network and the firewall"
     if isinstance(error, Unavailable):
         when = f"in {error.retry_after:.0f} seconds" if error.retry_after else "later"
-        return f"Chaser has too much to do ({error.status}): try again {when}"
+        return f"Chaser is overloaded ({error.status}): try again {when}"
     if isinstance(error, UnreadableAnswer):
-        return f"CHASER__API_URL: what answers at {url} is not Chaser's API ({error}): check the address"
+        return f"CHASER__API_URL: {url} answers, but it is not Chaser's API ({error}): check the address"
     if isinstance(error, Rejected):
         return f"Chaser rejects the request ({error.status}): check CHASER__API_URL, which is {url}"
-    return f"CHASER__API_URL: {url} gives no answer that can be used ({error}): try again, or check the address"
+    return f"CHASER__API_URL: {url} gives no usable answer ({error}): try again, or check the address"
 
 
 def account_setting(settings: "Settings", account: str) -> str:
-    """Name the settings that an account comes from."""
+    """Return the names of the settings that hold an account's client_id and private_key."""
     if account == settings.chaser.client_id:
         return "CHASER__CLIENT_ID, CHASER__PRIVATE_KEY"
     site = next(name for name, site in settings.sites.items() if site.client_id == account)
     return f"SITES__{site.upper()}__CLIENT_ID, SITES__{site.upper()}__PRIVATE_KEY"
 
 
-def account_of(settings: "Settings", site: str) -> str:
-    """Give the client_id of the account that a site's calls go to."""
+def account_of_site(settings: "Settings", site: str) -> str:
+    """Return the client_id of the account that a site's calls go to."""
     return settings.sites[site].client_id or settings.chaser.client_id

@@ -1,4 +1,4 @@
-"""chaser-callback check: looks at everything the service needs, and says of each thing "ok" or the cure."""
+"""The command `chaser-callback check`: check everything the service needs, and print how to fix each fault."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 _STYLES = {"ok": "green", "note": "yellow", "fault": "bold red"}
-_WIDE_IPV4, _WIDE_IPV6 = 24, 64
-"""Networks wider than these hold more than a few proxies."""
+_MIN_PREFIX_IPV4, _MIN_PREFIX_IPV6 = 24, 64
+"""A private network with a shorter prefix than these contains more hosts than proxies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What was found: ok, a note that is worth reading, or a fault with its cure."""
+class CheckResult:
+    """The result of one check: ok, a note, or a fault; `message` says how to fix a fault."""
 
     verdict: Literal["ok", "note", "fault"]
     subject: str
-    told: str
+    message: str
 
 
 def check(url: Url = DEFAULT_URL) -> None:
-    """Look whether everything is as the service needs it; each line is ok, a note, or a fault with the cure.
+    """Check everything the service needs. Each line is ok, a note, or a fault with its fix.
 
-    Settings, database, its tables, each Chaser account by a signed request (which phones nobody), the numbers of the
-    sites, the clock, trusted proxies, and whether the service runs. Changes nothing, and may be run beside a running
-    service. Ends with 1 when there is a fault. Behind a pipe the three columns are separated by tabs.
+    Checks the settings, the database and its tables, each Chaser account by a signed request that rings no phone, the
+    site numbers, the clock, the trusted proxies, and whether the service runs. Changes nothing, and can be run while
+    the service runs. Exit code 1 if there is a fault. Behind a pipe the three columns are separated by tabs.
     """
-    faulty = False
-    for line in _lines(url):
-        _show(line)
-        faulty = faulty or line.verdict == "fault"
-    if faulty:
+    failed = False
+    for result in _run_checks(url):
+        _show(result)
+        failed = failed or result.verdict == "fault"
+    if failed:
         raise typer.Exit(REFUSED)
 
 
-def _show(line: Line) -> None:
+def _show(result: CheckResult) -> None:
     if not is_tty():
-        typer.echo("\t".join((line.verdict, line.subject, clean(line.told))))
+        typer.echo("\t".join((result.verdict, result.subject, clean(result.message))))
         return
     from rich.table import Table
     from rich.text import Text
@@ -54,122 +54,125 @@ def _show(line: Line) -> None:
     row.add_column(width=5)
     row.add_column(width=10)
     row.add_column(overflow="fold")
-    row.add_row(Text(line.verdict, _STYLES[line.verdict]), Text(line.subject, "bold"), Text(clean(line.told)))
+    verdict, subject = Text(result.verdict, _STYLES[result.verdict]), Text(result.subject, "bold")
+    row.add_row(verdict, subject, Text(clean(result.message)))
     console().print(row)
 
 
-def _lines(url: str) -> Iterator[Line]:
+def _run_checks(url: str) -> Iterator[CheckResult]:
     from app.settings import SettingsError, load_settings
 
     try:
         settings = load_settings()
-    except SettingsError as faults:
-        for fault in faults.lines:
-            yield Line("fault", "settings", fault)
-        yield Line("note", "settings", "nothing else could be looked at")
+    except SettingsError as invalid:
+        for message in invalid.lines:
+            yield CheckResult("fault", "settings", message)
+        yield CheckResult("note", "settings", "the other checks need valid settings")
         return
     accounts = len(list(settings.accounts()))
-    yield Line("ok", "settings", f"sites: {', '.join(settings.sites)}; Chaser accounts: {accounts}")
-    yield from _database(settings)
-    yield from _chaser(settings)
-    yield from _proxies(settings)
-    yield _service(url)
+    yield CheckResult("ok", "settings", f"sites: {', '.join(settings.sites)}; Chaser accounts: {accounts}")
+    yield from _check_database(settings)
+    yield from _check_chaser(settings)
+    yield from _check_proxies(settings)
+    yield _check_service(url)
 
 
-def _database(settings: "Settings") -> Iterator[Line]:
+def _check_database(settings: "Settings") -> Iterator[CheckResult]:
     from app.outbox.database import DatabaseError
     from app.outbox.inspect_database import inspect
     from app.outbox.migrate import MADE_BY_NEWER, SchemaState
 
     try:
-        seen = inspect(settings.database_url)
-    except DatabaseError as unusable:
-        yield Line("fault", "database", str(unusable))
+        database = inspect(settings.database_url)
+    except DatabaseError as error:
+        yield CheckResult("fault", "database", str(error))
         return
-    there = "opens, and can be written" if seen.there else "is not there yet: the service makes it at its first start"
-    yield Line("ok", "database", f"{seen.place} {there}")
-    if seen.unusable:
-        yield Line("fault", "tables", seen.unusable)
+    state = "can be opened and written" if database.there else "is not there yet: the first start creates it"
+    yield CheckResult("ok", "database", f"{database.place} {state}")
+    if database.unusable:
+        yield CheckResult("fault", "tables", database.unusable)
         return
-    match seen.schema:
+    match database.schema:
         case SchemaState.CURRENT:
-            yield Line("ok", "tables", "up to date")
+            yield CheckResult("ok", "tables", "up to date")
         case SchemaState.EMPTY:
-            yield Line("ok", "tables", "none yet: the service makes them at its first start")
+            yield CheckResult("ok", "tables", "none yet: the first start creates them")
         case SchemaState.OLDER:
-            yield Line(
+            yield CheckResult(
                 "fault", "tables", "of an older version: restart the service, or run `chaser-callback db upgrade`"
             )
         case SchemaState.NEWER:
-            yield Line("fault", "tables", MADE_BY_NEWER)
+            yield CheckResult("fault", "tables", MADE_BY_NEWER)
 
 
-def _chaser(settings: "Settings") -> Iterator[Line]:
-    from app.cli.chaser_query import account_of, cure
-    from app.cli.clock_check import clock_line
+def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
+    from app.cli.chaser_query import account_of_site, explain
+    from app.cli.clock_check import check_clock
     from app.cli.probe import probe
 
-    asked = asyncio.run(probe(settings))
-    for answer in asked:
-        if answer.error is not None:
-            yield Line("fault", "account", cure(answer.error, settings, answer.account))
+    probes = asyncio.run(probe(settings))
+    for result in probes:
+        if result.error is not None:
+            yield CheckResult("fault", "account", explain(result.error, settings, result.account))
         else:
-            count = len(answer.site_ids)
-            yield Line("ok", "account", f"Chaser takes the signature of {answer.account}; sites there: {count}")
-    by_account = {answer.account: answer for answer in asked}
+            count = len(result.site_ids)
+            message = f"Chaser accepts the signature of {result.account}; sites there: {count}"
+            yield CheckResult("ok", "account", message)
+    by_account = {result.account: result for result in probes}
     for name, site in settings.sites.items():
-        answer = by_account[account_of(settings, name)]
+        result = by_account[account_of_site(settings, name)]
         setting = f"SITES__{name.upper()}__SITE_ID"
-        if answer.error is not None:
-            yield Line("note", "site", f"{name}: Chaser could not be asked for its number {site.site_id}")
-        elif site.site_id in answer.site_ids:
-            yield Line("ok", "site", f"{name}: Chaser knows its number {site.site_id}")
+        if result.error is not None:
+            yield CheckResult("note", "site", f"{name}: its number {site.site_id} could not be checked at Chaser")
+        elif site.site_id in result.site_ids:
+            yield CheckResult("ok", "site", f"{name}: Chaser knows its number {site.site_id}")
         else:
-            known = ", ".join(map(str, sorted(answer.site_ids))) or "none"
-            yield Line(
+            known = ", ".join(map(str, sorted(result.site_ids))) or "none"
+            yield CheckResult(
                 "fault",
                 "site",
-                f"{setting}: the account {answer.account} has no site {site.site_id} at Chaser (it has: {known})",
+                f"{setting}: the account {result.account} has no site {site.site_id} at Chaser (it has: {known})",
             )
-    yield Line(*clock_line([answer.date for answer in asked if answer.date is not None]))
+    yield CheckResult(*check_clock([result.date for result in probes if result.date is not None]))
 
 
-def _proxies(settings: "Settings") -> Iterator[Line]:
+def _check_proxies(settings: "Settings") -> Iterator[CheckResult]:
     trusted = settings.trusted_proxies
     if not trusted:
-        told = (
-            "none: right when visitors connect to the service itself. Behind a web server all would share one address "
-            "and its limits: then name it in TRUSTED_PROXIES (docs/behind-a-proxy.md)"
+        message = (
+            "none: correct if visitors connect to the service directly. Behind a web server all visitors would share "
+            "its address and one rate limit: list it in TRUSTED_PROXIES (docs/behind-a-proxy.md)"
         )
-        yield Line("note", "proxies", told)
+        yield CheckResult("note", "proxies", message)
         return
     wide = [
         network
         for network in trusted
-        if not network.is_global and network.prefixlen < (_WIDE_IPV4 if network.version == 4 else _WIDE_IPV6)
+        if not network.is_global
+        and network.prefixlen < (_MIN_PREFIX_IPV4 if network.version == 4 else _MIN_PREFIX_IPV6)
     ]
     for network in wide:
-        told = (
-            f"TRUSTED_PROXIES: who connects from {network} can pass for anybody: list the addresses your proxies "
-            "connect from, not the network they are in"
+        message = (
+            f"TRUSTED_PROXIES: any client in {network} can forge its address: list the addresses that your proxies "
+            "connect from, not their network"
         )
-        yield Line("note", "proxies", told)
+        yield CheckResult("note", "proxies", message)
     if not wide:
-        yield Line("ok", "proxies", f"trusted: {', '.join(map(str, trusted))}")
+        yield CheckResult("ok", "proxies", f"trusted: {', '.join(map(str, trusted))}")
 
 
-def _service(url: str) -> Line:
+def _check_service(url: str) -> CheckResult:
     import httpx2
 
     try:
-        answer = httpx2.get(f"{url.rstrip('/')}/readyz", timeout=5, trust_env=False)
-        checks = answer.json()
-        told = ", ".join(f"{name} {state}" for name, state in checks.items() if name not in ("status", "sites"))
+        response = httpx2.get(f"{url.rstrip('/')}/readyz", timeout=5, trust_env=False)
+        checks = response.json()
+        states = ", ".join(f"{name} {state}" for name, state in checks.items() if name not in ("status", "sites"))
         paused = [site for site, state in checks["sites"].items() if state != "ok"]
     except (httpx2.RequestError, httpx2.InvalidURL):
-        return Line("note", "service", f"none answers at {url}: right if it is not meant to run now (see --url)")
+        return CheckResult("note", "service", f"no answer at {url}: correct if the service is stopped (see --url)")
     except (ValueError, AttributeError, KeyError, TypeError):
-        return Line("note", "service", f"what answers at {url} is another program: see --url")
+        return CheckResult("note", "service", f"another program answers at {url}: see --url")
     if paused:
-        return Line("note", "service", f"runs at {url}, but Chaser refuses: {', '.join(paused)}: see the log")
-    return Line("ok" if answer.is_success else "fault", "service", f"runs at {url}: {told}")
+        return CheckResult("note", "service", f"runs at {url}, but Chaser refuses: {', '.join(paused)}: see the log")
+    return CheckResult("ok" if response.is_success else "fault", "service", f"runs at {url}: {states}")

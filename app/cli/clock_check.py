@@ -1,4 +1,4 @@
-"""How far our clock is from Chaser's, as far as an HTTP date can tell. Pure."""
+"""The offset of our clock from Chaser's, measured by the Date headers of its responses. Pure: no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,45 +6,50 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
-ALLOWED: Final = 30.0
-"""Seconds of difference that do no harm: people plan by the minute."""
-_WHY = (
-    "opening hours, the times that can be planned, and the dates of consents go by ours: let the machine set its clock "
+MAX_OFFSET: Final = 30.0
+"""Seconds of offset that do no harm: calls are planned by the minute."""
+_FIX = (
+    "working hours, planned times and the dates of consents depend on this clock: synchronize it with a time server "
     "(NTP)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
-    """The Date header of an answer, and our unix seconds before the request and after the answer's head."""
+class DateSample:
+    """The Date header of a response, with our unix seconds before the request and after the response's headers."""
 
     header: str
     sent: float
     received: float
 
 
-def ahead(dated: Dated) -> float | None:
-    """Give the seconds by which our clock is ahead for certain, negative behind; None when the header is no date.
+def clock_offset(sample: DateSample) -> float | None:
+    """Return the smallest offset of our clock, in seconds, that the sample proves.
 
-    The answer was dated between our two moments, in whole seconds (RFC 9110, section 6.6.1).
+    Positive if our clock is ahead, negative if it is behind; None if the header is not a date. The server generated
+    the date between `sent` and `received`, in whole seconds (RFC 9110, section 6.6.1).
     """
     try:
-        told = parsedate_to_datetime(dated.header)
+        parsed = parsedate_to_datetime(sample.header)
     except ValueError:
         return None
-    theirs = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
-    if dated.sent > theirs + 1:
-        return dated.sent - theirs - 1
-    return min(0.0, dated.received - theirs)
+    server_time = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    if sample.sent > server_time + 1:
+        return sample.sent - server_time - 1
+    return min(0.0, sample.received - server_time)
 
 
-def clock_line(dates: Sequence[Dated]) -> tuple[Literal["ok", "note", "fault"], str, str]:
-    """Say what the dates of Chaser's answers tell of our clock: verdict, subject, words."""
-    found = [difference for dated in dates if (difference := ahead(dated)) is not None]
-    if not found:
-        return "note", "clock", "Chaser told no time to compare ours with: see that the machine sets its clock (NTP)"
-    difference = min(found, key=abs)
-    if abs(difference) <= ALLOWED:
-        return "ok", "clock", f"within {max(1, round(abs(difference)))} s of Chaser's"
-    side = "ahead of" if difference > 0 else "behind"
-    return "fault", "clock", f"{abs(difference):.0f} s {side} Chaser's: {_WHY}"
+def check_clock(samples: Sequence[DateSample]) -> tuple[Literal["ok", "note", "fault"], str, str]:
+    """Return verdict, subject and message on our clock; the sample with the smallest offset decides."""
+    offsets = [offset for sample in samples if (offset := clock_offset(sample)) is not None]
+    if not offsets:
+        return (
+            "note",
+            "clock",
+            "Chaser's answers have no date to compare with: check that NTP sets this machine's clock",
+        )
+    offset = min(offsets, key=abs)
+    if abs(offset) <= MAX_OFFSET:
+        return "ok", "clock", f"within {max(1, round(abs(offset)))} s of Chaser's"
+    side = "ahead of" if offset > 0 else "behind"
+    return "fault", "clock", f"{abs(offset):.0f} s {side} Chaser's: {_FIX}"

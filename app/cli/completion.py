@@ -1,4 +1,4 @@
-"""What the shell proposes when somebody presses Tab. It never complains: without settings or service, nothing."""
+"""Shell completion of sites, statuses and ids. Errors are ignored: without settings or service nothing is proposed."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def complete_site(incomplete: str) -> Iterator[str]:
 
 
 def complete_id(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    """Propose the newest callbacks of the running service, with their status; one short question."""
+    """Propose the ids of the newest 100 callbacks of the running service, with their status. Waits at most 1 s."""
     import httpx2
 
     from app.edge.operator_key import operator_key
@@ -28,20 +28,20 @@ def complete_id(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]
 
     try:
         key = operator_key(load_settings().secret())
-        answer = httpx2.get(
+        response = httpx2.get(
             f"{ctx.params.get('url') or DEFAULT_URL}/v1/callbacks",
             params={"limit": 100},
             headers={"authorization": f"Bearer {key}"},
             timeout=1,
             trust_env=False,
         )
-        for each in answer.json()["callbacks"]:
-            if each["id"].startswith(incomplete):
-                yield each["id"], f"{each['status']}, {each['site']}"
+        for callback in response.json()["callbacks"]:
+            if callback["id"].startswith(incomplete):
+                yield callback["id"], f"{callback['status']}, {callback['site']}"
     except (SettingsError, httpx2.RequestError, httpx2.InvalidURL, ValueError, LookupError, TypeError):
         return
 
 
 def complete_status(incomplete: str) -> list[str]:
-    """Propose what a callback can be."""
+    """Propose the statuses of a callback."""
     return [status for status in STATUSES if status.startswith(incomplete)]

@@ -1,6 +1,6 @@
-"""The chaser-callback command.
+"""The command `chaser-callback`.
 
-What a command needs is imported when it runs: `--help` and Tab shouldn't have to wait for the whole service.
+A command imports its modules when it runs. Otherwise `--help` and Tab would wait for the imports of the whole service.
 """
 
 import gc
@@ -45,7 +45,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 @cli.command()
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the service. Settings come from the environment and callback.toml."""
-    gc.disable()  # what is made until the service listens stays for good: to look through it is in vain
+    gc.disable()  # objects made during startup live as long as the process: collecting them only delays the start
     from app.errors import ServiceError
     from app.logs import configure_logging
     from app.main import create_app
@@ -57,29 +57,29 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     configure_logging()
     try:
         outbox = Outbox.open(settings.database_url)
-    except (DatabaseError, ServiceError) as unusable:
-        fail(UNREACHABLE, str(unusable))
+    except (DatabaseError, ServiceError) as error:
+        fail(UNREACHABLE, str(error))
     allow_open_files()
     app = create_app(settings, outbox=outbox)
     try:
-        beside = metrics_server(app.open_metrics, app.metrics, settings)
+        metrics = metrics_server(app.open_metrics, app.metrics, settings)
     except OSError as error:
         outbox.close()
-        where = f"{settings.metrics_host}:{settings.metrics_port}"
-        why = os.strerror(error.errno) if error.errno else str(error)
-        fail(UNREACHABLE, f"METRICS_PORT: can't listen on {where}: {why}: choose another")
+        address = f"{settings.metrics_host}:{settings.metrics_port}"
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        fail(UNREACHABLE, f"METRICS_PORT: can't listen on {address}: {reason}: choose another")
     gc.freeze()
     gc.enable()
-    Server(app, app.end, app.metrics, host, port, beside).run()
+    Server(app, app.end, app.metrics, host, port, metrics).run()
 
 
 @cli.command()
 def simulator(
     host: Host = "127.0.0.1",
     port: Port = 8001,
-    service_url: Annotated[str, typer.Option(help="Where /shop takes the widget from.")] = "http://127.0.0.1:8000",
+    service_url: Annotated[str, typer.Option(help="Where /shop loads the widget from.")] = "http://127.0.0.1:8000",
 ) -> None:
-    """Run a Chaser to develop against, with a page that shows calls as they ring."""
+    """Run a simulator of Chaser to develop against, with a page that shows calls as they ring."""
     from app.simulator.simulator_command import run_simulator
 
     try:
@@ -90,7 +90,7 @@ def simulator(
 
 @cli.command()
 def demo(port: Port = 8000, simulator_port: Port = 8001) -> None:
-    """Run the service and the simulator together, with everything in a temporary folder."""
+    """Run the service and the simulator together, with their data in a temporary folder."""
     from app.demo import run_demo
 
     raise typer.Exit(run_demo(port, simulator_port))
@@ -107,20 +107,21 @@ cli.add_typer(keys, name="api-key")
 
 
 def main() -> None:
-    """Run the command; the entry point of the package."""
+    """Run the command and end the process with its exit code; the entry point of the package."""
     sys.exit(_run())
 
 
 def _run() -> Any:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # where the terminal can't write what strangers can
+        # Visitors' text can hold characters outside the terminal's encoding; printing them would raise.
+        sys.stdout.reconfigure(errors="replace")
     try:
         return cli(standalone_mode=False)
-    except typer.TyperException as wrong:
-        # One line, as for every other error; none when it was the help that had to be shown.
-        if told := wrong.format_message():
-            typer.echo(told, err=True)
-        return wrong.exit_code
+    except typer.TyperException as error:
+        # One line, as for every other error. The message is empty if the help was shown.
+        if message := error.format_message():
+            typer.echo(message, err=True)
+        return error.exit_code
     except typer.Abort:
         typer.echo("Nothing was done.", err=True)
         return REFUSED

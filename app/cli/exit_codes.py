@@ -1,4 +1,4 @@
-"""How a command ends: one line on standard error that names the cure, and a code that scripts can tell apart."""
+"""Exit codes of the commands. An error is one line on standard error that says how to fix it."""
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -8,30 +8,30 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 REFUSED: Final = 1
-"""It was understood and not done: the service or Chaser refused, or a check found a fault."""
-WRONG: Final = 2
-"""The command or the settings are wrong; nothing was tried."""
+"""The service or Chaser refused the request, or a check found a fault."""
+USAGE_ERROR: Final = 2
+"""The command line or the settings are wrong; nothing was tried."""
 UNREACHABLE: Final = 3
 """The service, Chaser or the database can't be reached or used."""
 
 CODES = (
-    "Exit codes: 0 done; 1 refused, or not as it should be; 2 the command or the settings are wrong; "
+    "Exit codes: 0 done; 1 refused, or a check found a fault; 2 the command or the settings are wrong; "
     "3 the service, Chaser or the database can't be reached; 130 ended by Ctrl-C."
 )
 
 
 def fail(code: int, *lines: str) -> NoReturn:
-    """End the command with a code, and say why on standard error."""
+    """Print the lines to standard error and end the command with an exit code."""
     for line in lines:
         typer.echo(line, err=True)
     raise typer.Exit(code)
 
 
 def settings_or_fail() -> "Settings":
-    """Load the settings; with faults, end the command with a line for each."""
+    """Return the settings. If they are invalid, print a line for each error and end the command."""
     from app.settings import SettingsError, load_settings
 
     try:
         return load_settings()
-    except SettingsError as faults:
-        fail(WRONG, *faults.lines)
+    except SettingsError as invalid:
+        fail(USAGE_ERROR, *invalid.lines)

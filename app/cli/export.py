@@ -1,4 +1,4 @@
-"""chaser-callback callbacks export: any number of callbacks into a file, a page at a time."""
+"""The command `chaser-callback callbacks export`: write any number of callbacks to a file, page by page."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from app.cli.api_client import DEFAULT_URL, ApiClient, Url
-from app.cli.callback_filters import From, Phone, Sites, Statuses, To, read, wanted
+from app.cli.callback_filters import From, Phone, Sites, Statuses, To, filters, read_callbacks
 from app.cli.exit_codes import UNREACHABLE, fail
 from app.cli.output import console
 from app.cli.spreadsheet import escape_formula
@@ -47,11 +47,11 @@ COLUMNS = (
     "last_http_status",
     "last_detail",
 )
-"""Columns of the CSV. `attempts` is their number; JSON lines hold each of them whole."""
+"""Columns of the CSV. `attempts` is the number of attempts; JSON lines hold each attempt complete."""
 
 
 class Format(StrEnum):
-    """How it is written."""
+    """Format of the exported file."""
 
     CSV = "csv"
     JSONL = "jsonl"
@@ -59,10 +59,10 @@ class Format(StrEnum):
 
 def export(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Where to write. Left out, or -: standard output.")
+        Path | None, typer.Argument(metavar="[FILE]", help="The file to write. Without it, or with -: standard output.")
     ] = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="Left out: jsonl for a FILE that ends in .jsonl, else csv.")
+        Format | None, typer.Option("--format", help="Default: jsonl for a FILE that ends in .jsonl, else csv.")
     ] = None,
     site: Sites = None,
     status: Statuses = None,
@@ -71,46 +71,46 @@ def export(
     to: To = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Write callbacks, newest first, as CSV or as JSON lines. Times are in UTC.
+    """Export callbacks, newest first, as CSV or as JSON lines. Times are in UTC.
 
-    It holds one page of them in memory, however many there are. A FILE gets its name when it is complete; until then,
-    or when it was broken off, it is FILE.part. Standard output is complete when the command ends with 0.
+    Only one page is in memory, however many callbacks there are. FILE is written as FILE.part and renamed when it is
+    complete; an interrupted export leaves FILE.part. Standard output is complete if the exit code is 0.
 
-    In CSV, text that begins with = + - @, a tab or a line break gets an apostrophe before it: strangers wrote it, and
-    a spreadsheet would take it for a formula. JSON lines hold everything as it is.
+    In CSV, text that begins with = + - @, a tab or a line break gets an apostrophe before it. It comes from visitors,
+    and a spreadsheet would run it as a formula. JSON lines hold all text unchanged.
     """
-    filters = wanted(site, status, phone, from_, to)
+    parameters = filters(site, status, phone, from_, to)
     if file is not None and str(file) == "-":
         file = None
-    by_name = Format.JSONL if file is not None and file.suffix == ".jsonl" else Format.CSV
-    write = _write_csv if (format_ or by_name) is Format.CSV else _write_lines
-    with ApiClient(url) as running:
-        found = read(running, filters)
+    default = Format.JSONL if file is not None and file.suffix == ".jsonl" else Format.CSV
+    write = _write_csv if (format_ or default) is Format.CSV else _write_json_lines
+    with ApiClient(url) as client:
+        callbacks = read_callbacks(client, parameters)
         if file is None:
-            count = _counted(found, lambda counting: write(sys.stdout, counting))
+            count = _write_with_progress(callbacks, lambda counted: write(sys.stdout, counted))
             sys.stdout.flush()
         else:
             try:
-                with _complete_or_part(file) as opened:
-                    count = _counted(found, lambda counting: write(opened, counting))
+                with _renamed_when_complete(file) as opened:
+                    count = _write_with_progress(callbacks, lambda counted: write(opened, counted))
             except OSError as error:
                 fail(UNREACHABLE, f"FILE: can't write {file}: {error.strerror}: choose another place")
     typer.echo(f"{count:,} callbacks written to {file or 'standard output'}", err=True)
 
 
-def _write_csv(out: TextIO, found: Iterable[dict[str, Any]]) -> None:
+def _write_csv(out: TextIO, callbacks: Iterable[dict[str, Any]]) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for each in found:
-        attempts = each["attempts"]
+    for callback in callbacks:
+        attempts = callback["attempts"]
         last = attempts[-1] if attempts else {}
-        flat = each | {"attempts": len(attempts)} | {f"last_{name}": value for name, value in last.items()}
+        flat = callback | {"attempts": len(attempts)} | {f"last_{name}": value for name, value in last.items()}
         writer.writerow([_cell(flat.get(column)) for column in COLUMNS])
 
 
-def _write_lines(out: TextIO, found: Iterable[dict[str, Any]]) -> None:
-    for each in found:
-        out.write(json.dumps(each, ensure_ascii=False) + "\n")
+def _write_json_lines(out: TextIO, callbacks: Iterable[dict[str, Any]]) -> None:
+    for callback in callbacks:
+        out.write(json.dumps(callback, ensure_ascii=False) + "\n")
 
 
 def _cell(value: Any) -> Any:
@@ -118,9 +118,9 @@ def _cell(value: Any) -> Any:
 
 
 @contextmanager
-def _complete_or_part(file: Path) -> Iterator[TextIO]:
+def _renamed_when_complete(file: Path) -> Iterator[TextIO]:
     part = file.with_name(f"{file.name}.part")
-    # As with 0600: it holds telephone numbers.
+    # Mode 0600, because the file holds phone numbers: other users of the machine must not read it.
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
         yield opened
         opened.flush()
@@ -128,8 +128,8 @@ def _complete_or_part(file: Path) -> Iterator[TextIO]:
     part.replace(file)
 
 
-def _counted(found: Iterator[dict[str, Any]], write: Callable[[Iterator[dict[str, Any]]], None]) -> int:
-    """Write while a line on standard error shows how far it is, if that is a terminal. Gives how many were written."""
+def _write_with_progress(callbacks: Iterator[dict[str, Any]], write: Callable[[Iterator[dict[str, Any]]], None]) -> int:
+    """Pass the callbacks to `write`, show a progress line if standard error is a terminal, and return their number."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     progress = Progress(
@@ -143,19 +143,19 @@ def _counted(found: Iterator[dict[str, Any]], write: Callable[[Iterator[dict[str
         disable=not sys.stderr.isatty(),
     )
     count = 0
-    # Nobody knows how many there are: the service doesn't count them, so the bar runs to and fro.
+    # The API returns no total, so the bar is indeterminate.
     task = progress.add_task("", total=None, rate="", reached="")
 
-    def counting() -> Iterator[dict[str, Any]]:
+    def counted() -> Iterator[dict[str, Any]]:
         nonlocal count
-        for each in found:
-            yield each
+        for callback in callbacks:
+            yield callback
             count += 1
             if count % 500 == 0:
                 speed = progress.tasks[0].speed
                 rate = f"{speed:,.0f}/s" if speed else ""
-                progress.update(task, completed=count, rate=rate, reached=f"back to {each['created_at'][:10]}")
+                progress.update(task, completed=count, rate=rate, reached=f"back to {callback['created_at'][:10]}")
 
     with progress:
-        write(counting())
+        write(counted())
     return count

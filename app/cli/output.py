@@ -1,7 +1,7 @@
-"""What a command prints: a table for people at a terminal, lines separated by tabs for programs behind a pipe.
+"""Output of the commands: a table at a terminal, tab-separated lines behind a pipe.
 
-Much of what is shown was written by strangers. So nothing in it is taken as markup or as an order to the terminal,
-and a cell can't begin another line or column.
+Much of the text comes from visitors. It is never interpreted as markup or as a terminal escape sequence, and it can't
+contain a tab or a line break, which would forge another cell or line.
 """
 
 import re
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# C0, DEL and C1 move the cursor and more; the others turn the direction in which the rest of the line is read.
+# C0, DEL and C1 control the terminal. The others break lines, reverse the direction of the text, or are surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 WIDE = 110
-"""The width, in signs, from which a terminal has room for what isn't needed at once."""
+"""The width of a terminal, in characters, from which tables show their optional columns."""
 
 STATUS_STYLES = {
     "placed": "green",
@@ -35,7 +35,7 @@ STATUS_STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. A `whole` one is never cut; what is lacking in width is taken from the others."""
+    """A column of a table. A `whole` column is never cut: the others shrink. A `status` column is coloured."""
 
     title: str
     whole: bool = False
@@ -44,29 +44,29 @@ class Column:
 
 
 def clean(value: Any) -> str:
-    """Give a value as one line without control characters; None is empty."""
+    """Return a value as one line of text: control characters become spaces, None becomes empty."""
     return "" if value is None else _UNSAFE.sub(" ", str(value))
 
 
 def is_tty() -> bool:
-    """Tell whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Make a rich console; it heeds NO_COLOR and COLUMNS."""
+    """Create a rich console, on standard error if `stderr`; it respects NO_COLOR and COLUMNS."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
 
 
-def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, head: bool = False) -> None:
-    """Print rows: at a terminal as a table, else each at once as a line of cells separated by tabs.
+def show_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, header: bool = False) -> None:
+    """Print rows: at a terminal as a table, behind a pipe each as a line of tab-separated cells as it comes.
 
-    `head`: the titles stand above these lines too, for columns that nobody can know beforehand.
+    `header`: behind a pipe too, print the titles first. Needed if the columns are not fixed.
     """
     if not is_tty():
-        if head:
+        if header:
             typer.echo("\t".join(clean(column.title) for column in columns))
         for row in rows:
             typer.echo("\t".join(map(clean, row)))
@@ -84,12 +84,12 @@ def _draw(columns: Sequence[Column], cells: "Sequence[Sequence[Text]]") -> None:
 
     out = console()
     widths = [max(len(column.title), *(row[at].cell_len for row in cells)) for at, column in enumerate(columns)]
-    room = 1 if sum(widths) + 2 * (len(columns) - 1) <= out.width else 0  # beside the one that is there anyway
-    table = Table(box=SIMPLE_HEAD, padding=(0, room, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    padding = 1 if sum(widths) + 2 * (len(columns) - 1) <= out.width else 0  # the box adds one more
+    table = Table(box=SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for column, width in zip(columns, widths, strict=True):
-        least = width if column.whole else min(width, 4)
+        min_width = width if column.whole else min(width, 4)
         title = _text(column.title, False)
-        table.add_column(title, no_wrap=True, overflow="ellipsis", justify=column.justify, min_width=least)
+        table.add_column(title, no_wrap=True, overflow="ellipsis", justify=column.justify, min_width=min_width)
     for row in cells:
         table.add_row(*row)
     out.print(table)

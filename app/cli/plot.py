@@ -1,7 +1,7 @@
-"""Draws the calls of each day in bars, and finds out on which day a call was.
+"""Bar chart of the calls of each day, and detection of the field that holds the day of a call.
 
-Chaser doesn't document what an item of its statistics holds. So the field with the date is looked for: the one whose
-value is a date in the most items, the one with the likelier name where there are several.
+Chaser doesn't document the fields of a statistics item. The date field is the one with a date in the most items; of
+several, the one with the likeliest name.
 """
 
 import re
@@ -16,36 +16,37 @@ from app.cli.output import console, is_tty
 
 Days = Mapping[date, int]
 
-_LIKELY = ("date", "call_date", "datetime", "date_time", "created_at", "created", "time", "start", "timestamp")
+_LIKELY_NAMES = ("date", "call_date", "datetime", "date_time", "created_at", "created", "time", "start", "timestamp")
 _ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 _DAY_FIRST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
 _UNIX = re.compile(r"1\d{9}(\.\d+)?")  # 2001 to 2033
-_ENOUGH = 0.8
-_MOST_ROWS = 62
+_MIN_DATED_SHARE = 0.8
+_MAX_ROWS = 62
 
 
-class NoDates(Exception):
-    """No field can be taken for a date; the text says what there is."""
+class NoDateField(Exception):
+    """No field of the items holds a date; the message lists the fields."""
 
 
-def days_of(items: Sequence[Mapping[str, Any]], zone: tzinfo) -> Counter[date]:
-    """Count items by their day: the one that is written there, of unix seconds the one they fall on in `zone`.
+def count_by_day(items: Sequence[Mapping[str, Any]], zone: tzinfo) -> Counter[date]:
+    """Count statistics items by day.
 
-    Raises NoDates when no field holds a date in four of five items.
+    The day is taken as written; unix seconds are converted to the day in `zone`. Raises NoDateField if no field holds
+    a date in at least 80 % of the items.
     """
     if not items:
         return Counter()
     fields = list(dict.fromkeys(field for item in items for field in item))
-    found = {field: [day for item in items if (day := day_of(item.get(field), zone))] for field in fields}
-    best = max(fields, key=lambda field: (len(found[field]), -_rank(field)), default=None)
-    if best is None or len(found[best]) < _ENOUGH * len(items):
-        named = ", ".join(fields) or "none"
-        raise NoDates(f"Chaser's answer has no field that can be taken for a date (its fields: {named})")
-    return Counter(found[best])
+    days = {field: [day for item in items if (day := parse_day(item.get(field), zone))] for field in fields}
+    best = max(fields, key=lambda field: (len(days[field]), -_rank(field)), default=None)
+    if best is None or len(days[best]) < _MIN_DATED_SHARE * len(items):
+        names = ", ".join(fields) or "none"
+        raise NoDateField(f"Chaser's answer has no field that can be read as a date (its fields: {names})")
+    return Counter(days[best])
 
 
-def day_of(value: Any, zone: tzinfo) -> date | None:
-    """Read the day from 24-11-2026, 24.11.2026 12:00, 2026-11-24T12:00:00 or unix seconds; None from anything else."""
+def parse_day(value: Any, zone: tzinfo) -> date | None:
+    """Parse the day of 24-11-2026, 24.11.2026 12:00, 2026-11-24T12:00:00 or unix seconds; return None otherwise."""
     text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     try:
         if parts := _ISO.match(text):
@@ -61,40 +62,41 @@ def day_of(value: Any, zone: tzinfo) -> date | None:
 
 
 def show_plot(success: Days, failed: Days, first: date | None, last: date | None) -> None:
-    """Print a row for each day from the first to the last: at a terminal with a bar, else day, success, failed.
+    """Print a row for each day from `first` to `last`: at a terminal a bar, behind a pipe day, success, failed.
 
-    At a terminal more than two months are drawn by the week, more than a year by the month.
+    Without `first` or `last` the rows begin or end with the first or last day that has calls. At a terminal, more than
+    62 days are grouped by week, more than 62 weeks by month.
     """
     counted = sorted({*success, *failed})
     if not counted:
         typer.echo("Nothing found.", err=True)
         return
-    every = _from_to(min(first or counted[0], counted[0]), max(last or counted[-1], counted[-1]))
+    days = _date_range(min(first or counted[0], counted[0]), max(last or counted[-1], counted[-1]))
     if is_tty():
-        _draw(*_grouped(every, success, failed))
+        _draw(*_group(days, success, failed))
     else:
-        for day in every:
+        for day in days:
             typer.echo(f"{day}\t{success.get(day, 0)}\t{failed.get(day, 0)}")
 
 
 def _rank(field: str) -> int:
-    return _LIKELY.index(field.lower()) if field.lower() in _LIKELY else len(_LIKELY)
+    return _LIKELY_NAMES.index(field.lower()) if field.lower() in _LIKELY_NAMES else len(_LIKELY_NAMES)
 
 
-def _from_to(first: date, last: date) -> list[date]:
+def _date_range(first: date, last: date) -> list[date]:
     return [first + timedelta(days) for days in range((last - first).days + 1)]
 
 
-def _grouped(every: list[date], success: Days, failed: Days) -> tuple[str, list[tuple[str, int, int]]]:
+def _group(days: list[date], success: Days, failed: Days) -> tuple[str, list[tuple[str, int, int]]]:
     unit, label = "day", _day
-    if len(every) > 7 * _MOST_ROWS:
+    if len(days) > 7 * _MAX_ROWS:
         unit, label = "month", _month
-    elif len(every) > _MOST_ROWS:
+    elif len(days) > _MAX_ROWS:
         unit, label = "week from", _week
     rows: dict[str, tuple[int, int]] = {}
-    for day in every:
-        done, lost = rows.get(label(day), (0, 0))
-        rows[label(day)] = (done + success.get(day, 0), lost + failed.get(day, 0))
+    for day in days:
+        succeeded, missed = rows.get(label(day), (0, 0))
+        rows[label(day)] = (succeeded + success.get(day, 0), missed + failed.get(day, 0))
     return unit, [(name, *counts) for name, counts in rows.items()]
 
 
@@ -116,10 +118,10 @@ def _draw(unit: str, rows: Iterable[tuple[str, int, int]]) -> None:
 
     out = console()
     rows = list(rows)
-    # Two signs, so that the bars can be told apart without colours too.
+    # Two characters: without colours the parts of a bar could not be distinguished.
     full, light = ("█", "▒") if out.encoding.lower().startswith("utf") else ("#", "-")
     width = max(10, out.width - max(len(name) for name, _, _ in rows) - 18)
-    most = max(done + lost for _, done, lost in rows) or 1
+    most = max(succeeded + missed for _, succeeded, missed in rows) or 1
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, width=width)
@@ -131,14 +133,15 @@ def _draw(unit: str, rows: Iterable[tuple[str, int, int]]) -> None:
         Text("success", "green"),
         Text("failed", "red"),
     )
-    for name, done, lost in rows:
-        bar = Text.assemble((full * _cells(done, most, width), "green"), (light * _cells(lost, most, width), "red"))
-        table.add_row(name, bar, str(done), str(lost))
-    total, missed = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    table.add_row(Text("all", "bold"), "", Text(str(total), "bold"), Text(str(missed), "bold"))
+    for name, succeeded, missed in rows:
+        green, red = _bar_length(succeeded, most, width), _bar_length(missed, most, width)
+        bar = Text.assemble((full * green, "green"), (light * red, "red"))
+        table.add_row(name, bar, str(succeeded), str(missed))
+    all_succeeded, all_missed = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    table.add_row(Text("all", "bold"), "", Text(str(all_succeeded), "bold"), Text(str(all_missed), "bold"))
     out.print(table)
 
 
-def _cells(count: int, most: int, width: int) -> int:
-    """Give the length of a bar; what is there is seen, and both bars together fit."""
+def _bar_length(count: int, most: int, width: int) -> int:
+    """Return the length of a bar in characters: at least 1 if `count` is not 0, and both bars fit into `width`."""
     return 0 if not count else max(1, count * (width - 1) // most)

@@ -1,4 +1,4 @@
-"""One signed `websites` request for each account; it phones nobody."""
+"""Probe each account with one signed `websites` request, which rings no phone."""
 
 import asyncio
 import time
@@ -8,47 +8,47 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from app.chaser import ChaserError
-from app.cli.chaser_query import client_of
-from app.cli.clock_check import Dated
+from app.cli.chaser_query import chaser_client
+from app.cli.clock_check import DateSample
 
 if TYPE_CHECKING:
     from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """What came of it. `error` is None when Chaser took the request; `date` None when its answer told no time."""
+class ProbeResult:
+    """The result for one account: `error` is None on success, `date` is None without a Date header."""
 
     account: str
     site_ids: frozenset[int]
     error: ChaserError | None
-    date: Dated | None
+    date: DateSample | None
 
 
-class _Noting(httpx2.AsyncHTTPTransport):
-    """Notes the Date header of the answer, which the client has no use for."""
+class _DateRecorder(httpx2.AsyncHTTPTransport):
+    """A transport that records the Date header of the response, which ChaserClient drops."""
 
-    dated: Dated | None = None
+    sample: DateSample | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Pass a request on."""
+        """Send a request and record the date of its response."""
         sent = time.time()
         response = await super().handle_async_request(request)
         if date := response.headers.get("date"):
-            self.dated = Dated(date, sent, time.time())
+            self.sample = DateSample(date, sent, time.time())
         return response
 
 
-async def probe(settings: "Settings") -> list[Probed]:
-    """Ask for all accounts at once, each within the deadline of the settings."""
-    return await asyncio.gather(*(_ask(settings, account) for account, _ in settings.accounts()))
+async def probe(settings: "Settings") -> list[ProbeResult]:
+    """Probe all accounts concurrently, each within the timeout of the settings, and return a result for each."""
+    return await asyncio.gather(*(_probe_account(settings, account) for account, _ in settings.accounts()))
 
 
-async def _ask(settings: "Settings", account: str) -> Probed:
-    transport = _Noting(trust_env=False)
-    async with client_of(settings, account, transport) as chaser:
+async def _probe_account(settings: "Settings", account: str) -> ProbeResult:
+    transport = _DateRecorder(trust_env=False)
+    async with chaser_client(settings, account, transport) as chaser:
         try:
             sites = await chaser.websites()
         except ChaserError as error:
-            return Probed(account, frozenset(), error, transport.dated)
-    return Probed(account, frozenset(site.id for site in sites), None, transport.dated)
+            return ProbeResult(account, frozenset(), error, transport.sample)
+    return ProbeResult(account, frozenset(site.id for site in sites), None, transport.sample)

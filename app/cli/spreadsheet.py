@@ -1,14 +1,14 @@
-"""CSV that a spreadsheet may open: strangers' text must not become a formula."""
+"""Protect CSV files against formula injection: visitors' text must not run when a spreadsheet opens them."""
 
 from typing import Any
 
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def escape_formula(value: Any) -> Any:
-    """Put an apostrophe before text that a spreadsheet would take for a formula; numbers stay as they are.
+    """Return text that a spreadsheet would run as a formula with an apostrophe before it, other values unchanged.
 
-    OWASP, "CSV Injection". Whoever reads the file with a program takes one apostrophe away from text that begins with
-    it and one of ``= + - @``, tab or a line break; or exports JSON lines, where nothing is added.
+    See OWASP, "CSV Injection". A program that reads the file removes one apostrophe where `= + - @`, a tab or a line
+    break follows it; or it reads JSON lines, where nothing is added.
     """
-    return f"'{value}" if isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value

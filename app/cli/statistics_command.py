@@ -1,4 +1,4 @@
-"""chaser-callback statistics: the calls of a site, as Chaser tells them."""
+"""The command `chaser-callback statistics`: the calls of a site, from Chaser's statistics."""
 
 import csv
 import json
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.chaser_query import account_of, ask_chaser
+from app.cli.chaser_query import account_of_site, query_chaser
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, WRONG, fail, settings_or_fail
+from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
 from app.cli.output import Column, show_table
 from app.cli.spreadsheet import escape_formula
-from app.cli.websites_command import shown
+from app.cli.websites_command import to_text
 
 if TYPE_CHECKING:
     from app.chaser import StatisticsFilter
@@ -24,7 +24,7 @@ Items = list[dict[str, Any]]
 
 
 class Filter(StrEnum):
-    """The filters Chaser has."""
+    """The values of Chaser's `filter` parameter."""
 
     SUCCESS = "success_calls"
     FAILED = "failed_calls"
@@ -35,55 +35,55 @@ def statistics(
         str | None,
         typer.Option(help="The site's name in the settings. Not needed with one site.", autocompletion=complete_site),
     ] = None,
-    site_id: Annotated[int | None, typer.Option(min=1, help="Its number at Chaser, in place of the name.")] = None,
+    site_id: Annotated[int | None, typer.Option(min=1, help="Its number at Chaser, instead of the name.")] = None,
     from_: Annotated[
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day, as in 2026-11-01.")
     ] = None,
     to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")] = None,
     filter_: Annotated[Filter | None, typer.Option("--filter", help="Only these calls.")] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw the calls of each day, success and failed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write what Chaser sent, as JSON.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the successful and failed calls of each day.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write Chaser's answer as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV; see `callbacks export` on = + - @.")] = False,
 ) -> None:
-    """Show the calls of a site as Chaser tells them: whatever columns it sends.
+    """Show the calls of a site from Chaser's statistics, with all columns that Chaser sends.
 
-    Asks Chaser itself; the service needn't run. Behind a pipe: a line of titles, then a line for each call, separated
-    by tabs; with --plot: day, success, failed.
+    Queries Chaser directly; the service needn't run. Behind a pipe: a line of titles, then a line for each call,
+    separated by tabs; with --plot: day, success, failed.
     """
     if plot + as_json + as_csv > 1:
-        fail(WRONG, "--plot, --json, --csv: choose one of them")
+        fail(USAGE_ERROR, "--plot, --json, --csv: choose one of them")
     if from_ and to and from_ > to:
-        fail(WRONG, "--from: it must not be later than --to")
+        fail(USAGE_ERROR, "--from: it must not be later than --to")
     settings = settings_or_fail()
-    number, account, zone = _which(settings, site, site_id)
+    number, account, zone = _resolve_site(settings, site, site_id)
     first, last = from_ and from_.date(), to and to.date()
 
-    def asked(chosen: Filter | None) -> Items:
-        name: StatisticsFilter | None = chosen.value if chosen else None
-        return ask_chaser(settings, account, lambda chaser: chaser.statistics(number, first, last, name))
+    def fetch(kind: Filter | None) -> Items:
+        name: StatisticsFilter | None = kind.value if kind else None
+        return query_chaser(settings, account, lambda chaser: chaser.statistics(number, first, last, name))
 
     if plot:
-        # Which field tells success is not documented, but the filters are: so each kind is asked for.
-        by_kind = {kind: asked(kind) for kind in Filter if filter_ in (None, kind)}
+        # Chaser doesn't document which field marks a success, but it documents the filters: one query for each.
+        by_kind = {kind: fetch(kind) for kind in Filter if filter_ in (None, kind)}
         _plot(by_kind, zone, first, last)
         return
-    items = asked(filter_)
+    items = fetch(filter_)
     fields = list(dict.fromkeys(field for item in items for field in item))
     if as_json:
         typer.echo(json.dumps(items, ensure_ascii=False, indent=2))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(escape_formula(field) for field in fields)
-        writer.writerows([escape_formula(shown(item.get(field))) for field in fields] for item in items)
+        writer.writerows([escape_formula(to_text(item.get(field))) for field in fields] for item in items)
     else:
         columns = [Column(field, status=True) for field in fields]
-        show_table(columns, ([shown(item.get(field)) for field in fields] for item in items), head=bool(fields))
+        show_table(columns, ([to_text(item.get(field)) for field in fields] for item in items), header=bool(fields))
 
 
-def _which(settings: "Settings", site: str | None, site_id: int | None) -> tuple[int, str, Any]:
-    """Give the number of the site meant, its account and its time zone."""
+def _resolve_site(settings: "Settings", site: str | None, site_id: int | None) -> tuple[int, str, Any]:
+    """Return the site's number at Chaser, its account and its time zone."""
     if site is not None and site_id is not None:
-        fail(WRONG, "--site, --site-id: choose one of them")
+        fail(USAGE_ERROR, "--site, --site-id: choose one of them")
     if site_id is not None:
         site = next((name for name, known in settings.sites.items() if known.site_id == site_id), None)
         if site is None:
@@ -91,15 +91,15 @@ def _which(settings: "Settings", site: str | None, site_id: int | None) -> tuple
     if site is None and len(settings.sites) == 1:
         site = next(iter(settings.sites))
     if site not in settings.sites:
-        fail(WRONG, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
-    return settings.sites[site].site_id, account_of(settings, site), settings.sites[site].timezone
+        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+    return settings.sites[site].site_id, account_of_site(settings, site), settings.sites[site].timezone
 
 
 def _plot(by_kind: dict[Filter, Items], zone: Any, first: date | None, last: date | None) -> None:
-    from app.cli.plot import NoDates, days_of, show_plot
+    from app.cli.plot import NoDateField, count_by_day, show_plot
 
     try:
-        counted = {kind: days_of(items, zone) for kind, items in by_kind.items()}
-    except NoDates as none:
-        fail(REFUSED, f"--plot: {none}: look at the calls without --plot")
+        counted = {kind: count_by_day(items, zone) for kind, items in by_kind.items()}
+    except NoDateField as error:
+        fail(REFUSED, f"--plot: {error}: list the calls without --plot")
     show_plot(counted.get(Filter.SUCCESS, {}), counted.get(Filter.FAILED, {}), first, last)

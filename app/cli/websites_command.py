@@ -1,49 +1,49 @@
-"""chaser-callback websites: the sites that Chaser has for the accounts of the settings."""
+"""The command `chaser-callback websites`: the sites at Chaser of the accounts in the settings."""
 
 import json
 from typing import Any
 
-from app.cli.chaser_query import account_of, ask_chaser
+from app.cli.chaser_query import account_of_site, query_chaser
 from app.cli.exit_codes import settings_or_fail
 from app.cli.output import Column, show_table
 
 
 def websites() -> None:
-    """List the sites that Chaser has for your accounts: account, id, the site's name here, name, title, and the rest.
+    """List the sites of your accounts at Chaser: account, id, the name in the settings, name, title, other columns.
 
-    Asks Chaser itself; the service needn't run. Behind a pipe: a line of titles, then a line for each site, separated
-    by tabs.
+    Queries Chaser directly; the service needn't run. Behind a pipe: a line of titles, then a line for each site,
+    separated by tabs.
     """
     settings = settings_or_fail()
-    known = {(account_of(settings, name), site.site_id): name for name, site in settings.sites.items()}
-    found = [
+    local_names = {(account_of_site(settings, name), site.site_id): name for name, site in settings.sites.items()}
+    listed = [
         (account, site)
         for account, _ in settings.accounts()
-        for site in ask_chaser(settings, account, lambda chaser: chaser.websites())
+        for site in query_chaser(settings, account, lambda chaser: chaser.websites())
     ]
-    more = list(dict.fromkeys(field for _, site in found for field in site.extra))
+    extra = list(dict.fromkeys(field for _, site in listed for field in site.extra))
     columns = [
         Column("account"),
         Column("id", whole=True, justify="right"),
         Column("here"),
         Column("name"),
         Column("title"),
-        *map(Column, more),
+        *map(Column, extra),
     ]
     rows = (
         (
             account,
             site.id,
-            known.get((account, site.id)),
+            local_names.get((account, site.id)),
             site.name,
             site.title,
-            *(shown(site.extra.get(field)) for field in more),
+            *(to_text(site.extra.get(field)) for field in extra),
         )
-        for account, site in found
+        for account, site in listed
     )
-    show_table(columns, rows, head=True)
+    show_table(columns, rows, header=True)
 
 
-def shown(value: Any) -> Any:
-    """Give a value of Chaser's as it came; what is no plain text or number as JSON."""
+def to_text(value: Any) -> Any:
+    """Return an object, array or boolean as JSON text, and a plain text or number unchanged."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value

@@ -1,4 +1,4 @@
-"""A service, and somebody at a terminal with its settings."""
+"""A service, and a terminal with its settings: the fixtures of the command-line tests."""
 
 import fcntl
 import json
@@ -17,23 +17,23 @@ import pytest
 
 from tests.running import Chaser, Service, chaser, process, service, settings, values
 
-_BOLD = re.compile(r"\x1b\[[012]m")  # NO_COLOR forbids colours, and nothing else
+_BOLD = re.compile(r"\x1b\[[012]m")  # NO_COLOR switches colours off, but not bold
 ROOT = Path(__file__).parent.parent.parent
 
 
 class Terminal:
-    """Somebody at a terminal with the service's settings."""
+    """Runs commands with the service's settings, behind a pipe or at a pseudo-terminal."""
 
-    def __init__(self, chosen: dict[str, Any], url: str = "http://127.0.0.1:1") -> None:
+    def __init__(self, settings: dict[str, Any], url: str = "http://127.0.0.1:1") -> None:
         self.environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-        for name, value in chosen.items():
+        for name, value in settings.items():
             self.environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
         self.environment["CHASER_CALLBACK_URL"] = url
 
     def run(
         self, *words: str, before: Callable[[], None] | None = None, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Run the command behind a pipe. `before` is done in its process first."""
+        """Run a command behind a pipe and return the completed process. `before` runs in the child before exec."""
         command = [sys.executable, "-m", "app.cli.entrypoint", *words]
         env = self.environment | environment
         return subprocess.run(
@@ -48,43 +48,46 @@ class Terminal:
             preexec_fn=before,
         )
 
-    def see(self, *words: str, columns: int = 80, typed: str = "", **environment: str) -> tuple[int, str]:
-        """Run it at a terminal of so many columns without colours; gives its exit code and what was shown."""
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    def run_at_terminal(self, *words: str, columns: int = 80, typed: str = "", **environment: str) -> tuple[int, str]:
+        """Run a command at a terminal without colours, and return its exit code and its output.
+
+        `columns`: width in characters; `typed`: text sent to standard input.
+        """
+        controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         command = [sys.executable, "-m", "app.cli.entrypoint", *words]
         env = self.environment | {"TERM": "xterm", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"} | environment
         running = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            command, cwd=ROOT, env=env, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
         )
-        os.close(theirs)
-        os.write(ours, typed.encode())
-        seen = b""
+        os.close(terminal)
+        os.write(controller, typed.encode())
+        output = b""
         try:
-            while chunk := os.read(ours, 65536):
-                seen += chunk
-        except OSError:  # how Linux tells that nobody writes there any more
+            while chunk := os.read(controller, 65536):
+                output += chunk
+        except OSError:  # EIO: on Linux, the last process has closed the terminal
             pass
         finally:
-            os.close(ours)
-        return running.wait(60), _BOLD.sub("", seen.decode().replace("\r\n", "\n"))
+            os.close(controller)
+        return running.wait(60), _BOLD.sub("", output.decode().replace("\r\n", "\n"))
 
 
 @pytest.fixture(scope="module")
-def chosen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def service_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return values(tmp_path_factory.mktemp("terminal"))
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, chosen: dict[str, Any]) -> Iterator[Service]:
-    """A service whose Chaser can't be reached."""
-    with process(tmp_path_factory.mktemp("log"), chosen) as running:
+def here(tmp_path_factory: pytest.TempPathFactory, service_settings: dict[str, Any]) -> Iterator[Service]:
+    """A service that can't reach its Chaser."""
+    with process(tmp_path_factory.mktemp("log"), service_settings) as running:
         yield running
 
 
 @pytest.fixture
-def terminal(chosen: dict[str, Any], here: Service) -> Terminal:
-    return Terminal(chosen, here.url)
+def terminal(service_settings: dict[str, Any], here: Service) -> Terminal:
+    return Terminal(service_settings, here.url)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,7 @@ def far_side() -> Iterator[Chaser]:
 
 @pytest.fixture(scope="module")
 def connected(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Terminal]:
-    """At a terminal beside a service that reaches its Chaser."""
+    """A terminal, and a service that reaches its Chaser."""
     folder = tmp_path_factory.mktemp("connected")
     with service(settings(folder, far_side.api_url)) as running:
         yield Terminal(values(folder, far_side.api_url), running.url)

@@ -1,4 +1,4 @@
-"""api-key new: the key it prints opens the service that is started with the lines it prints."""
+"""`chaser-callback api-key new`: the printed lines are valid settings for the printed key."""
 
 import subprocess
 import sys
@@ -17,21 +17,21 @@ def new(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_lines_are_settings_and_hold_no_key() -> None:
+def test_the_printed_lines_are_valid_settings_and_do_not_contain_the_key() -> None:
     done = new("crm", "--scopes", "callbacks:read, chaser:read,", "--sites", "shop,blog")
     assert (done.returncode, done.stderr) == (0, "")
-    key, gap, *lines = done.stdout.splitlines()
+    key, blank, *lines = done.stdout.splitlines()
     assert key.startswith("ccb_")
-    assert gap == ""
+    assert blank == ""
     settings = dict(line.removeprefix("API_KEYS__CRM__").split("=", 1) for line in lines)
-    read = ApiKey.model_validate({name.lower(): value for name, value in settings.items()})
-    assert read.sha256 == sha256(key.encode()).hexdigest()
-    assert (read.scopes, read.sites) == (("callbacks:read", "chaser:read"), ("shop", "blog"))
+    parsed = ApiKey.model_validate({name.lower(): value for name, value in settings.items()})
+    assert parsed.sha256 == sha256(key.encode()).hexdigest()
+    assert (parsed.scopes, parsed.sites) == (("callbacks:read", "chaser:read"), ("shop", "blog"))
     assert key not in "".join(lines)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("crm", "--scopes", "callbacks:delete"), "--scopes: callbacks:delete: choose from callbacks:write, "),
         (("crm", "--scopes", ","), "--scopes: none: choose from "),
@@ -39,8 +39,8 @@ def test_the_lines_are_settings_and_hold_no_key() -> None:
         (("CRM",), "NAME: write this name in lower case"),
     ],
 )
-def test_what_no_settings_would_take_is_refused_in_a_line_with_the_cure(words: tuple[str, ...], told: str) -> None:
+def test_an_invalid_argument_is_refused_in_one_line_with_the_fix(words: tuple[str, ...], message: str) -> None:
     done = new(*words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(message)
     assert len(done.stderr.splitlines()) == 1

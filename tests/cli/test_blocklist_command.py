@@ -7,7 +7,7 @@ from tests.routes.refusal import assert_refused
 from tests.running import Service, phone
 
 
-def test_what_is_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocked(
+def test_a_phone_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocked(
     here: Service, terminal: Terminal
 ) -> None:
     number = phone()
@@ -21,26 +21,26 @@ def test_what_is_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocke
     assert here.ask(client_phone=number).status_code == 202
 
 
-def test_a_wrong_entry_is_told_in_one_line_with_the_cure(terminal: Terminal) -> None:
+def test_an_invalid_entry_is_refused_in_one_line_with_the_fix(terminal: Terminal) -> None:
     ended = terminal.run("blocklist", "add", "shop.example")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("entry: Write a phone with + and its country code")
     assert ended.stderr.count("\n") == 1
 
 
-def test_an_entry_that_is_not_there_is_told(terminal: Terminal) -> None:
+def test_removing_an_unknown_entry_is_an_error(terminal: Terminal) -> None:
     ended = terminal.run("blocklist", "remove", "198.51.100.1")
     assert (ended.returncode, ended.stderr) == (1, "The blocklist has no such entry.\n")
 
 
-def test_a_service_that_does_not_run_is_told(terminal: Terminal) -> None:
+def test_a_service_that_does_not_run_is_reported(terminal: Terminal) -> None:
     ended = terminal.run("blocklist", "list", "--url", "http://127.0.0.1:1")
     assert ended.returncode == 3
     assert ended.stderr.startswith("--url: no service answers at http://127.0.0.1:1")
 
 
-def test_other_settings_than_the_services_open_no_door(chosen: dict[str, Any], here: Service) -> None:
-    stranger = Terminal(chosen | {"secret_key": "another secret, of 32 characters or more"}, here.url)
-    ended = stranger.run("blocklist", "list")
+def test_a_command_with_another_secret_key_is_refused(service_settings: dict[str, Any], here: Service) -> None:
+    other = Terminal(service_settings | {"secret_key": "another secret, of 32 characters or more"}, here.url)
+    ended = other.run("blocklist", "list")
     assert ended.returncode == 1
     assert "another SECRET_KEY" in ended.stderr

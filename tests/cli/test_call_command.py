@@ -1,4 +1,4 @@
-"""`chaser-callback call`: nobody is rung unasked, and what is rung goes through the service."""
+"""`chaser-callback call`: no phone rings without confirmation, and every call goes through the service."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from tests.cli.conftest import Terminal
 from tests.running import Chaser, phone
 
 
-def test_without_a_terminal_nobody_is_rung_unless_it_is_said(connected: Terminal, far_side: Chaser) -> None:
+def test_without_a_terminal_no_phone_rings_unless_yes_is_passed(connected: Terminal, far_side: Chaser) -> None:
     number = phone()
     ended = connected.run("call", number)
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -15,7 +15,7 @@ def test_without_a_terminal_nobody_is_rung_unless_it_is_said(connected: Terminal
     assert far_side.calls(client_phone=number) == []
 
 
-def test_a_call_is_followed_until_it_is_delivered(connected: Terminal, far_side: Chaser) -> None:
+def test_each_status_is_printed_until_the_call_is_placed(connected: Terminal, far_side: Chaser) -> None:
     number = phone()
     ended = connected.run("call", f"+{number}", "--site", "shop", "--yes", "--manager-phone", "74950000001")
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -37,38 +37,38 @@ def test_a_call_that_chaser_refuses_ends_with_an_error(connected: Terminal, far_
     assert ended.stdout.splitlines()[-1] == "failed\trefused_by_chaser"
 
 
-def test_at_a_terminal_it_asks_and_no_is_no(connected: Terminal, far_side: Chaser) -> None:
+def test_at_a_terminal_no_phone_rings_if_the_confirmation_is_declined(connected: Terminal, far_side: Chaser) -> None:
     number = phone()
-    code, seen = connected.see("call", number, typed="n\n")
+    code, output = connected.run_at_terminal("call", number, typed="n\n")
     assert code == 1
-    assert f"Ring {number} now, for shop? [y/N]" in seen
-    assert seen.endswith("Nobody was rung.\n")
+    assert f"Ring {number} now, for shop? [y/N]" in output
+    assert output.endswith("Nobody was rung.\n")
     assert far_side.calls(client_phone=number) == []
-    code, seen = connected.see("call", number, "--no-wait", typed="y\n")
+    code, output = connected.run_at_terminal("call", number, "--no-wait", typed="y\n")
     assert code == 0
-    assert seen.splitlines()[-1] in ("queued", "sending", "placed")
+    assert output.splitlines()[-1] in ("queued", "sending", "placed")
 
 
-def test_a_number_that_is_none_is_told_in_one_line(connected: Terminal) -> None:
+def test_an_invalid_number_is_refused_in_one_line(connected: Terminal) -> None:
     ended = connected.run("call", "112", "--yes")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert ended.stderr.startswith("client_phone: ")
 
 
-def test_a_missing_argument_is_told_in_one_line(connected: Terminal) -> None:
+def test_a_missing_argument_is_reported_in_one_line(connected: Terminal) -> None:
     ended = connected.run("call")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "Missing argument 'phone'.\n"
 
 
-def test_an_answer_that_is_lost_is_not_told_as_a_service_that_is_away(connected: Terminal) -> None:
+def test_a_lost_response_is_not_reported_as_a_service_that_does_not_run(connected: Terminal) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def hang_up() -> None:
-            with listening.accept()[0] as visitor:
-                visitor.recv(65536)
+        def close_without_response() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(65536)
 
-        threading.Thread(target=hang_up, daemon=True).start()
+        threading.Thread(target=close_without_response, daemon=True).start()
         ended = connected.run("call", phone(), "--yes", "--url", f"http://127.0.0.1:{listening.getsockname()[1]}")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (3, "", 1)
-    assert "may have been done" in ended.stderr
+    assert "may have been executed" in ended.stderr

@@ -4,13 +4,13 @@ from tests.cli.conftest import Terminal
 from tests.running import Service, phone
 
 
-def test_a_held_callback_is_released_and_a_waiting_one_cancelled(here: Service, terminal: Terminal) -> None:
+def test_a_held_callback_can_be_released_and_a_queued_one_cancelled(here: Service, terminal: Terminal) -> None:
     callback_id = here.ask(client_phone=phone(), website="https://spam.example").json()["id"]
     released = terminal.run("callbacks", "release", callback_id)
     assert (released.returncode, released.stderr) == (0, "")
     assert released.stdout.startswith(f"{callback_id}: ")
-    here.wait_for(callback_id, "queued")  # nobody answers at Chaser
-    while terminal.run("callbacks", "cancel", callback_id).returncode:  # not while it is being sent
+    here.wait_for(callback_id, "queued")  # for good: Chaser can't be reached
+    while terminal.run("callbacks", "cancel", callback_id).returncode:  # refused while an attempt is under way
         pass
     assert here.status(callback_id) == "cancelled"
     again = terminal.run("callbacks", "release", callback_id)
@@ -20,6 +20,6 @@ def test_a_held_callback_is_released_and_a_waiting_one_cancelled(here: Service, 
     )
 
 
-def test_an_id_that_is_none_is_told(terminal: Terminal) -> None:
+def test_an_unknown_id_is_reported(terminal: Terminal) -> None:
     ended = terminal.run("callbacks", "retry", "nonsense")
     assert (ended.returncode, ended.stderr) == (1, "There is no callback with this id.\n")

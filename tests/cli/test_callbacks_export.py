@@ -1,4 +1,4 @@
-"""`chaser-callback callbacks list` and `export` on more callbacks than a page holds."""
+"""`chaser-callback callbacks list` and `export` with several pages of callbacks."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ MANY, FAILED = 5000, 1000
 FIRST = datetime(2026, 10, 1, 9, tzinfo=UTC)
 PAGE = "https://shop.example/?" + "page=" * 400
 HOSTILE = '=HYPERLINK("https://evil.example")'
-PEAK = """
+PRINT_PEAK_MEMORY = """
 import atexit, resource, sys
 atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
 from app.cli.entrypoint import main
@@ -36,7 +36,7 @@ main()
 
 
 def rows() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Give callbacks a minute apart, the oldest first, and the attempt of each."""
+    """Yield callbacks a minute apart, oldest first, each with its attempt."""
     for number in range(MANY):
         at = FIRST + timedelta(minutes=number)
         callback_id = new_id(at)
@@ -72,23 +72,23 @@ def rows() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """At a terminal beside a service that holds five pages of callbacks."""
+    """A terminal, and a service that has five pages of callbacks."""
     folder = tmp_path_factory.mktemp("full")
-    chosen = values(folder, keep_personal_data="3650d")
-    database = open_database(chosen["database_url"])
+    settings = values(folder, keep_personal_data="3650d")
+    database = open_database(settings["database_url"])
     migrate(database.writing)
-    made, tried = zip(*rows(), strict=True)
+    callback_rows, attempt_rows = zip(*rows(), strict=True)
     with database.writing.begin() as connection:
-        connection.execute(insert(callbacks), list(made))
-        connection.execute(insert(attempts), list(tried))
+        connection.execute(insert(callbacks), list(callback_rows))
+        connection.execute(insert(attempts), list(attempt_rows))
     database.close()
-    with process(folder, chosen) as running:
-        yield Terminal(chosen, running.url)
+    with process(folder, settings) as running:
+        yield Terminal(settings, running.url)
 
 
 def export_with_peak(full: Terminal, *words: str) -> int:
-    """Export in a process of its own, and give the most memory it took, in bytes."""
-    command = [sys.executable, "-c", PEAK, "callbacks", "export", *words]
+    """Export in a process of its own and return its peak memory in bytes."""
+    command = [sys.executable, "-c", PRINT_PEAK_MEMORY, "callbacks", "export", *words]
     ended = subprocess.run(
         command, cwd=ROOT, env=full.environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -96,11 +96,11 @@ def export_with_peak(full: Terminal, *words: str) -> int:
     return int(ended.stderr.splitlines()[-1]) * 1024
 
 
-def test_the_export_holds_every_callback_once_and_takes_no_more_memory_for_five_pages_than_for_one(
+def test_the_export_has_every_callback_once_and_needs_no_more_memory_for_five_pages_than_for_one(
     full: Terminal, tmp_path: Path
 ) -> None:
-    little = export_with_peak(full, str(tmp_path / "failed.jsonl"), "--status", "failed")
-    much = export_with_peak(full, str(tmp_path / "all.jsonl"))
+    peak_one_page = export_with_peak(full, str(tmp_path / "failed.jsonl"), "--status", "failed")
+    peak_five_pages = export_with_peak(full, str(tmp_path / "all.jsonl"))
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["client_phone"] for line in lines] == [f"7916{number:07}" for number in reversed(range(MANY))]
     assert lines[-1]["attempts"][0]["http_status"] == 404
@@ -108,10 +108,10 @@ def test_the_export_holds_every_callback_once_and_takes_no_more_memory_for_five_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.jsonl", "failed.jsonl"]
     more = (tmp_path / "all.jsonl").stat().st_size - (tmp_path / "failed.jsonl").stat().st_size
     assert more > 16_000_000
-    assert much - little < more / 2
+    assert peak_five_pages - peak_one_page < more / 2
 
 
-def test_csv_keeps_strangers_from_writing_formulas(full: Terminal) -> None:
+def test_visitors_text_does_not_become_a_formula_in_csv(full: Terminal) -> None:
     ended = full.run("callbacks", "export", "--to", "2026-10-01T12:01+03:00")
     assert ended.stderr == "1 callbacks written to standard output\n"
     titles, row = list(csv.reader(ended.stdout.splitlines()))
@@ -121,28 +121,30 @@ def test_csv_keeps_strangers_from_writing_formulas(full: Terminal) -> None:
     assert (cells["attempts"], cells["last_outcome"], cells["last_http_status"]) == ("1", "refused", "404")
 
 
-def test_an_export_that_breaks_off_leaves_no_file_that_looks_whole(full: Terminal, tmp_path: Path) -> None:
-    def no_room() -> None:
+def test_an_interrupted_export_leaves_no_file_that_looks_complete(full: Terminal, tmp_path: Path) -> None:
+    def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     file = tmp_path / "all.csv"
-    ended = full.run("callbacks", "export", str(file), before=no_room)
+    ended = full.run("callbacks", "export", str(file), before=limit_file_size)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == f"FILE: can't write {file}: File too large: choose another place\n"
     assert [path.name for path in tmp_path.iterdir()] == ["all.csv.part"]
 
 
 def test_progress_is_shown_at_a_terminal(full: Terminal, tmp_path: Path) -> None:
-    code, seen = full.see("callbacks", "export", str(tmp_path / "all.csv"), TERM="xterm-256color")
+    code, output = full.run_at_terminal("callbacks", "export", str(tmp_path / "all.csv"), TERM="xterm-256color")
     assert code == 0
-    assert "000 callbacks" in seen
-    assert "back to 2026-10-0" in seen
+    assert "000 callbacks" in output
+    assert "back to 2026-10-0" in output
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_a_list_at_a_terminal_fits_and_shows_whole_ids(full: Terminal, columns: int) -> None:
-    code, seen = full.see("callbacks", "list", "--status", "failed", "--limit", "3", columns=columns, TZ="UTC")
-    lines = seen.splitlines()
+def test_a_list_at_a_terminal_fits_the_width_and_shows_complete_ids(full: Terminal, columns: int) -> None:
+    code, output = full.run_at_terminal(
+        "callbacks", "list", "--status", "failed", "--limit", "3", columns=columns, TZ="UTC"
+    )
+    lines = output.splitlines()
     assert code == 0
     assert max(map(len, lines)) <= columns
     assert len(lines) == 5
@@ -152,7 +154,7 @@ def test_a_list_at_a_terminal_fits_and_shows_whole_ids(full: Terminal, columns: 
     assert ("refused_by_chaser" in lines[2]) is (columns == 120)
 
 
-def test_a_list_behind_a_pipe_is_for_programs(full: Terminal) -> None:
+def test_a_list_behind_a_pipe_has_tab_separated_fields_without_control_characters(full: Terminal) -> None:
     ended = full.run("callbacks", "list", "--phone", "8 (916) 000-00-00")
     (line,) = ended.stdout.splitlines()
     assert line.split("\t")[1:] == [
@@ -165,17 +167,17 @@ def test_a_list_behind_a_pipe_is_for_programs(full: Terminal) -> None:
         "refused",
     ]
     shown = full.run("callbacks", "show", line.split("\t")[0]).stdout
-    assert "message_on_ring\t [31m[red] tab here\n" in shown  # nothing a terminal obeys
+    assert "message_on_ring\t [31m[red] tab here\n" in shown  # no escape sequence, no tab
 
 
-def test_a_day_counts_whole_and_more_than_a_page_is_listed(full: Terminal) -> None:
+def test_a_day_is_included_completely_and_more_than_a_page_is_listed(full: Terminal) -> None:
     day = full.run("callbacks", "list", "--from", "2026-10-02", "--to", "2026-10-02", "--limit", "9999", TZ="UTC")
     times = [line.split("\t")[1] for line in day.stdout.splitlines()]
     assert len(times) == 24 * 60
     assert (times[0], times[-1]) == ("2026-10-02T23:59:00Z", "2026-10-02T00:00:00Z")
 
 
-def test_wrong_filters_are_told_in_one_line(full: Terminal) -> None:
+def test_an_invalid_filter_is_refused_in_one_line(full: Terminal) -> None:
     for words in (["--status", "lost"], ["--from", "yesterday"]):
         ended = full.run("callbacks", "list", *words)
         assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
@@ -183,14 +185,14 @@ def test_wrong_filters_are_told_in_one_line(full: Terminal) -> None:
 
 
 class Busy(BaseHTTPRequestHandler):
-    """Has no time at first."""
+    """Answers 429, then 503, then an empty page."""
 
-    asked = 0
+    requests = 0
 
     def do_GET(self) -> None:
-        Busy.asked += 1
+        Busy.requests += 1
         body = b'{"callbacks": [], "next_cursor": null}'
-        self.send_response(200 if Busy.asked > 2 else 503 if Busy.asked > 1 else 429)
+        self.send_response(200 if Busy.requests > 2 else 503 if Busy.requests > 1 else 429)
         self.send_header("Retry-After", "0")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -200,10 +202,10 @@ class Busy(BaseHTTPRequestHandler):
         pass
 
 
-def test_who_has_no_time_is_asked_again(tmp_path: Path) -> None:
+def test_a_busy_service_is_asked_again(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Busy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         ended = Terminal(values(tmp_path), f"http://127.0.0.1:{server.server_port}").run("callbacks", "export")
         server.shutdown()
-    assert (ended.returncode, Busy.asked) == (0, 3)
+    assert (ended.returncode, Busy.requests) == (0, 3)
     assert ended.stdout == ",".join(COLUMNS) + "\n"

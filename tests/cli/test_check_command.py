@@ -1,4 +1,4 @@
-"""`chaser-callback check`: every fault by its line with the cure, and nothing is changed by looking."""
+"""`chaser-callback check`: each fault is a line with its fix, and checking changes nothing."""
 
 import ctypes
 import hashlib
@@ -22,10 +22,10 @@ from tests.running import NOBODY, Chaser, Service, values
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
 
-def lines(told: str) -> dict[str, tuple[str, str]]:
-    """Give verdict and words by subject."""
-    split = [line.split("\t") for line in told.splitlines()]
-    return {subject: (verdict, words) for verdict, subject, words in split}
+def parse_results(output: str) -> dict[str, tuple[str, str]]:
+    """Return verdict and message by subject."""
+    rows = [line.split("\t") for line in output.splitlines()]
+    return {subject: (verdict, message) for verdict, subject, message in rows}
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def make_moved(url: str) -> None:
-    """Mark a database as one that was copied elsewhere, and handed over."""
+    """Mark a database as copied to another one and handed over."""
     Outbox.open(url).close()
     database = open_database(url)
     with database.writing.begin() as connection:
@@ -42,7 +42,7 @@ def make_moved(url: str) -> None:
 
 
 def make_old(url: str) -> None:
-    """Make the tables as an earlier version did."""
+    """Create the tables of an earlier version."""
     database = open_database(url)
     config = Config()
     config.set_main_option("script_location", str(Path(next(iter(app.outbox.migrations.__path__)))))
@@ -52,135 +52,138 @@ def make_old(url: str) -> None:
     database.close()
 
 
-def obey_modes() -> None:
-    """Let root of this process obey the rights of files as others do. Runs in the process to be."""
+def respect_file_modes() -> None:
+    """Drop the capability that lets root ignore file permissions. Runs in the child process before exec."""
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
 
 
-def test_right_settings_are_all_ok_also_while_the_service_works_on_the_file(
-    chosen: dict[str, Any], here: Service, far_side: Chaser
+def test_correct_settings_are_all_ok_even_while_the_service_uses_the_file(
+    service_settings: dict[str, Any], here: Service, far_side: Chaser
 ) -> None:
-    reaching = chosen | {"chaser": chosen["chaser"] | {"api_url": far_side.api_url}, "trusted_proxies": "127.0.0.1"}
+    reaching = service_settings | {
+        "chaser": service_settings["chaser"] | {"api_url": far_side.api_url},
+        "trusted_proxies": "127.0.0.1",
+    }
     ended = Terminal(reaching, here.url).run("check")
     assert (ended.returncode, ended.stderr) == (0, "")
-    told = lines(ended.stdout)
-    assert {verdict for verdict, _ in told.values()} == {"ok"}
-    assert list(told) == ["settings", "database", "tables", "account", "site", "clock", "proxies", "service"]
-    assert told["account"][1] == "Chaser takes the signature of 4711; sites there: 1"
-    assert told["tables"][1] == "up to date"
-    assert "delivery ok" in told["service"][1]
+    results = parse_results(ended.stdout)
+    assert {verdict for verdict, _ in results.values()} == {"ok"}
+    assert list(results) == ["settings", "database", "tables", "account", "site", "clock", "proxies", "service"]
+    assert results["account"][1] == "Chaser accepts the signature of 4711; sites there: 1"
+    assert results["tables"][1] == "up to date"
+    assert "delivery ok" in results["service"][1]
 
 
-def test_a_wrong_private_key_is_told_and_no_database_is_made(tmp_path: Path, far_side: Chaser) -> None:
+def test_a_wrong_private_key_is_a_fault_and_no_database_is_created(tmp_path: Path, far_side: Chaser) -> None:
     wrong = values(tmp_path / "data", far_side.api_url, chaser={"private_key": "not the key of this account"})
     ended = Terminal(wrong).run("check")
-    told = lines(ended.stdout)
+    results = parse_results(ended.stdout)
     assert ended.returncode == 1
-    assert told["account"] == (
+    assert results["account"] == (
         "fault",
         "CHASER__CLIENT_ID, CHASER__PRIVATE_KEY: Chaser refuses the account 4711 (401): "
         "correct client_id or private_key",
     )
-    assert told["database"][0] == told["clock"][0] == "ok"
-    assert "is not there yet" in told["database"][1]
-    assert told["service"][0] == told["site"][0] == "note"
+    assert results["database"][0] == results["clock"][0] == "ok"
+    assert "is not there yet" in results["database"][1]
+    assert results["service"][0] == results["site"][0] == "note"
     assert list(tmp_path.iterdir()) == []
     assert "not the key" not in ended.stdout + ended.stderr
 
 
-def test_a_chaser_that_can_not_be_reached_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_chaser_is_a_fault(tmp_path: Path) -> None:
     ended = Terminal(values(tmp_path, NOBODY)).run("check")
     assert ended.returncode == 1
-    verdict, words = lines(ended.stdout)["account"]
+    verdict, message = parse_results(ended.stdout)["account"]
     assert verdict == "fault"
-    assert words.startswith(f"CHASER__API_URL: {NOBODY} can't be reached (")
-    assert words.endswith("check the address, the network and the firewall")
+    assert message.startswith(f"CHASER__API_URL: {NOBODY} can't be reached (")
+    assert message.endswith("check the address, the network and the firewall")
 
 
-def test_a_number_that_chaser_does_not_know_is_told_with_those_it_knows(tmp_path: Path, far_side: Chaser) -> None:
+def test_a_site_number_unknown_to_chaser_is_a_fault_that_lists_the_known_ones(tmp_path: Path, far_side: Chaser) -> None:
     ended = Terminal(values(tmp_path, far_side.api_url, sites={"shop": {"site_id": 777}})).run("check")
     assert ended.returncode == 1
-    assert lines(ended.stdout)["site"] == (
+    assert parse_results(ended.stdout)["site"] == (
         "fault",
         "SITES__SHOP__SITE_ID: the account 4711 has no site 777 at Chaser (it has: 12345)",
     )
 
 
-def test_tables_of_an_older_version_are_told_and_left_as_they_are(
+def test_tables_of_an_older_version_are_a_fault_and_stay_unchanged(
     tmp_path: Path, database_url: str, far_side: Chaser
 ) -> None:
     make_old(database_url)
     before = contents(tmp_path)
     ended = Terminal(values(tmp_path, far_side.api_url, database_url=database_url)).run("check")
-    told = lines(ended.stdout)
-    assert (ended.returncode, told["database"][0]) == (1, "ok")
-    assert told["tables"] == (
+    results = parse_results(ended.stdout)
+    assert (ended.returncode, results["database"][0]) == (1, "ok")
+    assert results["tables"] == (
         "fault",
         "of an older version: restart the service, or run `chaser-callback db upgrade`",
     )
     assert contents(tmp_path) == before
 
 
-def test_a_database_that_was_moved_is_told_before_a_service_refuses_it(
-    tmp_path: Path, database_url: str, far_side: Chaser
-) -> None:
+def test_a_database_that_was_moved_is_a_fault(tmp_path: Path, database_url: str, far_side: Chaser) -> None:
     make_moved(database_url)
     ended = Terminal(values(tmp_path, far_side.api_url, database_url=database_url)).run("check")
-    verdict, words = lines(ended.stdout)["tables"]
+    verdict, message = parse_results(ended.stdout)["tables"]
     assert (ended.returncode, verdict) == (1, "fault")
-    assert words.startswith("DATABASE_URL: this database was moved to postgresql://db.example/callback: set DATABASE_U")
+    assert message.startswith(
+        "DATABASE_URL: this database was moved to postgresql://db.example/callback: set DATABASE_U"
+    )
 
 
-@pytest.mark.parametrize("kept", ["file", "folder"])
-def test_a_database_that_can_not_be_written_is_told(tmp_path: Path, kept: str, far_side: Chaser) -> None:
+@pytest.mark.parametrize("read_only", ["file", "folder"])
+def test_a_database_without_write_permission_is_a_fault(tmp_path: Path, read_only: str, far_side: Chaser) -> None:
     folder = tmp_path / "data"
-    chosen = values(folder, far_side.api_url)
-    Outbox.open(chosen["database_url"]).close()
-    wrong = folder / "callbacks.db" if kept == "file" else folder
-    wrong.chmod(0o444 if kept == "file" else 0o555)
-    ended = Terminal(chosen).run("check", before=obey_modes)
+    settings = values(folder, far_side.api_url)
+    Outbox.open(settings["database_url"]).close()
+    wrong = folder / "callbacks.db" if read_only == "file" else folder
+    wrong.chmod(0o444 if read_only == "file" else 0o555)
+    ended = Terminal(settings).run("check", before=respect_file_modes)
     wrong.chmod(0o755)
     assert ended.returncode == 1
-    assert lines(ended.stdout)["database"] == (
+    assert parse_results(ended.stdout)["database"] == (
         "fault",
         f"DATABASE_URL: can't write {wrong}: Permission denied: give this user the right to write there, "
         "or another path",
     )
 
 
-def test_a_clock_that_goes_wrong_is_told(tmp_path: Path, far_side: Chaser) -> None:
-    theirs = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
+def test_a_wrong_clock_is_a_fault(tmp_path: Path, far_side: Chaser) -> None:
+    an_hour_ago = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
     body = json.dumps([{"id": 12345, "name": "shop.example", "title": ""}])
-    far_side.fault("status", status=200, headers={"Date": theirs}, body=body, path="/v1/websites")
+    far_side.fault("status", status=200, headers={"Date": an_hour_ago}, body=body, path="/v1/websites")
     ended = Terminal(values(tmp_path, far_side.api_url)).run("check")
-    verdict, words = lines(ended.stdout)["clock"]
+    verdict, message = parse_results(ended.stdout)["clock"]
     assert (ended.returncode, verdict) == (1, "fault")
-    assert "ahead of Chaser's" in words
-    assert "(NTP)" in words
+    assert "ahead of Chaser's" in message
+    assert "(NTP)" in message
 
 
-def test_faulty_settings_are_told_one_by_one(tmp_path: Path) -> None:
-    faulty = values(tmp_path, chaser={"private_key": None}, give_up_after="soon")
-    ended = Terminal(faulty).run("check")
+def test_each_invalid_setting_is_a_fault_of_its_own(tmp_path: Path) -> None:
+    invalid = values(tmp_path, chaser={"private_key": None}, give_up_after="soon")
+    ended = Terminal(invalid).run("check")
     assert ended.returncode == 1
-    found = [line.split("\t") for line in ended.stdout.splitlines()]
-    assert [words.partition(":")[0] for verdict, _, words in found if verdict == "fault"] == [
+    rows = [line.split("\t") for line in ended.stdout.splitlines()]
+    assert [message.partition(":")[0] for verdict, _, message in rows if verdict == "fault"] == [
         "CHASER__PRIVATE_KEY",
         "GIVE_UP_AFTER",
     ]
 
 
-def test_whole_networks_of_proxies_are_noted(tmp_path: Path, far_side: Chaser) -> None:
+def test_a_network_in_trusted_proxies_gets_a_note(tmp_path: Path, far_side: Chaser) -> None:
     ended = Terminal(values(tmp_path, far_side.api_url, trusted_proxies="10.0.0.0/8")).run("check")
     assert ended.returncode == 0
-    verdict, words = lines(ended.stdout)["proxies"]
+    verdict, message = parse_results(ended.stdout)["proxies"]
     assert verdict == "note"
-    assert words.startswith("TRUSTED_PROXIES: who connects from 10.0.0.0/8 can pass for anybody")
+    assert message.startswith("TRUSTED_PROXIES: any client in 10.0.0.0/8 can forge its address")
 
 
-def test_at_a_terminal_the_lines_stay_in_their_columns(tmp_path: Path) -> None:
-    code, seen = Terminal(values(tmp_path, NOBODY)).see("check")
+def test_at_a_terminal_long_messages_wrap_inside_their_column(tmp_path: Path) -> None:
+    code, output = Terminal(values(tmp_path, NOBODY)).run_at_terminal("check")
     assert code == 1
-    assert "\x1b" not in seen
-    assert max(map(len, seen.splitlines())) <= 80
-    assert "fault account" in seen
+    assert "\x1b" not in output
+    assert max(map(len, output.splitlines())) <= 80
+    assert "fault account" in output

@@ -1,4 +1,4 @@
-"""`chaser-callback db`: tables and room by hand."""
+"""`chaser-callback db`: migrate, vacuum and copy by hand."""
 
 import os
 from contextlib import closing
@@ -18,7 +18,7 @@ from tests.outbox.factories import NOW
 from tests.running import values
 
 
-def test_old_tables_are_brought_up_to_date(tmp_path: Path, database_url: str) -> None:
+def test_tables_of_an_older_version_are_migrated(tmp_path: Path, database_url: str) -> None:
     make_old(database_url)
     terminal = Terminal(values(tmp_path, database_url=database_url))
     ended = terminal.run("db", "upgrade")
@@ -26,16 +26,16 @@ def test_old_tables_are_brought_up_to_date(tmp_path: Path, database_url: str) ->
     assert inspect(database_url).schema is SchemaState.CURRENT
 
 
-def test_what_was_erased_is_given_back(tmp_path: Path, database_url: str) -> None:
+def test_vacuum_returns_the_space_of_erased_rows(tmp_path: Path, database_url: str) -> None:
     Outbox.open(database_url).close()
     with closing(open_database(database_url)) as database, database.writing.begin() as connection:
         releases = [
             {"version": str(number), "name": "widget.js", "body": os.urandom(10_000), "kept_at": NOW}
             for number in range(200)
         ]
-        if not database_url.startswith("sqlite"):  # else the server may tidy up by itself before it is asked
-            off = "autovacuum_enabled = false, toast.autovacuum_enabled = false"
-            connection.execute(text(f"ALTER TABLE widget_files SET ({off})"))
+        if not database_url.startswith("sqlite"):  # else autovacuum may run before the command
+            options = "autovacuum_enabled = false, toast.autovacuum_enabled = false"
+            connection.execute(text(f"ALTER TABLE widget_files SET ({options})"))
         connection.execute(insert(widget_files), releases)
         connection.execute(delete(widget_files))
     ended = Terminal(values(tmp_path, database_url=database_url)).run("db", "vacuum")
@@ -45,23 +45,23 @@ def test_what_was_erased_is_given_back(tmp_path: Path, database_url: str) -> Non
     assert after < 1
 
 
-def test_what_belongs_to_a_running_service_is_left_alone(tmp_path: Path) -> None:
-    chosen = values(tmp_path)
-    with closing(Outbox.open(chosen["database_url"])):
+def test_the_sqlite_file_of_a_running_service_is_refused(tmp_path: Path) -> None:
+    settings = values(tmp_path)
+    with closing(Outbox.open(settings["database_url"])):
         for command in ("upgrade", "vacuum"):
-            ended = Terminal(chosen).run("db", command)
+            ended = Terminal(settings).run("db", command)
             assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (3, "", 1)
             assert ended.stderr.startswith("DATABASE_URL: another process already works on ")
 
 
 @pytest.mark.parametrize("command", [["vacuum"], ["copy", "--to", "sqlite:////proc/new.db"]], ids=["vacuum", "copy"])
-def test_nothing_is_made_where_no_database_is(tmp_path: Path, command: list[str]) -> None:
+def test_without_a_database_no_file_is_created(tmp_path: Path, command: list[str]) -> None:
     ended = Terminal(values(tmp_path)).run("db", *command)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_target_that_is_none_is_told_by_its_own_name(tmp_path: Path, database_url: str) -> None:
+def test_an_unusable_target_is_reported_under_its_own_option(tmp_path: Path, database_url: str) -> None:
     Outbox.open(database_url).close()
     terminal = Terminal(values(tmp_path, database_url=database_url))
     for to, code in (("mysql://here/callback", 2), ("sqlite:////proc/new.db", 3)):

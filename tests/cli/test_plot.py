@@ -1,4 +1,4 @@
-"""Finding the day of a call in items whose shape nobody documents."""
+"""Detection of the day of a call in statistics items, whose fields Chaser doesn't document."""
 
 from datetime import date
 from typing import Any
@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.cli.plot import NoDates, day_of, days_of
+from app.cli.plot import NoDateField, count_by_day, parse_day
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 
@@ -32,23 +32,23 @@ MOSCOW = ZoneInfo("Europe/Moscow")
         ({"day": "24-11-2026"}, None),
     ],
 )
-def test_a_day_is_read_from_what_dates_look_like(written: Any, day: date | None) -> None:
-    assert day_of(written, MOSCOW) == day
+def test_a_day_is_parsed_from_the_usual_forms_of_a_date(written: Any, day: date | None) -> None:
+    assert parse_day(written, MOSCOW) == day
 
 
-def test_the_field_with_the_most_dates_counts_and_of_several_the_likelier_name() -> None:
+def test_the_field_with_the_most_dates_is_used_and_of_several_the_likeliest_name() -> None:
     items = [
         {"note": "", "ended": "25-11-2026", "date": "24-11-2026", "planned": None},
         {"note": "24-11-2026", "ended": "25-11-2026", "date": "24-11-2026", "planned": "26-11-2026"},
     ]
-    assert days_of(items, MOSCOW) == {date(2026, 11, 24): 2}
-    assert days_of([{"when": "24-11-2026"}], MOSCOW) == {date(2026, 11, 24): 1}
-    assert days_of([], MOSCOW) == {}
+    assert count_by_day(items, MOSCOW) == {date(2026, 11, 24): 2}
+    assert count_by_day([{"when": "24-11-2026"}], MOSCOW) == {date(2026, 11, 24): 1}
+    assert count_by_day([], MOSCOW) == {}
 
 
-def test_items_without_a_date_are_told_with_their_fields() -> None:
-    with pytest.raises(NoDates, match=r"no field that can be taken for a date \(its fields: id, status\)"):
-        days_of([{"id": "79161234567", "status": "success"}], MOSCOW)
+def test_items_without_a_date_are_an_error_that_lists_their_fields() -> None:
+    with pytest.raises(NoDateField, match=r"no field that can be read as a date \(its fields: id, status\)"):
+        count_by_day([{"id": "79161234567", "status": "success"}], MOSCOW)
     mostly_none = [{"date": "24-11-2026"}, {"date": ""}, {"date": ""}]
-    with pytest.raises(NoDates):
-        days_of(mostly_none, MOSCOW)
+    with pytest.raises(NoDateField):
+        count_by_day(mostly_none, MOSCOW)

@@ -16,7 +16,7 @@ from tests.running import NOBODY, Chaser, chaser, values
 DAYS = {"2026-11-20": ("success", "failed"), "2026-11-23": ("success", "success", "success")}
 
 
-async def ring(far_side: Chaser) -> None:
+async def make_calls(far_side: Chaser) -> None:
     """Make the calls of DAYS, at noon in Moscow."""
     async with ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url) as client:
         for day, results in DAYS.items():
@@ -31,17 +31,17 @@ async def ring(far_side: Chaser) -> None:
 def busy() -> Iterator[Chaser]:
     """A Chaser with calls on two days."""
     with chaser() as far_side:
-        asyncio.run(ring(far_side))
+        asyncio.run(make_calls(far_side))
         yield far_side
 
 
 @pytest.fixture(scope="module")
 def at_chaser(busy: Chaser, tmp_path_factory: pytest.TempPathFactory) -> Terminal:
-    """At a terminal without a running service."""
+    """A terminal without a running service."""
     return Terminal(values(tmp_path_factory.mktemp("statistics"), busy.api_url))
 
 
-def test_the_columns_are_those_that_chaser_sends(at_chaser: Terminal) -> None:
+def test_the_columns_are_the_fields_that_chaser_sends(at_chaser: Terminal) -> None:
     ended = at_chaser.run("statistics", "--from", "2026-11-23")
     assert (ended.returncode, ended.stderr) == (0, "")
     titles, *rows = [line.split("\t") for line in ended.stdout.splitlines()]
@@ -56,18 +56,18 @@ def test_json_and_csv_hold_what_the_table_shows(at_chaser: Terminal) -> None:
     assert [row["status"] for row in rows] == [result for results in DAYS.values() for result in results]
 
 
-def test_the_plot_behind_a_pipe_is_a_line_a_day_with_the_days_between(at_chaser: Terminal) -> None:
+def test_the_plot_behind_a_pipe_has_a_line_for_every_day(at_chaser: Terminal) -> None:
     ended = at_chaser.run("statistics", "--plot", "--to", "2026-11-24")
     days = ["2026-11-20\t1\t1", "2026-11-21\t0\t0", "2026-11-22\t0\t0", "2026-11-23\t3\t0", "2026-11-24\t0\t0"]
     assert ended.stdout.splitlines() == days
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_plot_at_a_terminal_fits_and_tells_success_from_failure_without_colours(
+def test_the_plot_at_a_terminal_fits_and_distinguishes_success_and_failure_without_colours(
     at_chaser: Terminal, columns: int
 ) -> None:
-    code, seen = at_chaser.see("statistics", "--plot", columns=columns)
-    lines = seen.splitlines()
+    code, output = at_chaser.run_at_terminal("statistics", "--plot", columns=columns)
+    lines = output.splitlines()
     assert (code, max(map(len, lines)) <= columns) == (0, True)
     friday = next(line for line in lines if line.startswith("2026-11-20 Fri"))
     monday = next(line for line in lines if line.startswith("2026-11-23 Mon"))
@@ -78,25 +78,25 @@ def test_the_plot_at_a_terminal_fits_and_tells_success_from_failure_without_colo
     assert lines[-1].split() == ["all", "4", "1"]
 
 
-def test_the_sites_at_chaser_are_listed_with_their_names_here(at_chaser: Terminal) -> None:
+def test_the_sites_at_chaser_are_listed_with_their_names_in_the_settings(at_chaser: Terminal) -> None:
     titles, row = [line.split("\t") for line in at_chaser.run("websites").stdout.splitlines()]
     assert titles == ["account", "id", "here", "name", "title"]
     assert row == ["4711", "12345", "shop", "shop.example", "The demonstration shop"]
 
 
-def test_what_chaser_refuses_is_told_in_one_line(at_chaser: Terminal) -> None:
+def test_a_refusal_by_chaser_is_reported_in_one_line(at_chaser: Terminal) -> None:
     ended = at_chaser.run("statistics", "--site-id", "777")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "Chaser knows no such site (404): `chaser-callback websites` lists the ones there are\n"
 
 
-def test_a_chaser_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_chaser_is_reported_in_one_line(tmp_path: Path) -> None:
     ended = Terminal(values(tmp_path, NOBODY)).run("websites")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (3, "", 1)
     assert ended.stderr.startswith("CHASER__API_URL: ")
 
 
-def test_a_day_that_is_none_and_a_site_that_is_none_are_told_in_one_line(at_chaser: Terminal) -> None:
+def test_an_invalid_option_is_refused_in_one_line(at_chaser: Terminal) -> None:
     for words in (["--from", "2026-13-01"], ["--site", "nobody"], ["--plot", "--json"]):
         ended = at_chaser.run("statistics", *words)
         assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
