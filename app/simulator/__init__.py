@@ -1,1 +1,1 @@
-"""A Chaser telephony API to develop and test against; imports nothing of this project outside this folder."""
+"""A simulator of the Chaser telephony API for development and tests. Imports nothing from outside this folder."""

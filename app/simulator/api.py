@@ -1,4 +1,4 @@
-"""The API itself: /v1/websites, /v1/statistics and /v1/call, from decoded parameters to an answer (no HTTP here)."""
+"""The API: /v1/websites, /v1/statistics and /v1/call, from parameters to an answer. Knows nothing of connections."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from app.simulator.request_rules import (
     BadParameterError,
     StatisticsParameters,
     read_call,
+    read_site_id,
     read_statistics,
+    read_text,
     signature_matches,
-    site_id_of,
-    text_of,
 )
 
 FORM = "application/x-www-form-urlencoded"
@@ -26,7 +26,7 @@ METHODS = {"/v1/websites": "GET", "/v1/statistics": "GET", "/v1/call": "POST"}
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to be sent; `call` is the number of the call it reports, `message` why it is a refusal."""
+    """An answer to send. `call` is the number of the call that was executed, `message` the reason of an error."""
 
     status: int
     body: bytes
@@ -36,7 +36,7 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """The request gets an error: its status and why."""
+    """The request is refused with this HTTP status; the message gives the reason."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -44,13 +44,13 @@ class RefusedError(Exception):
 
 
 def json_answer(status: int, content: Any, call: int | None = None, message: str = "") -> Answer:
-    """Make an answer with a JSON body."""
+    """Return an answer with a JSON body."""
     body = json.dumps(content, ensure_ascii=False).encode()
     return Answer(status, body, {"content-type": "application/json; charset=utf-8"}, call, message)
 
 
-def refusal(status: int, message: str) -> Answer:
-    """Make an error in the simulator's own shape; the vendor shows none."""
+def error_answer(status: int, message: str) -> Answer:
+    """Return an error in the simulator's own format; the vendor documents none."""
     try:
         name = HTTPStatus(status).phrase
     except ValueError:
@@ -61,10 +61,10 @@ def refusal(status: int, message: str) -> Answer:
 def execute(
     simulator: Simulator, method: str, path: str, query: bytes, body: bytes, content_type: str, fault: str | None
 ) -> Answer:
-    """Do what the request asks, if it may ask it, and return the answer; never raises for anything a client sent.
+    """Authenticate and execute a request and return the answer. Never raises for anything that a client sends.
 
-    Like PHP, a POST has parameters only if its body is declared as an URL-encoded form. `fault` is the name of the
-    fault this request meets, for the ledger.
+    As in PHP, a POST has parameters only if its content type is a URL-encoded form. `fault` is the name of the
+    scripted fault of this request, for the ledger.
     """
     try:
         _check_method(method, path)
@@ -80,9 +80,9 @@ def execute(
         call = _call(simulator, account, site, params, fault)
         return json_answer(200, {"result": "ok", "call_id": str(call.seq)}, call.seq)
     except RefusedError as error:
-        return refusal(error.status, str(error))
+        return error_answer(error.status, str(error))
     except BadParameterError as error:
-        return refusal(400, str(error))
+        return error_answer(400, str(error))
 
 
 def _check_method(method: str, path: str) -> None:
@@ -93,7 +93,7 @@ def _check_method(method: str, path: str) -> None:
 
 
 def _account(simulator: Simulator, params: Array) -> Account:
-    client_id = text_of(params, "client_id") if isinstance(params.get(b"client_id"), bytes) else None
+    client_id = read_text(params, "client_id") if isinstance(params.get(b"client_id"), bytes) else None
     account = simulator.options.account(client_id) if client_id else None
     if account is None:
         raise RefusedError(401, "unknown client_id" if client_id else "client_id is missing")
@@ -105,34 +105,35 @@ def _account(simulator: Simulator, params: Array) -> Account:
 
 
 def _site(simulator: Simulator, account: Account, params: Array) -> Site:
-    found = simulator.options.site(site_id_of(params))
-    if found is None:
+    owner_and_site = simulator.options.site(read_site_id(params))
+    if owner_and_site is None:
         raise RefusedError(404, "no such site")
-    if found[0] is not account:
+    owner, site = owner_and_site
+    if owner is not account:
         raise RefusedError(403, "this site belongs to another account")
-    return found[1]
+    return site
 
 
 def _call(simulator: Simulator, account: Account, site: Site, params: Array, fault: str | None) -> Call:
-    wanted = read_call(params)
+    request = read_call(params)
     now = simulator.clock.now()
-    shown = {name: value for name, value in params.items() if name not in (b"client_id", b"SecurityKey")}
+    public = {name: value for name, value in params.items() if name not in (b"client_id", b"SecurityKey")}
     return simulator.ledger.add_call(
         account,
         site,
-        plan(wanted, site.hours, now, simulator.ledger.queued_for(site.id)),
+        plan(request, site.hours, now, simulator.ledger.queued_for(site.id)),
         now,
-        client_phone=wanted.client_phone,
-        manager_phone=wanted.manager_phone or site.manager_phone,
-        params=readable(shown),
+        client_phone=request.client_phone,
+        manager_phone=request.manager_phone or site.manager_phone,
+        params=readable(public),
         fault=fault,
     )
 
 
-def _statistics(simulator: Simulator, site: Site, wanted: StatisticsParameters) -> list[dict[str, str]]:
-    """List the finished calls of a site; a call belongs to the day on which it rang, on the site's clock."""
-    simulator.settle()
-    result = {"success_calls": SUCCESS, "failed_calls": FAILED}.get(wanted.filter or "")
+def _statistics(simulator: Simulator, site: Site, query: StatisticsParameters) -> list[dict[str, str]]:
+    """List the finished calls of a site. A call belongs to the day on which it rang, in the site's time zone."""
+    simulator.catch_up()
+    result = {"success_calls": SUCCESS, "failed_calls": FAILED}.get(query.filter or "")
     items = []
     for call in simulator.ledger.calls():
         if call.site_id != site.id or call.state != DONE or call.rang_at is None or call.result is None:
@@ -140,8 +141,8 @@ def _statistics(simulator: Simulator, site: Site, wanted: StatisticsParameters) 
         rang = call.rang_at.astimezone(site.hours.zone)
         if (
             (result is None or call.result == result)
-            and (wanted.date_from is None or rang.date() >= wanted.date_from)
-            and (wanted.date_to is None or rang.date() <= wanted.date_to)
+            and (query.date_from is None or rang.date() >= query.date_from)
+            and (query.date_to is None or rang.date() <= query.date_to)
         ):
             items.append(
                 {

@@ -1,9 +1,8 @@
-"""Scripted faults: what can go wrong, how it is asked for, and whose turn it is (pure; acted out in wire.py).
+"""Scripted faults: their kinds, their JSON, and the next fault for a request. Pure; wire_faults.py performs them.
 
-Most faults come in two kinds, before and after the request is executed, because that is exactly what a client
-cannot see. A fault is used up by requests under /v1/ alone; the control path and the pages never suffer one.
-Two faults are older than any request: `refuse` closes the whole API port, and `reset_unread` meets the next
-connection to it, whatever that was made for.
+Most faults exist in two kinds, before and after the request is executed, because a client can't see the difference.
+Only requests under /v1/ meet a fault, never the control API and the pages. Two faults don't wait for a request:
+`refuse` closes the whole API port, and `reset_unread` resets the next connection to it.
 """
 
 import itertools
@@ -14,11 +13,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault: whether the request is executed (None: as asked), and if it needs the raw connection."""
+    """One kind of fault.
+
+    `executes`: whether the request is executed; None if the script chooses. `needs_connection`: the fault acts on the
+    TCP connection, which only the simulator's own server has. `seconds`: the default duration.
+    """
 
     executes: bool | None
-    raw: bool
-    about: str
+    needs_connection: bool
+    description: str
     seconds: float | None = None
 
 
@@ -35,18 +38,18 @@ KINDS: dict[str, Kind] = {
     "garbage": Kind(None, True, "bytes that are not HTTP, then closed"),
     "drip": Kind(None, True, "the answer byte by byte, one each `seconds`", 0.2),
     "drip_body": Kind(None, True, "the head of the answer at once, its body byte by byte, one each `seconds`", 0.2),
-    "slow": Kind(True, False, "executed at once, answered properly after `seconds`", 1.0),
-    "status": Kind(None, False, "answers `status` with `headers` and `body`; not executed unless asked"),
+    "slow": Kind(True, False, "executed at once, answered correctly after `seconds`", 1.0),
+    "status": Kind(None, False, "answers `status` with `headers` and `body`; executed only with `execute`"),
 }
 
-OF_CONNECTIONS = ("refuse", "reset_unread")
-"""The faults that no single request can meet; `path` means nothing to them."""
+CONNECTION_FAULTS = ("refuse", "reset_unread")
+"""Faults that belong to no single request; `path` has no effect on them."""
 
 _FIELDS = {"kind", "times", "path", "execute", "status", "headers", "body", "seconds"}
 
 
 class FaultError(ValueError):
-    """A fault was described wrongly; the message says how."""
+    """The JSON of a fault is invalid; the message names the field and its valid values."""
 
 
 @dataclass
@@ -64,23 +67,23 @@ class Fault:
     id: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Show the fault as the control path lists it."""
-        shown: dict[str, Any] = {"id": self.id, "kind": self.kind, "execute": self.execute, "times": self.times}
+        """Return the fault as JSON of the control API."""
+        fields: dict[str, Any] = {"id": self.id, "kind": self.kind, "execute": self.execute, "times": self.times}
         if self.kind == "status":
-            shown |= {"status": self.status, "headers": self.headers, "body": self.body}
-        return shown | {"path": self.path, "seconds": self.seconds}
+            fields |= {"status": self.status, "headers": self.headers, "body": self.body}
+        return fields | {"path": self.path, "seconds": self.seconds}
 
     @property
     def name(self) -> str:
-        """What the ledger calls it: the kind, and the status if that is what it is."""
+        """The name in the ledger: the kind, or `status` with its number."""
         return f"status {self.status}" if self.kind == "status" else self.kind
 
 
 def read_fault(data: Any) -> Fault:
-    """Read a fault from the JSON of the control path. Raises FaultError, naming the field and what it may be.
+    """Parse the JSON of the control API. Raises FaultError, which names the field and its valid values.
 
-    `times` is 1 unless given; null means until cleared. `path` is a whole path such as /v1/call; null means any
-    under /v1/. `execute` matters for cut_body, garbage, drip, drip_body (default true) and status (default false).
+    `times` is 1 by default; null means until cleared. `path` is a complete path such as /v1/call; null means any under
+    /v1/. `execute` can be set for cut_body, garbage, drip, drip_body (default true) and status (default false).
     """
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str) or data["kind"] not in KINDS:
         raise FaultError(f"kind: one of {', '.join(KINDS)}")
@@ -89,7 +92,7 @@ def read_fault(data: Any) -> Fault:
     kind = KINDS[data["kind"]]
     execute = data.get("execute", data["kind"] != "status" if kind.executes is None else kind.executes)
     if not isinstance(execute, bool) or (kind.executes is not None and execute != kind.executes):
-        raise FaultError("execute: true or false, and only for faults whose name doesn't say it")
+        raise FaultError("execute: true or false, and only for cut_body, garbage, drip, drip_body and status")
     return Fault(
         kind=data["kind"],
         execute=execute,
@@ -103,28 +106,28 @@ def read_fault(data: Any) -> Fault:
 
 
 class FaultScript:
-    """The faults that wait for their requests, oldest first."""
+    """The scripted faults, oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._ids = itertools.count(1)
 
     def add(self, fault: Fault) -> Fault:
-        """Append a fault and give it its id."""
+        """Append a fault, assign its id and return it."""
         fault.id = next(self._ids)
         self._faults.append(fault)
         return fault
 
-    def take(self, path: str) -> Fault | None:
-        """Find the fault this request meets, if any; one that has met all its requests is forgotten."""
-        return self._use(lambda fault: fault.kind not in OF_CONNECTIONS and fault.path in (None, path))
+    def next_for_request(self, path: str) -> Fault | None:
+        """Return the fault for a request to `path`, or None, and count it. Delete a fault after its last request."""
+        return self._next(lambda fault: fault.kind not in CONNECTION_FAULTS and fault.path in (None, path))
 
-    def take_connection(self) -> Fault | None:
-        """Find the fault that a new connection meets, if any."""
-        return self._use(lambda fault: fault.kind == "reset_unread")
+    def next_for_connection(self) -> Fault | None:
+        """Return the fault for a new connection, or None, and count it."""
+        return self._next(lambda fault: fault.kind == "reset_unread")
 
-    def _use(self, meets: Callable[[Fault], bool]) -> Fault | None:
-        fault = next((fault for fault in self._faults if meets(fault)), None)
+    def _next(self, matches: Callable[[Fault], bool]) -> Fault | None:
+        fault = next((fault for fault in self._faults if matches(fault)), None)
         if fault is not None and fault.times is not None:
             fault.times -= 1
             if fault.times == 0:
@@ -132,11 +135,11 @@ class FaultScript:
         return fault
 
     def clear(self, kind: str | None = None) -> None:
-        """Forget all faults, or all of one kind."""
+        """Delete all faults, or all of one kind."""
         self._faults = [fault for fault in self._faults if kind is not None and fault.kind != kind]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Show the faults as the control path lists them."""
+        """Return the faults as JSON of the control API."""
         return [fault.to_json() for fault in self._faults]
 
 
@@ -168,7 +171,7 @@ def _headers(value: Any) -> dict[str, str]:
 
 def _body(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise FaultError("body: text, or null for the usual body of that status")
+        raise FaultError("body: text, or null for the default body of that status")
     return value
 
 

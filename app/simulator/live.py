@@ -1,4 +1,4 @@
-"""What the live page is told: the simulator's status, and a stream of changes as server-sent events."""
+"""The data of the live page: the simulator's status, and a stream of changes as server-sent events."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,16 +10,16 @@ from app.simulator.call_schedule import is_open
 from app.simulator.core import Simulator, wait
 from app.simulator.records import iso
 
-SHOWN_CALLS = 100
-SHOWN_REQUESTS = 20
+MAX_CALLS = 100
+MAX_REQUESTS = 20
 
 _HEARTBEAT_SECONDS = 5.0
-_PACE_SECONDS = 0.1
+_MIN_INTERVAL_SECONDS = 0.1
 
 
 def status(simulator: Simulator) -> dict[str, Any]:
-    """Clock, faults, counts and versions, as JSON can carry them."""
-    now = simulator.settle()
+    """Return clock, faults, counts, version and epoch as JSON values."""
+    now = simulator.catch_up()
     hours = simulator.hours
     return {
         "clock": {
@@ -39,27 +39,27 @@ def status(simulator: Simulator) -> dict[str, Any]:
 
 
 def events(simulator: Simulator) -> StreamingResponse:
-    """Stream server-sent events: a stream that begins with everything the page shows and goes on with what changes."""
+    """Stream server-sent events: first everything on the page, then the changes."""
     headers = {"cache-control": "no-store"}
     return StreamingResponse(_stream(simulator), media_type="text/event-stream", headers=headers)
 
 
 async def _stream(simulator: Simulator) -> AsyncIterator[str]:
-    seen, epoch = 0, simulator.epoch
+    sent_version, epoch = 0, simulator.epoch
     while not simulator.stopping.is_set():
         changed = simulator.next_change
         now = status(simulator)
         if now["epoch"] != epoch:
-            seen, epoch = 0, now["epoch"]
-        calls = simulator.ledger.changed_since(seen, SHOWN_CALLS)
-        requests = simulator.ledger.requests()[-SHOWN_REQUESTS:]
-        seen = now["version"]
+            sent_version, epoch = 0, now["epoch"]
+        calls = simulator.ledger.changed_since(sent_version, MAX_CALLS)
+        requests = simulator.ledger.requests()[-MAX_REQUESTS:]
+        sent_version = now["version"]
         change = now | {
             "calls": [call.to_json() for call in reversed(calls)],
             "recent": [request.to_json() for request in requests],
         }
         yield f"data: {json.dumps(change)}\n\n"
-        # Many calls at once make one event, not one each.
-        await wait(simulator.stopping, _PACE_SECONDS)
-        due = simulator.ledger.due_in(simulator.clock.now(), frozen=simulator.clock.frozen)
+        # Changes within this interval are sent as one event. Otherwise a burst of calls would flood the page.
+        await wait(simulator.stopping, _MIN_INTERVAL_SECONDS)
+        due = simulator.ledger.seconds_to_next_change(simulator.clock.now(), frozen=simulator.clock.frozen)
         await wait(changed, _HEARTBEAT_SECONDS if due is None else min(_HEARTBEAT_SECONDS, due))

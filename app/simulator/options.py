@@ -1,4 +1,4 @@
-"""What a simulator pretends to be: accounts, their sites, working hours, and the address of the service it serves."""
+"""Options of a simulator: accounts, their sites and working hours, and the address of the service under test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ DEMO_MANAGER_PHONE = "74951234567"
 
 @dataclass(frozen=True)
 class WorkingHours:
-    """When a site's managers answer: from `opens` to `closes` o'clock (0-24) on `days` (0 is Monday) in `timezone`.
+    """The working hours of a site: from `opens` to `closes` o'clock (0-24) on `days` (0 is Monday) in `timezone`.
 
-    Raises ValueError for hours that never open and for no working day, ZoneInfoNotFoundError for an unknown zone.
+    Raises ValueError if no hour or no day is open, ZoneInfoNotFoundError for an unknown time zone.
     """
 
     opens: int = 9
@@ -32,13 +32,13 @@ class WorkingHours:
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which the hours are meant."""
+        """The time zone of the hours."""
         return ZoneInfo(self.timezone)
 
 
 @dataclass(frozen=True)
 class Site:
-    """One site of an account, as `websites` lists it; `manager_phone` is who is rung if a call names nobody."""
+    """One site of an account, as `websites` lists it. `manager_phone` rings if a call has no manager_phone."""
 
     id: str
     name: str
@@ -63,10 +63,10 @@ DEMO_ACCOUNT = Account(
 
 @dataclass(frozen=True)
 class Options:
-    """Everything a simulator is told at its start.
+    """All options of a simulator.
 
-    `ring_seconds` is how long a phone rings before the call is over. `service_url` is the origin from which the
-    pretended shop loads the widget. Raises ValueError when two accounts or two sites have the same id.
+    `ring_seconds`: how long a phone rings before the call is over. `service_url`: the origin from which the demo shop
+    loads the widget. Raises ValueError if an id of an account or a site occurs twice, or a site id is not digits.
     """
 
     accounts: tuple[Account, ...] = (DEMO_ACCOUNT,)
@@ -76,24 +76,24 @@ class Options:
     def __post_init__(self) -> None:
         clients = [account.client_id for account in self.accounts]
         sites = [site.id for account in self.accounts for site in account.sites]
-        for what, ids in (("client_id", clients), ("site id", sites)):
+        for kind, ids in (("client_id", clients), ("site id", sites)):
             if len(set(ids)) != len(ids):
-                raise ValueError(f"each {what} may appear once: {', '.join(sorted(ids))}")
-        wrong = [site for site in sites if not (site.isascii() and site.isdigit())]
-        if wrong:
-            raise ValueError(f"a site id is made of digits: {', '.join(wrong)}")
+                raise ValueError(f"each {kind} may appear once: {', '.join(sorted(ids))}")
+        invalid = [site for site in sites if not (site.isascii() and site.isdigit())]
+        if invalid:
+            raise ValueError(f"a site id consists of digits: {', '.join(invalid)}")
 
     @classmethod
     def of(cls, keys: Mapping[str, str], sites: Mapping[str, tuple[Site, ...]]) -> "Options":
-        """Make options from {client_id: private_key} and {client_id: sites}; the rest as by default."""
+        """Create options from {client_id: private_key} and {client_id: sites}; the others keep their defaults."""
         return cls(tuple(Account(client_id, key, sites.get(client_id, ())) for client_id, key in keys.items()))
 
     def account(self, client_id: str) -> Account | None:
-        """Find the account with this id, or None."""
+        """Return the account with this id, or None."""
         return next((account for account in self.accounts if account.client_id == client_id), None)
 
     def site(self, site_id: str) -> tuple[Account, Site] | None:
-        """Find the site with this id and the account it belongs to, or None."""
+        """Return the account and the site with this site id, or None."""
         return next(
             ((account, site) for account in self.accounts for site in account.sites if site.id == site_id), None
         )

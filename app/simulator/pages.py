@@ -1,4 +1,4 @@
-"""The pages: / shows calls as they ring, /shop is a pretended shop that embeds the widget from another origin."""
+"""The pages: / shows calls as they ring, /shop is a demo shop that embeds the widget from another origin."""
 
 from collections.abc import Awaitable, Callable
 from html import escape
@@ -21,7 +21,7 @@ PAGE_POLICY = (
 
 
 def shop_policy(service_url: str) -> str:
-    """Make the shop's Content-Security-Policy: strict, as a careful owner's would be, and open to the service alone."""
+    """Return the shop's Content-Security-Policy: a strict one that allows only the service's origin."""
     parts = urlsplit(service_url)
     origin = f"{parts.scheme}://{parts.netloc}"
     return (
@@ -32,7 +32,7 @@ def shop_policy(service_url: str) -> str:
 
 
 def page_routes(simulator: Simulator) -> list[Route]:
-    """Make the routes of the pages and of their styles and scripts."""
+    """Return the routes of the pages, their styles and scripts."""
     service = simulator.options.service_url.rstrip("/")
     shop = (_FILES / "shop.html").read_text(encoding="utf-8").replace("{service}", escape(service))
     page = (_FILES / "page.html").read_text(encoding="utf-8")

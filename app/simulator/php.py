@@ -1,10 +1,10 @@
 """PHP's parse_str and http_build_query, as far as a receiver of signed requests needs them.
 
-Written from PHP's documented behaviour and the rules of main/php_variables.c (PHP 8.2), on bytes, because PHP
-strings are bytes. The simulator has its own copy on purpose: a client that encodes wrongly must meet a receiver
-that was not written with the same mistake.
+Written from PHP's documentation and the rules of main/php_variables.c (PHP 8.2). Works on bytes, because PHP strings
+are bytes. The simulator has its own implementation on purpose: otherwise an encoding error of the service's client
+would also be in the receiver, and no test would find it.
 
-Left out: the cookie prefixes `__Host-` and `__Secure-`, which no parameter of this API resembles.
+Left out: the cookie prefixes `__Host-` and `__Secure-`, which no parameter of this API has.
 """
 
 import re
@@ -12,13 +12,13 @@ from itertools import pairwise
 from typing import TypeAlias
 
 Array: TypeAlias = "dict[int | bytes, bytes | Array]"
-"""A PHP array as parse_str makes it: keys in order, integers where PHP would make them so, values bytes or arrays."""
+"""A PHP array from parse_str: keys in order, integers where PHP converts them; values are bytes or arrays."""
 
 MAX_INPUT_VARS = 1000
 """PHP's default: pairs after the thousandth are dropped with a warning."""
 
 MAX_NESTING = 64
-"""PHP's default max_input_nesting_level: a deeper name is dropped, together with what it would have extended."""
+"""PHP's default max_input_nesting_level: a deeper name is dropped together with the array it would extend."""
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _INTEGER = re.compile(rb"0|-?[1-9][0-9]{0,18}")
@@ -40,10 +40,10 @@ def url_encode(text: bytes) -> bytes:
 
 
 def parse_str(query: bytes) -> Array:
-    """Decode a query string or form body into what PHP would hold in $_GET or $_POST.
+    """Parse a query string or form body into the array that PHP would have in $_GET or $_POST.
 
-    Of equal names the last value wins and keeps the first one's place; `a[]`, `a[0]` and `a[b][c]` make arrays;
-    blanks and dots in names become `_`; a name ends at a NUL byte. Never raises: PHP takes anything.
+    Of equal names the last value wins, at the position of the first. `a[]`, `a[0]` and `a[b][c]` create arrays.
+    Blanks and dots in names become `_`; a name ends at a NUL byte. Never raises: PHP accepts any bytes.
     """
     result: Array = {}
     for pair in [pair for pair in query.split(b"&") if pair][:MAX_INPUT_VARS]:
@@ -67,7 +67,7 @@ def _flatten(params: Array, prefix: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _split_name(name: bytes) -> list[bytes | None]:
-    """Split `a[b][]` into [a, b, None]; None is "the next free index"; an unusable name gives an empty list."""
+    """Split `a[b][]` into [a, b, None], where None means the next free index; an unusable name returns []."""
     name = name.split(b"\0", 1)[0].lstrip(b" ")
     head, bracket, rest = name.partition(b"[")
     head = head.translate(_MANGLED)
@@ -78,8 +78,8 @@ def _split_name(name: bytes) -> list[bytes | None]:
         after_blank = rest[1:] if rest[:1].isspace() else rest
         end = rest.find(b"]")
         if end < 0:
-            # No closing bracket: at the first level the name is an ordinary one with its brackets mangled, deeper
-            # down PHP forgets the unfinished part.
+            # No closing bracket: at the first level PHP mangles the bracket as part of the name, deeper it drops the
+            # unfinished part.
             return [head + b"_" + rest.translate(_MANGLED_TAIL)] if len(keys) == 1 else keys
         keys.append(None if after_blank.startswith(b"]") else rest[:end])
         bracket, rest = rest[end + 1 : end + 2], rest[end + 2 :]

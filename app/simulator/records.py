@@ -1,4 +1,4 @@
-"""The two kinds of line in the ledger: a call that was executed, and a request that arrived."""
+"""The two kinds of entries in the ledger: an executed call, and a received request."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,9 +12,9 @@ SUCCESS, FAILED = "success", "failed"
 
 @dataclass(eq=False)
 class Call:
-    """One executed `call`. All moments are in UTC; `result` is set when the call is over.
+    """One executed `call`. All times are in UTC; `result` is set when the call is over.
 
-    `seq` counts calls and never starts again; `changed` is the ledger's version at the last change.
+    `seq` numbers the calls and never restarts; `changed` is the ledger's version at the last change.
     """
 
     seq: int
@@ -27,20 +27,20 @@ class Call:
     params: dict[str, Any]
     received_at: datetime
     ring_at: datetime | None
-    night: date | None
+    queue_day: date | None
     note: str
     fault: str | None
-    will_end: str = SUCCESS
+    scripted_result: str = SUCCESS
     state: str = QUEUED
     result: str | None = None
     rang_at: datetime | None = None
     ended_at: datetime | None = None
     changed: int = 0
-    silent_from: float = 0.0
-    """When it stops ringing, on the real monotonic clock: a ring lasts its seconds even if the clock stands still."""
+    ring_ends: float = 0.0
+    """End of the ring on the real monotonic clock: a ring lasts its seconds even if the simulated clock is stopped."""
 
     def to_json(self) -> dict[str, Any]:
-        """Show the call as the control path shows it."""
+        """Return the call as JSON of the control API."""
         return {
             "seq": self.seq,
             "changed": self.changed,
@@ -64,9 +64,9 @@ class Call:
 
 @dataclass(eq=False)
 class ApiRequest:
-    """One request that reached the API. `status` is None if no answer was, or will be, sent.
+    """One request that reached the API. `status` is None if no answer is sent.
 
-    `query` and `body` are as they came, before decoding; `call` is the number of the call it executed, if any.
+    `query` and `body` are not decoded; `call` is the number of the call that the request executed, if any.
     """
 
     seq: int
@@ -82,7 +82,7 @@ class ApiRequest:
     changed: int = field(default=0)
 
     def to_json(self) -> dict[str, Any]:
-        """Show the request as the control path shows it."""
+        """Return the request as JSON of the control API."""
         return {
             "seq": self.seq,
             "received_at": iso(self.received_at),
@@ -99,12 +99,12 @@ class ApiRequest:
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Write a moment as ISO 8601 with milliseconds and its offset."""
+    """Format a time as ISO 8601 with milliseconds and its offset; None stays None."""
     return None if moment is None else moment.isoformat(timespec="milliseconds")
 
 
 def readable(params: Array) -> dict[str, Any]:
-    """Turn decoded parameters into what JSON can carry; bytes that are not UTF-8 become U+FFFD."""
+    """Convert decoded parameters to JSON values; bytes that are not UTF-8 become U+FFFD."""
     return {
         key.decode(errors="replace") if isinstance(key, bytes) else str(key): (
             readable(value) if isinstance(value, dict) else value.decode(errors="replace")

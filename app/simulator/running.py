@@ -1,4 +1,4 @@
-"""Ways to run a simulator: on the present event loop, in a thread, or as a process until a signal ends it."""
+"""Run a simulator: on the current event loop, in a thread, or as a process until a signal."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from app.simulator.server import Running, SimulatorServer
 async def running(
     options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0, control_port: int | None = 0
 ) -> AsyncIterator[Running]:
-    """Run a simulator on the present event loop, by default on free ports. Raises OSError if a port is taken."""
+    """Run a simulator on the current event loop, by default on free ports. Raises OSError if a port is taken."""
     server = SimulatorServer(options, host, port, control_port)
     started = await server.start()
     try:
@@ -35,9 +35,9 @@ def running_in_thread(
     async def main() -> None:
         try:
             async with running(options, host=host, port=port, control_port=control_port) as simulator:
-                loop, ended = asyncio.get_running_loop(), asyncio.Event()
-                started.set_result((simulator, functools.partial(loop.call_soon_threadsafe, ended.set)))
-                await ended.wait()
+                loop, stop = asyncio.get_running_loop(), asyncio.Event()
+                started.set_result((simulator, functools.partial(loop.call_soon_threadsafe, stop.set)))
+                await stop.wait()
         except OSError as error:
             if started.done():
                 raise
@@ -46,11 +46,11 @@ def running_in_thread(
     thread = threading.Thread(target=asyncio.run, args=(main(),), name="chaser-simulator")
     thread.start()
     try:
-        simulator, end = started.result()
+        simulator, request_stop = started.result()
         try:
             yield simulator
         finally:
-            end()
+            request_stop()
     finally:
         thread.join()
 
@@ -65,24 +65,24 @@ async def serve(
 ) -> None:
     """Run a simulator until SIGINT or SIGTERM; `on_ready` is called once it listens. Raises OSError."""
     async with running(options, host=host, port=port, control_port=control_port) as simulator:
-        ended = asyncio.Event()
-        with _on_signals(ended.set):
+        stop = asyncio.Event()
+        with _on_signals(stop.set):
             if on_ready is not None:
                 on_ready(simulator)
-            await ended.wait()
+            await stop.wait()
 
 
 @contextlib.contextmanager
-def _on_signals(react: Callable[[], None]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM call `react`, where the event loop can do that; elsewhere Ctrl-C interrupts."""
+def _on_signals(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` on SIGINT and SIGTERM. On Windows the event loop has no signal handlers: Ctrl-C interrupts."""
     loop = asyncio.get_running_loop()
-    taken = []
+    handled = []
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, react)
-            taken.append(number)
+            loop.add_signal_handler(number, callback)
+            handled.append(number)
     try:
         yield
     finally:
-        for number in taken:
+        for number in handled:
             loop.remove_signal_handler(number)

@@ -1,8 +1,8 @@
-"""The simulator as a real HTTP server, on its own listeners so that they can be closed and opened at will.
+"""The simulator as an HTTP server, with its own listening sockets, which it can close and reopen.
 
-Two ports carry the same app. The API port is the one a client is pointed at; `refuse` closes it, so that a client
-sees a refused connection. The control port is never closed; without one, `refuse` needs a number of seconds.
-While the API port is closed its address stays bound to an idle socket: nobody else can take it meanwhile.
+Two ports serve the same app. Clients use the API port; the fault `refuse` closes it, so that connections are refused.
+The control port is never closed; without one, `refuse` needs a number of seconds. While the API port is closed, a
+socket that does not listen stays bound to it: otherwise another process could take the port.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ _GRACE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Running:
-    """A simulator that listens. `url` is its origin, without a slash at the end."""
+    """A simulator that is listening. `url` is its origin, without a slash at the end."""
 
     url: str
     control_origin: str | None
     simulator: Simulator
-    """Only for code on the simulator's own event loop."""
+    """Its state; only for code on the simulator's event loop."""
 
     @property
     def api_url(self) -> str:
-        """The base address for a client: what https://api.chaser.ru/v1/ is to the vendor."""
+        """The base URL for clients, in place of the vendor's https://api.chaser.ru/v1/."""
         return f"{self.url}/v1/"
 
     @property
     def control_url(self) -> str:
-        """The base address of the control path; on the control port if there is one."""
+        """The base URL of the control API, on the control port if there is one."""
         return f"{self.control_origin or self.url}/_control/"
 
 
@@ -57,7 +57,7 @@ class SimulatorServer:
         self._state = ServerState()
         self._api: asyncio.Server | None = None
         self._control: asyncio.Server | None = None
-        self._held: socket.socket | None = None
+        self._reserved: socket.socket | None = None
         self._reopening: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,16 +67,16 @@ class SimulatorServer:
         return self._control is not None
 
     async def start(self) -> Running:
-        """Listen. Raises OSError if a port is taken."""
+        """Start to listen and return the addresses. Raises OSError if a port is taken."""
         self._config.load()
         port, control_port = self._ports
-        listening = _bound(self._host, port)
+        listening = _bind(self._host, port)
         self._address = listening.getsockname()
         self._api = await self._listen(listening)
         control_origin = None
         if control_port is not None:
             try:
-                control = _bound(self._host, control_port)
+                control = _bind(self._host, control_port)
             except OSError:
                 await self.stop()
                 raise
@@ -85,7 +85,7 @@ class SimulatorServer:
         return Running(_origin(self._host, self._address[1]), control_origin, self._simulator)
 
     async def stop(self) -> None:
-        """Stop listening, end what hangs, close every connection; takes at most about a second."""
+        """Stop listening, end hanging requests, close every connection. Takes about a second at most."""
         self._simulator.stop()
         if self._reopening is not None:
             self._reopening.cancel()
@@ -95,8 +95,8 @@ class SimulatorServer:
         servers = [server for server in (self._api, self._control) if server is not None]
         for server in servers:
             server.close()
-        if self._held is not None:
-            self._held.close()
+        if self._reserved is not None:
+            self._reserved.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
@@ -106,14 +106,14 @@ class SimulatorServer:
             await asyncio.gather(*stuck, return_exceptions=True)
         for connection in list(self._state.connections):
             connection.transport.abort()
-        # Aborted connections report their loss in the next rounds of the event loop.
+        # Aborted connections call connection_lost in the next iterations of the event loop.
         for _ in range(3):
             await asyncio.sleep(0)
         for server in servers:
             await server.wait_closed()
 
     async def refuse(self, seconds: float | None) -> None:
-        """Close the API port for so long, or until `restore`. Connections that are busy finish their request."""
+        """Close the API port for `seconds`, None until `restore`. Connections with a request finish it first."""
         if self._reopening is not None:
             self._reopening.cancel()
             self._reopening = None
@@ -123,20 +123,20 @@ class SimulatorServer:
             for connection in list(self._state.connections):
                 if connection.transport.get_extra_info("sockname")[:2] == self._address[:2]:
                     connection.shutdown()
-            self._held = await _rebound(self._address)
+            self._reserved = await _rebind(self._address)
         if seconds is not None:
             self._reopening = asyncio.get_running_loop().call_later(seconds, self._reopen)
 
-    def resets_unread(self, transport: asyncio.Transport) -> bool:
-        """Tell whether a scripted fault resets this new connection; the control port has no such faults."""
+    def resets_new_connection(self, transport: asyncio.Transport) -> bool:
+        """Return whether a scripted fault resets this new connection, and count it. Only on the API port."""
         on_api_port = transport.get_extra_info("sockname")[:2] == self._address[:2]
-        return on_api_port and self._simulator.faults.take_connection() is not None
+        return on_api_port and self._simulator.faults.next_for_connection() is not None
 
     async def restore(self) -> None:
         """Open the API port again, if it is closed."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._api = await self._listen(held)
+        if self._reserved is not None:
+            reserved, self._reserved = self._reserved, None
+            self._api = await self._listen(reserved)
         self._simulator.faults.clear("refuse")
         self._simulator.announce()
 
@@ -151,7 +151,7 @@ class SimulatorServer:
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also shows the app the connection a request came in by."""
+    """uvicorn's protocol, which also puts the connection into the scope of each request."""
 
     def __init__(self, config: uvicorn.Config, state: ServerState, listener: SimulatorServer) -> None:
         super().__init__(config=config, server_state=state, app_state={})
@@ -165,14 +165,14 @@ class _Protocol(HttpToolsProtocol):
         self._listener = listener
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection, or reset it if a fault is scripted for it."""
+        """Accept a new connection, or reset it if a fault is scripted for it."""
         super().connection_made(transport)
-        if self._listener.resets_unread(transport):
+        if self._listener.resets_new_connection(transport):
             Connection(transport, self._listener).reset()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """Make a socket bound to the first address of `host`, not listening yet."""
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the first address of `host`, not listening yet. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:
@@ -184,18 +184,18 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def _rebound(address: tuple[str, int]) -> socket.socket:
-    """Bind an address again whose listener has just been closed; some event loops close it a moment later."""
+async def _rebind(address: tuple[str, int]) -> socket.socket:
+    """Bind an address again after its listener was closed. Retries for 1 s: some event loops close it with a delay."""
     for _ in range(100):
         with contextlib.suppress(OSError):
-            return _bound(address[0], address[1])
+            return _bind(address[0], address[1])
         await asyncio.sleep(0.01)
-    return _bound(address[0], address[1])
+    return _bind(address[0], address[1])
 
 
 def _origin(host: str, port: int) -> str:
-    shown = {
-        "0.0.0.0": "127.0.0.1",  # noqa: S104 - shown, not bound
+    reachable = {
+        "0.0.0.0": "127.0.0.1",  # noqa: S104 - replaced, not bound
         "::": "::1",
     }.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -1,4 +1,4 @@
-"""A clock that can be set, so that a night can be had at noon."""
+"""A clock that can be set, for example to the night, when calls are queued."""
 
 import time
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Tells the simulator's time. It follows the real clock until it is set; it can also be stopped.
+    """The simulator's clock. It follows the real clock until it is set; it can also be stopped.
 
-    `real` gives the real time in unix seconds; tests may pass their own.
+    `real` returns the real time in unix seconds; tests can pass their own.
     """
 
     def __init__(self, real: Callable[[], float] = time.time) -> None:
@@ -17,13 +17,13 @@ class Clock:
         self._stopped_at: float | None = None
 
     def now(self) -> datetime:
-        """Tell the simulator's time, in UTC."""
+        """Return the simulator's time, in UTC."""
         seconds = self._real() + self._offset if self._stopped_at is None else self._stopped_at
         return datetime.fromtimestamp(seconds, UTC)
 
     @property
     def frozen(self) -> bool:
-        """Whether the clock stands still."""
+        """Whether the clock is stopped."""
         return self._stopped_at is not None
 
     @property
@@ -32,15 +32,15 @@ class Clock:
         return self._stopped_at is None and self._offset == 0.0
 
     def set(self, moment: datetime, *, frozen: bool = False) -> None:
-        """Set the clock to `moment` (with a time zone) and let it run on from there, or stand still."""
+        """Set the clock to `moment` (with a time zone); it runs on from there, or is stopped if `frozen`."""
         self._offset = moment.timestamp() - self._real()
         self._stopped_at = moment.timestamp() if frozen else None
 
     def advance(self, seconds: float) -> None:
-        """Move the clock by so many seconds; a clock that stands still keeps standing."""
+        """Move the clock by `seconds`; a stopped clock stays stopped."""
         self.set(self.now() + timedelta(seconds=seconds), frozen=self.frozen)
 
     def follow_real_time(self) -> None:
-        """Show the real time again."""
+        """Reset the clock to the real time."""
         self._offset = 0.0
         self._stopped_at = None

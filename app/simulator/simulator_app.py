@@ -1,26 +1,27 @@
-"""A Chaser telephony API to develop and test against, as an ASGI app. No real phone rings.
+"""A simulator of the Chaser telephony API for development and tests, as an ASGI app. No real phone rings.
 
-Known from the vendor's page, and acted out: the three methods, the signature (checked as a PHP receiver does), the
-parameters of each method and their documented ranges, the statuses 200, 401, 403 and 404, the shape of `websites`.
+Documented by the vendor and simulated: the three methods, the signature (checked as in PHP), the parameters of each
+method and their ranges, the statuses 200, 401, 403 and 404, the format of `websites`.
 
-**Not known, and invented here.** The vendor documents none of the following, so nothing may depend on it:
+**Not documented, and invented here.** No code may depend on any of these:
 
 - the body of a successful `call` (here {"result": "ok", "call_id": "1"})
-- the shape of a `statistics` item, and which calls it lists (here finished ones, by the day they rang)
+- the format of a `statistics` item, and the listed calls (here finished ones, by the day on which they rang)
 - the bodies of errors (here {"error": {"status", "name", "message"}})
-- how a parameter out of range is answered (here 400), a wrong method (405), a body over 1 MiB (413)
-- the length of a phone number (here 7 to 15 digits), whether client_ip is checked (here it must be an address)
-- which error comes first when several apply (here 401, 400 for site_id, 404, 403, 400 for the rest)
+- the status for a parameter out of range (here 400), a wrong method (405), a body over 1 MiB (413)
+- the length of a phone number (here 7 to 15 digits), the validation of client_ip (here it must be an address)
+- the order of errors if several apply (here 401, 400 for site_id, 404, 403, 400 for the rest)
 - a rate limit (here none)
 - idempotency (here none: an identical second `call` rings a second time)
-- the time zone of dates (here the site's own)
-- what happens to a planned_time in the past (here it rings at once), to a call outside working hours without
-  nwt_action (it rings all the same), on weekends (as at night: a Friday night's call waits for Monday), and
-  exactly when stacked calls ring (see hours.py)
-- the clock: here it can be set, and a phone rings for a few seconds and is then answered, unless scripted
+- the time zone of dates (here the site's)
+- a planned_time in the past (here the call rings at once)
+- a call outside working hours without nwt_action (here it rings at once)
+- weekends (here as a long night: a call of Friday night rings on Monday)
+- the exact time at which queued calls ring (see call_schedule.py)
+- the clock (here it can be set), and the end of a call (here it is answered after some seconds, unless scripted)
 
 Routes: /v1/… is the API, /_control/… sets the clock and scripts faults (control.py), / shows calls as they ring,
-/shop is a pretended shop that embeds the widget from another origin.
+/shop is a demo shop that embeds the widget from another origin.
 """
 
 from starlette.applications import Starlette
@@ -30,7 +31,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from app.simulator.api import Answer, execute, json_answer, refusal
+from app.simulator.api import Answer, error_answer, execute, json_answer
 from app.simulator.control import control_routes
 from app.simulator.core import Simulator
 from app.simulator.fault_script import Fault
@@ -43,10 +44,9 @@ MAX_BODY = 1024 * 1024
 
 
 def create_simulator(options: Options | None = None) -> Starlette:
-    """Make a simulator; its state is `app.state.simulator`.
+    """Create the app of a simulator; its state is `app.state.simulator`.
 
-    Under a server other than our own (server.py) it works except for the faults that need the TCP connection:
-    asking for one of those is answered 409.
+    Under another server than the simulator's (server.py), faults that need the TCP connection are refused with 409.
     """
     simulator = Simulator(options or Options())
     api = Mount("/v1", ApiEndpoint(simulator))
@@ -61,7 +61,7 @@ def create_simulator(options: Options | None = None) -> Starlette:
 
 
 class ApiEndpoint:
-    """Everything under /v1/: notes the request, meets a scripted fault, executes, answers."""
+    """All paths under /v1/: record the request, execute it, perform a scripted fault, answer."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -81,7 +81,7 @@ class ApiEndpoint:
             scope["query_string"].decode("latin-1"),
             body.decode("latin-1"),
         )
-        fault = simulator.faults.take(entry.path)
+        fault = simulator.faults.next_for_request(entry.path)
         answer = self._execute(entry, fault, body, scope, request.headers.get("content-type", ""))
         simulator.announce()
         if fault is None:
@@ -90,7 +90,7 @@ class ApiEndpoint:
             await perform(fault, answer, scope, receive, send, simulator.stopping)
 
     def _execute(self, entry: ApiRequest, fault: Fault | None, body: bytes, scope: Scope, content_type: str) -> Answer:
-        """Execute the request unless the fault forbids it, and write down what becomes of it."""
+        """Execute the request unless the fault prevents it, record the outcome and return the answer."""
         answer = json_answer(200, {"result": "ok"})
         if fault is None or fault.execute:
             name = fault.name if fault else None
@@ -99,16 +99,16 @@ class ApiEndpoint:
         if fault is not None:
             entry.fault = fault.name
             if fault.kind == "status":
-                answer = _scripted(fault)
+                answer = _scripted_answer(fault)
         if fault is None or fault.kind in ("status", "slow", "cut_body", "drip", "drip_body"):
             entry.status = answer.status
         return answer
 
 
-def _scripted(fault: Fault) -> Answer:
-    usual = refusal(fault.status, "a scripted fault")
+def _scripted_answer(fault: Fault) -> Answer:
+    default = error_answer(fault.status, "a scripted fault")
     if fault.body is None:
-        return Answer(usual.status, usual.body, usual.headers | fault.headers)
+        return Answer(default.status, default.body, default.headers | fault.headers)
     return Answer(fault.status, fault.body.encode(), fault.headers)
 
 

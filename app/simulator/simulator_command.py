@@ -1,4 +1,4 @@
-"""The simulator as a command: plain parameters in, a running process out."""
+"""Run the simulator as a command, with one account and one site."""
 
 import asyncio
 import contextlib
@@ -38,17 +38,17 @@ def run_simulator(
 ) -> None:
     """Run a simulator with one account and one site until SIGINT or SIGTERM.
 
-    `on_ready` is called once it listens; without it the addresses go to standard error. Raises OSError if a port is
-    taken and ValueError for options that contradict each other.
+    `on_ready` is called once it listens; by default the addresses are printed to standard error. Hours are 0-24,
+    `ring_seconds` is in seconds. Raises OSError if a port is taken, ValueError for invalid hours or ids.
     """
     hours = WorkingHours(opens, closes, timezone=timezone)
     site = Site(site_id, site_name, manager_phone=manager_phone, hours=hours)
     options = Options((Account(client_id, private_key, (site,)),), service_url, ring_seconds)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(host, port, options, control_port=control_port, on_ready=on_ready or _announce))
+        asyncio.run(serve(host, port, options, control_port=control_port, on_ready=on_ready or _print_addresses))
 
 
-def _announce(simulator: Running) -> None:
+def _print_addresses(simulator: Running) -> None:
     sys.stderr.write(
         f"Chaser simulator: calls as they ring at {simulator.url}/ , the API at {simulator.api_url} ,\n"
         f"the control path at {simulator.control_url} , a shop with the widget at {simulator.url}/shop\n"

@@ -1,4 +1,4 @@
-"""A real simulator on free ports for every test that asks for one."""
+"""The fixture `client`: a simulator on free ports, and a client of its API."""
 
 from collections.abc import AsyncIterator
 

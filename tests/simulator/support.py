@@ -1,4 +1,4 @@
-"""What several tests of the simulator share: signed requests, made without the service's own client."""
+"""Test support: signed requests to the simulator, made without the service's own client."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ CALL = {"site_id": DEMO_SITE_ID, "client_phone": "79161234567"}
 
 
 def array(params: Mapping[str, Any]) -> Array:
-    """Parameters as PHP holds them: text in bytes, lists and maps as arrays."""
+    """Convert parameters to a PHP array: text to bytes, lists and maps to arrays."""
     return {key.encode(): _value(value) for key, value in params.items()}
 
 
@@ -27,19 +27,19 @@ def _value(value: Any) -> Any:
 
 
 def signed(params: Mapping[str, Any], client_id: str = DEMO_CLIENT_ID, private_key: str = DEMO_PRIVATE_KEY) -> bytes:
-    """The query or body of a signed request."""
+    """Return the query or body of a signed request."""
     full = array({**params, "client_id": client_id})
     full[b"SecurityKey"] = security_key(full, private_key).encode()
     return http_build_query(full)
 
 
 def http(timeout: float = 5.0) -> httpx2.AsyncClient:
-    """An HTTP client with a fresh connection for each request; plain HTTP needs no certificates, which load slowly."""
+    """Return an HTTP client without keep-alive. It does not load the certificates, which plain HTTP doesn't need."""
     return httpx2.AsyncClient(timeout=timeout, verify=False, limits=httpx2.Limits(max_keepalive_connections=0))
 
 
 class Client:
-    """Calls one simulator's API and control path over HTTP, each call on a connection of its own."""
+    """A client of one simulator's API and control API; each request has a connection of its own."""
 
     def __init__(self, simulator: Running, timeout: float = 5.0) -> None:
         self.simulator = simulator

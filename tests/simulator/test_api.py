@@ -20,7 +20,7 @@ async def test_each_account_sees_its_own_sites(client):
     assert [site["id"] for site in answer.json()] == ["777"]
 
 
-async def test_a_call_rings_with_every_parameter_as_received(client):
+async def test_a_call_rings_with_every_parameter_as_it_was_sent(client):
     params = CALL | {
         "manager_phone": "78121234567",
         "active_page": "https://shop.example/~каталог/?q=a+b&utm_source=я#x",
@@ -41,7 +41,7 @@ async def test_a_call_rings_with_every_parameter_as_received(client):
     assert (call["state"], call["client_phone"], call["manager_phone"]) == ("ringing", "79161234567", "78121234567")
 
 
-async def test_a_call_without_manager_phone_rings_the_sites_own(client):
+async def test_a_call_without_manager_phone_rings_the_sites_manager(client):
     await client.post()
     (call,) = await client.calls()
     assert call["manager_phone"] == "74951234567"
@@ -68,14 +68,14 @@ async def test_an_identical_second_call_rings_a_second_time(client):
         signed(CALL).replace(b"client_id=", b"client_id[]="),
     ],
 )
-async def test_a_call_that_is_not_signed_by_the_account_is_unauthorized(client, body):
+async def test_a_call_without_a_valid_signature_of_the_account_is_unauthorized(client, body):
     answer = await client.post_raw(body)
     assert answer.status_code == 401
     assert answer.json()["error"]["status"] == 401
     assert await client.calls() == []
 
 
-async def test_a_body_that_is_no_form_has_no_parameters_as_in_php(client):
+async def test_a_body_that_is_not_a_form_has_no_parameters_as_in_php(client):
     answer = await client.post_raw(signed(CALL), content_type="text/plain")
     assert answer.status_code == 401
     answer = await client.post_raw(signed(CALL), content_type="application/x-www-form-urlencoded; charset=utf-8")
@@ -109,7 +109,7 @@ async def test_a_wrong_method_does_nothing(client):
     assert await client.calls() == []
 
 
-async def test_a_parameter_out_of_range_is_a_bad_request_that_names_it(client):
+async def test_a_parameter_out_of_range_is_a_bad_request_that_names_the_parameter(client):
     answer = await client.post(CALL | {"nwt_action": "create_lead", "message_on_ring": "secret words"})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].startswith("nwt_action: ")
@@ -122,7 +122,7 @@ async def test_a_body_over_one_mebibyte_is_too_large(client):
     assert answer.status_code == 413
 
 
-async def test_twenty_calls_of_one_night_are_stacked_by_the_interval(client):
+async def test_the_calls_of_one_night_are_queued_at_the_interval(client):
     await client.clock(now="2026-03-03T03:00:00+03:00", frozen=True)
     for _ in range(3):
         await client.post(CALL | {"nwt_action": "always_call", "call_stack_start_hour": 10, "call_stack_interval": 5})
@@ -167,7 +167,7 @@ async def test_statistics_list_finished_calls_by_day_and_by_result(client):
     assert await statistics(client, date_from="05-03-2026") == []
 
 
-async def test_a_day_of_statistics_is_one_of_the_sites_own_calendar(client):
+async def test_a_day_of_statistics_is_in_the_sites_time_zone(client):
     await client.clock(now="2026-03-02T23:30:00+00:00", frozen=True)
     await client.post()
     await client.clock(advance=60)
@@ -179,24 +179,28 @@ async def test_statistics_need_a_site_and_dates_in_the_vendors_format(client):
     assert (await client.get("statistics", {"site_id": "12345", "date_from": "2026-03-02"})).status_code == 400
 
 
-async def test_every_request_is_noted_with_its_status(client):
+async def test_every_request_is_recorded_with_its_status(client):
     await client.post()
     await client.post(private_key="wrong")
     await client.get("websites", {})
-    noted = [(entry["method"], entry["path"], entry["status"], entry["call"]) for entry in await client.requests()]
-    assert noted == [("POST", "/v1/call", 200, 1), ("POST", "/v1/call", 401, None), ("GET", "/v1/websites", 200, None)]
+    entries = [(entry["method"], entry["path"], entry["status"], entry["call"]) for entry in await client.requests()]
+    assert entries == [
+        ("POST", "/v1/call", 200, 1),
+        ("POST", "/v1/call", 401, None),
+        ("GET", "/v1/websites", 200, None),
+    ]
     first = (await client.requests())[0]
     assert first["body"].encode() == signed(CALL)
 
 
-async def test_bytes_that_are_no_utf_8_are_accepted_and_shown_as_unreadable(client):
+async def test_bytes_that_are_not_utf_8_are_accepted_and_become_replacement_characters(client):
     answer = await client.post(CALL | {"referrer": b"\xff\xfeabc"})
     assert answer.status_code == 200
     (call,) = await client.calls()
     assert call["params"]["referrer"] == "\ufffd\ufffdabc"
 
 
-async def test_it_runs_as_a_plain_asgi_app_too():
+async def test_it_runs_as_a_plain_asgi_app():
     from app.simulator.simulator_app import create_simulator
 
     transport = httpx2.ASGITransport(create_simulator())

@@ -34,20 +34,20 @@ async def page(browser: Browser, client: Client) -> AsyncIterator[Page]:
     async with await browser.new_context(viewport={"width": 320, "height": 640}) as context:
         page = await context.new_page()
         page.set_default_timeout(10_000)
-        wrong = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         await page.goto(f"{client.simulator.url}/")
         await page.wait_for_selector("#live.on")
         yield page
-        assert wrong == []
+        assert errors == []
 
 
 async def fits(page):
     return await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_without_calls_the_page_tells_what_to_do(page):
+async def test_without_calls_the_page_says_what_to_do(page):
     assert await page.is_visible("text=No calls yet")
     assert await page.get_attribute("#empty a", "href") == "/shop"
     assert await fits(page)
@@ -97,7 +97,7 @@ async def test_the_newest_call_comes_first_and_clearing_empties_the_page(page, c
     assert await client.calls() == []
 
 
-async def test_what_strangers_send_stays_text(page, client):
+async def test_untrusted_values_are_shown_as_text(page, client):
     await client.post(CALL | HOSTILE)
     await page.wait_for_selector(".card.ringing")
     assert await page.evaluate("window.hacked") is None
@@ -130,7 +130,7 @@ async def test_a_refused_request_is_shown_with_its_reason(page, client):
 
 @pytest.fixture
 def other_origin() -> Iterator[str]:
-    """Another origin that serves a widget.js which only tells that it ran."""
+    """Another origin with a widget.js that only marks its script element when it runs."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -161,7 +161,7 @@ async def test_the_shop_loads_the_widget_from_the_other_origin_under_its_policy(
         assert await page.is_hidden("#missing")
 
 
-async def test_the_shop_says_so_when_the_widget_cannot_be_loaded(browser):
+async def test_the_shop_shows_an_error_when_the_widget_cannot_be_loaded(browser):
     options = Options(service_url="http://127.0.0.1:9")  # the discard port, where nothing listens
     async with running(options) as simulator, await browser.new_context() as context:
         page = await context.new_page()

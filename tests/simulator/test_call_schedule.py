@@ -12,7 +12,7 @@ HOURS = WorkingHours()  # 9 to 18, Monday to Friday, Moscow
 
 
 def moscow(day, hour, minute=0):
-    """A moment in March 2026, which begins on a Sunday: the 2nd is a Monday."""
+    """Return a time in March 2026, when the 2nd is a Monday."""
     return datetime(2026, 3, day, hour, minute, tzinfo=MOSCOW)
 
 
@@ -40,7 +40,7 @@ def ring_at(parameters, now, queued=0, hours=HOURS):
         (datetime(2026, 3, 2, 6, 0, tzinfo=UTC), True),
     ],
 )
-def test_working_hours_are_those_of_the_sites_own_clock_on_weekdays(moment, expected):
+def test_working_hours_are_in_the_sites_time_zone_on_weekdays(moment, expected):
     assert is_open(HOURS, moment) is expected
 
 
@@ -71,37 +71,37 @@ def test_a_planned_time_in_the_past_means_at_once():
     assert ring_at(call(planned_time=moscow(2, 11)), moscow(2, 12)) == moscow(2, 12)
 
 
-def test_a_time_planned_into_the_night_is_stacked_from_that_night():
+def test_a_call_planned_for_the_night_is_queued_after_that_night():
     parameters = always(planned_time=moscow(3, 22), call_stack_start_hour=10)
     assert ring_at(parameters, moscow(2, 12)) == moscow(4, 10)
 
 
-def test_a_time_planned_into_working_hours_rings_then_though_it_was_asked_for_at_night():
+def test_a_call_planned_for_working_hours_rings_then_even_if_requested_at_night():
     assert ring_at(always(planned_time=moscow(3, 12)), moscow(3, 3)) == moscow(3, 12)
 
 
-def test_create_leed_at_night_rings_nobody():
+def test_create_leed_at_night_rings_no_phone():
     assert ring_at(call(nwt_action="create_leed"), moscow(3, 3)) is None
 
 
-@pytest.mark.parametrize("place", [0, 1, 2, 20])
-def test_a_night_call_is_queued_for_the_start_hour_plus_its_place_times_the_interval(place):
+@pytest.mark.parametrize("position", [0, 1, 2, 20])
+def test_a_night_call_is_queued_for_the_start_hour_plus_its_position_times_the_interval(position):
     parameters = always(call_stack_start_hour=10, call_stack_interval=7)
-    total = place * 7
-    assert ring_at(parameters, moscow(3, 3), place) == moscow(3, 10 + total // 60, total % 60)
+    total = position * 7
+    assert ring_at(parameters, moscow(3, 3), position) == moscow(3, 10 + total // 60, total % 60)
 
 
-def test_the_place_is_counted_for_the_day_on_which_the_call_will_ring():
-    asked = []
-    plan(always(), HOURS, moscow(6, 22), lambda day: asked.append(day) or 0)
-    assert [str(day) for day in asked] == ["2026-03-09"]
+def test_the_position_is_counted_for_the_day_on_which_the_call_will_ring():
+    days = []
+    plan(always(), HOURS, moscow(6, 22), lambda day: days.append(day) or 0)
+    assert [str(day) for day in days] == ["2026-03-09"]
 
 
-def test_without_a_start_hour_stacked_calls_begin_at_the_opening_all_at_once():
+def test_without_start_hour_and_interval_queued_calls_all_ring_at_the_opening():
     assert ring_at(always(), moscow(3, 3), 4) == moscow(3, 9)
 
 
-def test_a_start_hour_that_is_past_at_night_is_replaced_by_the_opening():
+def test_a_start_hour_that_is_past_is_replaced_by_the_opening():
     assert ring_at(always(call_stack_start_hour=0), moscow(3, 3)) == moscow(3, 9)
     assert ring_at(always(call_stack_start_hour=0), moscow(2, 22)) == moscow(3, 0)
 
@@ -110,21 +110,21 @@ def test_hour_24_is_the_end_of_the_day():
     assert ring_at(always(call_stack_start_hour=24), moscow(3, 3)) == moscow(4, 0)
 
 
-def test_without_nwt_action_a_night_call_rings_all_the_same():
+def test_without_nwt_action_a_night_call_rings_at_once():
     assert ring_at(call(), moscow(3, 3)) == moscow(3, 3)
 
 
-def test_the_start_hour_is_meant_on_the_sites_clock_also_when_summer_time_begins():
+def test_the_start_hour_is_in_the_sites_time_zone_even_when_daylight_saving_time_begins():
     berlin = ZoneInfo("Europe/Berlin")
     hours = WorkingHours(timezone="Europe/Berlin", days=frozenset(range(7)))
     saturday = datetime(2026, 3, 28, 23, 0, tzinfo=berlin)
     assert ring_at(always(call_stack_start_hour=10), saturday, hours=hours) == datetime(2026, 3, 29, 8, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("wrong", [{"opens": 18, "closes": 9}, {"closes": 25}, {"opens": -1}, {"days": frozenset()}])
-def test_working_hours_that_never_open_are_refused(wrong):
+@pytest.mark.parametrize("invalid", [{"opens": 18, "closes": 9}, {"closes": 25}, {"opens": -1}, {"days": frozenset()}])
+def test_working_hours_that_never_open_are_refused(invalid):
     with pytest.raises(ValueError, match="working"):
-        WorkingHours(**wrong)
+        WorkingHours(**invalid)
 
 
 def test_an_unknown_time_zone_is_refused():

@@ -1,4 +1,4 @@
-"""The control path over real HTTP."""
+"""The control API over real HTTP."""
 
 import asyncio
 import json
@@ -8,19 +8,19 @@ import pytest
 from tests.simulator.support import CALL, http
 
 
-async def test_the_control_path_explains_itself(client):
+async def test_the_control_api_lists_its_endpoints(client):
     guide = (await client.control("GET", "")).json()
     assert "POST /_control/faults" in guide
 
 
-async def test_it_is_served_on_both_ports_and_so_is_the_api(client):
+async def test_both_ports_serve_the_control_api_and_the_api(client):
     async with http() as session:
         for origin in (client.simulator.url, client.simulator.control_origin):
             assert (await session.get(f"{origin}/_control/state")).status_code == 200
             assert (await session.get(f"{origin}/v1/websites")).status_code == 401
 
 
-async def test_calls_can_be_polled_from_a_number_on(client):
+async def test_calls_can_be_polled_from_a_sequence_number(client):
     for _ in range(3):
         await client.post()
     answer = (await client.control("GET", "calls?since=1")).json()
@@ -50,14 +50,14 @@ async def test_an_unknown_filter_is_refused(client, path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("data", "expected"),
     [
         ({"now": 1_790_000_000}, "2026-09-21T14:13:20.000+00:00"),
         ({"now": "2026-03-03T03:00:00+03:00"}, "2026-03-03T00:00:00.000+00:00"),
     ],
 )
-async def test_the_clock_can_be_set(client, asked, expected):
-    state = (await client.control("POST", "clock", asked | {"frozen": True})).json()
+async def test_the_clock_can_be_set(client, data, expected):
+    state = (await client.control("POST", "clock", data | {"frozen": True})).json()
     assert state["clock"]["now"] == expected
     assert state["clock"]["frozen"] is True
 
@@ -69,7 +69,7 @@ async def test_a_frozen_clock_can_be_advanced_and_stays_frozen(client):
     assert (clock["now"], clock["frozen"]) == ("2026-09-21T14:14:50.000+00:00", True)
 
 
-async def test_the_clock_can_be_sent_to_the_night_to_the_day_and_home(client):
+async def test_the_clock_can_be_set_to_the_night_to_the_day_and_to_the_real_time(client):
     night = (await client.control("POST", "clock", {"to": "night"})).json()["clock"]
     assert (night["working"], night["real"]) == (False, False)
     assert night["now"][11:13] == "00"  # 3:00 in Moscow
@@ -96,22 +96,22 @@ async def test_the_clock_can_be_sent_to_the_night_to_the_day_and_home(client):
         [],
     ],
 )
-async def test_a_clock_set_wrongly_is_refused(client, data):
+async def test_invalid_json_for_the_clock_is_refused(client, data):
     assert (await client.control("POST", "clock", data)).status_code == 422
 
 
 @pytest.mark.parametrize("data", [{"result": "maybe"}, {"result": "failed", "times": 0}, {"results": "failed"}])
-async def test_a_result_described_wrongly_is_refused(client, data):
+async def test_invalid_json_for_a_result_is_refused(client, data):
     assert (await client.control("POST", "results", data)).status_code == 422
 
 
-async def test_a_fault_described_wrongly_is_refused_with_the_reason(client):
+async def test_an_unknown_fault_is_refused_with_the_known_ones(client):
     answer = await client.control("POST", "faults", {"kind": "explode"})
     assert answer.status_code == 422
     assert "reset_after" in answer.json()["error"]["message"]
 
 
-async def test_a_page_of_another_origin_cannot_script_faults_unasked(client):
+async def test_a_page_of_another_origin_cannot_script_faults(client):
     async with http() as session:
         answer = await session.post(
             f"{client.simulator.control_url}faults",
@@ -134,7 +134,7 @@ async def test_clearing_the_ledger_keeps_clock_and_faults(client):
     assert len(after["faults"]) == 1
 
 
-async def test_a_reset_forgets_everything_and_opens_the_port(client):
+async def test_a_reset_clears_everything_and_opens_the_port(client):
     await client.clock(now=1_790_000_000, frozen=True)
     await client.post()
     await client.control("POST", "results", {"result": "failed", "times": 5})
@@ -157,7 +157,7 @@ async def next_event(lines):
     raise AssertionError("the stream ended")
 
 
-async def test_the_live_stream_begins_with_what_there_is_and_goes_on_with_what_changes(client):
+async def test_the_live_stream_begins_with_the_current_state_and_continues_with_changes(client):
     await client.clock(now="2026-03-03T03:00:00+03:00", frozen=True)
     await client.post(CALL | {"nwt_action": "create_leed"})
     url = f"{client.simulator.control_url}events"

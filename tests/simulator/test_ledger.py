@@ -10,7 +10,7 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 class Bench:
-    """A ledger with a real clock and a simulated one that a test moves by hand."""
+    """A ledger with a monotonic and a simulated clock, both moved by the test."""
 
     def __init__(self):
         self.real = 1000.0
@@ -31,16 +31,16 @@ class Bench:
         )
 
     def pass_time(self, seconds):
-        """Let both clocks run."""
+        """Advance both clocks."""
         self.real += seconds
         self.now += timedelta(seconds=seconds)
-        self.ledger.settle(self.now)
+        self.ledger.catch_up(self.now)
 
     def jump(self, seconds):
-        """Set the simulated clock only."""
-        self.ledger.settle(self.now)
+        """Move the simulated clock only."""
+        self.ledger.catch_up(self.now)
         self.now += timedelta(seconds=seconds)
-        self.ledger.settle(self.now)
+        self.ledger.catch_up(self.now)
 
 
 @pytest.fixture
@@ -66,13 +66,13 @@ def test_a_queued_call_rings_when_the_clock_reaches_its_time(bench):
     assert (call.state, call.rang_at) == ("ringing", START + timedelta(seconds=60))
 
 
-def test_a_ring_that_nobody_looked_at_is_over_and_began_when_it_was_due(bench):
+def test_a_ring_between_two_reads_is_over_and_began_when_it_was_due(bench):
     call = bench.call(60)
     bench.pass_time(600)
     assert (call.state, call.rang_at) == ("done", START + timedelta(seconds=60))
 
 
-def test_after_a_jump_of_the_clock_a_phone_begins_to_ring_then(bench):
+def test_after_a_clock_jump_a_queued_call_rings_at_the_new_time(bench):
     call = bench.call(3600)
     bench.jump(7200)
     assert (call.state, call.rang_at) == ("ringing", START + timedelta(seconds=7200))
@@ -80,14 +80,14 @@ def test_after_a_jump_of_the_clock_a_phone_begins_to_ring_then(bench):
     assert call.state == "done"
 
 
-def test_a_ring_ends_though_the_clock_stands_still(bench):
+def test_a_ring_ends_even_if_the_clock_is_stopped(bench):
     call = bench.call()
     bench.real += 4
-    bench.ledger.settle(bench.now)
+    bench.ledger.catch_up(bench.now)
     assert call.state == "done"
 
 
-def test_a_clock_set_back_does_not_undo_what_has_happened(bench):
+def test_setting_the_clock_back_does_not_undo_a_ring(bench):
     call = bench.call(60)
     bench.pass_time(60)
     bench.jump(-3600)
@@ -100,24 +100,24 @@ def test_a_lead_never_rings(bench):
     assert (call.state, call.result) == ("lead", None)
 
 
-def test_scripted_results_are_given_to_the_next_calls_in_order(bench):
+def test_scripted_results_apply_to_the_next_calls_in_order(bench):
     bench.ledger.script_results("failed", 2)
     calls = [bench.call() for _ in range(3)]
     bench.pass_time(5)
     assert [call.result for call in calls] == ["failed", "failed", "success"]
 
 
-def test_each_site_counts_the_queue_of_each_morning(bench):
+def test_the_queue_is_counted_by_site_and_day(bench):
     monday, tuesday = START.date(), START.date() + timedelta(days=1)
-    bench.call(60, night=monday)
-    bench.call(60, night=monday)
-    bench.call(60, night=tuesday)
+    bench.call(60, queue_day=monday)
+    bench.call(60, queue_day=monday)
+    bench.call(60, queue_day=tuesday)
     bench.call(60)
     count = bench.ledger.queued_for("12345")
     assert (count(monday), count(tuesday), bench.ledger.queued_for("777")(monday)) == (2, 1, 0)
 
 
-def test_calls_are_listed_after_a_number_and_numbers_go_on_after_a_reset(bench):
+def test_calls_are_listed_after_a_number_and_numbers_do_not_restart_after_a_reset(bench):
     for _ in range(3):
         bench.call()
     assert [call.seq for call in bench.ledger.calls(1)] == [2, 3]
@@ -130,7 +130,7 @@ def test_calls_are_listed_after_a_number_and_numbers_go_on_after_a_reset(bench):
     assert [call.seq for call in bench.ledger.calls(4)] == [5]
 
 
-def test_what_changed_last_is_listed_first(bench):
+def test_the_latest_change_is_listed_first(bench):
     first = bench.call(60)
     second = bench.call(ring=False)
     version = bench.ledger.version
@@ -140,13 +140,13 @@ def test_what_changed_last_is_listed_first(bench):
     assert bench.ledger.changed_since(0, 1) == [first]
 
 
-def test_the_next_change_is_known_in_advance(bench):
-    assert bench.ledger.due_in(bench.now, frozen=False) is None
+def test_the_time_to_the_next_change_is_known(bench):
+    assert bench.ledger.seconds_to_next_change(bench.now, frozen=False) is None
     bench.call(60)
-    assert bench.ledger.due_in(bench.now, frozen=False) == 60
-    assert bench.ledger.due_in(bench.now, frozen=True) is None
+    assert bench.ledger.seconds_to_next_change(bench.now, frozen=False) == 60
+    assert bench.ledger.seconds_to_next_change(bench.now, frozen=True) is None
     bench.call()
-    assert bench.ledger.due_in(bench.now, frozen=False) == 4
+    assert bench.ledger.seconds_to_next_change(bench.now, frozen=False) == 4
 
 
 def test_the_states_are_counted(bench):

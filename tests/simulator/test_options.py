@@ -10,7 +10,7 @@ def test_without_options_there_is_one_account_with_one_site():
     assert (account, site.name, account.private_key) == (DEMO_ACCOUNT, "shop.example", "demo-private-key")
 
 
-def test_accounts_can_be_given_as_keys_and_sites():
+def test_options_can_be_created_from_keys_and_sites():
     options = Options.of({"1": "one", "2": "two"}, {"2": (Site("7", "a.example"), Site("8", "b.example"))})
     assert options.account("1") == Account("1", "one")
     assert options.site("8") == (options.account("2"), Site("8", "b.example"))
@@ -27,6 +27,6 @@ def test_accounts_can_be_given_as_keys_and_sites():
         (Account("1", "a", (Site("٧", "a.example"),)),),
     ],
 )
-def test_ids_that_cannot_be_told_apart_or_looked_up_are_refused(accounts):
+def test_duplicate_ids_and_site_ids_that_are_not_digits_are_refused(accounts):
     with pytest.raises(ValueError, match="id"):
         Options(accounts)

@@ -22,7 +22,7 @@ from app.simulator.php import MAX_INPUT_VARS, MAX_NESTING, http_build_query, par
         (b"7=x", {7: b"x"}),
     ],
 )
-def test_pairs_are_decoded_as_php_decodes_them(query, expected):
+def test_pairs_are_decoded_as_in_php(query, expected):
     assert list(parse_str(query).items()) == list(expected.items())
 
 
@@ -42,7 +42,7 @@ def test_pairs_are_decoded_as_php_decodes_them(query, expected):
         (b"a-b_c", {b"a-b_c": b"x"}),
     ],
 )
-def test_names_are_mangled_as_php_mangles_them(name, expected):
+def test_names_are_mangled_as_in_php(name, expected):
     assert parse_str(name + b"=x") == expected
 
 
@@ -66,7 +66,7 @@ def test_names_are_mangled_as_php_mangles_them(name, expected):
         (b"a[b]=2&a=1", {b"a": b"1"}),
     ],
 )
-def test_brackets_make_arrays_as_in_php(query, expected):
+def test_brackets_create_arrays_as_in_php(query, expected):
     assert parse_str(query) == expected
 
 
@@ -75,13 +75,13 @@ def test_pairs_after_the_thousandth_are_dropped():
     assert len(parse_str(query)) == MAX_INPUT_VARS
 
 
-def test_a_name_nested_too_deeply_is_dropped_with_what_it_would_have_extended():
+def test_a_name_nested_too_deeply_is_dropped_with_the_array_it_would_extend():
     deep = b"a" + b"[x]" * (MAX_NESTING + 1)
     assert parse_str(b"a[x]=1&b=2&" + deep + b"=3") == {b"b": b"2"}
     assert parse_str(b"a" + b"[x]" * MAX_NESTING + b"=3") != {}
 
 
-def test_a_query_is_built_as_php_builds_it():
+def test_a_query_is_built_as_in_php():
     params = {b"a": b"1 2~", b"list": {0: b"x", 1: b"y"}, b"m": {b"n o": {b"p": "й".encode()}}, b"empty": {}, b"e": b""}
     assert http_build_query(params) == b"a=1+2%7E&list%5B0%5D=x&list%5B1%5D=y&m%5Bn+o%5D%5Bp%5D=%D0%B9&e="
 
@@ -99,15 +99,15 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
-def test_what_is_built_is_parsed_back_to_the_same(params):
+def test_a_built_query_is_parsed_back_to_the_same_array(params):
     assert parse_str(http_build_query(params)) == params
 
 
 @given(st.binary())
-def test_any_bytes_are_parsed_and_what_they_parse_to_is_stable(query):
+def test_any_bytes_are_parsed_and_the_result_is_stable(query):
     once = parse_str(query)
     again = parse_str(http_build_query(once))
-    # Only keys that begin with a blank, or hold brackets or NUL, can't be written as PHP would read them again.
+    # Keys with a leading blank, with brackets or NUL can't be encoded so that PHP parses the same key again.
     if not any(set(b"[]\0 ") & set(str(key).encode("latin-1", "replace")) for key in _keys(once)):
         assert http_build_query(again) == http_build_query(once)
 

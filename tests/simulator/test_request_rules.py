@@ -12,10 +12,10 @@ from app.simulator.request_rules import (
     CallParameters,
     StatisticsParameters,
     read_call,
+    read_site_id,
     read_statistics,
     security_key,
     signature_matches,
-    site_id_of,
 )
 from tests.simulator.support import array
 
@@ -33,7 +33,7 @@ def test_a_request_signed_by_php_is_accepted(case):
 
 
 def leaves(table):
-    """Every place in the parameters that holds a value: the array it is in, and its key there."""
+    """Yield the array and the key of every value in the parameters."""
     for key, value in table.items():
         if isinstance(value, dict):
             yield from leaves(value)
@@ -55,7 +55,7 @@ def test_a_request_with_one_byte_of_a_value_changed_is_refused(case, data):
     assert not signature_matches(received, case["private_key"])
 
 
-def test_every_single_byte_counts_and_none_is_skipped():
+def test_every_byte_of_a_value_is_part_of_the_signature():
     for case in CASES:
         params = parse_str(case["request_body"].encode())
         for table, key in leaves(params):
@@ -83,8 +83,8 @@ def test_a_missing_or_repeated_security_key_is_refused():
     assert not signature_matches(params | {b"SecurityKey": {0: key}}, CASES[3]["private_key"])
 
 
-def test_a_client_that_leaves_the_tilde_alone_is_refused():
-    """Python's urlencode keeps `~`; hashing that text makes a signature that PHP does not agree with."""
+def test_a_client_that_does_not_encode_the_tilde_is_refused():
+    """Python's urlencode keeps `~`, but PHP encodes it: the signature over Python's text differs."""
     text = b"site_id=1&active_page=https%3A%2F%2Fh.example%2F~user%2F&client_id=4711"
     wrong = parse_str(text)
     wrong[b"SecurityKey"] = _md5(text + b"&PrivateSecurityKey=s3cr3t-Key")
@@ -104,7 +104,7 @@ def _md5(text):
     return hashlib.md5(text).hexdigest().encode()
 
 
-def test_all_parameters_of_a_call_are_read():
+def test_all_parameters_of_a_call_are_parsed():
     params = {
         "client_phone": "79161234567",
         "manager_phone": "74951234567",
@@ -114,14 +114,14 @@ def test_all_parameters_of_a_call_are_read():
         "nwt_action": "always_call",
         "call_stack_start_hour": "24",
         "call_stack_interval": "0",
-        "unknown": "kept by the ledger",
+        "unknown": "only displayed",
     }
     assert read_call(array(params)) == CallParameters(
         "79161234567", "74951234567", datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC), "always_call", 24, 0
     )
 
 
-def test_an_empty_optional_parameter_is_as_good_as_none():
+def test_an_empty_optional_parameter_counts_as_absent():
     params = {"client_phone": "79161234567", "manager_phone": "", "planned_time": "", "nwt_action": "", "client_ip": ""}
     assert read_call(array(params)) == CallParameters("79161234567")
 
@@ -153,23 +153,23 @@ def test_an_empty_optional_parameter_is_as_good_as_none():
         ("referrer", ["a", "b"]),
     ],
 )
-def test_a_parameter_outside_its_range_is_named(name, value):
+def test_an_invalid_parameter_is_named(name, value):
     params = {"client_phone": "79161234567"} | {name: value}
     with pytest.raises(BadParameterError, match=f"^{name}: "):
         read_call(array(params))
 
 
 @pytest.mark.parametrize("value", ["", "12a", "-1", "1.0", "9" * 20])
-def test_a_site_id_that_is_no_whole_number_is_refused(value):
+def test_a_site_id_that_is_not_a_whole_number_is_refused(value):
     with pytest.raises(BadParameterError, match=r"^site_id: "):
-        site_id_of(array({"site_id": value}))
+        read_site_id(array({"site_id": value}))
 
 
 def test_a_site_id_is_compared_as_a_number():
-    assert site_id_of(array({"site_id": "0012345"})) == "12345"
+    assert read_site_id(array({"site_id": "0012345"})) == "12345"
 
 
-def test_the_parameters_of_statistics_are_read():
+def test_the_parameters_of_statistics_are_parsed():
     params = {"date_from": "01-02-2026", "date_to": "28-02-2026", "filter": "failed_calls"}
     expected = StatisticsParameters(date(2026, 2, 1), date(2026, 2, 28), "failed_calls")
     assert read_statistics(array(params)) == expected
@@ -186,6 +186,6 @@ def test_the_parameters_of_statistics_are_read():
         ("filter", "all"),
     ],
 )
-def test_a_parameter_of_statistics_outside_its_range_is_named(name, value):
+def test_an_invalid_parameter_of_statistics_is_named(name, value):
     with pytest.raises(BadParameterError, match=f"^{name}: "):
         read_statistics(array({name: value}))

@@ -1,4 +1,4 @@
-"""The simulator as a server and as a process of its own."""
+"""The simulator as a server, in a thread and as a process."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ PROCESS = [
 ]
 
 
-async def test_it_stops_by_itself_though_clients_hang_drip_and_watch(caplog):
+async def test_it_stops_even_while_clients_hang_drip_and_watch(caplog):
     before = asyncio.all_tasks()
     async with running() as simulator:
         client = Client(simulator, timeout=30.0)
@@ -46,11 +46,11 @@ async def test_it_stops_by_itself_though_clients_hang_drip_and_watch(caplog):
     await watching.aclose()
     await idle.aclose()
     assert asyncio.all_tasks() - before == set()
-    # Nothing had to be cancelled: uvicorn reports a cancelled request as an error.
+    # No request was cancelled: uvicorn would log it as an error.
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
-async def test_a_taken_port_is_an_error_and_leaves_nothing_behind():
+async def test_a_taken_port_is_an_error_and_leaves_no_socket_open():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -63,14 +63,14 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_behind():
                 pass
 
 
-async def test_two_simulators_do_not_know_of_each_other():
+async def test_two_simulators_share_no_state():
     async with running() as one, running() as two:
         await Client(one).post()
         assert len(await Client(one).calls()) == 1
         assert await Client(two).calls() == []
 
 
-def test_it_runs_in_a_thread_for_code_without_an_event_loop():
+def test_it_runs_in_a_thread():
     with running_in_thread() as simulator:
         assert httpx2.get(f"{simulator.api_url}websites").status_code == 401
         assert httpx2.get(f"{simulator.control_url}state").status_code == 200
@@ -87,11 +87,11 @@ def test_a_taken_port_is_an_error_in_a_thread_too():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_as_a_process_it_ends_quietly_on_a_signal(number):
+def test_as_a_process_it_ends_without_an_error_on_a_signal(number):
     with subprocess.Popen(PROCESS, stderr=subprocess.PIPE, text=True) as process:
         try:
-            greeting = process.stderr.readline() + process.stderr.readline()
-            url = re.search(r"http://127\.0\.0\.1:\d+", greeting)[0]
+            output = process.stderr.readline() + process.stderr.readline()
+            url = re.search(r"http://127\.0\.0\.1:\d+", output)[0]
             watching = httpx2.Client(timeout=30.0)
             stream = watching.send(watching.build_request("GET", f"{url}/_control/events"), stream=True)
             assert stream.status_code == 200

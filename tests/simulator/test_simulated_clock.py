@@ -5,7 +5,7 @@ from app.simulator.simulated_clock import Clock
 NIGHT = datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
 
 
-class Real:
+class RealClock:
     def __init__(self):
         self.seconds = 1_790_000_000.0
 
@@ -14,15 +14,15 @@ class Real:
 
 
 def test_a_new_clock_shows_the_real_time():
-    real = Real()
+    real = RealClock()
     clock = Clock(real)
     assert clock.now().timestamp() == real.seconds
     assert clock.is_real
     assert not clock.frozen
 
 
-def test_a_clock_that_was_set_runs_on_from_there():
-    real = Real()
+def test_a_clock_that_was_set_keeps_running():
+    real = RealClock()
     clock = Clock(real)
     clock.set(NIGHT)
     real.seconds += 90
@@ -30,8 +30,8 @@ def test_a_clock_that_was_set_runs_on_from_there():
     assert not clock.is_real
 
 
-def test_a_frozen_clock_stands_still_and_can_be_advanced():
-    real = Real()
+def test_a_frozen_clock_is_stopped_and_can_be_advanced():
+    real = RealClock()
     clock = Clock(real)
     clock.set(NIGHT, frozen=True)
     real.seconds += 90
@@ -42,16 +42,16 @@ def test_a_frozen_clock_stands_still_and_can_be_advanced():
     assert clock.frozen
 
 
-def test_a_running_clock_runs_on_after_being_advanced():
-    real = Real()
+def test_a_running_clock_keeps_running_after_being_advanced():
+    real = RealClock()
     clock = Clock(real)
     clock.advance(3600)
     real.seconds += 1
     assert clock.now().timestamp() == real.seconds + 3600
 
 
-def test_a_clock_can_go_back_to_the_real_time():
-    real = Real()
+def test_a_clock_can_be_reset_to_the_real_time():
+    real = RealClock()
     clock = Clock(real)
     clock.set(NIGHT, frozen=True)
     clock.follow_real_time()

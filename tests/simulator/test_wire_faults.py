@@ -1,23 +1,23 @@
-"""What a client sees of each fault, and whether the call was executed all the same."""
+"""Each fault as a client sees it, and whether the call is executed."""
 
 import asyncio
 
 import httpx2
 import pytest
 
-from app.simulator.fault_script import OF_CONNECTIONS
+from app.simulator.fault_script import CONNECTION_FAULTS
 from app.simulator.running import running
 from tests.simulator.support import Client, http
 
 
 @pytest.fixture
-def hasty(client):
-    """A client that loses patience after half a second without a byte."""
+def impatient(client):
+    """A client with a timeout of half a second between bytes."""
     return Client(client.simulator, timeout=0.5)
 
 
 @pytest.mark.parametrize(
-    ("fault", "seen", "executed"),
+    ("fault", "error", "executed"),
     [
         ("refuse", httpx2.ConnectError, False),
         ("reset_unread", httpx2.ReadError, False),
@@ -31,31 +31,31 @@ def hasty(client):
         ("cut_body", httpx2.RemoteProtocolError, True),
     ],
 )
-async def test_what_a_failure_proves_about_a_call(hasty, fault, seen, executed):
-    await hasty.fault(fault)
+async def test_each_fault_causes_its_error_before_or_after_execution(impatient, fault, error, executed):
+    await impatient.fault(fault)
     with pytest.raises(httpx2.TransportError) as caught:
-        await hasty.post()
-    assert type(caught.value) is seen
-    assert len(await hasty.calls()) == executed
+        await impatient.post()
+    assert type(caught.value) is error
+    assert len(await impatient.calls()) == executed
     if executed:
-        assert (await hasty.calls())[0]["fault"] == fault
-    noted = [(entry["fault"], entry["executed"]) for entry in await hasty.requests()]
-    assert noted == ([] if fault in OF_CONNECTIONS else [(fault, executed)])
-    await hasty.control("DELETE", "faults")
-    assert (await hasty.post()).status_code == 200
+        assert (await impatient.calls())[0]["fault"] == fault
+    recorded = [(entry["fault"], entry["executed"]) for entry in await impatient.requests()]
+    assert recorded == ([] if fault in CONNECTION_FAULTS else [(fault, executed)])
+    await impatient.control("DELETE", "faults")
+    assert (await impatient.post()).status_code == 200
 
 
 @pytest.mark.parametrize("fault", ["garbage", "cut_body", "drip", "drip_body"])
-async def test_an_answer_can_be_spoilt_without_the_call_being_executed(hasty, fault):
-    await hasty.fault(fault, execute=False, seconds=0)
+async def test_an_answer_can_be_corrupted_without_the_call_being_executed(impatient, fault):
+    await impatient.fault(fault, execute=False, seconds=0)
     try:
-        await hasty.post()
+        await impatient.post()
     except httpx2.RemoteProtocolError:
         assert fault in ("garbage", "cut_body")
-    assert await hasty.calls() == []
+    assert await impatient.calls() == []
 
 
-async def test_the_head_of_a_cut_answer_arrives_before_the_cut(client):
+async def test_the_headers_of_a_truncated_answer_arrive(client):
     await client.fault("cut_body")
     url = f"{client.simulator.api_url}call"
     async with http() as session, session.stream("POST", url) as answer:
@@ -66,13 +66,13 @@ async def test_the_head_of_a_cut_answer_arrives_before_the_cut(client):
 
 
 @pytest.mark.parametrize("fault", ["drip", "drip_body"])
-async def test_a_dripping_answer_arrives_whole_in_the_end(client, fault):
+async def test_a_dripping_answer_arrives_complete(client, fault):
     await client.fault(fault, seconds=0.001)
     answer = await client.post()
     assert (answer.status_code, answer.json()["result"]) == (200, "ok")
 
 
-async def test_the_head_of_an_answer_with_a_dripping_body_is_there_at_once(client):
+async def test_the_headers_before_a_dripping_body_arrive_at_once(client):
     await client.fault("drip_body", seconds=60)
     url = f"{client.simulator.api_url}call"
     async with http() as session, session.stream("POST", url) as answer:
@@ -80,7 +80,7 @@ async def test_the_head_of_an_answer_with_a_dripping_body_is_there_at_once(clien
 
 
 @pytest.mark.parametrize("fault", ["drip", "drip_body", "hang_after", "slow"])
-async def test_only_a_deadline_for_the_whole_call_ends_the_wait_for_a_slow_far_side(client, fault):
+async def test_only_a_deadline_for_the_whole_call_ends_the_wait_for_a_slow_server(client, fault):
     await client.fault(fault, seconds=3)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
@@ -88,7 +88,7 @@ async def test_only_a_deadline_for_the_whole_call_ends_the_wait_for_a_slow_far_s
     assert len(await client.calls()) == 1
 
 
-async def test_a_slow_answer_is_a_proper_one(client):
+async def test_a_slow_answer_is_a_correct_one(client):
     await client.fault("slow", seconds=0.05)
     assert (await client.post()).status_code == 200
 
@@ -116,7 +116,7 @@ async def test_a_scripted_status_may_come_with_an_executed_call(client, status):
     assert len(await client.calls()) == 1
 
 
-async def test_a_fault_for_one_path_spares_the_others(client):
+async def test_a_fault_for_one_path_does_not_affect_others(client):
     await client.fault("status", status=500, path="/v1/call")
     assert (await client.get("websites", {})).status_code == 200
     assert (await client.post()).status_code == 500
@@ -142,7 +142,7 @@ async def test_the_api_port_opens_again_after_its_seconds(client):
     assert (await client.control("GET", "faults")).json() == {"faults": []}
 
 
-async def test_a_closed_port_drops_kept_alive_connections_too(client):
+async def test_a_closed_port_closes_keep_alive_connections(client):
     async with httpx2.AsyncClient(verify=False) as session:
         url = f"{client.simulator.api_url}websites"
         assert (await session.get(url)).status_code == 401
@@ -151,7 +151,7 @@ async def test_a_closed_port_drops_kept_alive_connections_too(client):
             await session.get(url)
 
 
-async def test_closing_the_port_twice_and_opening_it_twice_is_harmless(client):
+async def test_the_port_can_be_closed_twice_and_opened_twice(client):
     await client.fault("refuse", seconds=60)
     await client.fault("refuse")
     assert len((await client.control("GET", "faults")).json()["faults"]) == 2
@@ -160,7 +160,7 @@ async def test_closing_the_port_twice_and_opening_it_twice_is_harmless(client):
     assert (await client.post()).status_code == 200
 
 
-async def test_without_a_control_port_a_closed_port_must_open_by_itself():
+async def test_without_a_control_port_refuse_needs_a_duration():
     async with running(control_port=None) as simulator:
         client = Client(simulator)
         answer = await client.control("POST", "faults", {"kind": "refuse"})

@@ -1,21 +1,22 @@
 /**
- * One call as a card. Every value comes from strangers: it is set as text, never as markup, and isolated so that
- * right-to-left text cannot rearrange what stands around it.
+ * One call as a card. Every value is untrusted: it is set as text, never as markup, and isolated so that right-to-left
+ * text can't reorder the text around it.
  */
 import * as format from "./format.js";
 
 const ICONS = { ringing: "phone", queued: "clock", lead: "mail", success: "check", failed: "missed" };
 const LONG = 240;
-// Controls but tab and newline, zero-width characters but the joiners that emoji and Persian need, bidi controls.
+// Control characters except tab and newline, zero-width characters except the joiners that emoji and Persian need,
+// and bidirectional controls.
 const HIDDEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd])/;
 
-/** The parameters of `call` in the vendor's list; those that a request left out are named below the others. */
+/** The parameters of `call` that the vendor documents; absent ones are listed below the others. */
 const DOCUMENTED = [
   "manager_phone", "planned_time", "active_page", "client_ip", "message_on_ring", "nwt_action",
   "call_stack_start_hour", "call_stack_interval", "referrer",
 ];
 
-/** Make a card; `update` fills in what can change. `goTo` sets the clock to the moment a queued call will ring. */
+/** Create a card; `update` fills in the parts that change. `goTo` sets the clock to the time a queued call will ring. */
 export function create(template, call, goTo) {
   const card = template.content.firstElementChild.cloneNode(true);
   card.querySelector(".phone").textContent = format.phone(call.client_phone);
@@ -30,7 +31,7 @@ export function create(template, call, goTo) {
   return card;
 }
 
-/** Show the present state of a call. */
+/** Show the current state of a call. */
 export function update(card, call, now) {
   const kind = call.result ?? call.state;
   card.classList.remove(...Object.keys(ICONS));
@@ -43,15 +44,15 @@ export function update(card, call, now) {
   if (kind === "queued") go.textContent = `Set the clock to ${format.moment(call.ring_at, now, call.timezone)}`;
   const times = [["Call", `no. ${call.seq}`], ["received", call.received_at], ["rang", call.rang_at], ["ended", call.ended_at]];
   card.querySelector(".times").replaceChildren(
-    ...times.filter(([, at]) => at).map(([what, at]) => {
+    ...times.filter(([, at]) => at).map(([label, at]) => {
       const span = document.createElement("span");
-      span.textContent = `${what} ${what === "Call" ? at : format.time(at, call.timezone)}`;
+      span.textContent = `${label} ${label === "Call" ? at : format.time(at, call.timezone)}`;
       return span;
     }),
   );
 }
 
-/** What a screen reader is told, and the state in the corner of the card. */
+/** Return the state as text, for the corner of the card and for screen readers. */
 export function stateText(call, kind, now) {
   switch (kind) {
     case "ringing": return "Ringing now";
@@ -83,12 +84,12 @@ function parameter(name, value) {
   text.append(...(written ? visible(written) : ["empty"]));
   data.append(text);
   if (!written) data.className = "none";
-  if (written.length > LONG) data.append(unfolding(text, written.length));
+  if (written.length > LONG) data.append(expandButton(text, written.length));
   row.append(term, data);
   return row;
 }
 
-/** Text and, in place of characters that nobody can see or that turn the direction of writing, their code points. */
+/** Split text into nodes; invisible characters and bidirectional controls are replaced by their code points. */
 function visible(text) {
   return text.split(HIDDEN).map((part, index) => {
     if (index % 2 === 0) return part;
@@ -99,8 +100,8 @@ function visible(text) {
   });
 }
 
-/** A button that shows the whole of a long value, or its beginning again. */
-function unfolding(text, length) {
+/** Create a button that expands and collapses a long value. */
+function expandButton(text, length) {
   const button = document.createElement("button");
   button.type = "button";
   const show = (whole) => {

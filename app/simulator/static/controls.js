@@ -1,4 +1,4 @@
-/** The controls: set the clock, script a fault for the next call, clear. */
+/** The controls: set the clock, script a fault for the next call, clear the ledger. */
 import * as format from "./format.js";
 
 const FAULTS = {
@@ -10,9 +10,9 @@ const FAULTS = {
 
 const $ = (id) => document.getElementById(id);
 let clock = null;
-let heardAt = 0;
+let receivedAt = 0;
 
-/** Wire the buttons up. */
+/** Add the listeners of the buttons and update the clock four times a second. */
 export function start() {
   for (const button of document.querySelectorAll("[data-clock]")) {
     button.addEventListener("click", () => send("POST", "clock", { to: button.dataset.clock }));
@@ -27,13 +27,13 @@ export function start() {
   setInterval(tick, 250);
 }
 
-/** Show the clock and the faults the simulator reports. */
+/** Show the clock and the faults of the simulator's status. */
 export function show(status) {
   clock = status.clock;
-  heardAt = performance.now();
-  const chosen = clock.real ? "real" : clock.working ? "day" : "night";
+  receivedAt = performance.now();
+  const current = clock.real ? "real" : clock.working ? "day" : "night";
   for (const button of document.querySelectorAll("[data-clock]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.clock === chosen));
+    button.setAttribute("aria-pressed", String(button.dataset.clock === current));
   }
   const working = $("working");
   working.hidden = false;
@@ -45,14 +45,14 @@ export function show(status) {
   tick();
 }
 
-/** The simulator's time, as ISO text. */
+/** Return the simulator's time as ISO 8601. */
 export function now() {
   if (!clock) return new Date().toISOString();
-  const passed = clock.frozen ? 0 : performance.now() - heardAt;
+  const passed = clock.frozen ? 0 : performance.now() - receivedAt;
   return new Date(Date.parse(clock.now) + passed).toISOString();
 }
 
-/** Set the clock to a moment, given as ISO text. */
+/** Set the clock to an ISO 8601 time. */
 export function goTo(moment) {
   send("POST", "clock", { now: moment });
 }
@@ -75,6 +75,6 @@ async function send(method, path, data) {
   try {
     await fetch(`/_control/${path}`, { method, ...body });
   } catch {
-    // The page shows that the simulator can't be reached; the stream finds it again.
+    // Nothing to report here: the stream shows that the simulator is unreachable, and reconnects.
   }
 }

@@ -1,23 +1,23 @@
-/** How phones and moments are written. */
+/** Formatting of phones and times. */
 
-/** A phone as people write it: Russian numbers grouped, others as a plus and digits. */
+/** Format a phone: Russian numbers in groups, others as a plus and digits. */
 export function phone(digits) {
   const parts = /^7(\d{3})(\d{3})(\d{2})(\d{2})$/.exec(digits);
   return parts ? `+7 ${parts[1]} ${parts[2]}-${parts[3]}-${parts[4]}` : `+${digits}`;
 }
 
-/** The time of day of an ISO moment on a clock of that time zone. */
+/** Format the time of day of an ISO 8601 time in a time zone. */
 export function time(iso, timeZone) {
   return new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone }).format(new Date(iso));
 }
 
-/** The day of an ISO moment in that time zone, such as "Tue 3 March". */
+/** Format the day of an ISO 8601 time in a time zone, such as "Tue 3 March". */
 export function day(iso, timeZone) {
   const parts = { weekday: "short", day: "numeric", month: "long", timeZone };
   return new Intl.DateTimeFormat("en-GB", parts).format(new Date(iso)).replace(",", "");
 }
 
-/** Hours and minutes, with the day in front if it is not today there. */
+/** Format hours and minutes, after the day unless it is today in that time zone. */
 export function moment(iso, nowIso, timeZone) {
   const clock = time(iso, timeZone).replace(/:\d\d$/, "");
   const on = day(iso, timeZone);

@@ -1,16 +1,16 @@
-/** The live page: a stream of changes in, cards and a list of requests out. */
+/** The live page: shows the stream of changes as cards and a list of requests. */
 import * as card from "./card.js";
 import * as controls from "./controls.js";
 import * as format from "./format.js";
 
-const MOST_CARDS = 100;
+const MAX_CARDS = 100;
 const $ = (id) => document.getElementById(id);
 const cards = new Map();
 let epoch = null;
 
-function live(on) {
-  $("live").classList.toggle("on", on);
-  $("live-text").textContent = on ? "Live" : "Looking for the simulator";
+function showConnection(connected) {
+  $("live").classList.toggle("on", connected);
+  $("live-text").textContent = connected ? "Live" : "Reconnecting to the simulator";
 }
 
 function showCall(call) {
@@ -39,7 +39,7 @@ function showRequests(requests, timeZone) {
   $("requests").hidden = requests.length === 0;
   const rows = requests.toReversed().map((request) => {
     const row = document.createElement("tr");
-    const happened = [
+    const outcome = [
       request.executed ? `call no. ${request.call}` : "",
       request.fault ? `scripted fault: ${request.fault}` : "",
       request.message,
@@ -48,55 +48,56 @@ function showRequests(requests, timeZone) {
       format.time(request.received_at, timeZone),
       `${request.method} ${request.path}`,
       request.status ?? "none",
-      happened.filter(Boolean).join(", "),
+      outcome.filter(Boolean).join(", "),
     ];
     for (const text of cells) row.insertCell().textContent = text;
-    row.cells[2].classList.toggle("bad", bad(request));
+    row.cells[2].classList.toggle("bad", failed(request));
     return row;
   });
   $("request-rows").replaceChildren(...rows);
   const last = requests.at(-1);
   if (!last) return;
   $("last-request").textContent = `last: ${last.status ?? "no answer"}${last.message ? `, ${last.message}` : ""}`;
-  $("last-request").classList.toggle("bad", bad(last));
+  $("last-request").classList.toggle("bad", failed(last));
 }
 
-function bad(request) {
+function failed(request) {
   return request.status === null || request.status >= 400;
 }
 
-function say(calls) {
+/** Announce the last call to screen readers. */
+function announce(calls) {
   const call = calls.at(-1);
   if (call) $("said").textContent = `${format.phone(call.client_phone)}: ${card.stateText(call, call.result ?? call.state, controls.now())}`;
 }
 
-function forget() {
+function removeCards() {
   cards.clear();
   $("calls").replaceChildren();
 }
 
-function trim() {
+function removeOldCards() {
   for (const [seq, element] of cards) {
-    if (cards.size <= MOST_CARDS) break;
+    if (cards.size <= MAX_CARDS) break;
     element.remove();
     cards.delete(seq);
   }
 }
 
 function show(change) {
-  if (change.epoch !== epoch) forget();
+  if (change.epoch !== epoch) removeCards();
   epoch = change.epoch;
   controls.show(change);
   change.calls.toSorted((one, other) => one.seq - other.seq).forEach(showCall);
-  trim();
+  removeOldCards();
   showCounts(change.counts);
   showRequests(change.recent, change.clock.timezone);
-  say(change.calls);
+  announce(change.calls);
 }
 
 $("api").textContent = `${location.origin}/v1/`;
 controls.start();
 const stream = new EventSource("/_control/events");
-stream.addEventListener("open", () => live(true));
-stream.addEventListener("error", () => live(false));
+stream.addEventListener("open", () => showConnection(true));
+stream.addEventListener("error", () => showConnection(false));
 stream.addEventListener("message", (event) => show(JSON.parse(event.data)));

@@ -1,4 +1,4 @@
-/* The pretended shop: a basket that counts, and a word when the widget is not there. */
+/* The demo shop: a basket that counts, and a message if the widget can't be loaded. */
 
 window.addEventListener("error", (event) => {
   if (event.target instanceof HTMLScriptElement && event.target.dataset.site) {
