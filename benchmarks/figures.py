@@ -1,4 +1,4 @@
-"""The values that are measured, and what is made of several rounds of them."""
+"""Measured values, and their medians and percentiles over several rounds."""
 
 import json
 import math
@@ -9,44 +9,47 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load came to: answers a second that were as expected, how many were not, and times to answer in ms."""
+    """The result of a load: expected answers per second, response times in ms, and the number of unexpected answers."""
 
     rate: float
     p50: float
     p99: float
-    wrong: int
+    unexpected: int
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The middle and the 99th percentile of single times, in ms."""
+    """Median and 99th percentile of single times, in ms."""
 
     p50: float
     p99: float
 
 
 def read_wrk(output: str, *, refusals: bool) -> Load:
-    """Read what load.lua printed. ``refusals``: whether being refused is what is expected. Raises ValueError."""
+    """Parse the output of load.lua; `refusals`: refusals are the expected answers.
+
+    Raises ValueError if the output has no result.
+    """
     line = next((line for line in output.splitlines() if line.startswith('{"requests"')), None)
     if line is None:
         raise ValueError(f"wrk printed no result: {output[-300:]!r}")
-    found = json.loads(line)
-    refused, broken = found["refused"], found["broken"]
-    other = found["requests"] - refused if refusals else refused
-    return Load((found["requests"] - other) / found["seconds"], found["p50_ms"], found["p99_ms"], other + broken)
+    result = json.loads(line)
+    refused, broken = result["refused"], result["broken"]
+    other = result["requests"] - refused if refusals else refused
+    return Load((result["requests"] - other) / result["seconds"], result["p50_ms"], result["p99_ms"], other + broken)
 
 
 def median(rounds: Sequence[Load]) -> Load:
-    """Give the medians over the rounds; what was wrong is added up."""
+    """Return the medians over the rounds, and the sum of the unexpected answers."""
     return Load(
-        statistics.median(one.rate for one in rounds),
-        statistics.median(one.p50 for one in rounds),
-        statistics.median(one.p99 for one in rounds),
-        sum(one.wrong for one in rounds),
+        statistics.median(load.rate for load in rounds),
+        statistics.median(load.p50 for load in rounds),
+        statistics.median(load.p99 for load in rounds),
+        sum(load.unexpected for load in rounds),
     )
 
 
 def times(samples: Sequence[float]) -> Times:
-    """Give the percentiles of times in ms, of at least one; the 99th is the nearest rank, so of few the largest."""
+    """Return the percentiles of at least one time in ms. The 99th is the nearest rank: of under 100, the largest."""
     ordered = sorted(samples)
     return Times(statistics.median(ordered), ordered[math.ceil(len(ordered) * 0.99) - 1])

@@ -1,4 +1,4 @@
-"""Databases with a past: a million callbacks that were delivered, or a hundred thousand that wait."""
+"""Fill databases with a million placed callbacks, or a hundred thousand queued ones."""
 
 import json
 import sqlite3
@@ -15,42 +15,43 @@ from app.outbox.schema import attempts, callbacks, request_keys
 from benchmarks.ours import SITE_NAMES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_KEPT_FOR = timedelta(days=90)
+_RETENTION = timedelta(days=90)
 _BATCH = 20_000
 Row = dict[str, Any]
 
 
 def make_tables(database: str) -> None:
-    """Bring a database up to date, as the service does at its start."""
+    """Migrate a database, as the service does at its start."""
     Outbox.open(database).close()
 
 
-def fill(database: str, *, delivered: int = 0, waiting: int = 0) -> None:
-    """Write callbacks down, as they would be after some weeks, or in an hour with Chaser away.
+def fill(database: str, *, placed: int = 0, waiting: int = 0) -> None:
+    """Insert callbacks as after 90 days of use, or as during an outage of Chaser.
 
-    Each delivered one has its attempt and its request key, and was asked for in the last 90 days; what waits is due.
+    Each placed callback has an attempt and an idempotency key and was requested in the last 90 days. The waiting ones
+    are queued and due.
     """
     make_tables(database)
     now = datetime.now(UTC)
-    every = _KEPT_FOR / max(1, delivered)
-    for number in range(0, delivered, _BATCH):
-        some = range(number, min(number + _BATCH, delivered))
-        rows = [_callback(one, now - _KEPT_FOR + one * every, "placed") for one in some]
+    interval = _RETENTION / max(1, placed)
+    for start in range(0, placed, _BATCH):
+        batch = range(start, min(start + _BATCH, placed))
+        rows = [_callback(number, now - _RETENTION + number * interval, "placed") for number in batch]
         _write(database, callbacks, rows)
         _write(database, attempts, [_attempt(row) for row in rows])
         _write(database, request_keys, [_key(row) for row in rows])
-    for number in range(delivered, delivered + waiting, _BATCH):
-        some = range(number, min(number + _BATCH, delivered + waiting))
-        _write(database, callbacks, [_callback(one, now - timedelta(minutes=5), "queued") for one in some])
+    for start in range(placed, placed + waiting, _BATCH):
+        batch = range(start, min(start + _BATCH, placed + waiting))
+        _write(database, callbacks, [_callback(number, now - timedelta(minutes=5), "queued") for number in batch])
     if not database.startswith("sqlite"):
-        with psycopg.connect(_plain(database), autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")  # autovacuum does it within minutes
+        with psycopg.connect(_libpq_url(database), autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")  # autovacuum would do it within minutes
 
 
-def put_off(database: str) -> None:
-    """Let what waits be due in a quarter of an hour, so that it stands before nobody.
+def postpone(database: str) -> None:
+    """Make every waiting callback due in 15 minutes, so that no single request queues behind it.
 
-    Not tomorrow: what lies further ahead than any retry, the service takes for due, its clock having been set back.
+    Not later: the service sends a callback that is due after the longest retry delay at once, as after a clock jump.
     """
     later = datetime.now(UTC) + timedelta(minutes=15)
     if database.startswith("sqlite"):
@@ -58,19 +59,19 @@ def put_off(database: str) -> None:
             sqlite.execute("UPDATE callbacks SET due_at = ? WHERE due_at IS NOT NULL", [_microseconds(later)])
         sqlite.close()
     else:
-        with psycopg.connect(_plain(database)) as connection:
+        with psycopg.connect(_libpq_url(database)) as connection:
             connection.execute("UPDATE callbacks SET due_at = %s WHERE due_at IS NOT NULL", [later])
 
 
 def _callback(number: int, created_at: datetime, status: str) -> Row:
-    waits = status == "queued"
+    is_queued = status == "queued"
     return {
         "id": f"{number:08x}-0000-7000-8000-{number:012x}",
         "site": SITE_NAMES[number % len(SITE_NAMES)],
         "account": "4711",
         "chaser_site_id": number % len(SITE_NAMES) + 1,
         "status": status,
-        # Not the numbers that the load sends; the factor scatters them over the index.
+        # Other numbers than the load sends; the factor spreads them over the index.
         "client_phone": f"7903{number * 7919 % 10_000_000:07d}",
         "client_ip": f"198.{18 + (number >> 16) % 2}.{(number >> 8) % 256}.{number % 256}",
         "active_page": "https://shop.example/catalog?utm_source=letter",
@@ -78,7 +79,7 @@ def _callback(number: int, created_at: datetime, status: str) -> Row:
         "client_bucket": f"198.{18 + (number >> 16) % 2}.{(number >> 8) % 256}.{number % 256}",
         "phone_certain": True,
         "created_at": created_at,
-        "due_at": created_at if waits else None,
+        "due_at": created_at if is_queued else None,
         "give_up_at": created_at + timedelta(hours=2),
         "call_expected_at": created_at,
         "updated_at": created_at,
@@ -110,7 +111,7 @@ def _key(callback: Row) -> Row:
 
 
 def _write(database: str, table: Table, rows: list[Row]) -> None:
-    """Write rows past the service, by the fastest way each database has."""
+    """Insert rows without the service, by the fastest method of each database."""
     names = list(rows[0])
     if database.startswith("sqlite"):
         statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
@@ -119,7 +120,7 @@ def _write(database: str, table: Table, rows: list[Row]) -> None:
         sqlite.close()
         return
     into = f"COPY {table.name} ({', '.join(names)}) FROM STDIN"
-    with psycopg.connect(_plain(database)) as connection, connection.cursor().copy(into) as copy:
+    with psycopg.connect(_libpq_url(database)) as connection, connection.cursor().copy(into) as copy:
         for row in rows:
             copy.write_row(list(row.values()))
 
@@ -133,5 +134,5 @@ def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _plain(database: str) -> str:
+def _libpq_url(database: str) -> str:
     return make_url(database).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,9 +1,9 @@
--- The same POST for everybody, with a new phone, request id and visitor's address each time. Prints one line of JSON.
--- Arguments: the number of the first request, how many sites there are, what is sent, and a file.
---   key NAME      an API key, as another service sends it
---   browser FILE  a page's Origin, and a solved challenge from each line of the file
---   foreign -     the Origin of a page that may not ask
---   crowd NAME    as key, but all from one address
+-- The same POST for every program, each time with a new phone, request id and visitor address. Prints a line of JSON.
+-- Arguments: the number of the first request, the number of sites, the kind of request, and its argument.
+--   key KEY       an API key, as another service sends it
+--   browser FILE  an allowed Origin, and a solved challenge from each line of the file
+--   foreign -     an Origin that is not allowed
+--   crowd KEY     as key, but all from one address
 
 local number, sites, kind, challenges
 
@@ -13,7 +13,7 @@ function init(args)
   if kind == "key" or kind == "crowd" then
     wrk.headers["Authorization"] = "Bearer " .. args[4]
   elseif kind == "foreign" then
-    wrk.headers["Origin"] = "https://stranger.example"
+    wrk.headers["Origin"] = "https://foreign.example"
   else
     wrk.headers["Origin"] = "https://shop.example"
     challenges = {}

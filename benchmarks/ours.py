@@ -1,4 +1,4 @@
-"""The service as it is measured: every protection is on, and every quota is the default."""
+"""Run the service for a measurement: every protection is on, and every quota is the default."""
 
 import contextlib
 import hashlib
@@ -12,14 +12,13 @@ from benchmarks.processes import BIN, free_port, running
 
 KEY = "ccb_the-key-of-the-benchmark-which-is-long-enough"
 SECRET = "the secret of the benchmark, 32 characters or more"  # noqa: S105  it protects nothing
-WIDE, DEFAULT = "1000000/second", "60/minute"
-"""Flood limits."""
+WIDE_FLOOD_LIMIT, DEFAULT_FLOOD_LIMIT = "1000000/second", "60/minute"
 SITE_NAMES = [f"s{number:03d}" for number in range(SITES)]
 
 _SETTINGS = """\
 database_url = "{database}"
 secret_key = "{secret}"
-# Each visitor has an address of his own, as behind one's own web server.
+# Each visitor has an address, which the load sends in X-Forwarded-For as a reverse proxy would.
 trusted_proxies = ["127.0.0.1"]
 
 [limits]
@@ -42,20 +41,20 @@ origins = ["https://shop.example"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ours:
-    """A service that runs: its port and its process."""
+class RunningService:
+    """Port and process of a running service."""
 
     port: int
     process: subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
-def ours(
-    folder: Path, database: str, upstream: str, *, sites: int = SITES, flood: str = WIDE, wait: bool = True
-) -> Iterator[Ours]:
-    """Run the service on a database with Chaser at an address. ``wait``: until it listens.
+def run_service(
+    folder: Path, database: str, upstream: str, *, sites: int = SITES, flood: str = WIDE_FLOOD_LIMIT, wait: bool = True
+) -> Iterator[RunningService]:
+    """Run the service on the URL of a database, with Chaser at the URL `upstream`, until the end of the block.
 
-    ``rate_limited``: the flood limit, which counts in any case; all of the load comes with one API key.
+    `flood`: the flood limit, which also applies to requests with an API key. `wait`: return when the service listens.
     """
     port = free_port()
     digest = hashlib.sha256(KEY.encode()).hexdigest()
@@ -67,4 +66,4 @@ def ours(
     environment = {"CONFIG_FILE": str(file)}
     log = folder / "ours.log"
     with running(command, log, port=port if wait else None, environment=environment) as process:
-        yield Ours(port, process)
+        yield RunningService(port, process)

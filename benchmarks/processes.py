@@ -1,4 +1,4 @@
-"""Programs that are measured: started, waited for, looked at, and ended."""
+"""Start, await, measure and stop the programs of the benchmarks."""
 
 import contextlib
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-_START = 30.0
+_START_TIMEOUT = 30.0  # seconds
 
 
 def free_port() -> int:
-    """Find a port below those that outgoing connections get, so that it stays free."""
+    """Return a free port below the ephemeral range, so that no outgoing connection takes it meanwhile."""
     while True:
         port = random.randrange(20_000, 30_000)  # noqa: S311
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -29,14 +29,14 @@ def free_port() -> int:
 def running(
     command: Sequence[str | Path], log: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program until the end of the block. Its output goes to a file; ``port``: wait until it listens there.
+    """Run a program until the end of the block, with its output in the file `log`.
 
-    Raises RuntimeError with the end of its output when it doesn't.
+    `port`: wait until the program listens there. Raises RuntimeError with the end of its output if it doesn't.
     """
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            list(map(str, command)), cwd=ROOT, env=kept | dict(environment or {}), stdout=output, stderr=output
+            list(map(str, command)), cwd=ROOT, env=inherited | dict(environment or {}), stdout=output, stderr=output
         )
     try:
         if port is not None:
@@ -51,18 +51,18 @@ def running(
             process.wait()
 
 
-def resident(process: subprocess.Popen[bytes], what: str = "VmRSS") -> float:
-    """Give the memory of a process in MB: ``VmRSS`` now, ``VmHWM`` at its highest."""
+def resident(process: subprocess.Popen[bytes], field: str = "VmRSS") -> float:
+    """Return the resident memory of a process in MB: `VmRSS` is the current value, `VmHWM` the peak."""
     for line in Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines():
         name, _, value = line.partition(":")
-        if name == what:
+        if name == field:
             return int(value.split()[0]) * 1024 / 1e6
-    raise RuntimeError(f"/proc tells no {what}")
+    raise RuntimeError(f"/proc has no {field} of this process")
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START
-    while time.monotonic() < until and process.poll() is None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.02)

@@ -1,16 +1,19 @@
-"""All that one run has found. The tables are made of it and of nothing else."""
+"""The results of one run: the only input of the tables."""
 
 from dataclasses import dataclass, field
 
 from benchmarks.figures import Load, Times
 
 STATES = ("empty", "stored", "waiting")
-"""Of the database: with nothing in it, with what was delivered in 90 days, with what waits."""
+"""States of the database: empty, with the callbacks of 90 days, with a long queue."""
 
 
 @dataclass(slots=True)
-class Kept:
-    """Ours on one kind of database in one state. ``loads``: by the upstream's delay in ms; ``memory``: MB at most."""
+class Measurement:
+    """The service on one kind of database in one state.
+
+    `loads`: by the upstream's delay in ms. `memory`: peak resident memory in MB. The others: single times in ms.
+    """
 
     loads: dict[int, Load] = field(default_factory=dict)
     memory: float = 0.0
@@ -20,10 +23,11 @@ class Kept:
 
 @dataclass(slots=True)
 class Results:
-    """``peers``: by name and delay in ms. ``ours``: by kind of database and state.
+    """All results of a run.
 
-    ``bare``: FastAPI alone, ``bare_quiet`` without its line in the log. ``flood`` and ``foreign``: the refusals 429 and
-    403, by state. ``browser``: with the challenge. ``widget``: bytes by what they are. ``titles``: names of peers.
+    `peers`: alternatives by name and upstream delay in ms. `service`: by kind of database and state. `bare`: FastAPI
+    alone; `bare_quiet`: without access log. `flood`, `foreign`: the refusals 429 and 403, by state. `browser`: with a
+    challenge. `widget`: sizes in bytes. `titles`: titles of the peers.
     """
 
     machine: str
@@ -33,7 +37,7 @@ class Results:
     waiting: int = 0
     titles: dict[str, str] = field(default_factory=dict)
     peers: dict[tuple[str, int], Load] = field(default_factory=dict)
-    ours: dict[tuple[str, str], Kept] = field(default_factory=dict)
+    service: dict[tuple[str, str], Measurement] = field(default_factory=dict)
     bare: Load | None = None
     bare_quiet: Load | None = None
     flood: dict[str, Load] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What this service is to reach, and whether it does, by the results of one run."""
+"""The performance targets of the service, compared with the results of one run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from benchmarks.peers.running import HTTPX, NODE
 from benchmarks.results import STATES, Results
 
-_WORSE = 0.10
+_MAX_DEGRADATION = 0.10
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target: its words, what was measured, and whether that is enough."""
+    """One target: its text, the measured value as text, and whether it is met."""
 
     text: str
     measured: str
@@ -19,15 +19,15 @@ class Target:
 
     @property
     def verdict(self) -> str:
-        """Say it in a word."""
+        """The cell of the table: `reached` or `missed`."""
         return "reached" if self.met else "**missed**"
 
 
 def targets(results: Results) -> Iterator[Target]:
-    """Give all targets. Of SQLite and PostgreSQL the first is judged, which is the default."""
-    kind = next(iter(results.ours))[0]
-    kept = {state: results.ours[kind, state] for state in STATES}
-    empty = kept["empty"]
+    """Yield all targets, compared with the results on the first kind of database, which is SQLite, the default."""
+    kind = next(iter(results.service))[0]
+    measured = {state: results.service[kind, state] for state in STATES}
+    empty = measured["empty"]
     load = empty.loads[300]
     for name, words, least in ((HTTPX, "the tutorial's proxy", 25), (NODE, "Node", 9)):
         times = load.rate / results.peers[name, 300].rate
@@ -40,16 +40,18 @@ def targets(results: Results) -> Iterator[Target]:
             yield _share("the same with a challenge", results.browser.rate / bare, 0.25)
         for title, refusals in (("429", results.flood), ("403", results.foreign)):
             yield _share(f"refusals with {title}: at least 50 % of it", refusals["empty"].rate / bare, 0.5)
-    worst, what = max(_worse(results, kind))
+    worst, figure = max(_degradations(results, kind))
     yield Target(
-        f"nothing worse by more than 10 % with {results.stored:,} stored", f"{worst:+.0%}, {what}", worst <= _WORSE
+        f"nothing worse by more than 10 % with {results.stored:,} stored",
+        f"{worst:+.0%}, {figure}",
+        worst <= _MAX_DEGRADATION,
     )
     if empty.accept_to_received is not None:
         p99 = empty.accept_to_received.p99
         yield Target("accept to received when idle: p99 under 25 ms", f"{p99:.1f} ms", p99 < 25)
-    memory = max(one.memory for one in kept.values())
+    memory = max(of_state.memory for of_state in measured.values())
     yield Target("memory under 120 MB", f"{memory:.0f} MB", memory < 120)
-    starts = [one.first_202.p50 for one in kept.values() if one.first_202 is not None]
+    starts = [of_state.first_202.p50 for of_state in measured.values() if of_state.first_202 is not None]
     yield Target("first 202 within 2 s of the start", f"{max(starts):,.0f} ms", max(starts) <= 2000)
 
 
@@ -57,9 +59,9 @@ def _share(text: str, share: float, least: float) -> Target:
     return Target(text, f"{share:.0%}", share >= least)
 
 
-def _worse(results: Results, kind: str) -> Iterator[tuple[float, str]]:
-    """Give by what part each figure is worse with what is stored, below zero where it is better."""
-    before, after = results.ours[kind, "empty"], results.ours[kind, "stored"]
+def _degradations(results: Results, kind: str) -> Iterator[tuple[float, str]]:
+    """Yield by which fraction each figure is worse with a filled database (negative: better), and its name."""
+    before, after = results.service[kind, "empty"], results.service[kind, "stored"]
     for delay in before.loads:
         yield 1 - after.loads[delay].rate / before.loads[delay].rate, f"202 per second at {delay} ms"
     for title, refusals in (("429 per second", results.flood), ("403 per second", results.foreign)):

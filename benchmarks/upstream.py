@@ -1,6 +1,6 @@
-"""A Chaser that costs next to nothing: it answers every POST with 200 after a delay, and remembers what came last.
+"""A minimal Chaser: it answers every POST with 200 after a delay, and keeps the last 1,000 requests for GET.
 
-The project's own simulator checks signatures, keeps a ledger and shows a page; it would be the slowest part here.
+The project's simulator checks signatures and keeps a ledger; it would be slower than the measured programs.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = rest[length:]
         if head.startswith(b"GET"):
-            self._tell()
+            self._send_received()
             return
         self._received.append((time.monotonic(), (head + rest).decode("latin-1")))
         if self._delay:
@@ -46,8 +46,8 @@ class _Connection(asyncio.Protocol):
         else:
             self._answer(_ANSWER)
 
-    def _tell(self) -> None:
-        """Give the last requests, each with the time it was there, in seconds of the machine's monotonic clock."""
+    def _send_received(self) -> None:
+        """Answer with the last requests as JSON, each with its arrival in seconds of the machine's monotonic clock."""
         body = json.dumps(list(self._received)).encode()
         self._answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
@@ -57,7 +57,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def serve(ports: dict[int, float]) -> None:
-    """Listen on ports, each of which answers after a delay in seconds."""
+    """Listen on the ports of a dict from port to delay in seconds."""
     loop = asyncio.get_running_loop()
     for port, delay in ports.items():
         received: deque[tuple[float, str]] = deque(maxlen=1000)

@@ -1,4 +1,4 @@
-"""The benchmark's own Chaser, twice: one that answers at once, and one that takes 300 ms."""
+"""The two upstreams in place of Chaser: one answers at once, the other after 300 ms."""
 
 import contextlib
 import http.client
@@ -16,26 +16,26 @@ DELAYS = (0, 300)
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """The ports, by delay in milliseconds."""
+    """The running upstreams: ports by delay in ms."""
 
     ports: dict[int, int]
 
     def url(self, delay: int) -> str:
-        """Give the address of the one that takes so many milliseconds."""
+        """Return the base URL of the upstream with a delay in ms."""
         return f"http://127.0.0.1:{self.ports[delay]}/v1/"
 
     def received(self, delay: int) -> list[tuple[float, str]]:
-        """Give the last requests, each with when it was there, on the monotonic clock of this machine."""
+        """Return the last 1,000 requests, each with its arrival in seconds of this machine's monotonic clock."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[delay], timeout=10)
         connection.request("GET", "/received")
-        found = [(when, text) for when, text in json.loads(connection.getresponse().read())]
+        requests = [(when, text) for when, text in json.loads(connection.getresponse().read())]
         connection.close()
-        return found
+        return requests
 
 
 @contextlib.contextmanager
 def upstreams(folder: Path) -> Iterator[Upstreams]:
-    """Run them."""
+    """Run both upstreams in one process until the end of the block."""
     ports = {delay: free_port() for delay in DELAYS}
     pairs = [f"{port}={delay / 1000}" for delay, port in ports.items()]
     command = [sys.executable, "-m", "benchmarks.upstream", *pairs]

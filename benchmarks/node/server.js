@@ -1,4 +1,4 @@
-// Fastify with a schema, as its guide advises, and undici's request(), whose global dispatcher keeps connections alive.
+// Fastify with a schema, as its guide advises, and undici's request(): its global dispatcher keeps connections alive.
 import Fastify from 'fastify'
 import { request } from 'undici'
 
@@ -17,11 +17,11 @@ const schema = {
   },
 }
 
-fastify.post('/v1/callbacks', { schema }, async (asked, reply) => {
+fastify.post('/v1/callbacks', { schema }, async (incoming, reply) => {
   const { statusCode, body } = await request(process.env.UPSTREAM, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(asked.body),
+    body: JSON.stringify(incoming.body),
   })
   await body.dump()
   reply.code(statusCode === 200 ? 202 : 502)

@@ -1,1 +1,1 @@
-"""Peers in Python, each written as its documentation teaches."""
+"""The alternatives in Python, each written as in its documentation."""

@@ -1,4 +1,4 @@
-"""The tutorial's program again, with httpx2 in place of httpx."""
+"""The tutorials' proxy with httpx2 instead of httpx."""
 
 import os
 
@@ -12,7 +12,7 @@ app = FastAPI()
 
 
 class Callback(BaseModel):
-    """What a visitor asks for."""
+    """The request body."""
 
     site: str
     client_phone: str
@@ -21,9 +21,9 @@ class Callback(BaseModel):
 
 
 @app.post("/v1/callbacks", status_code=202)
-async def callback(asked: Callback) -> dict[str, int]:
-    """Ask Chaser while the visitor waits."""
+async def callback(body: Callback) -> dict[str, int]:
+    """Send the call to Chaser while the visitor waits."""
     async with httpx2.AsyncClient() as client:
-        answer = await client.post(CHASER, json=asked.model_dump())
-    answer.raise_for_status()
-    return {"status": answer.status_code}
+        response = await client.post(CHASER, json=body.model_dump())
+    response.raise_for_status()
+    return {"status": response.status_code}

@@ -1,4 +1,4 @@
-"""How each peer is started, and of which version it is."""
+"""Start the peers and read their versions."""
 
 import contextlib
 import getpass
@@ -23,7 +23,7 @@ _SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 @contextlib.contextmanager
 def peer(name: str, upstream: str, folder: Path, *, quiet: bool = False) -> Iterator[int]:
-    """Run a peer and give its port. ``quiet``: without the line uvicorn logs for each request."""
+    """Run a peer until the end of the block and yield its port. `quiet`: without uvicorn's access log."""
     port = free_port()
     log = folder / f"{name}.log"
     environment = {"UPSTREAM": upstream, "PORT": str(port)}
@@ -42,7 +42,7 @@ def peer(name: str, upstream: str, folder: Path, *, quiet: bool = False) -> Iter
 
 
 def title(name: str) -> str:
-    """Name a peer as the table does, with its versions."""
+    """Return the title of a peer in the tables, with its versions."""
     fastapi = f"FastAPI {version('fastapi')}"
     if name == BARE:
         return f"{fastapi} that only answers 202"
@@ -51,15 +51,17 @@ def title(name: str) -> str:
         nginx = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, check=True).stderr.split("/")[1]
         return f"nginx {nginx.split()[0]}, PHP-FPM {php}, curl"
     if name == NODE:
-        found = [json.loads(_package(each).read_text(encoding="utf-8"))["version"] for each in ("fastify", "undici")]
+        fastify, undici = (
+            json.loads(_package(name).read_text(encoding="utf-8"))["version"] for name in ("fastify", "undici")
+        )
         node = subprocess.run([_node(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
-        return f"Node {node.removeprefix('v')}, fastify {found[0]}, undici {found[1]}"
+        return f"Node {node.removeprefix('v')}, fastify {fastify}, undici {undici}"
     return f"{fastapi}, {name} {version(name)}, a client for each request"
 
 
 @contextlib.contextmanager
 def _php(port: int, upstream: str, folder: Path, log: Path) -> Iterator[None]:
-    # Only root may name a user, and has to: the workers would be somebody else, who can't read the folder.
+    # Started by root, the workers would run as another user, who can't read the folder. Other users can't set `user`.
     root = os.geteuid() == 0
     user = getpass.getuser()
     values = {"folder": folder, "port": port, "upstream": upstream, "connections": CONNECTIONS}
@@ -76,7 +78,7 @@ def _php(port: int, upstream: str, folder: Path, log: Path) -> Iterator[None]:
 
 
 def _fpm() -> str:
-    # Debian's has its version in its name.
+    # On Debian the name of the program contains its version.
     names = [path.name for folder in _SBIN.split(":") for path in sorted(Path(folder).glob("php-fpm*"))]
     return _program(names[0] if names else "php-fpm")
 
@@ -86,10 +88,10 @@ def _nginx() -> str:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=_SBIN)
-    if found is None:
-        raise RuntimeError(f"{name} is not installed: `make bench` does that on Debian")
-    return found
+    path = shutil.which(name, path=_SBIN)
+    if path is None:
+        raise RuntimeError(f"{name} is not installed: `make bench` installs it on Debian")
+    return path
 
 
 def _node() -> Path:

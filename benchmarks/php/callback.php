@@ -1,14 +1,14 @@
 <?php
-// PHP as its manual teaches it: a curl handle for each request.
-$asked = json_decode(file_get_contents('php://input'), true);
-if (!is_array($asked) || !isset($asked['site'], $asked['client_phone'])) {
+// PHP as in its manual: a new curl handle for each request.
+$body = json_decode(file_get_contents('php://input'), true);
+if (!is_array($body) || !isset($body['site'], $body['client_phone'])) {
     http_response_code(422);
     exit;
 }
 $curl = curl_init($_SERVER['UPSTREAM']);
 curl_setopt_array($curl, [
     CURLOPT_POST => true,
-    CURLOPT_POSTFIELDS => json_encode($asked),
+    CURLOPT_POSTFIELDS => json_encode($body),
     CURLOPT_HTTPHEADER => ['Content-Type: application/json'],
     CURLOPT_RETURNTRANSFER => true,
     CURLOPT_TIMEOUT => 10,
