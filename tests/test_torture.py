@@ -1,4 +1,4 @@
-"""The parts of `make torture` are the whole: no file of faults or attacks is left out, and none runs twice."""
+"""The parts of `make torture` are complete: each file of the fault and attack tests is in exactly one."""
 
 import subprocess
 import sys
@@ -16,12 +16,12 @@ FILES = sorted(
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_of_faults_or_attacks_is_in_one_part(file: str) -> None:
+def test_each_file_of_fault_or_attack_tests_is_in_one_part(file: str) -> None:
     counted = Counter(each for files in PARTS.values() for each in files)
     assert counted[file] == 1, "tests/torture.py: add it to one of PARTS"
 
 
-def test_a_file_that_takes_a_dose_is_in_a_part() -> None:
+def test_each_file_with_a_dose_is_in_a_part() -> None:
     dosed = {
         str(path.relative_to(ROOT))
         for path in ROOT.glob("tests/**/test_*.py")
@@ -31,19 +31,19 @@ def test_a_file_that_takes_a_dose_is_in_a_part() -> None:
 
 
 @pytest.mark.parametrize("file", sorted({file for files in PARTS.values() for file in files}))
-def test_a_part_names_files_that_exist(file: str) -> None:
+def test_each_file_of_a_part_exists(file: str) -> None:
     assert (ROOT / file).is_file()
 
 
-def test_a_part_that_does_not_exist_is_refused_with_the_names_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_part_is_refused_with_the_names_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kills", "kittens"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("No part kittens. ")
-    assert all(part in told for part in PARTS)
+    error = capsys.readouterr().err
+    assert error.startswith("No part kittens. ")
+    assert all(part in error for part in PARTS)
 
 
-def test_a_part_takes_long_doses() -> None:
-    """Only collect its tests: a short dose stops a replica while it accepts, a long one also while it records."""
+def test_a_part_runs_with_long_doses() -> None:
+    """Only collects the tests: in a short dose a replica is stopped while it accepts, in a long one also later."""
     code = "import sys; from tests.torture import main; sys.exit(main(['replicas']))"
     environment = {"PYTEST_ADDOPTS": "--collect-only -q"}
     done = subprocess.run(

@@ -1,7 +1,7 @@
-"""The parts of `make torture`: faults and attacks in long doses, each part within 40 minutes on two cores.
+"""The parts of `make torture`: long doses of the fault and attack tests, at most 40 minutes each on two cores.
 
 python -m tests.torture kills    # one part
-python -m tests.torture          # all of them, one after another: two hours
+python -m tests.torture          # all parts, one after another: two hours
 """
 
 import os
@@ -50,15 +50,15 @@ PARTS: dict[str, tuple[str, ...]] = {
         "tests/browser/test_challenge.py",
     ),
 }
-"""The files of each part. A part that comes near 40 minutes is to be split."""
+"""The files of each part. Split a part before it takes 40 minutes."""
 
 
-def main(chosen: list[str]) -> int:
-    """Run the parts chosen, all if there are none, and return pytest's exit code; 2 for an unknown part."""
-    if unknown := [part for part in chosen if part not in PARTS]:
+def main(parts: list[str]) -> int:
+    """Run these parts, all if the list is empty, and return pytest's exit code; 2 for an unknown part."""
+    if unknown := [part for part in parts if part not in PARTS]:
         sys.stderr.write(f"No part {', '.join(unknown)}. Choose one of: {', '.join(PARTS)}.\n")
         return 2
-    files = [file for part in chosen or PARTS for file in PARTS[part]]
+    files = [file for part in parts or PARTS for file in PARTS[part]]
     command = [sys.executable, "-m", "pytest", "--durations=20", *files]
     return subprocess.run(command, env=os.environ | {"DOSE": "long"}, check=False).returncode
 

@@ -1,4 +1,4 @@
-"""What the fault tests share: where replicas come from."""
+"""Fixtures of the fault tests: the fork server of replicas, and a PostgreSQL that can be stopped."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 
 from tests.databases import PostgreSQL
-from tests.faults.servers import Nursery, RestartedPostgreSQL
+from tests.faults.servers import ForkServer, RestartedPostgreSQL
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where replicas come from."""
-    running = Nursery()
+def fork_server() -> Iterator[ForkServer]:
+    """The process that forks replicas."""
+    running = ForkServer()
     yield running
     running.close()
 
 
 @pytest.fixture
 def own_postgresql(postgresql: PostgreSQL) -> Iterator[RestartedPostgreSQL]:
-    """A PostgreSQL for one test, which may do to it what it likes.
+    """A PostgreSQL for one test only, which can stop, restart and suspend it.
 
-    It comes after the common one, which makes the folder where all servers of a run meet.
+    Requires the shared server first, which creates the socket folder of all servers.
     """
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         server = RestartedPostgreSQL(Path(folder) / "data")

@@ -1,6 +1,6 @@
-"""How much of a fault a run takes, and the figures it prints.
+"""Short and long doses of the fault tests, and the figures that a run prints.
 
-`make test` takes short doses, `make torture` (DOSE=long in the environment) long ones. The scenarios are the same.
+`make test` runs short doses, `make torture` (DOSE=long in the environment) long ones of the same scenarios.
 """
 
 import os
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 LONG = os.environ.get("DOSE") == "long"
 FIGURES: list[str] = []
-"""One line for each scenario that ran, printed at the end of the run: they are the record of it."""
+"""One line for each scenario, printed at the end of the run."""
 
 
 def dose(short: T, long: T) -> T:
-    """Choose by the dose of this run."""
+    """Return the value for the dose of this run."""
     return long if LONG else short
 
 
 def note(scenario: str, figures: object) -> None:
-    """Keep the figures of a scenario for the end of the run."""
+    """Record the figures of a scenario, to be printed at the end of the run."""
     FIGURES.append(f"{scenario}: {figures}")

@@ -1,4 +1,4 @@
-"""The load client: visitors who ask, ask again with the same request_id when no answer comes, and keep a ledger."""
+"""The load client: visitors send requests, retry with the same request_id, and record every answer for the oracle."""
 
 import http.client
 import itertools
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.simulator.options import DEMO_SITE_ID
-from tests.faults.oracle import Answer, Wish
+from tests.faults.oracle import Answer, RequestRecord
 from tests.running import AUTHORIZED, ORIGIN, phone
 
 _NONCE = re.compile(r"nonce=([0-9a-f]{32})")
@@ -22,31 +22,31 @@ _numbers = itertools.count()
 
 
 def nonce_of(active_page: str | None) -> str | None:
-    """Find the nonce in the address of a page."""
-    found = _NONCE.search(active_page or "")
-    return found[1] if found else None
+    """Return the nonce in the URL of a page, or None."""
+    match = _NONCE.search(active_page or "")
+    return match[1] if match else None
 
 
 @dataclass(slots=True)
-class Asking:
-    """A wish while it is being asked: what is posted each time, and the answers so far."""
+class VisitorRequest:
+    """A request and its retries: body and headers of each attempt, the parameters Chaser should get, the answers."""
 
     nonce: str
     body: dict[str, Any]
     headers: dict[str, str]
-    asked: dict[str, str]
+    expected: dict[str, str]
     answers: list[Answer] = field(default_factory=list)
 
     @property
-    def wish(self) -> Wish:
-        """The ledger's entry."""
-        return Wish(self.nonce, self.asked, tuple(self.answers))
+    def record(self) -> RequestRecord:
+        """The request as the oracle needs it."""
+        return RequestRecord(self.nonce, self.expected, tuple(self.answers))
 
 
-def new_wish(number: str | None = None, site: str = "shop", request_id: str | None = None) -> Asking:
-    """Make a wish nobody had before; every third comes from a service with an API key, which may set more.
+def new_request(number: str | None = None, site: str = "shop", request_id: str | None = None) -> VisitorRequest:
+    """Create a request with a new nonce; every third is sent with an API key and sets more fields.
 
-    The texts hold what is easily damaged on the way: Cyrillic, escapes, `+`, `~`, the names of Chaser's own keys.
+    The texts contain everything that an encoding could damage: Cyrillic, escapes, `+`, `~`, names of Chaser's keys.
     """
     nonce = uuid.uuid4().hex
     number = number or phone()
@@ -60,60 +60,59 @@ def new_wish(number: str | None = None, site: str = "shop", request_id: str | No
         privileged["manager_phone"] += f"{random.randrange(10**6):06}"
         body, parameters, headers = body | privileged, parameters | privileged, dict(AUTHORIZED)
     body["request_id"] = request_id or str(uuid.uuid4())
-    return Asking(nonce, body, headers, parameters | {"site_id": DEMO_SITE_ID})
+    return VisitorRequest(nonce, body, headers, parameters | {"site_id": DEMO_SITE_ID})
 
 
-def ask_once(asking: Asking, url: str, timeout: float = 8.0) -> Answer:
-    """Post a wish on a connection of its own and enter the answer in the ledger."""
-    began = time.monotonic()
+def send_once(request: VisitorRequest, url: str, timeout: float = 8.0) -> Answer:
+    """Send a request once on a new connection, record its answer and return it. `timeout` is in seconds."""
+    started = time.monotonic()
     status = callback_id = code = None
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
     try:
-        headers = asking.headers | {"content-type": "application/json", "connection": "close"}
-        connection.request("POST", "/v1/callbacks", json.dumps(asking.body).encode(), headers)
+        headers = request.headers | {"content-type": "application/json", "connection": "close"}
+        connection.request("POST", "/v1/callbacks", json.dumps(request.body).encode(), headers)
         response = connection.getresponse()
-        said = json.loads(response.read())
-        status, callback_id, code = response.status, said.get("id"), said.get("code")
+        body = json.loads(response.read())
+        status, callback_id, code = response.status, body.get("id"), body.get("code")
     except (OSError, http.client.HTTPException, ValueError):
-        pass  # nobody knows what became of it
+        pass  # no answer: whether the request was accepted is unknown
     finally:
         connection.close()
-    answer = Answer(status, callback_id if status == 202 else None, time.monotonic() - began, code)
-    asking.answers.append(answer)
+    answer = Answer(status, callback_id if status == 202 else None, time.monotonic() - started, code)
+    request.answers.append(answer)
     return answer
 
 
-def insist(asking: Asking, urls: Sequence[str], patience: float = 60.0, timeout: float = 8.0) -> None:
-    """Ask until there is an answer that is one: 202, or a refusal; at any of the addresses."""
-    until = time.monotonic() + patience
+def send_with_retries(
+    request: VisitorRequest, urls: Sequence[str], retry_for: float = 60.0, timeout: float = 8.0
+) -> None:
+    """Send a request to random URLs until an answer is below 500, for at most `retry_for` seconds."""
+    deadline = time.monotonic() + retry_for
     while True:
-        answer = ask_once(asking, random.choice(urls), timeout)
-        if (answer.status is not None and answer.status < 500) or time.monotonic() > until:
+        answer = send_once(request, random.choice(urls), timeout)
+        if (answer.status is not None and answer.status < 500) or time.monotonic() > deadline:
             return
         time.sleep(random.uniform(0.05, 0.2))
 
 
 class Crowd:
-    """Visitors who ask one after another, each in a thread, until they are told to stop."""
+    """Visitors that send one request after another, each in a thread, until `stop`."""
 
     def __init__(
         self,
         urls: Sequence[str],
         visitors: int = 6,
         pause: float = 0.04,
-        patience: float = 60.0,
+        retry_for: float = 60.0,
         timeout: float = 8.0,
     ) -> None:
-        """``pause``: seconds a visitor waits between wishes; ``patience``: seconds it goes on asking for one.
-
-        ``timeout``: seconds after which it takes a try for lost.
-        """
+        """All times in seconds. `pause`: between two requests of a visitor. `retry_for`, `timeout`: of one request."""
         self._urls = urls
         self._pause = pause
-        self._patience = patience
+        self._retry_for = retry_for
         self._timeout = timeout
         self._stopping = threading.Event()
-        self._askings: list[Asking] = []
+        self._requests: list[VisitorRequest] = []
         self._threads = [threading.Thread(target=self._visit, name=f"visitor-{n}") for n in range(visitors)]
 
     def __enter__(self) -> "Crowd":
@@ -125,34 +124,34 @@ class Crowd:
         self.stop()
 
     def stop(self) -> None:
-        """Let every visitor end the wish it has begun; returns when all have."""
+        """Stop the visitors; return when the current request of each has ended."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
 
     @property
-    def wishes(self) -> list[Wish]:
-        """The ledger so far."""
-        return [asking.wish for asking in list(self._askings)]
+    def records(self) -> list[RequestRecord]:
+        """All requests so far, for the oracle."""
+        return [request.record for request in list(self._requests)]
 
     def _visit(self) -> None:
         while not self._stopping.is_set():
-            asking = new_wish()
-            self._askings.append(asking)
-            insist(asking, self._urls, self._patience, self._timeout)
+            request = new_request()
+            self._requests.append(request)
+            send_with_retries(request, self._urls, self._retry_for, self._timeout)
             self._stopping.wait(self._pause * random.uniform(0.5, 1.5))
 
 
-def all_at_once(askings: Sequence[Asking], urls: Sequence[str], timeout: float = 60.0) -> None:
-    """Ask for all of them at the same moment, spread over the addresses."""
-    gate = threading.Barrier(len(askings))
+def send_concurrently(requests: Sequence[VisitorRequest], urls: Sequence[str], timeout: float = 60.0) -> None:
+    """Send all requests once at the same moment, spread over the URLs."""
+    barrier = threading.Barrier(len(requests))
 
-    def one(asking: Asking, url: str) -> None:
-        gate.wait(timeout)
-        ask_once(asking, url, timeout)
+    def send(request: VisitorRequest, url: str) -> None:
+        barrier.wait(timeout)
+        send_once(request, url, timeout)
 
-    pairs = zip(askings, itertools.cycle(urls), strict=False)
-    threads = [threading.Thread(target=one, args=pair) for pair in pairs]
+    pairs = zip(requests, itertools.cycle(urls), strict=False)
+    threads = [threading.Thread(target=send, args=pair) for pair in pairs]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,7 +1,7 @@
-"""Starts the service many times, quickly: a process that has imported it, and forks one for each that is asked for.
+"""A fork server: it has imported the service and forks replicas, which start much faster than new processes.
 
-`python -m tests.faults.nursery` reads a line of JSON for each and answers with the number of the process. What it forks
-runs `chaser-callback serve` as the command would, and ends when the nursery ends.
+`python -m tests.faults.nursery` reads a line of JSON for each replica and answers with its pid. A replica runs
+`chaser-callback` like the command, and is killed when the fork server ends.
 """
 
 import ctypes
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app.cli.entrypoint import main
-from tests.faults.crashing import Crash
+from tests.faults.crashing import FailpointListener
 
 _PR_SET_PDEATHSIG = 1
-# What the service imports only when it starts. Importing is nearly all of the time that starting takes.
-_LATER = (
+# Modules that the service imports during its start, which takes most of the time of a start.
+_PRELOADED = (
     "app.main",
     "app.serving",
     "alembic.command",
@@ -32,10 +32,10 @@ _LATER = (
 
 
 def run() -> None:
-    """Fork what standard input asks for, until it ends."""
-    for module in _LATER:
+    """Fork a replica for each line of standard input, until it is closed."""
+    for module in _PRELOADED:
         importlib.import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets by itself who has ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children: no zombies
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -44,24 +44,24 @@ def run() -> None:
         sys.stdout.flush()
 
 
-def _serve(asked: dict[str, Any]) -> NoReturn:
+def _serve(options: dict[str, Any]) -> NoReturn:
     code: Any = 1
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        log = os.open(options["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.environ.clear()
-        os.environ.update(asked["environment"])
-        sys.argv = ["chaser-callback", *asked["arguments"]]
-        if asked["fate"] is not None:
-            Crash(Path(asked["fate"])).install()
+        os.environ.update(options["environment"])
+        sys.argv = ["chaser-callback", *options["arguments"]]
+        if options["failpoint"] is not None:
+            FailpointListener(Path(options["failpoint"])).install()
         main()
-    except SystemExit as ended:
-        code = ended.code
-    except BaseException:  # noqa: BLE001  # nothing may return into the loop above
+    except SystemExit as error:
+        code = error.code
+    except BaseException:  # noqa: BLE001  # a child must not return into the loop of the fork server
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -1,18 +1,18 @@
-"""The oracle: joins what was asked, what is stored and what was executed, and says what went wrong. Pure.
+"""The test oracle: joins requests, stored callbacks and executed calls, and reports violations. Pure: no I/O.
 
-Three ledgers that know nothing of each other are joined by a nonce, which travels in the query of `active_page`: the
-client's (load.py), the database's, and the simulator's. As in Jepsen, what a client saw of its request is ``ok``
-(told 202), ``fail`` (told that it was refused), or ``info``: no answer came, so nobody knows, and both are right.
+Three independent records are joined by a nonce in the query of `active_page`: of the client (load.py), the database and
+the simulator. As in Jepsen, a client's view of its request is `ok` (answered 202), `fail` (refused), or `info`: no
+answer, so that both outcomes are correct.
 
-- lost: told 202, but there is no callback; or an attempt says delivered that was never executed
-- excess: more calls than the attempts of that callback that were delivered or unknown: a second call nobody can explain
-- phantom: executed or stored, but nobody asked for it, or who asked was told that it was refused
-- altered: executed with other parameters than were asked for
-- stuck: still on its way when everything has long been well
-- duplicated: several callbacks, or several ids told, for one request
+- lost: a 202 without a stored callback, or a placed attempt without an executed call
+- excess: more executed calls than placed and unknown attempts of the callback
+- phantom: executed or stored, but never requested, or requested and refused
+- altered: executed with other parameters than requested
+- stuck: not in a final status long after the last fault
+- duplicated: several callbacks or several ids for one request
 
-These fail a run. Two more are only counted: doubled (second calls, each explained by an unknown outcome) and
-unanswered (stored although its client never got an answer).
+These fail a run. Two more are only counted: doubled (a second call after an unknown outcome) and unanswered (stored,
+but the client got no answer).
 """
 
 from collections import Counter, defaultdict
@@ -24,8 +24,8 @@ FAILING = ("lost", "excess", "phantom", "altered", "stuck", "duplicated")
 _FINAL = ("placed", "failed", "unknown", "cancelled")
 
 
-class DatabaseInfo(StrEnum):
-    """What a client knows of its request."""
+class ClientView(StrEnum):
+    """The outcome of a request as its client knows it."""
 
     OK = "ok"
     FAIL = "fail"
@@ -34,7 +34,7 @@ class DatabaseInfo(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer to one try; status None: none came. ``seconds``: how long it took."""
+    """The answer to one attempt; `status` is None without an answer. `seconds`: the response time."""
 
     status: int | None
     callback_id: str | None = None
@@ -43,27 +43,30 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """One request with all its tries. ``asked``: the parameters that Chaser should get."""
+class RequestRecord:
+    """One request with the answers to all its attempts. `expected`: the parameters that Chaser should get."""
 
     nonce: str
-    asked: Mapping[str, str]
+    expected: Mapping[str, str]
     answers: Sequence[Answer]
 
     @property
-    def seen(self) -> DatabaseInfo:
-        """A 5xx counts as no answer: it may come from a commit whose own answer was lost."""
+    def view(self) -> ClientView:
+        """The client's view. A 5xx counts as no answer: the callback may be committed nevertheless."""
         statuses = [answer.status for answer in self.answers]
         if 202 in statuses:
-            return DatabaseInfo.OK
+            return ClientView.OK
         if statuses and all(status is not None and status < 500 for status in statuses):
-            return DatabaseInfo.FAIL
-        return DatabaseInfo.INFO
+            return ClientView.FAIL
+        return ClientView.INFO
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackRecord:
-    """A callback in the database. ``outcomes`` of its attempts in order, None for one without; ``waiting``: due."""
+    """A callback in the database.
+
+    `outcomes`: of its attempts in order, None for one without outcome. `waiting`: it has a due time.
+    """
 
     id: str
     nonce: str | None
@@ -73,7 +76,7 @@ class CallbackRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class ExecutedCall:
     """A call in the simulator's ledger."""
 
     nonce: str | None
@@ -82,7 +85,7 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something the oracle saw."""
+    """One violation, or one counted event."""
 
     kind: str
     nonce: str | None
@@ -91,7 +94,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the oracle says, and its figures."""
+    """The findings of the oracle, and its figures."""
 
     findings: tuple[Finding, ...]
     requests: int
@@ -107,79 +110,86 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """Whether there is no violation."""
         return not any(finding.kind in FAILING for finding in self.findings)
 
     def __str__(self) -> str:
-        counted = (*FAILING, "doubled", "unanswered")
+        kinds = (*FAILING, "doubled", "unanswered")
         return (
             f"requests {self.requests}, accepted {self.accepted}, refused {self.refused}, executed {self.executed}, "
-            + ", ".join(f"{kind} {self.count(kind)}" for kind in counted)
+            + ", ".join(f"{kind} {self.count(kind)}" for kind in kinds)
             + f", unknown outcomes {self.unknown}; "
             + ", ".join(f"{status} {count}" for status, count in sorted(self.statuses.items()))
         )
 
-    def explain(self, most: int = 20) -> str:
-        """Give the figures, and the findings that fail the run."""
-        wrong = [finding for finding in self.findings if finding.kind in FAILING][:most]
-        return "\n".join([str(self), *(f"{one.kind} {one.nonce}: {one.detail}" for one in wrong)])
+    def explain(self, limit: int = 20) -> str:
+        """Return the figures and the first `limit` violations as text."""
+        violations = [finding for finding in self.findings if finding.kind in FAILING][:limit]
+        return "\n".join([str(self), *(f"{each.kind} {each.nonce}: {each.detail}" for each in violations)])
 
 
-def judge(wishes: Sequence[Wish], stored: Iterable[CallbackRecord], executed: Iterable[Executed]) -> Verdict:
-    """Join the three ledgers. Call it when everything has been well for long enough to end all that was begun."""
+def judge(
+    requests: Sequence[RequestRecord], stored: Iterable[CallbackRecord], executed: Iterable[ExecutedCall]
+) -> Verdict:
+    """Join the three records and return the verdict. Call it after the faults, when every callback should be final."""
     rows, calls = defaultdict(list), defaultdict(list)
     for row in stored:
         rows[row.nonce].append(row)
     for call in executed:
         calls[call.nonce].append(call)
-    known = {wish.nonce for wish in wishes}
+    known = {request.nonce for request in requests}
     findings: list[Finding] = []
-    for wish in wishes:
-        findings += _of_one(wish, rows.get(wish.nonce, []), calls.get(wish.nonce, []))
+    for request in requests:
+        findings += _check_request(request, rows.get(request.nonce, []), calls.get(request.nonce, []))
     for nonce in (rows.keys() | calls.keys()) - known:
-        detail = f"{len(rows.get(nonce, []))} stored, {len(calls.get(nonce, []))} executed, nobody asked"
+        detail = f"{len(rows.get(nonce, []))} stored, {len(calls.get(nonce, []))} executed, never requested"
         findings.append(Finding("phantom", nonce, detail))
-    all_rows = [row for some in rows.values() for row in some]
+    all_rows = [row for of_nonce in rows.values() for row in of_nonce]
     return Verdict(
         findings=tuple(findings),
-        requests=len(wishes),
-        accepted=sum(wish.seen is DatabaseInfo.OK for wish in wishes),
-        refused=sum(wish.seen is DatabaseInfo.FAIL for wish in wishes),
+        requests=len(requests),
+        accepted=sum(request.view is ClientView.OK for request in requests),
+        refused=sum(request.view is ClientView.FAIL for request in requests),
         executed=sum(map(len, calls.values())),
         unknown=sum(row.outcomes.count("unknown") for row in all_rows),
         statuses=Counter(row.status for row in all_rows),
     )
 
 
-def _of_one(wish: Wish, rows: Sequence[CallbackRecord], calls: Sequence[Executed]) -> Iterator[Finding]:
-    told = {answer.callback_id for answer in wish.answers if answer.status == 202}
-    if len(rows) > 1 or len(told) > 1:
-        yield Finding("duplicated", wish.nonce, f"ids stored {[row.id for row in rows]}, told {sorted(map(str, told))}")
-    for missing in told - {row.id for row in rows}:
-        yield Finding("lost", wish.nonce, f"told 202 for {missing}, which is not stored")
-    if wish.seen is DatabaseInfo.FAIL and (rows or calls):
-        yield Finding("phantom", wish.nonce, f"refused, but {len(rows)} stored and {len(calls)} executed")
-    if wish.seen is DatabaseInfo.INFO and rows:
-        yield Finding("unanswered", wish.nonce, f"stored as {rows[0].status}")
+def _check_request(
+    request: RequestRecord, rows: Sequence[CallbackRecord], calls: Sequence[ExecutedCall]
+) -> Iterator[Finding]:
+    nonce = request.nonce
+    ids = {answer.callback_id for answer in request.answers if answer.status == 202}
+    if len(rows) > 1 or len(ids) > 1:
+        yield Finding("duplicated", nonce, f"ids stored {[row.id for row in rows]}, answered {sorted(map(str, ids))}")
+    for missing in ids - {row.id for row in rows}:
+        yield Finding("lost", nonce, f"202 for {missing}, which is not stored")
+    if request.view is ClientView.FAIL and (rows or calls):
+        yield Finding("phantom", nonce, f"refused, but {len(rows)} stored and {len(calls)} executed")
+    if request.view is ClientView.INFO and rows:
+        yield Finding("unanswered", nonce, f"stored as {rows[0].status}")
     if calls and not rows:
-        yield Finding("phantom", wish.nonce, f"{len(calls)} executed, nothing stored")
-    yield from _of_calls(wish, [outcome for row in rows for outcome in row.outcomes], calls)
+        yield Finding("phantom", nonce, f"{len(calls)} executed, nothing stored")
+    yield from _check_calls(request, [outcome for row in rows for outcome in row.outcomes], calls)
     for row in rows:
         if row.status not in _FINAL or row.waiting or None in row.outcomes:
-            yield Finding("stuck", wish.nonce, f"{row.status}, waiting: {row.waiting}, outcomes {row.outcomes}")
+            yield Finding("stuck", nonce, f"{row.status}, waiting: {row.waiting}, outcomes {row.outcomes}")
         if row.status == "placed" and not calls:
-            yield Finding("lost", wish.nonce, "delivered, but nothing was executed")
+            yield Finding("lost", nonce, "placed, but nothing was executed")
 
 
-def _of_calls(wish: Wish, outcomes: Sequence[str | None], calls: Sequence[Executed]) -> Iterator[Finding]:
+def _check_calls(
+    request: RequestRecord, outcomes: Sequence[str | None], calls: Sequence[ExecutedCall]
+) -> Iterator[Finding]:
     explained = outcomes.count("placed") + outcomes.count("unknown")
     if len(calls) > max(explained, 1) or (outcomes and len(calls) > explained):
-        yield Finding("excess", wish.nonce, f"{len(calls)} executed, outcomes {outcomes}")
+        yield Finding("excess", request.nonce, f"{len(calls)} executed, outcomes {outcomes}")
     if 0 < len(calls) < outcomes.count("placed"):
-        yield Finding("lost", wish.nonce, f"{len(calls)} executed, outcomes {outcomes}")
+        yield Finding("lost", request.nonce, f"{len(calls)} executed, outcomes {outcomes}")
     for _ in calls[1:]:
-        yield Finding("doubled", wish.nonce, f"{len(calls)} executed, outcomes {outcomes}")
+        yield Finding("doubled", request.nonce, f"{len(calls)} executed, outcomes {outcomes}")
     for call in calls:
-        wrong = {name for name, _ in call.parameters.items() ^ wish.asked.items()}
-        if wrong:
-            yield Finding("altered", wish.nonce, f"{sorted(wrong)} in {dict(call.parameters)}")
+        differing = {name for name, _ in call.parameters.items() ^ request.expected.items()}
+        if differing:
+            yield Finding("altered", request.nonce, f"{sorted(differing)} in {dict(call.parameters)}")

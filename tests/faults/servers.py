@@ -1,4 +1,4 @@
-"""Replicas of the service, each a process of its own on a fixed port, and a PostgreSQL that can be restarted."""
+"""Replicas of the service as processes on fixed ports, and a PostgreSQL that can be stopped and restarted."""
 
 import contextlib
 import json
@@ -18,15 +18,15 @@ import httpx2
 import psutil
 
 from tests.databases import PostgreSQL
-from tests.faults.crashing import Fate
+from tests.faults.crashing import Failpoint
 from tests.ports import free_port
 from tests.running import until
 
 _ROOT = Path(__file__).parent.parent.parent
-_KEPT = ("PATH", "HOME", "LANG", "TZ")
+_INHERITED = ("PATH", "HOME", "LANG", "TZ")
 
 
-class Nursery:
+class ForkServer:
     """The process that forks replicas; see nursery.py."""
 
     def __init__(self) -> None:
@@ -34,121 +34,122 @@ class Nursery:
             [sys.executable, "-m", "tests.faults.nursery"], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def fork(self, **asked: Any) -> int:
-        """Start a replica and return the number of its process."""
+    def fork(self, **options: Any) -> int:
+        """Fork a replica and return its pid. `options`: arguments, environment, log and failpoint."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._process.stdin.write(json.dumps(options).encode() + b"\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
     def close(self) -> None:
-        """End it, and whatever of it still runs."""
+        """End the fork server and with it the replicas that still run."""
         self._process.communicate()
 
 
 class Replica:
-    """One `chaser-callback serve` at a fixed `url`, started and ended as often as a test likes."""
+    """One `chaser-callback serve` at a fixed `url`, which a test can start and end repeatedly."""
 
     def __init__(
         self,
-        nursery: Nursery,
+        fork_server: ForkServer,
         folder: Path,
-        chosen: Mapping[str, Any],
+        settings: Mapping[str, Any],
         *,
-        fate: Fate | None = None,
-        within: Sequence[str] = (),
+        failpoint: Failpoint | None = None,
+        command_prefix: Sequence[str] = (),
     ) -> None:
-        """``chosen``: settings as plain values; ``within``: a command that runs the service in surroundings of its own.
+        """Prepare a replica. `settings`: as plain values. Only one of the two others can be used.
 
-        ``fate``: what may happen to it from within. Only one of the two can be given.
+        `failpoint`: lets the test kill or stop it inside a transaction. `command_prefix`: a command that runs the
+        service, for example in a mount namespace.
         """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._nursery = nursery
-        self.environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        for name, value in chosen.items():
+        self._fork_server = fork_server
+        self.environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        for name, value in settings.items():
             self.environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
-        self._fate = fate
-        self._within = within
+        self._failpoint = failpoint
+        self._command_prefix = command_prefix
         self._log = folder / f"replica-{self.port}.log"
         self._child: subprocess.Popen[bytes] | None = None
         self.pid = 0
-        self._handle: int | None = None
+        self._pidfd: int | None = None
 
     def output(self) -> str:
-        """Give what all its processes have written."""
+        """Return the output of all its processes so far."""
         return self._log.read_text(encoding="utf-8")
 
     def start(self, *, wait: bool = True) -> None:
-        """Start a process; wait until it serves."""
+        """Start a process. `wait`: return when it serves."""
         arguments = ["serve", "--port", str(self.port)]
-        if self._within:
-            command = [*self._within, sys.executable, "-m", "app.cli.entrypoint", *arguments]
+        if self._command_prefix:
+            command = [*self._command_prefix, sys.executable, "-m", "app.cli.entrypoint", *arguments]
             with self._log.open("ab") as output:
                 self._child = subprocess.Popen(
                     command, env=self.environment, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT
                 )
             self.pid = self._child.pid
         else:
-            fate = self._fate and str(self._fate.file)
-            self.pid = self._nursery.fork(
-                arguments=arguments, environment=self.environment, log=str(self._log), fate=fate
+            failpoint = self._failpoint and str(self._failpoint.file)
+            self.pid = self._fork_server.fork(
+                arguments=arguments, environment=self.environment, log=str(self._log), failpoint=failpoint
             )
-        # A handle names this very process, while its number may be given to another one.
-        self._handle = os.pidfd_open(self.pid)
+        # A pidfd stays valid for this process; the kernel may reuse its pid for another one.
+        self._pidfd = os.pidfd_open(self.pid)
         if wait:
             self.wait_until_up()
 
     def wait_until_up(self) -> None:
-        """Return once it answers; fails when the process ends instead."""
-        until(lambda: self.died() or self._answers(), within=120)
-        assert not self.died(), self.output()[-3000:]
+        """Wait until it answers; fail if the process exits instead."""
+        until(lambda: self.has_exited() or self._answers(), within=120)
+        assert not self.has_exited(), self.output()[-3000:]
 
-    def died(self) -> bool:
-        """Tell whether its process is gone."""
-        return self._handle is None or bool(select.select([self._handle], [], [], 0)[0])
+    def has_exited(self) -> bool:
+        """Return whether its process has ended, or none was started."""
+        return self._pidfd is None or bool(select.select([self._pidfd], [], [], 0)[0])
 
     def kill(self) -> None:
         """End it with SIGKILL, if it runs."""
         self._end(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """End it with SIGTERM; fails when it takes longer than containers are given."""
+        """End it with SIGTERM; fail if it still runs 20 s later."""
         self._end(signal.SIGTERM)
 
-    def begin_to_end(self) -> None:
+    def send_sigterm(self) -> None:
         """Send SIGTERM and return at once."""
         self._send(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Stop it with SIGSTOP: it lives, but nothing of it moves."""
+        """Stop it with SIGSTOP: the process exists, but does not run."""
         self._send(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Continue it with SIGCONT."""
         self._send(signal.SIGCONT)
 
     def ready(self) -> dict[str, Any]:
-        """Give what /readyz says."""
+        """Return the body of /readyz."""
         body: dict[str, Any] = httpx2.get(f"{self.url}/readyz", timeout=15).json()
         return body
 
     def _send(self, number: signal.Signals) -> None:
-        if self._handle is not None:
+        if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, number)
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def _end(self, number: signal.Signals) -> None:
-        if self._handle is None:
+        if self._pidfd is None:
             return
         self._send(number)
-        ended = select.select([self._handle], [], [], 20)[0]
-        assert ended, f"it runs on 20 s after {number.name}"
+        ended = select.select([self._pidfd], [], [], 20)[0]
+        assert ended, f"it still runs 20 s after {number.name}"
         if self._child is not None:
             self._child.wait()
-        os.close(self._handle)
-        self._handle = None
+        os.close(self._pidfd)
+        self._pidfd = None
 
     def _answers(self) -> bool:
         try:
@@ -161,16 +162,18 @@ class Replica:
 
 @contextlib.contextmanager
 def replicas(
-    nursery: Nursery,
+    fork_server: ForkServer,
     folder: Path,
-    chosen: Mapping[str, Any],
+    settings: Mapping[str, Any],
     count: int = 1,
     *,
-    fate: Fate | None = None,
-    within: Sequence[str] = (),
+    failpoint: Failpoint | None = None,
+    command_prefix: Sequence[str] = (),
 ) -> Iterator[list[Replica]]:
-    """Run so many replicas until the end of the block; none outlives it."""
-    running = [Replica(nursery, folder, chosen, fate=fate, within=within) for _ in range(count)]
+    """Run `count` replicas with the same settings, and kill them at the end of the block."""
+    running = [
+        Replica(fork_server, folder, settings, failpoint=failpoint, command_prefix=command_prefix) for _ in range(count)
+    ]
     try:
         for replica in running:
             replica.start(wait=False)
@@ -183,16 +186,16 @@ def replicas(
 
 
 class RestartedPostgreSQL(PostgreSQL):
-    """A server of one scenario's own."""
+    """A server for one test, which can be restarted, stopped and suspended."""
 
     def restart(self, mode: str) -> None:
-        """Restart it: mode `fast` ends sessions in order, `immediate` is a crash."""
+        """Restart it: mode `fast` closes sessions cleanly, `immediate` is a crash."""
         self._control("-m", mode, "restart")
-        self._server.ensure_postgres_running()  # it reads who runs now, so that it can be stopped at the end
+        self._server.ensure_postgres_running()  # reads the new pid; otherwise it could not be stopped at the end
 
     @contextlib.contextmanager
-    def away(self) -> Iterator[None]:
-        """Let it be crashed until the end of the block: nothing listens."""
+    def stopped(self) -> Iterator[None]:
+        """Crash it, and start it again at the end of the block: meanwhile connections are refused."""
         self._control("-m", "immediate", "stop")
         try:
             yield
@@ -200,8 +203,8 @@ class RestartedPostgreSQL(PostgreSQL):
             self._server.ensure_postgres_running()
 
     @contextlib.contextmanager
-    def hanging(self) -> Iterator[None]:
-        """Let it stand still until the end of the block: connections stay open, and nothing answers."""
+    def suspended(self) -> Iterator[None]:
+        """Suspend it until the end of the block: connections stay open, but nothing answers."""
         server = psutil.Process(self._server.get_pid())
         processes = [server, *server.children()]
         try:
@@ -219,6 +222,6 @@ class RestartedPostgreSQL(PostgreSQL):
         pgexec("pg_ctl", (*where, *arguments), bin_path=self._server.bin_path, user=self._server.system_user)
 
 
-def sleep_a_moment(shortest: float, longest: float) -> None:
-    """Wait for a random while, in seconds."""
-    time.sleep(random.uniform(shortest, longest))
+def sleep_random(minimum: float, maximum: float) -> None:
+    """Sleep for a random time, in seconds."""
+    time.sleep(random.uniform(minimum, maximum))

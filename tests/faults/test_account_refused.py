@@ -1,4 +1,4 @@
-"""Chaser refuses the account for minutes: nothing is burned, everybody is told, delivery resumes by itself."""
+"""Chaser refuses the account for minutes: no attempt is wasted, readiness reports it, delivery resumes by itself."""
 
 import contextlib
 import time
@@ -10,19 +10,19 @@ import httpx2
 
 from tests.faults.doses import LONG, note
 from tests.faults.load import Crowd
-from tests.faults.servers import Nursery, replicas
+from tests.faults.servers import ForkServer, replicas
 from tests.faults.world import World, world
 from tests.running import Clock, service, settings, until
 
 MINUTES = 2
-CONCURRENCY = 16  # calls under way at once, so as many may be refused before the first refusal is known
+CONCURRENCY = 16  # calls in flight: as many can be refused before the first refusal is recorded
 
 
 @contextlib.contextmanager
-def running(here: World, nursery: Nursery) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Run the service; gives its address, and what lets a minute pass: in a short dose a clock that is set."""
+def running(here: World, fork_server: ForkServer) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Run the service and yield its URL and a function that lets a minute pass: in a short dose by setting a clock."""
     if LONG:
-        with replicas(nursery, here.folder, here.settings) as (replica,):
+        with replicas(fork_server, here.folder, here.settings) as (replica,):
             yield replica.url, lambda: time.sleep(61)
     else:
         clock = Clock()
@@ -30,8 +30,8 @@ def running(here: World, nursery: Nursery) -> Iterator[tuple[str, Callable[[], N
             yield started.url, lambda: clock.advance(seconds=61)
 
 
-def test_401_for_two_minutes_burns_no_attempts_and_ends_by_itself(tmp_path: Path, nursery: Nursery) -> None:
-    with world(tmp_path) as here, running(here, nursery) as (url, a_minute):
+def test_401_for_two_minutes_wastes_no_attempts_and_delivery_resumes(tmp_path: Path, fork_server: ForkServer) -> None:
+    with world(tmp_path) as here, running(here, fork_server) as (url, a_minute):
         here.far_side.fault("status", status=401, times=None)
         with Crowd([url], visitors=4, pause=0.5 if LONG else 0.1) as crowd:
             until(lambda: ready(url)["sites"] == {"shop": "paused"})
@@ -40,13 +40,13 @@ def test_401_for_two_minutes_burns_no_attempts_and_ends_by_itself(tmp_path: Path
                 a_minute()
                 until(lambda probes=probes: count(here, "/v1/websites") > probes)
                 assert ready(url)["sites"] == {"shop": "paused"}
-                assert ready(url)["status"] == "ok", "requests are accepted, and wait"
+                assert ready(url)["status"] == "ok", "requests must be accepted and queued meanwhile"
             refused = count(here, "/v1/call")
             here.far_side.well_again()
             a_minute()
             until(lambda: ready(url)["sites"] == {"shop": "ok"})
-        here.settle()
-        verdict = here.verdict(crowd.wishes)
+        here.wait_until_finished()
+        verdict = here.verdict(crowd.records)
         outcomes = [outcome for row in here.stored() for outcome in row.outcomes]
     note(f"401 for {MINUTES} minutes", f"{verdict}; refused calls {refused}, all before the pause")
     assert verdict.sound, verdict.explain()

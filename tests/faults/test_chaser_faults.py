@@ -1,4 +1,4 @@
-"""Every fault of the simulator, many times: classified as what it proves, and within the deadline."""
+"""Each fault of the simulator, many times: the outcome is what the fault proves, recorded within the timeout."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,28 +7,28 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.faults.doses import dose, note
-from tests.faults.load import all_at_once, new_wish
+from tests.faults.load import new_request, send_concurrently
 from tests.faults.oracle import FAILING, judge
-from tests.faults.servers import Nursery, Replica, replicas
+from tests.faults.servers import ForkServer, Replica, replicas
 from tests.faults.world import World, world
 from tests.running import until
 
 TIMES = dose(3, 50)
-DEADLINE = dose(1, 5)  # seconds; fifty calls at once on a busy machine take a while to be on their way
+TIMEOUT = dose(1, 5)  # seconds; on a busy machine it takes a while until fifty concurrent calls are sent
 
 
 class Fault(NamedTuple):
-    """What the simulator is told, what the attempt has to be, and whether the call is executed."""
+    """A scripted fault, the outcome that the attempt must have, and whether the call is executed."""
 
-    told: dict[str, Any]
+    script: dict[str, Any]
     outcome: str
     executed: bool
 
     def __str__(self) -> str:
-        return " ".join(str(value) for value in self.told.values())
+        return " ".join(str(value) for value in self.script.values())
 
 
-# The table "What an HTTP failure proves about a call": a status decides; else all that was sent may have been executed.
+# A response status decides the outcome. Without one, a request that was sent may have been executed.
 FAULTS = [
     Fault({"kind": "refuse"}, "not_sent", False),
     Fault({"kind": "hang_before"}, "unknown", False),
@@ -56,26 +56,28 @@ FAULTS = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[tuple[World, Replica]]:
-    """A service that tries everything once within the time of a test."""
+def single_attempt(
+    tmp_path_factory: pytest.TempPathFactory, fork_server: ForkServer
+) -> Iterator[tuple[World, Replica]]:
+    """A service with retry delays so long that each callback has one attempt in a test."""
     folder = tmp_path_factory.mktemp("faults")
-    patient = {"retry_schedule": ["1d"], "resend_after": "1d", "give_up_after": "2d"}
+    one_attempt = {"retry_schedule": ["1d"], "resend_after": "1d", "give_up_after": "2d"}
     with (
-        world(folder, chaser={"timeout": f"{DEADLINE}s"}, **patient) as here,
-        replicas(nursery, folder, here.settings) as (replica,),
+        world(folder, chaser={"timeout": f"{TIMEOUT}s"}, **one_attempt) as here,
+        replicas(fork_server, folder, here.settings) as (replica,),
     ):
         yield here, replica
 
 
-def meet(place: tuple[World, Replica], told: dict[str, Any]) -> tuple[Counter[str], int, int]:
-    """Let many calls meet a fault. Gives the outcomes, how many were executed, and the longest duration in ms."""
-    here, replica = place
-    whole = told["kind"] == "refuse"
-    path = {} if told["kind"] in ("refuse", "reset_unread") else {"path": "/v1/call"}
-    here.far_side.fault(**told, **path, times=None if whole else TIMES)
-    askings = [new_wish() for _ in range(TIMES)]
-    nonces = {asking.nonce for asking in askings}
-    all_at_once(askings, [replica.url])
+def make_calls(single_attempt: tuple[World, Replica], script: dict[str, Any]) -> tuple[Counter[str], int, int]:
+    """Make TIMES calls with a fault. Return outcomes, number of executed calls and the longest duration in ms."""
+    here, replica = single_attempt
+    whole_port = script["kind"] == "refuse"
+    path = {} if script["kind"] in ("refuse", "reset_unread") else {"path": "/v1/call"}
+    here.far_side.fault(**script, **path, times=None if whole_port else TIMES)
+    requests = [new_request() for _ in range(TIMES)]
+    nonces = {request.nonce for request in requests}
+    send_concurrently(requests, [replica.url])
 
     def stored() -> list[Any]:
         return [row for row in here.stored() if row.nonce in nonces]
@@ -85,9 +87,9 @@ def meet(place: tuple[World, Replica], told: dict[str, Any]) -> tuple[Counter[st
     )
     here.far_side.well_again()
     executed = [call for call in here.executed() if call.nonce in nonces]
-    verdict = judge([asking.wish for asking in askings], stored(), executed)
+    verdict = judge([request.record for request in requests], stored(), executed)
     assert verdict.accepted == TIMES
-    # What was not sent or is unknown waits for its day; nothing else may be wrong.
+    # Callbacks that are not sent or unknown wait for their next attempt, so they are stuck for the oracle.
     assert not {finding.kind for finding in verdict.findings} & (set(FAILING) - {"stuck"}), verdict.explain()
     ids = ",".join(f"'{row.id}'" for row in stored())
     ((longest,),) = here.sql(f"SELECT max(duration_ms) FROM attempts WHERE callback_id IN ({ids})")
@@ -95,18 +97,20 @@ def meet(place: tuple[World, Replica], told: dict[str, Any]) -> tuple[Counter[st
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_fault_is_classified_by_what_it_proves(place: tuple[World, Replica], fault: Fault) -> None:
-    outcomes, executed, longest = meet(place, fault.told)
+def test_the_outcome_is_what_the_fault_proves(single_attempt: tuple[World, Replica], fault: Fault) -> None:
+    outcomes, executed, longest = make_calls(single_attempt, fault.script)
     note(f"fault {fault}, {TIMES} times", f"{dict(outcomes)}, executed {executed}, longest {longest} ms")
     assert outcomes == {fault.outcome: TIMES}
     assert executed == TIMES * fault.executed
-    assert longest <= (DEADLINE + 1) * 1000
+    assert longest <= (TIMEOUT + 1) * 1000
 
 
-def test_a_connection_reset_before_a_byte_was_read_is_never_taken_for_a_call(place: tuple[World, Replica]) -> None:
-    outcomes, executed, longest = meet(place, {"kind": "reset_unread"})
+def test_a_connection_reset_before_a_byte_was_read_is_never_recorded_as_placed(
+    single_attempt: tuple[World, Replica],
+) -> None:
+    outcomes, executed, longest = make_calls(single_attempt, {"kind": "reset_unread"})
     note(f"fault reset_unread, {TIMES} times", f"{dict(outcomes)}, executed {executed}, longest {longest} ms")
-    # Whether the reset is seen before or after the request is handed to the system is a matter of microseconds.
+    # It is a race whether the client sees the reset before or after it writes the request to the socket.
     assert outcomes.keys() <= {"unknown", "not_sent"}
     assert executed == 0
-    assert longest <= (DEADLINE + 1) * 1000
+    assert longest <= (TIMEOUT + 1) * 1000

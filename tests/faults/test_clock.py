@@ -1,4 +1,4 @@
-"""The clock is set back or forward while a queue waits: nothing lost, nobody limited longer than a window."""
+"""The clock is set back or forward while callbacks are queued: none is lost, and no limit exceeds its window."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from app.simulator.options import DEMO_SITE_ID
 from tests.faults.doses import note
-from tests.faults.load import ask_once, new_wish
+from tests.faults.load import new_request, send_once
 from tests.faults.world import WIDE, World, world
 from tests.running import ORIGIN, Clock, phone, service, settings, until
 
@@ -17,31 +17,31 @@ WAITING = 20
 
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR], ids=["back", "forward"])
-def test_a_queue_comes_through_a_jump_of_the_clock(tmp_path: Path, database_url: str, jump: timedelta) -> None:
+def test_a_queue_survives_a_clock_jump(tmp_path: Path, database_url: str, jump: timedelta) -> None:
     clock = Clock()
     with world(tmp_path, database_url) as here:
         here.far_side.fault("refuse", times=None)
         with service(settings(tmp_path, here.far_side.api_url, database_url=database_url), clock=clock) as running:
-            askings = [new_wish() for _ in range(WAITING)]
-            for asking in askings[::2]:
-                ask_once(asking, running.url)
+            requests = [new_request() for _ in range(WAITING)]
+            for request in requests[::2]:
+                send_once(request, running.url)
             until(lambda: all("not_sent" in row.outcomes for row in here.stored()))
             clock.now += jump
-            for asking in askings[1::2]:
-                ask_once(asking, running.url)
+            for request in requests[1::2]:
+                send_once(request, running.url)
             until(lambda: all("not_sent" in row.outcomes for row in here.stored()))
             here.far_side.well_again()
-            clock.advance(seconds=20)  # the second wait is 15 s, and up to a fifth of it
-            here.settle(within=20)
-            verdict = here.verdict([asking.wish for asking in askings])
+            clock.advance(seconds=20)  # the second retry delay is 15 s plus up to 20 % jitter
+            here.wait_until_finished(within=20)
+            verdict = here.verdict([request.record for request in requests])
     database = "PostgreSQL" if here.on_postgresql else "SQLite"
-    note(f"the clock {jump / HOUR:+.0f} h while a queue waits, {database}", verdict)
+    note(f"the clock {jump / HOUR:+.0f} h while callbacks are queued, {database}", verdict)
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.executed == verdict.statuses["placed"] == WAITING
 
 
-def lies_ahead(here: World, clock: Clock) -> bool:
-    """Tell whether any callback was asked for more than a minute after the present."""
+def has_future_callbacks(here: World, clock: Clock) -> bool:
+    """Return whether any callback was created more than a minute after now."""
     latest = clock() + timedelta(minutes=1)
     limit = f"'{latest.isoformat()}'" if here.on_postgresql else str(int(latest.timestamp() * 1_000_000))
     ((count,),) = here.sql(f"SELECT count(*) FROM callbacks WHERE created_at > {limit}")
@@ -49,61 +49,63 @@ def lies_ahead(here: World, clock: Clock) -> bool:
 
 
 @pytest.mark.parametrize("jumps", [(-60,), (-20,), (20,), (60,), (-60, 60), (60, -60)], ids=str)
-def test_nobody_is_limited_longer_than_a_window(tmp_path: Path, database_url: str, jumps: tuple[int, ...]) -> None:
+def test_after_clock_jumps_no_limit_lasts_longer_than_its_window(
+    tmp_path: Path, database_url: str, jumps: tuple[int, ...]
+) -> None:
     clock = Clock()
     number = phone()
-    # Nobody can be called, so at one site whoever asks again would be answered with what waits there.
+    # Chaser can't be reached, so every callback stays queued. At the same site the next request would be a duplicate.
     sites = {f"shop-{n}": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for n in range(50)}
-    others = iter(sites)
-    chosen = settings(tmp_path, database_url=database_url, quotas=WIDE | {"per_phone": "2/hour"}, sites=sites)
-    with world(tmp_path, database_url) as here, service(chosen, clock=clock) as running:
+    unused = iter(sites)
+    service_settings = settings(tmp_path, database_url=database_url, quotas=WIDE | {"per_phone": "2/hour"}, sites=sites)
+    with world(tmp_path, database_url) as here, service(service_settings, clock=clock) as running:
 
-        def ask() -> httpx2.Response:
-            asking = new_wish(number, next(others))
-            return running.http.post("/v1/callbacks", json=asking.body, headers=asking.headers)
+        def send() -> httpx2.Response:
+            request = new_request(number, next(unused))
+            return running.http.post("/v1/callbacks", json=request.body, headers=request.headers)
 
-        def use_the_cap_up() -> httpx2.Response:
-            """Ask until it is refused, and give the refusal."""
+        def exhaust_quota() -> httpx2.Response:
+            """Send requests until one is refused, and return the refusal."""
             for _ in range(3):
                 clock.advance(minutes=3)
-                told = ask()
-                if told.status_code == 429:
-                    return told
-                assert told.status_code == 202
-                assert not told.json()["duplicate"]
+                answer = send()
+                if answer.status_code == 429:
+                    return answer
+                assert answer.status_code == 202
+                assert not answer.json()["duplicate"]
             pytest.fail("there is no cap")
 
-        use_the_cap_up()
+        exhaust_quota()
         for minutes in jumps:
             clock.advance(minutes=minutes)
-            until(lambda: not lies_ahead(here, clock))  # the worker looks every second, and here minutes pass in none
-            # Also what was used up before the jump comes by again, when the clock shows those times a second time.
+            until(lambda: not has_future_callbacks(here, clock))  # the worker notices the jump at its next poll
+            # Four windows, so that the times before the jump are passed once more.
             for _ in range(4):
-                wait = int(use_the_cap_up().headers["retry-after"])
+                wait = int(exhaust_quota().headers["retry-after"])
                 assert 0 < wait <= HOUR.total_seconds()
                 clock.advance(seconds=wait)
-                told = ask()
-                assert told.status_code == 202, "no longer than it was told"
+                answer = send()
+                assert answer.status_code == 202, "the limit lasted longer than Retry-After"
 
 
 @pytest.mark.parametrize("minutes", [-60, -20, 20, 60])
-def test_what_was_asked_for_before_the_jump_is_the_same_wish_for_two_minutes_only(
+def test_a_callback_from_before_the_jump_absorbs_duplicates_for_two_minutes_only(
     tmp_path: Path, database_url: str, minutes: int
 ) -> None:
     clock = Clock()
     number = phone()
     with world(tmp_path, database_url) as here:
-        chosen = settings(tmp_path, here.far_side.api_url, database_url=database_url, quotas=WIDE)
-        with service(chosen, clock=clock) as running:
+        service_settings = settings(tmp_path, here.far_side.api_url, database_url=database_url, quotas=WIDE)
+        with service(service_settings, clock=clock) as running:
 
-            def ask() -> str:
-                wish = running.accepted(client_phone=number)
-                running.wait_for(wish, "placed")
-                return wish
+            def place() -> str:
+                callback_id = running.accepted(client_phone=number)
+                running.wait_for(callback_id, "placed")
+                return callback_id
 
-            first = ask()
+            first = place()
             clock.advance(minutes=minutes)
-            at_once = ask()
-            assert (at_once == first) == (minutes < 0), "set forward, it was so long ago"
+            second = place()
+            assert (second == first) == (minutes < 0), "set forward, the first one is too long ago"
             clock.advance(minutes=3)
-            assert ask() not in (first, at_once)
+            assert place() not in (first, second)

@@ -1,36 +1,36 @@
-"""PostgreSQL stands still: its connections stay open and nothing answers. Whoever asks is told, and may ask again."""
+"""PostgreSQL is suspended: connections stay open, but nothing answers. Requests get a 503 and can be retried."""
 
 from pathlib import Path
 
 import httpx2
 
 from tests.faults.doses import note
-from tests.faults.load import ask_once, insist, new_wish
-from tests.faults.servers import Nursery, RestartedPostgreSQL, replicas
+from tests.faults.load import new_request, send_once, send_with_retries
+from tests.faults.servers import ForkServer, RestartedPostgreSQL, replicas
 from tests.faults.world import world
 
-NOBODY = "01a2079c-bf03-7387-8e96-29518fb19998"
+UNKNOWN_ID = "01a2079c-bf03-7387-8e96-29518fb19998"
 
 
-def test_a_database_that_stands_still_is_told_and_the_same_request_later_is_one_callback(
-    tmp_path: Path, nursery: Nursery, own_postgresql: RestartedPostgreSQL
+def test_a_suspended_database_causes_a_503_and_the_retried_request_is_one_callback(
+    tmp_path: Path, fork_server: ForkServer, own_postgresql: RestartedPostgreSQL
 ) -> None:
     with (
         world(tmp_path, own_postgresql.new_database()) as here,
-        replicas(nursery, tmp_path, here.settings) as (replica,),
+        replicas(fork_server, tmp_path, here.settings) as (replica,),
     ):
-        asking, before = new_wish(), new_wish()
-        insist(before, [replica.url])
-        with own_postgresql.hanging():
-            refused = ask_once(asking, replica.url, timeout=25)
-            unseen = httpx2.get(f"{replica.url}/v1/callbacks/{NOBODY}", timeout=25)
-        assert (refused.status, refused.code) in {(503, "storage_unavailable"), (503, "storage_unavailable")}
-        assert unseen.status_code == 503
-        assert int(unseen.headers["retry-after"]) > 0
-        insist(asking, [replica.url])
-        here.settle()
-        verdict = here.verdict([before.wish, asking.wish])
-        assert not replica.died()
-    note("PostgreSQL stands still", f"{verdict}; told after {refused.seconds:.1f} s")
+        request, before = new_request(), new_request()
+        send_with_retries(before, [replica.url])
+        with own_postgresql.suspended():
+            refused = send_once(request, replica.url, timeout=25)
+            read = httpx2.get(f"{replica.url}/v1/callbacks/{UNKNOWN_ID}", timeout=25)
+        assert (refused.status, refused.code) == (503, "storage_unavailable")
+        assert read.status_code == 503
+        assert int(read.headers["retry-after"]) > 0
+        send_with_retries(request, [replica.url])
+        here.wait_until_finished()
+        verdict = here.verdict([before.record, request.record])
+        assert not replica.has_exited()
+    note("PostgreSQL is suspended", f"{verdict}; refused after {refused.seconds:.1f} s")
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests == len(here.stored()) == 2

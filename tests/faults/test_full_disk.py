@@ -1,4 +1,4 @@
-"""No room, or no right to write: no 202 without a commit, and accepting resumes by itself, without a restart."""
+"""Full disk or read-only database: no 202 without a commit, and accepting resumes without a restart."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,29 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.crashing import Fate
+from tests.faults.crashing import Failpoint
 from tests.faults.disks import SmallDisk
 from tests.faults.doses import dose, note
 from tests.faults.load import Crowd
-from tests.faults.servers import Nursery, Replica, replicas
+from tests.faults.servers import ForkServer, Replica, replicas
 from tests.faults.world import World, world
 from tests.running import until
 
 TIMES = dose(1, 10)
-PATIENT = {"chaser": {"timeout": "20s"}}
-"""So long that on a busy machine no call becomes unknown for being slow."""
+LONG_TIMEOUT = {"chaser": {"timeout": "20s"}}
+"""Long enough that no call times out on a busy machine."""
 
 
-def suffer(
+def check_outage(
     here: World,
     replica: Replica,
     begin: Callable[[], None],
     end: Callable[[], None],
     scenario: str,
     *,
-    told: bool = True,
+    reported: bool = True,
 ) -> None:
-    """Let nothing be written for a while, under load, and judge what came of it. ``told``: readiness says so."""
+    """Begin and end an outage under load, TIMES times, and check the verdict. `reported`: /readyz reports it."""
     pid = replica.pid
     with Crowd([replica.url], visitors=4) as crowd:
         for _ in range(TIMES):
@@ -36,20 +36,20 @@ def suffer(
             refused = unavailable(crowd)
             begin()
             until(lambda refused=refused: unavailable(crowd) >= refused + 4, within=60)
-            if told:
+            if reported:
                 until(lambda: replica.ready()["database"] == "unavailable")
             end()
             accept_more(crowd)
-    assert not replica.died(), replica.output()[-3000:]
-    here.settle()
-    verdict = here.verdict(crowd.wishes)
+    assert not replica.has_exited(), replica.output()[-3000:]
+    here.wait_until_finished()
+    verdict = here.verdict(crowd.records)
     note(f"{scenario}, {TIMES} times", f"{verdict}; answers 503 {unavailable(crowd)}")
-    assert not replica.died()
-    assert replica.pid == pid, "the same process"
+    assert not replica.has_exited()
+    assert replica.pid == pid, "the service was restarted"
     assert verdict.sound, verdict.explain()
     assert verdict.accepted == verdict.requests
     assert verdict.statuses.keys() == {"placed"}
-    assert verdict.unknown == 0, "what could not be recorded at first was recorded later"
+    assert verdict.unknown == 0, "an outcome that could not be recorded at first was not recorded later"
 
 
 def accept_more(crowd: Crowd) -> None:
@@ -58,27 +58,27 @@ def accept_more(crowd: Crowd) -> None:
 
 
 def accepted(crowd: Crowd) -> int:
-    return sum(wish.seen == "ok" for wish in crowd.wishes)
+    return sum(record.view == "ok" for record in crowd.records)
 
 
 def unavailable(crowd: Crowd) -> int:
-    return sum(answer.status == 503 for wish in crowd.wishes for answer in wish.answers)
+    return sum(answer.status == 503 for record in crowd.records for answer in record.answers)
 
 
-def test_a_full_disk(tmp_path: Path, nursery: Nursery) -> None:
-    # Room for what ten rounds leave behind and for SQLite's log, which grows to 4 MB before it is folded in.
+def test_accepting_resumes_after_a_full_disk(tmp_path: Path, fork_server: ForkServer) -> None:
+    # Space for the rows of ten rounds and for SQLite's write-ahead log, which grows to 4 MB before a checkpoint.
     disk = SmallDisk(tmp_path / "disk", dose("3m", "32m"))
     if not disk.allowed:
-        # A machine that lets nobody mount: SQLite is told that there is no room, which it reports in the same words.
-        told_to_sqlite(tmp_path, nursery, "full", "a full disk (as told to SQLite: mounting is forbidden here)")
+        # Without the right to mount, a page limit makes SQLite report the same error.
+        limit_sqlite(tmp_path, fork_server, "full", "a full disk (by a limit in SQLite: mounting is forbidden here)")
         return
     url = f"sqlite:///{tmp_path / 'disk' / 'callbacks.db'}"
     with (
-        world(tmp_path, url, **PATIENT) as here,
-        replicas(nursery, tmp_path, here.settings, within=disk.command) as (replica,),
+        world(tmp_path, url, **LONG_TIMEOUT) as here,
+        replicas(fork_server, tmp_path, here.settings, command_prefix=disk.command) as (replica,),
     ):
         here.read_sqlite = partial(disk.read_sqlite, replica.pid)
-        suffer(
+        check_outage(
             here,
             replica,
             lambda: disk.fill(replica.pid),
@@ -88,17 +88,29 @@ def test_a_full_disk(tmp_path: Path, nursery: Nursery) -> None:
         assert "database or disk is full" in replica.output()
 
 
-def told_to_sqlite(folder: Path, nursery: Nursery, words: str, scenario: str) -> str:
-    fate = Fate(folder)
-    with world(folder, **PATIENT) as here, replicas(nursery, folder, here.settings, fate=fate) as (replica,):
-        # The limit on pages lets those that are there be written anew, which is all that readiness tries.
-        suffer(here, replica, lambda: fate.tell(words), fate.forget, scenario, told=words == "readonly")
+def limit_sqlite(folder: Path, fork_server: ForkServer, action: str, scenario: str) -> str:
+    failpoint = Failpoint(folder)
+    with (
+        world(folder, **LONG_TIMEOUT) as here,
+        replicas(fork_server, folder, here.settings, failpoint=failpoint) as (replica,),
+    ):
+        # With the page limit, existing pages can still be rewritten, and readiness tries no more than that.
+        check_outage(
+            here,
+            replica,
+            lambda: failpoint.activate(action),
+            failpoint.deactivate,
+            scenario,
+            reported=action == "readonly",
+        )
         return replica.output()
 
 
 @pytest.mark.parametrize(
-    ("words", "cause"),
+    ("action", "cause"),
     [("full", "database or disk is full"), ("readonly", "attempt to write a readonly database")],
 )
-def test_sqlite_that_refuses_to_write(tmp_path: Path, nursery: Nursery, words: str, cause: str) -> None:
-    assert cause in told_to_sqlite(tmp_path, nursery, words, f"SQLite says “{cause}”")
+def test_accepting_resumes_after_sqlite_refused_to_write(
+    tmp_path: Path, fork_server: ForkServer, action: str, cause: str
+) -> None:
+    assert cause in limit_sqlite(tmp_path, fork_server, action, f"SQLite says “{cause}”")
