@@ -12,7 +12,7 @@ from tests.faults.doses import LONG, note
 from tests.faults.load import Crowd
 from tests.faults.servers import ForkServer, replicas
 from tests.faults.world import World, world
-from tests.running import Clock, service, settings, until
+from tests.running import AT_ONCE, Clock, service, settings, until
 
 MINUTES = 2
 CONCURRENCY = 16  # calls in flight: as many can be refused before the first refusal is recorded
@@ -26,7 +26,8 @@ def running(here: World, fork_server: ForkServer) -> Iterator[tuple[str, Callabl
             yield replica.url, lambda: time.sleep(61)
     else:
         clock = Clock()
-        with service(settings(here.folder, here.far_side.api_url, calls_per_second=1000), clock=clock) as started:
+        chosen = settings(here.folder, here.far_side.api_url, calls_per_second=1000)
+        with service(chosen, clock=clock, poll_interval=AT_ONCE) as started:
             yield started.url, lambda: clock.advance(seconds=61)
 
 

@@ -10,7 +10,7 @@ from app.simulator.options import DEMO_SITE_ID
 from tests.faults.doses import note
 from tests.faults.load import new_request, send_once
 from tests.faults.world import WIDE, World, world
-from tests.running import ORIGIN, Clock, phone, service, settings, until
+from tests.running import AT_ONCE, ORIGIN, Clock, phone, service, settings, until
 
 HOUR = timedelta(hours=1)
 WAITING = 20
@@ -21,7 +21,8 @@ def test_a_queue_survives_a_clock_jump(tmp_path: Path, database_url: str, jump: 
     clock = Clock()
     with world(tmp_path, database_url) as here:
         here.far_side.fault("refuse", times=None)
-        with service(settings(tmp_path, here.far_side.api_url, database_url=database_url), clock=clock) as running:
+        chosen = settings(tmp_path, here.far_side.api_url, database_url=database_url)
+        with service(chosen, clock=clock, poll_interval=AT_ONCE) as running:
             requests = [new_request() for _ in range(WAITING)]
             for request in requests[::2]:
                 send_once(request, running.url)
@@ -58,7 +59,10 @@ def test_after_clock_jumps_no_limit_lasts_longer_than_its_window(
     sites = {f"shop-{n}": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for n in range(50)}
     unused = iter(sites)
     service_settings = settings(tmp_path, database_url=database_url, quotas=WIDE | {"per_phone": "2/hour"}, sites=sites)
-    with world(tmp_path, database_url) as here, service(service_settings, clock=clock) as running:
+    with (
+        world(tmp_path, database_url) as here,
+        service(service_settings, clock=clock, poll_interval=AT_ONCE) as running,
+    ):
 
         def send() -> httpx2.Response:
             request = new_request(number, next(unused))
@@ -78,34 +82,3 @@ def test_after_clock_jumps_no_limit_lasts_longer_than_its_window(
         exhaust_quota()
         for minutes in jumps:
             clock.advance(minutes=minutes)
-            until(lambda: not has_future_callbacks(here, clock))  # the worker notices the jump at its next poll
-            # Four windows, so that the times before the jump are passed once more.
-            for _ in range(4):
-                wait = int(exhaust_quota().headers["retry-after"])
-                assert 0 < wait <= HOUR.total_seconds()
-                clock.advance(seconds=wait)
-                answer = send()
-                assert answer.status_code == 202, "the limit lasted longer than Retry-After"
-
-
-@pytest.mark.parametrize("minutes", [-60, -20, 20, 60])
-def test_a_callback_from_before_the_jump_absorbs_duplicates_for_two_minutes_only(
-    tmp_path: Path, database_url: str, minutes: int
-) -> None:
-    clock = Clock()
-    number = phone()
-    with world(tmp_path, database_url) as here:
-        service_settings = settings(tmp_path, here.far_side.api_url, database_url=database_url, quotas=WIDE)
-        with service(service_settings, clock=clock) as running:
-
-            def place() -> str:
-                callback_id = running.accepted(client_phone=number)
-                running.wait_for(callback_id, "placed")
-                return callback_id
-
-            first = place()
-            clock.advance(minutes=minutes)
-            second = place()
-            assert (second == first) == (minutes < 0), "set forward, the first one is too long ago"
-            clock.advance(minutes=3)
-            assert place() not in (first, second)

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.routes.refusal import assert_cors, assert_protected, assert_refused
-from tests.running import AUTHORIZED, ORIGIN, Clock, Service, chaser, client, phone, service, settings
+from tests.running import AT_ONCE, AUTHORIZED, ORIGIN, Clock, Service, chaser, client, phone, service, settings
 
 ReadRow = Callable[[httpx2.Response], dict[str, Any]]
 
@@ -186,7 +186,10 @@ def test_after_delivery_and_the_duplicate_window_the_same_phone_is_a_new_callbac
 
 def test_requests_repeated_during_an_outage_of_chaser_are_called_once_after_it(tmp_path: Path) -> None:
     clock = Clock()
-    with chaser() as far_side, service(settings(tmp_path, far_side.api_url), clock=clock) as here:
+    with (
+        chaser() as far_side,
+        service(settings(tmp_path, far_side.api_url), clock=clock, poll_interval=AT_ONCE) as here,
+    ):
         far_side.fault("refuse", times=None)
         number = phone()
         first = here.accepted(client_phone=number)
