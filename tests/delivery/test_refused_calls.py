@@ -104,9 +104,9 @@ def test_a_paused_site_without_callbacks_does_not_keep_the_next_one_paused(
 ) -> None:
     paused = [f"paused{number}" for number in range(others)]
     more = {name: {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for name in (*paused, "healthy")}
-    # One call a second: at most one site can be probed at a time.
-    slow = settings(tmp_path, far_side.api_url, sites=more, calls_per_second=1)
-    with service(slow, clock=clock, poll_interval=AT_ONCE) as here:
+    # One call at once: at most one site can be probed at a time.
+    narrow = settings(tmp_path, far_side.api_url, sites=more, calls_at_once=1)
+    with service(narrow, clock=clock, poll_interval=AT_ONCE) as here:
         for name in (*paused, "shop"):
             far_side.fault("status", status=403, times=1, path="/v1/call")
             callback_id = here.accepted(site=name)

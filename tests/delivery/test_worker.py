@@ -125,6 +125,7 @@ def test_a_planned_time_that_passes_on_the_way_to_chaser_is_not_sent(
     assert "planned_time" not in call["params"]
 
 
+@pytest.mark.parametrize("here", [{"calls_per_second": 1000}], indirect=True)
 def test_many_simultaneous_callbacks_are_each_called_once(here: Service, far_side: Chaser) -> None:
     numbers = [phone() for _ in range(60)]
     callback_ids = [here.accepted(client_phone=number) for number in numbers]

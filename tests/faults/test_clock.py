@@ -60,7 +60,7 @@ def test_after_clock_jumps_no_limit_lasts_longer_than_its_window(
     unused = iter(sites)
     service_settings = settings(tmp_path, database_url=database_url, quotas=WIDE | {"per_phone": "2/hour"}, sites=sites)
     with (
-        world(tmp_path, database_url) as here,
+        world(tmp_path, database_url),
         service(service_settings, clock=clock, poll_interval=AT_ONCE) as running,
     ):
 
