@@ -86,9 +86,8 @@ async def test_after_a_database_outage_other_processes_have_time_to_write_their_
         with pytest.raises(UnavailableError):
             await maintaining.run_once()
         database.execute("ALTER TABLE gone RENAME TO callbacks")
-    assert await status_after_a_run(maintaining) == "sending", (
-        "the process that holds it may have been disconnected too"
-    )
+    for _ in range(3):
+        assert await status_after_a_run(maintaining) == "sending", "its process may have been disconnected too"
     restarted = new_maintenance()
     assert await status_after_a_run(restarted) == "sending", "found once: it may have been finished since the query"
     assert await status_after_a_run(restarted) == "unknown"
