@@ -78,7 +78,7 @@ def test_the_attributes_in_it_are_those_the_widget_reads() -> None:
 def test_the_custom_properties_in_it_are_those_the_widget_has() -> None:
     assert in_page(r"--chaser-[a-z]+") == set(re.findall(r"--chaser-[a-z]+", WIDGET))
     assert "chaser-callback {" in "\n".join(fences("css"))
-    assert 'make("chaser-callback"' in WIDGET
+    assert 'h("chaser-callback"' in WIDGET
 
 
 def test_the_events_in_it_are_those_the_widget_tells() -> None:
@@ -97,7 +97,7 @@ def test_what_the_promise_gives_and_rejects_with_is_named() -> None:
 
 
 def test_the_goals_in_it_are_those_the_widget_reaches() -> None:
-    told = set(re.findall(r"\btell\([^\"]*\"(\w+)\"", WIDGET))
+    told = set(re.findall(r"\btrack\([^\"]*\"(\w+)\"", WIDGET))
     assert '"chaser_callback_" + event' in WIDGET
     assert in_page(r"chaser_callback_(\w+)") == told
 
@@ -116,7 +116,7 @@ def test_each_code_in_it_is_one_of_the_service() -> None:
     assert codes - fields >= PHONE_REFUSALS.keys()
     unknown = {code for code in codes - fields - {"network"} if f'"{code}"' not in SERVICE}
     assert unknown == set()
-    assert 'refuse("network")' in WIDGET
+    assert 'apiError("network")' in WIDGET
 
 
 def test_the_addresses_in_it_are_served(here: Service) -> None:

@@ -1,4 +1,4 @@
-// Solves the challenge that the service sets while the visitor types, sends a request, and follows it.
+// Solves the proof of work while the visitor types, sends a request, and polls its status.
 
 /** @param {number} ms */
 const sleep = ms => new Promise(done => setTimeout(done, ms));
@@ -13,42 +13,42 @@ const unhex = text => Uint8Array.from(text.match(/../g) || [], byte => parseInt(
 export const solve = async challenge => {
   const { nonce, salt, cost, keyLength, keyPrefix } = challenge.parameters;
   const password = unhex(nonce + "00000000");
-  const how = { name: "PBKDF2", hash: "SHA-256", salt: unhex(salt), iterations: cost };
+  const algorithm = { name: "PBKDF2", hash: "SHA-256", salt: unhex(salt), iterations: cost };
   for (let counter = 0; ; counter++) {
     new DataView(password.buffer).setUint32(password.length - 4, counter);
-    // The browser derives off the page's own thread, so nothing here blocks the page.
+    // Browsers derive keys outside the main thread, so the page stays responsive.
     const key = await crypto.subtle.importKey("raw", password, "PBKDF2", false, ["deriveBits"]);
-    const derivedKey = hex(new Uint8Array(await crypto.subtle.deriveBits(how, key, keyLength * 8)));
+    const derivedKey = hex(new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, keyLength * 8)));
     if (derivedKey.startsWith(keyPrefix)) return btoa(JSON.stringify({ challenge, solution: { counter, derivedKey } }));
   }
 };
 
 /** @type {ReturnType<Prepare> | undefined} */
-let work;
+let prepared;
 
 /** @type {Prepare} */
-export const prepare = ({ ask, name }) =>
-  work ||= ask("challenge?site=" + name, "parameters")
-    // Who sends faster than a person can type is suspected.
+export const prepare = service =>
+  prepared ||= service.fetchJson("challenge?site=" + service.name, "parameters")
+    // The service holds requests that come faster than a person can type.
     .then(challenge => Promise.all([solve(challenge), sleep(2100)]))
-    .catch(cause => {
-      work = undefined;
-      throw cause;
+    .catch(error => {
+      prepared = undefined;
+      throw error;
     });
 
-/** @type {Take} */
-const take = async service => {
-  const mine = prepare(service);
-  work = undefined; // it is good for one request
-  return (await mine)[0];
+/** @type {TakeSolution} */
+const takeSolution = async service => {
+  const solution = prepare(service);
+  prepared = undefined; // A solution is valid for one request.
+  return (await solution)[0];
 };
 
 /** @type {Complete} */
 export const complete = ({ landing }, fields) => {
   const page = new URL(location.href);
-  // An application that changes its address may drop the marks the visitor came with.
-  if (!/utm_/.test(page.search)) for (const [mark, value] of new URLSearchParams(landing))
-    if (/^utm_/.test(mark)) page.searchParams.append(mark, value);
+  // A single-page application may drop the UTM parameters of the landing page from its address.
+  if (!/utm_/.test(page.search)) for (const [name, value] of new URLSearchParams(landing))
+    if (/^utm_/.test(name)) page.searchParams.append(name, value);
   return {
     active_page: page.href,
     referrer: document.referrer,
@@ -62,12 +62,12 @@ export const complete = ({ landing }, fields) => {
 export const isNow = ({ created_at, call_expected_at }) =>
   Date.parse(/** @type {string} */ (call_expected_at)) - Date.parse(created_at) < 90_000;
 
-/** @type {Tell} */
-export const tell = ({ emit }, facts, event, detail) => {
-  emit(event, detail);
-  // What breaks in there stops nothing here.
-  if (facts) setTimeout(() => {
-    const { data_layer, gtag, metrika } = facts.analytics;
+/** @type {Track} */
+export const track = (service, settings, event, detail) => {
+  service.emit(event, detail);
+  // In a task of its own: an exception in the page's analytics must not stop the widget.
+  if (settings) setTimeout(() => {
+    const { data_layer, gtag, metrika } = settings.analytics;
     const goal = "chaser_callback_" + event;
     if (data_layer) (window.dataLayer ||= []).push({ event: goal });
     if (gtag) window.gtag?.("event", goal);
@@ -76,48 +76,47 @@ export const tell = ({ emit }, facts, event, detail) => {
 };
 
 /** @type {(service: Service, callback: Callback) => Promise<void>} */
-const follow = async ({ ask, emit }, callback) => {
+const poll = async (service, callback) => {
   let { id, status } = callback;
   for (let wait = 1; wait < 11 && isNow(callback) && /queued|sending/.test(status); wait++) {
     await sleep(wait * 1000);
-    const now = await ask("callbacks/" + id, "id").catch(() => {});
+    const now = await service.fetchJson("callbacks/" + id, "id").catch(() => {});
     if (now && now.status !== status) {
       status = now.status;
-      emit("status", now);
+      service.emit("status", now);
     }
   }
 };
 
 /** @type {Submit} */
 export const submit = async (service, fields) => {
-  const { name, refuse, ask, settings } = service;
-  const asked = { ...complete(service, fields), site: name };
+  const request = { ...complete(service, fields), site: service.name };
   /** @param {boolean} [isChallenged] */
   const send = async isChallenged => {
-    const body = JSON.stringify(isChallenged ? { ...asked, challenge: await take(service) } : asked);
-    // The visitor may be leaving the page: keepalive.
-    const post = () => ask("callbacks", "id",
+    const body = JSON.stringify(isChallenged ? { ...request, challenge: await takeSolution(service) } : request);
+    // Without keepalive the browser drops the request when the visitor leaves the page.
+    const post = () => service.fetchJson("callbacks", "id",
       { method: "POST", keepalive: true, headers: { "content-type": "application/json" }, body });
-    return post().catch(async refusal => {
-      if (refusal.status && refusal.status !== 503) throw refusal;
+    return post().catch(async error => {
+      if (error.status && error.status !== 503) throw error;
       await sleep(1000);
       return post();
     });
   };
-  // Sent also where the settings do not come: the service says best what is wrong.
-  const facts = await settings().catch(() => {});
+  // Without settings the request is sent all the same: the service's answer explains the error best.
+  const settings = await service.loadSettings().catch(() => {});
   try {
-    const callback = await send(facts?.challenge).catch(refusal => {
-      // The dialog may have been open for long, or the computer's clock was set.
-      if (/^challenge_/.test(refusal.code)) return send(true);
-      throw refusal;
+    const callback = await send(settings?.challenge).catch(error => {
+      // The challenge expires while the dialog stays open, or when the computer's clock is changed.
+      if (/^challenge_/.test(error.code)) return send(true);
+      throw error;
     });
-    tell(service, facts, "accepted", callback);
-    follow(service, callback);
+    track(service, settings, "accepted", callback);
+    poll(service, callback);
     return callback;
-  } catch (cause) {
-    const refusal = /** @type {any} */ (cause).errors ? cause : refuse("error");
-    tell(service, facts, "refused", { .../** @type {Refusal} */ (refusal) });
-    throw refusal;
+  } catch (/** @type {any} */ error) {
+    if (!error.errors) error = service.apiError("error");
+    track(service, settings, "refused", { ...error });
+    throw error;
   }
 };

@@ -1,13 +1,13 @@
-// The dialog: number, time, department, consent; then what becomes of the request.
-import { complete, isNow, prepare, tell } from "./callbacks.js";
+// The dialog: the form with number, time, department and consent; then the status of the request.
+import { complete, isNow, prepare, track } from "./callbacks.js";
 import { css } from "./styles.js";
 
-// How long it usually takes until a phone rings.
+// Milliseconds. A phone usually rings within this time.
 const COUNTDOWN = 30_000;
 
-// A number's digits are grouped while it is typed, and none is changed: the service decides how to read it.
+// While a number is typed its digits are grouped, never changed: the service alone parses it.
 
-// What people put between digits, and what copying brings along unseen. A text with anything else is left alone.
+// Digits, common separators and the invisible characters that copying adds. Any other text stays unformatted.
 /** @param {string} text */
 const isPlain = text => /^[\s(\p{Cf}]*\+?[\d\s().\p{Pd}−\p{Cf}]*$/u.test(text);
 /** @param {string} text */
@@ -52,15 +52,15 @@ const when = (lang, moment) => {
     new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(days, "day"));
 };
 
-// Opens the dialog by itself: once a day, and never in the middle of something.
-/** @type {Watch} */
-const watch = async ({ exit_intent, seconds, scroll }, on, open) => {
+// Opens the dialog automatically: once a day, and never while the visitor types or another dialog is open.
+/** @type {InstallTriggers} */
+const installTriggers = async ({ exit_intent, seconds, scroll }, on, open) => {
   if (!exit_intent && !seconds && !scroll) return;
   const day = new Date().toDateString();
-  // Throws where nothing can be stored: nobody could tell there that it has been today.
+  // Throws if storage is blocked: the dialog would then open on every page.
   const isDue = () => localStorage.chaser_callback !== day;
   if (!isDue()) return;
-  const go = () => {
+  const tryOpen = () => {
     if (document.activeElement?.matches("body, a, button") && isDue()
       && ![...document.querySelectorAll("dialog[open], [role*=dialog]")].some(it => it.checkVisibility())) open();
   };
@@ -69,87 +69,87 @@ const watch = async ({ exit_intent, seconds, scroll }, on, open) => {
     const { scrollTop, scrollHeight, clientHeight } = document.documentElement;
     if (!document.hidden) passed++;
     if (seconds && passed >= seconds
-      || scroll && scrollTop && scrollTop + 1 > (scrollHeight - clientHeight) * scroll / 100) go();
+      || scroll && scrollTop && scrollTop + 1 > (scrollHeight - clientHeight) * scroll / 100) tryOpen();
   }, 1000);
   document.addEventListener("mouseout", ({ relatedTarget, clientY }) => {
-    if (exit_intent && !relatedTarget && clientY < 1) go();
+    if (exit_intent && !relatedTarget && clientY < 1) tryOpen();
   });
   on("open", () => { localStorage.chaser_callback = day; });
 };
 
 /** @type {Create} */
-export const create = ({ service, make, adopt, root, site, lang, words, api }) => {
+export const create = ({ service, h, addStyles, root, site, lang, words, api }) => {
   const { consent, phone, regions, departments } = site;
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone === site.timezone ? "" : ` (${words.your_time})`;
   const countries = regions.map(region => new Intl.DisplayNames(lang, { type: "region" }).of(region)).join(", ");
   const sentence = consent?.text?.[lang] || words.consent;
 
-  /** @type {[name: string, say: (code: unknown) => unknown][]} */
-  const complaints = [];
+  /** @type {[name: string, showError: (code: unknown) => unknown][]} */
+  const fieldErrors = [];
   /** @type {Field} */
   const field = (name, label, control) => {
-    const wrong = make("p", { className: "wrong", role: "alert", id: "wrong-" + name });
-    const say = (/** @type {unknown} */ code) => {
+    const wrong = h("p", { className: "wrong", role: "alert", id: "wrong-" + name });
+    const showError = (/** @type {unknown} */ code) => {
       wrong.textContent = code ? explain(lang, words, { code }) : "";
       control.ariaInvalid = `${!!code}`;
       if (code) control.focus();
       return code;
     };
-    complaints.unshift([name, say]);
+    fieldErrors.unshift([name, showError]);
     control.id = name;
     control.setAttribute("aria-describedby", wrong.id);
-    control.oninput = () => say("");
-    return make("div", {}, control, make("label", { htmlFor: name }, ...label), wrong);
+    control.oninput = () => showError("");
+    return h("div", {}, control, h("label", { htmlFor: name }, ...label), wrong);
   };
-  // Says what is wrong with each field, by the service's codes; the first one gets the focus. Was there anything?
-  const complain = (/** @type {Record<string, unknown>} */ codes) =>
-    complaints.filter(([name, say]) => say(codes[name]))[0];
+  // Shows an error beside each field that has a code, and focuses the first. Returns a falsy value if there is none.
+  const showFieldErrors = (/** @type {Record<string, unknown>} */ codes) =>
+    fieldErrors.filter(([name, showError]) => showError(codes[name]))[0];
 
-  const ring = make("div", { className: "ring icon", ariaHidden: "true" });
-  const title = make("h2");
-  const lead = make("p");
-  const number = make("b");
-  const input = make("input", {
+  const ring = h("div", { className: "ring icon", ariaHidden: "true" });
+  const title = h("h2");
+  const lead = h("p");
+  const number = h("b");
+  const input = h("input", {
     type: "tel", autocomplete: "tel", inputMode: "tel",
     placeholder: /RU|KZ/.test(regions[0]) ? words.placeholder : "+",
   });
-  const time = make("select");
-  const department = make("select", {}, ...departments.map(({ id, name }) => make("option", { value: id }, name)));
-  const box = make("input", { type: "checkbox" });
-  // What fills in every field is no person: the service holds such a request for one to look at.
-  const trap = make("input", { name: "website", autocomplete: "off", tabIndex: -1, ariaHidden: "true" });
-  const send = make("button");
-  const wrong = make("p", { className: "wrong", role: "alert" });
-  const form = make("form", {},
+  const time = h("select");
+  const department = h("select", {}, ...departments.map(({ id, name }) => h("option", { value: id }, name)));
+  const box = h("input", { type: "checkbox" });
+  // Honeypot: only a bot fills it in. The service then holds the request until the operator releases it.
+  const honeypot = h("input", { name: "website", autocomplete: "off", tabIndex: -1, ariaHidden: "true" });
+  const send = h("button");
+  const wrong = h("p", { className: "wrong", role: "alert" });
+  const form = h("form", {},
     field("client_phone", [words.phone, regions.join() === "RU" || regions[5] ? "" : ` (${countries})`], input),
     field("planned_time", [words.time + zone], time),
     departments[0] ? field("department", [words.department], department) : "",
     consent ? field("consent",
-      [sentence, " ", make("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
-    trap, wrong, send);
-  const next = make("button");
-  const call = make("a", { href: "tel:" + phone }, words.call + " ", make("b", {}, format(phone || "", regions)));
-  // Closed by the browser: the page may keep clicks from us.
-  const done = make("form", { method: "dialog" }, next, call,
-    make("button", { className: "close", ariaLabel: words.close }, "×"));
-  const dialog = make("dialog", { lang, closedBy: "any" },
-    ring, make("div", { role: "status" }, title, lead, number), form, done);
-  // The page's shortcuts and focus traps have no business in here.
+      [sentence, " ", h("a", { href: consent.url, target: "_blank" }, words.consent_link)], box) : "",
+    honeypot, wrong, send);
+  const next = h("button");
+  const call = h("a", { href: "tel:" + phone }, words.call + " ", h("b", {}, format(phone || "", regions)));
+  // method=dialog: the browser itself closes it, even if the page stops our click events.
+  const done = h("form", { method: "dialog" }, next, call,
+    h("button", { className: "close", ariaLabel: words.close }, "×"));
+  const dialog = h("dialog", { lang, closedBy: "any" },
+    ring, h("div", { role: "status" }, title, lead, number), form, done);
+  // Otherwise the page's keyboard shortcuts and focus traps would act on the fields in here.
   for (const type of ["click", "mousedown", "keydown", "keypress", "keyup", "focusin"])
     dialog.addEventListener(type, event => event.stopPropagation());
-  adopt(css);
+  addStyles(css);
   root.append(dialog);
 
-  const promise = (at = time.value || site.call_expected_at) =>
+  const callTime = (at = time.value || site.call_expected_at) =>
     (site.open || time.value ? "" : words.closed + " ") + (at ? `${words.later} ${when(lang, at)}${zone}.` : "");
-  const greet = () => {
-    if (!form.hidden) lead.textContent = site.open && !time.value ? words.lead : promise();
+  const updateLead = () => {
+    if (!form.hidden) lead.textContent = site.open && !time.value ? words.lead : callTime();
   };
-  const offer = () => {
-    // A time that was chosen stays chosen.
-    if (!time.value) time.replaceChildren(make("option", { value: "" }, words.now),
-        ...site.free_times.map(value => make("option", { value }, when(lang, value))));
-    greet();
+  const fillTimes = () => {
+    // New options would discard the visitor's choice.
+    if (!time.value) time.replaceChildren(h("option", { value: "" }, words.now),
+        ...site.free_times.map(value => h("option", { value }, when(lang, value))));
+    updateLead();
   };
 
   let id = "";
@@ -161,7 +161,7 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
     ring.style.setProperty("--past", `${1 - left / COUNTDOWN}turn`);
     if (left <= 0) show("late");
   };
-  // The form, or what becomes of a request. A text: of one that is for later.
+  // Shows the form, or the status of a request. text: replaces the text of the status, and no countdown runs.
   const show = (state = "form", text = "") => {
     const isForm = state === "form";
     const kind = isForm || words[state + "_title"] ? state : "done";
@@ -178,7 +178,7 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
     ring.textContent = "";
     if (isForm) {
       id = "";
-      greet();
+      updateLead();
       input.focus();
     } else next.focus();
     if (isForm || isBad || text) return;
@@ -186,7 +186,7 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
     tick();
   };
 
-  let asked = "";
+  let lastValues = "";
   /** @type {Fields} */
   let fields;
   const isBusy = () => send.ariaDisabled === "true";
@@ -197,57 +197,57 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
 
   form.onsubmit = async event => {
     event.preventDefault();
-    if (isBusy() || complain({
+    if (isBusy() || showFieldErrors({
       client_phone: !input.value.trim() && "phone_missing",
       consent: consent && !box.checked && "consent_required",
     })) return;
-    const asks = {
+    const values = {
       client_phone: input.value,
       planned_time: time.value || undefined,
       department: department.value || undefined,
       consent: consent && { accepted: true, version: consent.version, text: sentence } || undefined,
-      website: trap.value || undefined,
+      website: honeypot.value || undefined,
     };
-    // The same again, after a lost answer, is the same request.
-    if (asked !== (asked = JSON.stringify(asks))) fields = complete(service, asks);
+    // Unchanged values after a lost answer keep their request_id, so both requests are one callback.
+    if (lastValues !== (lastValues = JSON.stringify(values))) fields = complete(service, values);
     wrong.textContent = "";
     setBusy(true);
     try {
       const callback = await api.submit(fields);
-      asked = "";
+      lastValues = "";
       id = callback.id;
       end = Date.now() + COUNTDOWN;
       if (isNow(callback)) show(callback.status);
-      else show("done", promise(callback.call_expected_at) || words.closed);
-    } catch (error) {
-      const refusal = /** @type {Refusal} */ (error);
-      if (complain(Object.fromEntries(refusal.errors.map(({ field, code }) => [field, code])))) return;
-      wrong.textContent = explain(lang, words, refusal);
+      else show("done", callTime(callback.call_expected_at) || words.closed);
+    } catch (/** @type {any} */ error) {
+      if (showFieldErrors(Object.fromEntries(error.errors.map(
+        (/** @type {Refusal["errors"][0]} */ { field, code }) => [field, code])))) return;
+      wrong.textContent = explain(lang, words, error);
       call.hidden = !phone;
       done.scrollIntoView(false);
     } finally {
       setBusy();
     }
   };
-  let shown = "";
+  let formatted = "";
   form.oninput = event => {
     const { inputType } = /** @type {InputEvent} */ (event);
     const at = input.selectionStart || 0;
     let [text, caret] = formatAt(input.value, at, regions);
-    // Only what stands between digits was deleted.
-    if (text === shown && /Forward/.test(inputType))
+    // Delete removed only a separator: remove the digit behind it as well.
+    if (text === formatted && /Forward/.test(inputType))
       [text, caret] = formatAt(text.slice(0, at) + text.slice(at).replace(/\d/, ""), at, regions);
-    shown = text;
+    formatted = text;
     if (text !== input.value && root.activeElement === input && !/^history/.test(inputType)) {
-      // Unlike a new value, this can be undone.
+      // Assigning to value would clear the undo history.
       input.select();
       document.execCommand("insertText", false, text);
       input.setSelectionRange(caret, caret);
     }
   };
-  time.onchange = greet;
+  time.onchange = updateLead;
 
-  // The second half of a slow double click on what stood here before.
+  // Ignore the second half of a slow double click on the submit button, which was in the same place.
   next.onclick = ({ detail }) => {
     if (detail > 1 || next.textContent === words.close) return detail < 2;
     show();
@@ -259,20 +259,20 @@ export const create = ({ service, make, adopt, root, site, lang, words, api }) =
   };
   api.on("status", now => { if (now.id === id) show(now.status); });
   setBusy();
-  offer();
+  fillTimes();
   show();
 
   const open = () => {
     if (dialog.open) return;
     dialog.showModal();
-    tell(service, site, "open");
+    track(service, site, "open");
     if (site.challenge) prepare(service).catch(() => {});
-    // The page may have been open for hours.
-    service.ask("sites/" + service.name, "site").then(facts => {
-      Object.assign(site, facts);
-      offer();
+    // The settings may be hours old: working hours and free times have changed since.
+    service.fetchJson("sites/" + service.name, "site").then(settings => {
+      Object.assign(site, settings);
+      fillTimes();
     }, () => {});
   };
-  watch(site.triggers, api.on, open).catch(() => {});
+  installTriggers(site.triggers, api.on, open).catch(() => {});
   return { open, close: () => dialog.close() };
 };

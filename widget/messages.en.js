@@ -1,4 +1,4 @@
-// The words of the dialog in English. The owner of a site may replace each: SITES__<NAME>__TEXTS__EN.
+// The texts of the dialog in English. The site's owner may replace each of them: SITES__<NAME>__TEXTS__EN.
 
 /** @type {Words} */
 export const words = {

@@ -1,4 +1,4 @@
-// The words of the dialog in Russian. The owner of a site may replace each: SITES__<NAME>__TEXTS__RU.
+// The texts of the dialog in Russian. The site's owner may replace each of them: SITES__<NAME>__TEXTS__RU.
 
 /** @type {Words} */
 export const words = {

@@ -1,69 +1,71 @@
-// Chaser Callback: shows the button, offers window.chaserCallback, loads the dialog on first intent.
-// For owners: docs/site-owners.md.
+// The loader: shows the button, provides window.chaserCallback, and loads the dialog on the first sign of intent.
+// For site owners: docs/site-owners.md.
 (() => {
   // A module has no currentScript.
   const script = /** @type {HTMLScriptElement} */ (
     document.currentScript || document.querySelector("[src*='/widget']"));
-  const { site: name = "", lang: wish = "" } = script.dataset;
+  const { site: name = "", lang: requestedLang = "" } = script.dataset;
   const base = new URL(".", script.src).href;
   /** @param {string} text */
   const warn = text => console.warn("Chaser Callback: " + text);
 
-  // Names unlike ours belong to other tools.
-  for (const given of script.getAttributeNames()) {
-    const meant = given.replace(/^data-s[ite]{2}.*/, "data-site").replace(/^data-l[ang]{2}.*/, "data-lang");
-    if (given !== meant) warn(`${given} is unknown. Did you mean ${meant}?`);
+  // Warn about misspelt attributes only: other data attributes belong to other tools.
+  for (const attribute of script.getAttributeNames()) {
+    const expected = attribute.replace(/^data-s[ite]{2}.*/, "data-site").replace(/^data-l[ang]{2}.*/, "data-lang");
+    if (attribute !== expected) warn(`${attribute} is unknown. Did you mean ${expected}?`);
   }
   if (!name) return warn('the script tag needs data-site="…".');
-  // An element with this id would be no stub.
+  // An element with this id is a member of window, too, but has no queue.
   const stub = window.chaserCallback;
   const queue = stub?.q;
   if (queue && !Array.isArray(queue)) return warn("this page has a second script tag.");
 
-  /** @type {Make} */
-  const make = (tag, properties, ...children) => {
+  /** @type {CreateElement} */
+  const h = (tag, properties, ...children) => {
     /** @type {any} */
     const element = Object.assign(document.createElement(tag), properties);
     element.append(...children);
     return element;
   };
   const [lang] = /** @type {Language[]} */ (
-    /\b(ru|en)\b/.exec([wish, document.documentElement.lang, ...navigator.languages].join().toLowerCase()) || ["en"]);
-  const host = make("chaser-callback", { hidden: true });
+    /\b(ru|en)\b/.exec([requestedLang, document.documentElement.lang, ...navigator.languages].join().toLowerCase())
+    || ["en"]);
+  const host = h("chaser-callback", { hidden: true });
   const root = host.attachShadow({ mode: "open" });
-  // Not into <body>, whose content applications replace.
+  // Not into <body>: applications replace its content.
   const attach = () => {
     watcher.observe(document.documentElement, { childList: true });
     if (host.isConnected) return;
     document.documentElement.append(host);
-    // Above every z-index of the page.
+    // The top layer is above every z-index of the page.
     root.querySelector("button")?.showPopover?.();
   };
-  // Later each time: a page that takes the element away whenever it sees it must not stand still over that.
-  let returns = 0;
-  const watcher = new MutationObserver(() => { if (!host.isConnected) setTimeout(attach, 9 * returns++); });
+  // A growing delay: otherwise a page that always removes the element would freeze in a loop.
+  let retries = 0;
+  const watcher = new MutationObserver(() => { if (!host.isConnected) setTimeout(attach, 9 * retries++); });
   watcher.observe(document, { childList: true });
   attach();
-  // Where the page has a fetch of its own, the browser's is in an empty frame.
-  const frame = !/\[native code]/.test(`${window.fetch}`) && root.appendChild(make("iframe", { hidden: true }));
+  // If the page has replaced fetch, an empty frame still has the browser's own.
+  const frame = !/\[native code]/.test(`${window.fetch}`) && root.appendChild(h("iframe", { hidden: true }));
 
-  /** @type {Refuse} */
-  const refuse = (code, status = 0, errors = [], retry_after = 0) =>
+  /** @type {ApiError} */
+  const apiError = (code, status = 0, errors = [], retry_after = 0) =>
     Object.assign(new Error(code), { code, status, errors, retry_after });
-  /** @type {Ask} */
-  const ask = async (path, key, options) => {
-    const answer = await /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(`${base}v1/${path}`,
+  /** @type {FetchJson} */
+  const fetchJson = async (path, key, options) => {
+    const response = await /** @type {Window} */ (frame ? frame.contentWindow : window).fetch(`${base}v1/${path}`,
       { credentials: "omit", signal: AbortSignal.timeout(10_000), ...options }).catch(() => {});
-    const said = await answer?.json().catch(() => {});
-    if (!answer || answer.ok && !said?.[key]) throw refuse("network");
-    if (answer.ok) return said;
-    // Others than the service may answer in JSON too.
-    const errors = /** @type {any[]} */ ([]).concat(said?.errors).filter(error => error?.field);
-    throw refuse(`${said?.code || "error"}`, answer.status, errors, Number(answer.headers.get("retry-after")) || 0);
+    const body = await response?.json().catch(() => {});
+    if (!response || response.ok && !body?.[key]) throw apiError("network");
+    if (response.ok) return body;
+    // A proxy or firewall may send JSON as well, of any shape.
+    const errors = /** @type {any[]} */ ([]).concat(body?.errors).filter(error => error?.field);
+    throw apiError(`${body?.code || "error"}`, response.status, errors,
+      Number(response.headers.get("retry-after")) || 0);
   };
 
   /** @param {string} css */
-  const adopt = css => {
+  const addStyles = css => {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     root.adoptedStyleSheets.push(sheet);
@@ -71,7 +73,7 @@
   /** @type {Emit} */
   const emit = (event, detail) =>
     host.dispatchEvent(new CustomEvent("chaser-callback:" + event, { bubbles: true, detail }));
-  // A page whose origin is not allowed gets no answer that it may read.
+  // CORS hides every response from a page with an unknown origin, so no response may mean that.
   const explain = (status = 0) => {
     const setting = `${base} needs the setting SITES__${name.toUpperCase()}__`;
     if (status === 404) warn(`data-site is wrong, or ${setting}SITE_ID`);
@@ -79,11 +81,11 @@
       warn(`no answer. If it is up, ${setting}ORIGINS=["${origin}"]`);
   };
 
-  // For a contrast of 4.5:1 (WCAG 1.4.3) a colour is darkened to a lightness of .53 under white text; a light one, from
-  // .72 on, stays under black text.
+  // Contrast of 4.5:1 (WCAG 1.4.3): from an oklch lightness of .72 on the text is black. Below that it is white, and
+  // the colour is darkened to at most .53.
   /** @param {Site} site */
   const show = ({ theme: { color, scheme, button, icon, position, offset_x, offset_y, corner }, texts }) => {
-    adopt(`:host{all:initial!important;display:contents!important;direction:ltr!important;--chaser-color:${color};
+    addStyles(`:host{all:initial!important;display:contents!important;direction:ltr!important;--chaser-color:${color};
 --chaser-corner:${corner}px;--chaser-x:${offset_x}px;--chaser-y:${offset_y}px;--chaser-font:system-ui,sans-serif}
 :host>*{--fill:var(--chaser-color);--on:#fff;color-scheme:${scheme === "auto" ? "light dark" : scheme};
 font:medium/1.45 var(--chaser-font)}
@@ -102,79 +104,79 @@ clip-path:path("${icon || "M3 5q0-2 2-2h3l2 6-2 2q2 3 5 5l2-2 6 2v3q0 2-2 2A16 1
 @media print{.fab{display:none}}`);
     if (!button) return;
     const label = texts[lang]?.button || { ru: "Заказать звонок", en: "Request a call" }[lang];
-    const fab = make("button", {
+    const fab = h("button", {
       className: "fab icon", lang, ariaLabel: label, popover: "manual",
       onpointerenter: prepare, onfocus: prepare,
-    }, make("span", {}, label));
+    }, h("span", {}, label));
     fab.toggleAttribute("data-chaser-callback");
     root.append(fab);
     fab.showPopover?.();
   };
 
   /** @param {string} file */
-  const use = file => import(`${base}widget/__VERSION__/${file}.js`).catch(() => { throw refuse("network"); });
+  const load = file => import(`${base}widget/__VERSION__/${file}.js`).catch(() => { throw apiError("network"); });
   /** @type {Promise<Site> | undefined} */
   let site;
   /** @type {Promise<Dialog | void> | undefined} */
   let dialog;
-  let isWanted = false;
+  let shouldOpen = false;
 
-  // These two forget a failure, so the next call tries again.
-  const start = () => site ||= ask("sites/" + name, "site").then((/** @type {Site} */ facts) => {
-    if (!facts.allowed) throw refuse("", 403);
-    show(facts);
+  // Both reset after a failure, so the next call tries again.
+  const start = () => site ||= fetchJson("sites/" + name, "site").then((/** @type {Site} */ settings) => {
+    if (!settings.allowed) throw apiError("", 403);
+    show(settings);
     api.ready = true;
-    if (Object.values(facts.triggers).some(Boolean)) prepare();
-    emit("ready", facts);
-    return facts;
-  }).catch(cause => {
+    if (Object.values(settings.triggers).some(Boolean)) prepare();
+    emit("ready", settings);
+    return settings;
+  }).catch(error => {
     site = undefined;
-    explain(cause.status);
-    throw cause;
+    explain(error.status);
+    throw error;
   });
-  const prepare = () => dialog ||= Promise.all([start(), use("dialog"), use("messages." + lang)])
-    .then(([facts, { create }, { words }]) => create({
-      service, make, adopt, root, lang, words: { ...words, ...facts.texts[lang] }, site: facts, api,
+  const prepare = () => dialog ||= Promise.all([start(), load("dialog"), load("messages." + lang)])
+    .then(([settings, { create }, { words }]) => create({
+      service, h, addStyles, root, lang, words: { ...words, ...settings.texts[lang] }, site: settings, api,
     }))
     .catch(() => { dialog = undefined; });
 
   /** @type {Service} */
-  const service = { name, landing: location.search, refuse, ask, emit, settings: start };
+  const service = { name, landing: location.search, apiError, fetchJson, emit, loadSettings: start };
   const api = Object.assign(queue ? stub : {}, /** @type {Api} */ ({
     ready: false,
     open(link) {
-      isWanted = true;
-      prepare().then(made => made ? isWanted && made.open() : site?.then(({ phone }) => {
-        const way = link?.href || phone && "tel:" + phone;
-        if (way) location.assign(way);
+      shouldOpen = true;
+      prepare().then(loaded => loaded ? shouldOpen && loaded.open() : site?.then(({ phone }) => {
+        const url = link?.href || phone && "tel:" + phone;
+        if (url) location.assign(url);
       }));
     },
     close() {
-      isWanted = false;
-      dialog?.then(made => made?.close());
+      shouldOpen = false;
+      dialog?.then(loaded => loaded?.close());
     },
-    submit: fields => use("callbacks").then(({ submit }) => submit(service, fields)),
+    submit: fields => load("callbacks").then(({ submit }) => submit(service, fields)),
     on(event, fn) {
       const listener = (/** @type {any} */ { detail }) => fn(detail);
       addEventListener("chaser-callback:" + event, listener);
       if (event === "ready" && api.ready) site?.then(/** @type {any} */ (fn));
       return () => removeEventListener("chaser-callback:" + event, listener);
     },
-    // Functions taken from the stub go on working.
+    // References that the page took from the stub keep working.
     q: { push: ([method, args = [], resolve, reject]) =>
       new Promise(done => done(/** @type {any} */ (api)[method](...args))).then(resolve, reject) },
   }));
   window.chaserCallback = api;
   api.on("refused", ({ status }) => { if (status < 500) explain(status); });
 
-  // Ahead of the page's own listeners: they may stop the event.
+  // In the capture phase, before the page's own listeners: they may stop the event.
   addEventListener("click", event => {
-    const pressed = /** @type {HTMLAnchorElement | undefined} */ (event.composedPath().find(node =>
+    const opener = /** @type {HTMLAnchorElement | undefined} */ (event.composedPath().find(node =>
       node instanceof Element && node.hasAttribute("data-chaser-callback")));
-    // A link stays a link while the service can't be reached.
-    if (!pressed || pressed.href && !api.ready) return;
+    // Until the widget is ready a link works as a link.
+    if (!opener || opener.href && !api.ready) return;
     event.preventDefault();
-    api.open(pressed);
+    api.open(opener);
   }, true);
 
   start().catch(() => {});
