@@ -1,10 +1,10 @@
-"""A proxy between the browser and the service: it carries everything, and treats requests for a callback as told.
+"""A proxy between the browser and the service that injects faults into requests for a callback.
 
-    async with Between(shops.service.url) as line:
-        line.plan(cut_after, answering(503, "overloaded"))
+    async with FaultProxy(shops.service.url) as proxy:
+        proxy.plan(cut_after, answering(503, "overloaded"))
 
-makes the service take the first request and lose its answer, answer the second one with a 503, and let all others
-through. It is a real server: what the browser makes of a cut connection is the browser's own doing.
+The service gets the first request, but its answer is lost. The second request is answered with a 503, and all others
+pass through. This is a real server, so the browser handles a cut connection as it does in practice.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _READABLE = {"access-control-allow-origin": "*", "access-control-expose-headers"
 
 
 class Exchange:
-    """One request of the browser, read whole; nothing was answered yet."""
+    """One request of the browser: read completely, not yet answered."""
 
     def __init__(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: str) -> None:
         self._request = request
@@ -32,7 +32,7 @@ class Exchange:
         self._to = urlsplit(to)
 
     async def forward(self) -> bytes:
-        """Give the request to the service, and its whole answer back."""
+        """Send the request to the service, and return the raw bytes of its answer."""
         reader, writer = await asyncio.open_connection(self._to.hostname, self._to.port)
         try:
             writer.write(self._request)
@@ -42,38 +42,38 @@ class Exchange:
             await writer.wait_closed()
 
     async def answer(self, answer: bytes) -> None:
-        """Write bytes to the browser, if it still listens."""
+        """Write bytes to the browser, unless it has closed the connection."""
         with contextlib.suppress(ConnectionError):
             self._writer.write(answer)
             await self._writer.drain()
 
     def cut(self) -> None:
         """Reset the connection."""
-        # Without lingering, closing sends RST in place of FIN.
+        # With a linger time of 0, closing sends RST instead of FIN.
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    async def given_up(self) -> None:
+    async def closed_by_browser(self) -> None:
         """Return once the browser has closed the connection."""
         with contextlib.suppress(ConnectionError):
             await self._reader.read()
 
 
-Treatment = Callable[[Exchange], Awaitable[None]]
+Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
-async def passing(exchange: Exchange) -> None:
-    """Carry the request to the service and its answer back."""
+async def pass_through(exchange: Exchange) -> None:
+    """Forward the request to the service and its answer to the browser."""
     await exchange.answer(await exchange.forward())
 
 
 async def cut_before(exchange: Exchange) -> None:
-    """Reset the connection; the service never hears of the request."""
+    """Reset the connection before the service gets the request."""
     exchange.cut()
 
 
 async def cut_after(exchange: Exchange) -> None:
-    """Reset the connection when the service has answered, before a byte of that."""
+    """Reset the connection after the service has answered, before the first byte of the answer."""
     await exchange.forward()
     exchange.cut()
 
@@ -86,89 +86,89 @@ async def cut_within(exchange: Exchange) -> None:
 
 
 async def silent(exchange: Exchange) -> None:
-    """Never answer; the service never hears of the request."""
-    await exchange.given_up()
+    """Never answer, and never forward the request."""
+    await exchange.closed_by_browser()
 
 
 async def silent_after(exchange: Exchange) -> None:
-    """Let the service take the request, and never answer."""
+    """Forward the request, and never answer."""
     await exchange.forward()
-    await exchange.given_up()
+    await exchange.closed_by_browser()
 
 
 def answering(
     status: int, code: str, *, errors: Sequence[tuple[str, str]] = (), retry_after: float | None = None
-) -> Treatment:
-    """Answer in the service's stead and in its shape. errors: pairs of field and code; retry_after: seconds."""
-    wrong = [FieldError(field, what, "…") for field, what in errors]
-    made = problem_response(status, code, "…", request_id="none", errors=wrong, retry_after=retry_after)
-    return _saying(status, bytes(made.body), {name: made.headers[name] for name in made.headers})
+) -> Behaviour:
+    """Answer instead of the service, in its format. errors: pairs of field and code; retry_after: seconds."""
+    field_errors = [FieldError(field, error_code, "…") for field, error_code in errors]
+    response = problem_response(status, code, "…", request_id="none", errors=field_errors, retry_after=retry_after)
+    return _responding(status, bytes(response.body), {name: response.headers[name] for name in response.headers})
 
 
-def answering_with(status: int, body: str, media_type: str = "text/html") -> Treatment:
-    """Answer with something that isn't the service's, as a proxy or a firewall before it does."""
-    return _saying(status, body.encode(), {"content-type": media_type})
+def answering_with(status: int, body: str, media_type: str = "text/html") -> Behaviour:
+    """Answer as another program than the service, such as a proxy or a firewall in front of it."""
+    return _responding(status, body.encode(), {"content-type": media_type})
 
 
-class Hold:
-    """Holds one request, or the answer to it, until it is let go.
+class Gate:
+    """Delay one request, or the answer to it, until the gate is opened.
 
-    Where the browser gives up first, a held request never reaches the service.
+    If the browser closes the connection first, a delayed request never reaches the service.
     """
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
-        self._gate = asyncio.Event()
+        self._opened = asyncio.Event()
 
-    def let_go(self) -> None:
-        """Let it go on."""
-        self._gate.set()
+    def open(self) -> None:
+        """Open the gate: the request or the answer passes."""
+        self._opened.set()
 
     async def request(self, exchange: Exchange) -> None:
-        """Hold the request."""
-        if await self._kept(exchange):
-            await passing(exchange)
+        """Delay the request."""
+        if await self._opened_first(exchange):
+            await pass_through(exchange)
 
-    async def answer(self, exchange: Exchange) -> None:
-        """Let the service take the request, and hold its answer."""
+    async def response(self, exchange: Exchange) -> None:
+        """Forward the request, and delay the answer."""
         whole = await exchange.forward()
-        if await self._kept(exchange):
+        if await self._opened_first(exchange):
             await exchange.answer(whole)
 
-    async def _kept(self, exchange: Exchange) -> bool:
+    async def _opened_first(self, exchange: Exchange) -> bool:
         self.reached.set()
-        waits = [asyncio.ensure_future(waiting) for waiting in (self._gate.wait(), exchange.given_up())]
+        waits = [asyncio.ensure_future(waiting) for waiting in (self._opened.wait(), exchange.closed_by_browser())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        return self._gate.is_set()
+        return self._opened.is_set()
 
 
-class Between:
-    """The proxy. `url` is where it listens, `bodies` are the requests for a callback that came, oldest first."""
+class FaultProxy:
+    """The proxy. `url`: its address. `bodies`: the JSON of the requests for a callback, oldest first."""
 
     def __init__(self, to: str) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.url = ""
         self._to = to
-        self._planned: list[Treatment] = []
-        self._preflights: list[Treatment] = []
+        self._planned: list[Behaviour] = []
+        self._preflights: list[Behaviour] = []
         self._open: set[asyncio.Task[None]] = set()
 
-    def forget(self) -> None:
-        """Forget what came and what was planned."""
-        for known in (self.bodies, self._planned, self._preflights):
-            known.clear()
+    def clear(self) -> None:
+        """Discard the recorded bodies and the planned behaviours."""
+        for recorded in (self.bodies, self._planned, self._preflights):
+            recorded.clear()
 
-    def plan(self, *treatments: Treatment) -> None:
-        """Say what the next requests for a callback meet, each in its turn."""
-        self._planned += treatments
+    def plan(self, *behaviours: Behaviour) -> None:
+        """Plan the behaviours for the next requests for a callback, one for each."""
+        self._planned += behaviours
 
-    def plan_preflights(self, *treatments: Treatment) -> None:
-        """Say what the next questions of the browser meet, whether the page may send such a request."""
-        self._preflights += treatments
+    def plan_preflights(self, *behaviours: Behaviour) -> None:
+        """Plan the behaviours for the next CORS preflights, one for each."""
+        self._preflights += behaviours
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -186,7 +186,7 @@ class Between:
         assert task is not None
         self._open.add(task)
         try:
-            # A browser opens connections that it never uses.
+            # Browsers also open connections that they never use.
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 await self._one_request(reader, writer)
         finally:
@@ -198,22 +198,22 @@ class Between:
         named = [header for header in headers if not header.lower().startswith(b"connection:")]
         length = next((int(h.partition(b":")[2]) for h in headers if h.lower().startswith(b"content-length:")), 0)
         body = await reader.readexactly(length)
-        # One request a connection: a browser repeats by itself what was lost on a connection it had used before.
+        # One request per connection: on a reused connection the browser itself repeats a request that was lost.
         request = b"\r\n".join([first, b"Connection: close", *named]) + body
         planned = self._preflights if first.startswith(b"OPTIONS") else []
         if first.startswith(_CALLBACKS):
             self.bodies.append(json.loads(body))
             planned = self._planned
-        treatment = planned.pop(0) if planned else passing
-        await treatment(Exchange(request, reader, writer, self._to))
+        behaviour = planned.pop(0) if planned else pass_through
+        await behaviour(Exchange(request, reader, writer, self._to))
 
 
-def _saying(status: int, body: bytes, headers: dict[str, str]) -> Treatment:
-    said = headers | _READABLE | {"content-length": str(len(body)), "connection": "close"}
-    lines = [f"HTTP/1.1 {status} Of Choice", *(f"{name}: {value}" for name, value in said.items()), "", ""]
+def _responding(status: int, body: bytes, headers: dict[str, str]) -> Behaviour:
+    all_headers = headers | _READABLE | {"content-length": str(len(body)), "connection": "close"}
+    lines = [f"HTTP/1.1 {status} Of Choice", *(f"{name}: {value}" for name, value in all_headers.items()), "", ""]
     whole = "\r\n".join(lines).encode() + body
 
-    async def say(exchange: Exchange) -> None:
+    async def respond(exchange: Exchange) -> None:
         await exchange.answer(whole)
 
-    return say
+    return respond

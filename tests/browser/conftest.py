@@ -1,9 +1,8 @@
 """One browser and one service for all tests of a process; a visitor for each test.
 
-Opening a window costs more than a test does in it, so visitors follow one another in the window of their module. A test
-that changes what the next one would meet there has a window of its own: `@pytest.mark.own_window`, for a whole module
-`pytestmark`. That is so for the page's clock, scripts that run before a page's own, what is kept from page to page,
-and for whoever counts what is loaded.
+Opening a window takes longer than a test, so the tests of a module share one. A test that leaves traces in it needs a
+window of its own: `@pytest.mark.own_window`, or `pytestmark` for a whole module. Traces are a fake clock, init scripts,
+storage and cache. A test that counts requests needs its own window, too.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -40,15 +39,15 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture(scope="module")
 async def window(browser: Browser) -> AsyncIterator[Page]:
-    """The window of a module's visitors."""
+    """The window that the tests of a module share."""
     context = await browser.new_context(**PROFILE)
     yield await context.new_page()
     await context.close()
 
 
 @pytest.fixture
-async def place(request: pytest.FixtureRequest, browser: Browser, window: Page) -> AsyncIterator[Page]:
-    """A window as nobody has used it: the module's, or a new one."""
+async def clean_page(request: pytest.FixtureRequest, browser: Browser, window: Page) -> AsyncIterator[Page]:
+    """A window in its initial state: that of the module, or a new one."""
     if request.node.get_closest_marker("own_window"):
         context = await browser.new_context(**PROFILE)
         yield await context.new_page()
@@ -67,9 +66,9 @@ async def place(request: pytest.FixtureRequest, browser: Browser, window: Page) 
 
 
 @pytest.fixture
-async def visitor(place: Page, shops: World) -> AsyncIterator[Visitor]:
-    """Somebody with an English browser in Moscow, whose console stays clean unless the test expects otherwise."""
-    someone = Visitor(place, shops)
-    yield someone
-    someone.leave()
-    assert someone.complaints() == []
+async def visitor(clean_page: Page, shops: World) -> AsyncIterator[Visitor]:
+    """A visitor with an English browser in Moscow. Unexpected lines in their console fail the test."""
+    current = Visitor(clean_page, shops)
+    yield current
+    current.detach()
+    assert current.unexpected_logs() == []

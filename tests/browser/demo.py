@@ -1,4 +1,4 @@
-"""The demo as a newcomer starts it. As a program it draws the README's two pictures: `python -m tests.browser.demo`."""
+"""Run `chaser-callback demo`. `python -m tests.browser.demo` makes the README's screenshots."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class Demo:
 
 @contextlib.contextmanager
 def demo(service: int | None = None, simulator: int | None = None) -> Iterator[Demo]:
-    """Run `chaser-callback demo` until the end of the block, on free ports unless some are given."""
+    """Run `chaser-callback demo` until the end of the block, by default on free ports."""
     if service is None or simulator is None:
         service, simulator = _free_ports()
     ports = ("--port", str(service), "--simulator-port", str(simulator))
@@ -60,7 +60,7 @@ def demo(service: int | None = None, simulator: int | None = None) -> Iterator[D
 
 
 async def ask_for_a_call(page: Page, simulator: str) -> None:
-    """Come to the shop from the simulator's page, so that there is a referrer; type the number, tick, and send."""
+    """Open the shop from the simulator's page, which becomes the referrer; enter the number, tick the consent, send."""
     await page.goto(simulator)
     await page.locator("a[href='/shop']").first.click()
     await page.locator("chaser-callback .fab").click()

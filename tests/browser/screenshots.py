@@ -1,6 +1,6 @@
-"""Takes a picture of every state of the widget: python -m tests.browser.screenshots FOLDER [STATE...].
+"""Capture screenshots of every state of the widget: python -m tests.browser.screenshots FOLDER [STATE...].
 
-Every state comes in both languages, light and dark, on a narrow phone and on a desktop; index.html shows all at once.
+Each state is taken in both languages, light and dark, on a narrow phone and on a desktop. index.html shows all of them.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _SHOP = (
 
 @dataclass(frozen=True)
 class State:
-    """How a visitor of a site gets there."""
+    """A state of the widget: the site, and the actions of a visitor that lead to it."""
 
     name: str
     site: str
@@ -43,7 +43,7 @@ class State:
 
 
 async def button(_: Visitor) -> None:
-    """Do nothing: the floating button alone."""
+    """Do nothing: only the floating button is shown."""
 
 
 async def form(visitor: Visitor) -> None:
@@ -51,8 +51,8 @@ async def form(visitor: Visitor) -> None:
     await visitor.open()
 
 
-async def wrong(visitor: Visitor) -> None:
-    """Fill in nothing."""
+async def errors(visitor: Visitor) -> None:
+    """Send the empty form."""
     await visitor.open()
     await visitor.ask(" ")
 
@@ -65,7 +65,7 @@ async def too_short(visitor: Visitor) -> None:
 
 
 async def no_connection(visitor: Visitor) -> None:
-    """Get no answer, twice."""
+    """Send while the browser is offline; the widget tries twice."""
     await visitor.open()
     await visitor.dialog.get_by_role("checkbox").check()
     await visitor.page.context.set_offline(True)
@@ -74,7 +74,7 @@ async def no_connection(visitor: Visitor) -> None:
 
 
 async def too_many(visitor: Visitor) -> None:
-    """Get the refusal of a quota of a day."""
+    """Send, and be refused by a daily quota."""
 
     async def refuse(route: Route) -> None:
         headers = {
@@ -90,48 +90,48 @@ async def too_many(visitor: Visitor) -> None:
 
 
 async def sending(visitor: Visitor) -> None:
-    """Wait for the answer."""
-    await visitor.hold_requests()
+    """Send; the answer does not come."""
+    await visitor.pause_requests()
     await _asked(visitor)
 
 
 async def counting(visitor: Visitor) -> None:
-    """See the request stored, the call is being placed."""
+    """Send; the request is stored, but the call is not placed yet."""
     visitor.shops.chaser.fault("slow", seconds=2.0)
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("done")
 
 
-async def delivered(visitor: Visitor) -> None:
-    """See that Chaser has taken the call."""
+async def placed(visitor: Visitor) -> None:
+    """Send; Chaser has accepted the call."""
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("placed")
 
 
 async def late(visitor: Visitor) -> None:
-    """Wait in vain until the end of the countdown."""
+    """Send, and wait until the countdown ends."""
     await visitor.page.clock.install()
-    await delivered(visitor)
+    await placed(visitor)
     await visitor.page.clock.run_for(31_000)
     await expect(visitor.dialog).to_have_class("late")
 
 
 async def unknown(visitor: Visitor) -> None:
-    """See that Chaser's answer was lost."""
+    """Send; Chaser's answer is lost."""
     visitor.shops.chaser.fault("close_after")
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("unknown")
 
 
 async def failed(visitor: Visitor) -> None:
-    """See that Chaser has refused the call."""
+    """Send; Chaser refuses the call."""
     visitor.shops.chaser.fault("status", status=404)
     await _asked(visitor)
     await expect(visitor.dialog).to_have_class("failed")
 
 
 async def planned(visitor: Visitor) -> None:
-    """Choose a time tomorrow."""
+    """Send with a time tomorrow."""
     await visitor.open()
     await visitor.time.select_option(index=40)
     await visitor.ask()
@@ -139,7 +139,7 @@ async def planned(visitor: Visitor) -> None:
 
 
 async def chosen(visitor: Visitor) -> None:
-    """Choose a time and a department, type a number, and tick."""
+    """Fill in everything, and tick the consent."""
     await visitor.open()
     await visitor.number.press_sequentially("89161234567")
     await visitor.time.select_option(index=2)
@@ -154,13 +154,13 @@ STATES = (
     State("form-closed", "closed", form),
     State("form-departments", "departments", chosen),
     State("form-neighbours", "neighbours", form),
-    State("wrong", "consent", wrong),
+    State("wrong", "consent", errors),
     State("wrong-number", "shop", too_short),
     State("no-connection", "consent", no_connection),
     State("too-many", "consent", too_many),
     State("sending", "consent", sending),
     State("counting", "consent", counting),
-    State("placed", "consent", delivered),
+    State("placed", "consent", placed),
     State("late", "consent", late),
     State("planned", "shop", planned),
     State("unknown", "consent", unknown),
@@ -176,7 +176,7 @@ async def _asked(visitor: Visitor) -> None:
 
 
 async def take_all(browser: Browser, shops: World, folder: Path, states: tuple[State, ...] = STATES) -> list[Path]:
-    """Take all pictures and give their files, in the order of the states."""
+    """Capture all screenshots, and return their files in the order of the states."""
     taken = []
     for state, language in itertools.product(states, LANGUAGES):
         context = await browser.new_context(
@@ -192,15 +192,15 @@ async def take_all(browser: Browser, shops: World, folder: Path, states: tuple[S
             await visitor.page.set_viewport_size({"width": width, "height": height})
             taken.append(folder / f"{state.name}-{language}-{scheme}-{size}.png")
             await visitor.page.screenshot(path=taken[-1])
-        # Not let go: its call would meet what the next state has in store.
-        for held in visitor.held:
-            await held.abort()
+        # Not continued: the call would use up the fault that is meant for the next state.
+        for route in visitor.paused:
+            await route.abort()
         await context.close()
     return taken
 
 
 async def main(folder: Path, names: list[str]) -> None:
-    """Fill the folder, which is made if need be, with the states of these names, all if there are none."""
+    """Fill the folder with the states of these names, by default with all. The folder is created if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     states = tuple(state for state in STATES if not names or state.name in names)
     with tempfile.TemporaryDirectory() as database, world(Path(database)) as shops:
@@ -212,7 +212,7 @@ async def main(folder: Path, names: list[str]) -> None:
     )
     style = "body{display:flex;flex-wrap:wrap;gap:8px;background:#888;font:12px sans-serif}figure{margin:0}img{zoom:.5}"
     (folder / "index.html").write_text(f"<!doctype html><style>{style}</style>{figures}", encoding="utf-8")
-    sys.stdout.write(f"{len(taken)} pictures in {folder}\n")
+    sys.stdout.write(f"{len(taken)} screenshots in {folder}\n")
 
 
 if __name__ == "__main__":

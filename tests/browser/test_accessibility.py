@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.browser.visitor import Visitor
 from tests.running import phone
 
-# Paints two colours as the browser shows them and gives their contrast (WCAG 2.2, relative luminance).
+# Returns the contrast of two colours as the browser paints them (WCAG 2.2, relative luminance).
 CONTRAST = """([front, back]) => {
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
     const light = color => {
@@ -80,7 +80,7 @@ async def test_every_part_has_a_name_and_a_role(visitor: Visitor) -> None:
         await expect(visitor.number).to_have_attribute(name, "tel")
 
 
-async def test_what_becomes_of_the_request_is_announced(visitor: Visitor) -> None:
+async def test_the_status_of_the_request_is_announced(visitor: Visitor) -> None:
     await visitor.visit()
     await visitor.open()
     status = visitor.dialog.get_by_role("status")
@@ -90,19 +90,19 @@ async def test_what_becomes_of_the_request_is_announced(visitor: Visitor) -> Non
     await expect(visitor.dialog.get_by_role("button", name="Close").first).to_be_focused()
 
 
-async def test_while_a_request_is_under_way_it_is_not_sent_twice(visitor: Visitor) -> None:
-    await visitor.hold_requests()
+async def test_a_request_in_flight_is_not_sent_twice(visitor: Visitor) -> None:
+    await visitor.pause_requests()
     await visitor.visit()
     await visitor.open()
     await visitor.ask()
     send = visitor.dialog.get_by_role("button", name="Sending…")
     await expect(send).to_be_disabled()
-    while not visitor.held:  # a challenge has to be two seconds old before it is sent
+    while not visitor.paused:  # the widget sends a solved challenge at the earliest two seconds after it was issued
         await asyncio.sleep(0.05)
     await visitor.number.press("Enter")
     await send.dispatch_event("click")
-    assert len(visitor.held) == 1
-    await visitor.let_go()
+    assert len(visitor.paused) == 1
+    await visitor.continue_requests()
     await expect(visitor.title).to_have_text("We’re calling you")
     assert len(visitor.sent()) == 1
 
@@ -163,7 +163,7 @@ async def test_the_field_is_in_the_upper_half_of_a_phones_screen_which_no_keyboa
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_all_words_have_a_contrast_of_at_least_4_5(visitor: Visitor, scheme: str) -> None:
+async def test_all_texts_have_a_contrast_of_at_least_4_5(visitor: Visitor, scheme: str) -> None:
     await visitor.page.emulate_media(color_scheme=scheme)
     await visitor.visit_site("consent")
     await visitor.open()
@@ -191,7 +191,7 @@ async def test_any_colour_of_an_owner_carries_readable_text(visitor: Visitor, co
     assert await visitor.page.evaluate(CONTRAST, colors) >= 4.5
 
 
-async def test_less_motion_means_none(visitor: Visitor) -> None:
+async def test_reduced_motion_means_no_animation(visitor: Visitor) -> None:
     await visitor.visit()
     await visitor.open()
     await visitor.ask()

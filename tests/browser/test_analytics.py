@@ -1,4 +1,4 @@
-"""Goals for the owner's own analytics, and the marks of campaigns."""
+"""Goals for the owner's analytics, and UTM parameters."""
 
 import pytest
 from playwright.async_api import expect
@@ -7,20 +7,20 @@ from tests.browser.visitor import Visitor
 from tests.running import phone
 
 LISTENING = """<script>
-var told = [];
-function gtag(...told_) { told.push(["gtag", ...told_]); }
-function ym(...told_) { told.push(["ym", ...told_]); }
+var calls = [];
+function gtag(...args) { calls.push(["gtag", ...args]); }
+function ym(...args) { calls.push(["ym", ...args]); }
 </script>"""
 
 
-async def told(visitor: Visitor) -> list[list[object]]:
-    """List what arrived at gtag and ym."""
-    everything: list[list[object]] = await visitor.page.evaluate("told")
-    return everything
+async def analytics_calls(visitor: Visitor) -> list[list[object]]:
+    """Return the calls of gtag and ym."""
+    calls: list[list[object]] = await visitor.page.evaluate("calls")
+    return calls
 
 
-async def test_goals_go_to_every_analytics_the_site_names(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource",)
+async def test_goals_go_to_every_analytics_system_in_the_settings(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Failed to load resource",)
     await visitor.visit(LISTENING + visitor.shops.tag('data-site="measured"'))
     await visitor.open()
     await visitor.ask("8 800 555-35-35")
@@ -29,27 +29,31 @@ async def test_goals_go_to_every_analytics_the_site_names(visitor: Visitor) -> N
     await expect(visitor.title).to_have_text("We’re calling you")
     goals = ["chaser_callback_open", "chaser_callback_refused", "chaser_callback_accepted"]
     assert await visitor.page.evaluate("dataLayer") == [{"event": goal} for goal in goals]
-    assert [row for row in await told(visitor) if row[0] == "gtag"] == [["gtag", "event", goal] for goal in goals]
-    assert [row for row in await told(visitor) if row[0] == "ym"] == [["ym", 4711, "reachGoal", goal] for goal in goals]
+    assert [row for row in await analytics_calls(visitor) if row[0] == "gtag"] == [
+        ["gtag", "event", goal] for goal in goals
+    ]
+    assert [row for row in await analytics_calls(visitor) if row[0] == "ym"] == [
+        ["ym", 4711, "reachGoal", goal] for goal in goals
+    ]
 
 
-async def test_a_request_of_the_owners_own_form_counts_too(visitor: Visitor) -> None:
+async def test_a_request_from_the_owners_own_form_counts_too(visitor: Visitor) -> None:
     await visitor.visit(LISTENING + visitor.shops.tag('data-site="measured"'))
     await visitor.page.evaluate(f"chaserCallback.submit({{client_phone: '{phone()}'}})")
     assert await visitor.page.evaluate("dataLayer") == [{"event": "chaser_callback_accepted"}]
 
 
-async def test_nobody_is_told_where_the_site_names_nobody(visitor: Visitor) -> None:
+async def test_without_analytics_in_the_settings_nothing_is_reported(visitor: Visitor) -> None:
     await visitor.visit(LISTENING + visitor.shops.tag())
     await visitor.open()
     await visitor.ask()
     await expect(visitor.title).to_have_text("We’re calling you")
-    assert await told(visitor) == []
+    assert await analytics_calls(visitor) == []
     assert await visitor.page.evaluate("window.dataLayer") is None
 
 
-async def test_analytics_that_are_not_there_or_break_change_nothing(visitor: Visitor) -> None:
-    visitor.expects = ("broken",)
+async def test_missing_or_broken_analytics_change_nothing(visitor: Visitor) -> None:
+    visitor.expected_logs = ("broken",)
     broken = "<script>dataLayer = {push() { throw 'broken' }}</script>"
     await visitor.visit(broken + visitor.shops.tag('data-site="measured"'))
     await visitor.open()
@@ -70,7 +74,7 @@ async def test_analytics_that_are_not_there_or_break_change_nothing(visitor: Vis
         ("", "/roses", "/roses"),
     ],
 )
-async def test_the_page_is_the_present_one_with_the_marks_the_visitor_came_with(
+async def test_the_active_page_is_the_current_one_with_the_utm_parameters_of_the_landing_page(
     visitor: Visitor, landed: str, went_to: str | None, sent: str
 ) -> None:
     address = visitor.shops.page()

@@ -1,4 +1,4 @@
-"""window.chaserCallback, its events, and everything else a page's own scripts meet."""
+"""window.chaserCallback, its events, and everything else that a page's own scripts can use."""
 
 import pytest
 from playwright.async_api import expect
@@ -22,7 +22,7 @@ for (const name of ["ready", "open", "close", "accepted", "refused", "status"])
 </script>"""
 
 
-async def test_calls_made_before_the_loader_is_here_happen_afterwards(visitor: Visitor) -> None:
+async def test_calls_made_before_the_loader_has_loaded_are_executed_afterwards(visitor: Visitor) -> None:
     number = phone()
     early = f"""<script>
 var heard = [];
@@ -39,7 +39,7 @@ var asked = chaserCallback.submit({{client_phone: "{number}"}});
     assert len(visitor.shops.chaser.calls(client_phone=number)) == 1
 
 
-async def test_functions_taken_from_the_stub_go_on_working(visitor: Visitor) -> None:
+async def test_references_to_the_stubs_functions_keep_working(visitor: Visitor) -> None:
     taken = "<script>var { open } = chaserCallback; var before = chaserCallback</script>"
     await visitor.visit(STUB + taken + visitor.shops.tag())
     assert await visitor.page.evaluate("before === chaserCallback")
@@ -47,13 +47,13 @@ async def test_functions_taken_from_the_stub_go_on_working(visitor: Visitor) -> 
     await expect(visitor.dialog).to_be_visible()
 
 
-async def test_a_stub_may_note_method_names_alone(visitor: Visitor) -> None:
+async def test_a_stub_may_queue_method_names_without_arguments(visitor: Visitor) -> None:
     stub = '<script>window.chaserCallback = {q: [], open() { this.q.push(["open"]) }}; chaserCallback.open()</script>'
     await visitor.visit(stub + visitor.shops.tag())
     await expect(visitor.dialog).to_be_visible()
 
 
-async def test_submit_without_the_dialog_gives_what_the_service_answered(visitor: Visitor) -> None:
+async def test_submit_without_the_dialog_returns_the_answer_of_the_service(visitor: Visitor) -> None:
     await visitor.visit(LISTEN + visitor.shops.tag())
     callback = await visitor.page.evaluate(f"chaserCallback.submit({{client_phone: '{phone()}'}})")
     assert callback["status"] == "queued"
@@ -64,7 +64,7 @@ async def test_submit_without_the_dialog_gives_what_the_service_answered(visitor
 
 
 async def test_submit_rejects_with_the_code_and_the_wrong_fields(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource",)
+    visitor.expected_logs = ("Failed to load resource",)
     await visitor.visit(LISTEN + visitor.shops.tag())
     refusal = await visitor.page.evaluate("""chaserCallback.submit({client_phone: "112"}).catch(error => ({
         isError: error instanceof Error, code: error.code, status: error.status, field: error.errors[0].field,
@@ -87,14 +87,14 @@ TYPED = """fields => chaserCallback.submit(fields).catch(error =>
 
 @pytest.mark.parametrize("lost", ["**/callbacks.js", "**/v1/callbacks"])
 async def test_submit_rejects_with_a_typed_error_whatever_cannot_be_loaded(visitor: Visitor, lost: str) -> None:
-    visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
+    visitor.expected_logs = ("Failed to load resource", "Chaser Callback: no answer")
     await visitor.visit()
     await visitor.page.route(lost, lambda route: route.abort())
     assert await visitor.page.evaluate(TYPED, {"client_phone": "1"}) == [True, "network", 0, [], 0]
 
 
-async def test_submit_rejects_with_a_typed_error_where_no_challenge_can_be_had(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
+async def test_submit_rejects_with_a_typed_error_if_no_challenge_is_issued(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Failed to load resource", "Chaser Callback: no answer")
     await visitor.page.route("**/v1/challenge?*", answering(503, "overloaded"))
     await visitor.page.route("**/v1/callbacks", answering(403, "challenge_missing"))
     await visitor.visit(LISTEN + visitor.shops.tag())
@@ -103,18 +103,18 @@ async def test_submit_rejects_with_a_typed_error_where_no_challenge_can_be_had(v
     assert refused == {"code": "overloaded", "status": 503, "errors": [], "retry_after": 0}
 
 
-async def test_submit_rejects_with_a_typed_error_where_the_fields_are_no_json(visitor: Visitor) -> None:
-    visitor.expects = ("Chaser Callback: no answer",)
+async def test_submit_rejects_with_a_typed_error_if_the_fields_cannot_be_written_as_json(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Chaser Callback: no answer",)
     await visitor.visit()
     typed = await visitor.page.evaluate(f"({TYPED})((() => {{ const own = {{}}; own.own = own; return own; }})())")
     assert typed == [True, "error", 0, [], 0]
 
 
 @pytest.mark.own_window
-async def test_submit_waits_ten_seconds_for_settings_that_never_come_and_is_sent_then(visitor: Visitor) -> None:
-    visitor.expects = ("Chaser Callback: no answer",)
+async def test_submit_waits_ten_seconds_for_missing_settings_and_is_then_sent(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Chaser Callback: no answer",)
     await visitor.page.clock.install()
-    await visitor.page.route("**/v1/sites/*", lambda route: visitor.held.append(route))  # noqa: PLW0108
+    await visitor.page.route("**/v1/sites/*", lambda route: visitor.paused.append(route))  # noqa: PLW0108
     async with visitor.page.expect_request("**/v1/sites/*"):
         await visitor.page.goto(visitor.shops.page())
     asked = "phone => { window.asked = chaserCallback.submit({ client_phone: phone }); }"
@@ -142,7 +142,7 @@ async def test_the_events_of_a_visit_come_in_order_and_bubble(visitor: Visitor) 
     }
 
 
-async def test_a_listener_hears_no_more_after_it_ended(visitor: Visitor) -> None:
+async def test_a_removed_listener_is_not_called(visitor: Visitor) -> None:
     await visitor.visit()
     await visitor.page.evaluate("""() => {
         window.count = 0;
@@ -156,7 +156,7 @@ async def test_a_listener_hears_no_more_after_it_ended(visitor: Visitor) -> None
     assert await visitor.page.evaluate("count") == 1
 
 
-async def test_who_listens_late_for_ready_is_told_at_once(visitor: Visitor) -> None:
+async def test_a_late_listener_for_ready_is_called_at_once(visitor: Visitor) -> None:
     await visitor.visit()
     facts = await visitor.page.evaluate("new Promise(done => chaserCallback.on('ready', done))")
     assert facts["site"] == "shop"
@@ -181,8 +181,8 @@ async def test_any_element_with_the_attribute_opens_the_dialog(visitor: Visitor)
     await expect(visitor.page.locator("body > a")).to_be_focused()
 
 
-async def test_a_link_stays_a_link_while_the_service_is_away(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
+async def test_a_link_stays_a_link_while_the_service_is_unreachable(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Failed to load resource", "Chaser Callback: no answer")
     await visitor.page.route("**/v1/sites/*", lambda route: route.abort())
     async with visitor.page.expect_console_message(lambda message: "no answer" in message.text):
         await visitor.page.goto(visitor.shops.page(body='<a href="#contacts" data-chaser-callback>Call me</a>'))
@@ -198,9 +198,9 @@ async def test_the_dialog_is_loaded_on_intent_and_not_before(visitor: Visitor) -
         await visitor.button.hover()
 
 
-@pytest.mark.own_window  # what follows the attempt to launch tel: is not over with the page
+@pytest.mark.own_window  # launching tel: has effects that outlive the page
 async def test_a_visitor_gets_the_sites_number_when_the_dialog_cannot_be_loaded(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource", "Failed to launch 'tel:")
+    visitor.expected_logs = ("Failed to load resource", "Failed to launch 'tel:")
     await visitor.visit()
     await visitor.page.route("**/dialog.js", lambda route: route.abort())
     await visitor.page.evaluate("void (navigation.onnavigate = event => { window.went = event.destination.url })")
@@ -208,8 +208,8 @@ async def test_a_visitor_gets_the_sites_number_when_the_dialog_cannot_be_loaded(
     await visitor.page.wait_for_function("window.went === 'tel:+74951234567'")
 
 
-async def test_a_dialog_that_could_not_be_loaded_is_loaded_at_the_next_press(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource",)
+async def test_a_dialog_that_could_not_be_loaded_is_loaded_at_the_next_click(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Failed to load resource",)
     await visitor.visit()
     await visitor.page.route("**/dialog.js", lambda route: route.abort(), times=1)
     async with visitor.page.expect_event("requestfailed"):

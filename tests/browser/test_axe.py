@@ -1,4 +1,4 @@
-"""axe-core finds nothing, in any state, language and colour scheme."""
+"""axe-core finds no violation, in any state, language and colour scheme."""
 
 from pathlib import Path
 
@@ -13,27 +13,27 @@ FINDINGS = """() => axe.run("chaser-callback").then(({violations}) =>
 
 
 def marks(state: State) -> list[pytest.MarkDecorator]:
-    """One of them moves the page's clock."""
+    """Return the marks of a state: one uses a fake clock."""
     return [pytest.mark.own_window] if state.name == "late" else []
 
 
 @pytest.mark.parametrize("lang", ["ru", "en"])
 @pytest.mark.parametrize("state", [pytest.param(state, id=state.name, marks=marks(state)) for state in STATES])
-async def test_axe_finds_nothing(visitor: Visitor, state: State, lang: str) -> None:
-    visitor.expects = ("Failed to load resource", "Chaser Callback: no answer")
+async def test_axe_finds_no_violation(visitor: Visitor, state: State, lang: str) -> None:
+    visitor.expected_logs = ("Failed to load resource", "Chaser Callback: no answer")
     await visitor.visit_site(state.site, f'data-lang="{lang}"')
     await state.reach(visitor)
-    # By the debugger, which works offline as well.
+    # Through the debugging protocol, which works offline as well.
     await visitor.page.evaluate(AXE.read_text(encoding="utf-8"))
     for scheme in SCHEMES:
         await visitor.page.emulate_media(color_scheme=scheme)
         assert (scheme, await visitor.page.evaluate(FINDINGS)) == (scheme, [])
-    for held in visitor.held:
-        await held.abort()
+    for route in visitor.paused:
+        await route.abort()
 
 
-async def test_axe_finds_what_is_wrong(visitor: Visitor) -> None:
-    """The control of the test above."""
+async def test_axe_finds_a_missing_label(visitor: Visitor) -> None:
+    """Check that the test above can fail."""
     await visitor.visit()
     await visitor.open()
     await visitor.number.evaluate("field => field.getRootNode().querySelector('label').remove()")

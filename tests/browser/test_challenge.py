@@ -1,6 +1,6 @@
-"""The challenge as a visitor meets it, which is not at all; and as somebody meets it who drives the widget.
+"""The challenge: a visitor does not notice it, and an attacker who automates a browser reaches a cap.
 
-The pages here are on localhost, which browsers trust as they trust HTTPS: elsewhere they offer no arithmetic.
+The pages here are on localhost, a secure context as with HTTPS: elsewhere browsers provide no crypto.subtle.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Route, expect
-from playwright.async_api import TimeoutError as WaitedInVain
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from app.simulator.options import DEMO_SITE_ID
 from tests.browser.visitor import Visitor
@@ -20,42 +20,42 @@ from tests.running import AUTHORIZED, chaser, phone, service, settings
 
 HOST = "shop.localhost"
 ADDRESSES = dose(short=8, long=200)
-AT_ONCE = 4
+CONCURRENCY = 4
 
 
 class TrustedWorld(World):
-    """A world whose names browsers trust."""
+    """A world on localhost, a secure context."""
 
     @property
     def base(self) -> str:
-        """The service's address as pages know it."""
+        """The service's address in the pages."""
         return self.service.url.replace("127.0.0.1", "callback.localhost")
 
     def page(self, tag: str | None = None, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """Serve a page with the widget and give its address."""
+        """Serve a page with the widget and return its address."""
         html = HTML + (self.tag() if tag is None else tag) + "</head><body>" + body
         return self.pages.add(html, headers, HOST)
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrustedWorld]:
-    """The service as a new owner has it, with the challenge and the quotas; the test is its trusted proxy."""
-    with pages_of_owners() as pages, chaser() as far_side:
+    """A service with the challenge and the default quotas; the test acts as its trusted proxy."""
+    with pages_of_owners() as pages, chaser() as simulator:
         site = {"site_id": int(DEMO_SITE_ID), "origins": [pages.origin(HOST)], "challenge": "on"}
         chosen = settings(
             tmp_path_factory.mktemp("guarded"),
-            far_side.api_url,
+            simulator.api_url,
             sites={"shop": site},
             trusted_proxies=["127.0.0.1"],
             quotas=None,
             limits=None,
         )
-        with service(chosen) as here:
-            yield TrustedWorld(here, far_side, pages)
+        with service(chosen) as callback_service:
+            yield TrustedWorld(callback_service, simulator, pages)
 
 
-async def coming_from(browser: Browser, address: str) -> BrowserContext:
-    """Give a browser that the service sees at an address: what it sends gets the line a proxy would add."""
+async def context_from(browser: Browser, address: str) -> BrowserContext:
+    """Return a browser context with a client address: its requests get the header that a proxy would add."""
     context = await browser.new_context(locale="en-US", reduced_motion="reduce")
 
     async def forward(route: Route) -> None:
@@ -65,14 +65,14 @@ async def coming_from(browser: Browser, address: str) -> BrowserContext:
     return context
 
 
-def true_state(world: World, callback_id: str) -> str:
+def actual_status(world: World, callback_id: str) -> str:
     return str(world.service.http.get(f"/v1/callbacks/{callback_id}", headers=AUTHORIZED).json()["status"])
 
 
-async def test_a_visitor_is_phoned_and_notices_nothing_of_the_challenge(
+async def test_a_visitor_is_called_and_notices_nothing_of_the_challenge(
     browser: Browser, guarded: TrustedWorld
 ) -> None:
-    context = await coming_from(browser, "203.0.113.1")
+    context = await context_from(browser, "203.0.113.1")
     visitor = Visitor(await context.new_page(), guarded)
     await visitor.visit()
     await visitor.open()
@@ -81,32 +81,30 @@ async def test_a_visitor_is_phoned_and_notices_nothing_of_the_challenge(
     assert (await answer.value).status == 202
     guarded.service.wait_for((await (await answer.value).json())["id"], "placed")
     assert len(guarded.chaser.calls(client_phone=number.lstrip("+"))) == 1
-    assert visitor.complaints() == []
+    assert visitor.unexpected_logs() == []
     await context.close()
 
 
 async def test_a_form_of_the_owners_own_needs_nothing_more_than_submit(browser: Browser, guarded: TrustedWorld) -> None:
-    context = await coming_from(browser, "203.0.113.2")
+    context = await context_from(browser, "203.0.113.2")
     visitor = Visitor(await context.new_page(), guarded)
     await visitor.visit()
-    # Two at once: each needs a challenge of its own.
+    # Two concurrent requests: each needs its own challenge.
     accepted = await visitor.page.evaluate(
         "phones => Promise.all(phones.map(phone => chaserCallback.submit({ client_phone: phone })))", [phone(), phone()]
     )
     assert len({callback["id"] for callback in accepted}) == 2
     assert len(visitor.sent()) == 2
     for callback in accepted:
-        assert true_state(guarded, callback["id"]) != "held"
+        assert actual_status(guarded, callback["id"]) != "held"
     await context.close()
 
 
-async def test_a_challenge_that_never_comes_is_given_up_after_ten_seconds(
-    browser: Browser, guarded: TrustedWorld
-) -> None:
-    context = await coming_from(browser, "203.0.113.5")
+async def test_a_request_for_a_challenge_times_out_after_ten_seconds(browser: Browser, guarded: TrustedWorld) -> None:
+    context = await context_from(browser, "203.0.113.5")
     visitor = Visitor(await context.new_page(), guarded)
     await visitor.page.clock.install()
-    await visitor.page.route("**/v1/challenge?*", lambda route: visitor.held.append(route))  # noqa: PLW0108
+    await visitor.page.route("**/v1/challenge?*", lambda route: visitor.paused.append(route))  # noqa: PLW0108
     await visitor.visit()
     await visitor.open()
     await visitor.ask()
@@ -122,12 +120,12 @@ async def test_a_challenge_that_never_comes_is_given_up_after_ten_seconds(
     await context.close()
 
 
-async def test_a_challenge_that_expired_while_the_computer_slept_is_replaced_without_a_word(
+async def test_a_challenge_that_expired_while_the_computer_slept_is_replaced_silently(
     browser: Browser, guarded: TrustedWorld
 ) -> None:
-    context = await coming_from(browser, "203.0.113.3")
+    context = await context_from(browser, "203.0.113.3")
     visitor = Visitor(await context.new_page(), guarded)
-    visitor.expects = ("Failed to load resource",)
+    visitor.expected_logs = ("Failed to load resource",)
     refused: list[int] = []
 
     async def refuse_once(route: Route) -> None:
@@ -151,7 +149,7 @@ async def test_a_challenge_that_expired_while_the_computer_slept_is_replaced_wit
 
 
 async def test_a_clock_set_back_while_the_visitor_types_delays_nothing(browser: Browser, guarded: TrustedWorld) -> None:
-    context = await coming_from(browser, "203.0.113.6")
+    context = await context_from(browser, "203.0.113.6")
     visitor = Visitor(await context.new_page(), guarded)
     await visitor.visit()
     async with visitor.page.expect_response("**/v1/challenge?*"):
@@ -163,8 +161,8 @@ async def test_a_clock_set_back_while_the_visitor_types_delays_nothing(browser: 
     await context.close()
 
 
-async def test_solving_takes_an_ordinary_visitor_no_time_to_speak_of(browser: Browser, guarded: TrustedWorld) -> None:
-    context = await coming_from(browser, "203.0.113.4")
+async def test_the_time_to_solve_a_challenge_is_measured_on_a_slow_cpu(browser: Browser, guarded: TrustedWorld) -> None:
+    context = await context_from(browser, "203.0.113.4")
     page = await context.new_page()
     await page.goto(guarded.page(""))
     session = await context.new_cdp_session(page)
@@ -196,14 +194,14 @@ async def test_a_browser_driven_from_many_addresses_at_one_number_rings_it_up_to
 ) -> None:
     victim = phone()
     honest = [phone() for _ in range(ADDRESSES // 4)]
-    turns = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(CONCURRENCY)
 
     async def drive(address: str, number: str) -> int:
-        async with turns:
-            context = await coming_from(browser, address)
+        async with slots:
+            context = await context_from(browser, address)
             try:
-                # On a busy machine the widget may give up waiting; a person tries again, and so does a script.
-                with contextlib.suppress(WaitedInVain):
+                # On a busy machine the widget may time out; a person tries again, and so does a script.
+                with contextlib.suppress(PlaywrightTimeoutError):
                     return await send(context, number)
                 return await send(context, number)
             finally:
@@ -219,7 +217,7 @@ async def test_a_browser_driven_from_many_addresses_at_one_number_rings_it_up_to
         return (await answer.value).status
 
     attacks = [drive(f"198.51.100.{n}", victim) for n in range(1, ADDRESSES + 1)]
-    # Meanwhile honest visitors come, all by one carrier's address.
+    # Meanwhile legitimate visitors come, all from one address of a mobile carrier.
     visits = [drive("203.0.113.9", number) for number in honest]
     statuses = await asyncio.gather(*attacks, *visits)
     guarded.service.http.get("/readyz")

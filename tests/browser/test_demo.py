@@ -1,4 +1,4 @@
-"""The demo, as the README promises it: type a number in the shop, and it rings on the simulator's page."""
+"""The demo, as the README describes it: type a number in the shop, and see the call on the simulator's page."""
 
 import subprocess
 

@@ -19,7 +19,7 @@ async def test_the_chosen_department_is_sent_and_its_manager_is_called(visitor: 
     assert call["params"]["manager_phone"] == "74950000001"
 
 
-async def test_who_chooses_none_gets_the_first_one(visitor: Visitor) -> None:
+async def test_without_a_choice_the_first_department_is_sent(visitor: Visitor) -> None:
     await visitor.visit_site("departments")
     await visitor.open()
     await visitor.dialog.get_by_role("checkbox").check()
@@ -37,7 +37,7 @@ async def test_a_site_without_departments_shows_and_sends_none(visitor: Visitor)
     assert "department" not in visitor.sent()[0]
 
 
-async def test_the_countries_a_site_calls_stand_beside_the_number_where_it_is_not_russia_alone(
+async def test_the_countries_of_a_site_are_listed_unless_it_is_russia_alone(
     visitor: Visitor,
 ) -> None:
     await visitor.visit_site("neighbours")

@@ -55,7 +55,7 @@ async def test_a_page_from_right_to_left_keeps_the_widget_readable(visitor: Visi
 
 
 async def test_two_tags_make_one_widget(visitor: Visitor) -> None:
-    visitor.expects = ("Chaser Callback: this page has a second script tag.",)
+    visitor.expected_logs = ("Chaser Callback: this page has a second script tag.",)
     await visitor.visit(visitor.shops.tag() + visitor.shops.tag('data-site="consent"'))
     await visitor.page.wait_for_load_state()
     await expect(visitor.page.locator("chaser-callback")).to_have_count(1)
@@ -75,7 +75,7 @@ async def test_two_tags_make_one_widget(visitor: Visitor) -> None:
         ("", "", "Request a call"),
     ],
 )
-async def test_the_language_is_the_tags_else_the_pages_else_the_browsers(
+async def test_the_language_is_that_of_the_tag_or_the_page_or_the_browser(
     visitor: Visitor, page_language: str, attributes: str, label: str
 ) -> None:
     html = HTML.replace('lang="en"', f'lang="{page_language}"')
@@ -94,7 +94,7 @@ async def test_a_russian_browser_decides_where_the_page_names_no_language(visito
     await expect(visitor.button).to_have_accessible_name("Заказать звонок")
 
 
-async def test_the_owners_words_and_side_and_colour_are_used(visitor: Visitor) -> None:
+async def test_the_owners_texts_and_side_and_colour_are_used(visitor: Visitor) -> None:
     await visitor.visit_site("worded")
     await expect(visitor.button).to_have_accessible_name("Call a florist")
     await visitor.open()
@@ -113,44 +113,44 @@ async def test_the_owners_words_and_side_and_colour_are_used(visitor: Visitor) -
         ('data-site="shop" data-language="ru"', "Chaser Callback: data-language is unknown. Did you mean data-lang?"),
     ],
 )
-async def test_a_wrong_tag_is_explained_to_the_owner(visitor: Visitor, attributes: str, hint: str) -> None:
-    visitor.expects = ("Chaser Callback: ",)
+async def test_an_error_in_the_tag_is_explained_in_the_console(visitor: Visitor, attributes: str, hint: str) -> None:
+    visitor.expected_logs = ("Chaser Callback: ",)
     async with visitor.page.expect_console_message(lambda message: message.text == hint):
         await visitor.page.goto(visitor.shops.page(visitor.shops.tag(attributes)))
 
 
-async def test_data_names_of_other_tools_are_no_concern_of_ours(visitor: Visitor) -> None:
+async def test_data_attributes_of_other_tools_are_ignored(visitor: Visitor) -> None:
     await visitor.visit_site("shop", 'data-cfasync="false" data-cookieconsent="x" data-lazy-src="y" data-turbo="1"')
     assert visitor.hints() == []
 
 
-async def test_a_site_the_service_does_not_know_is_named(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource", "Chaser Callback: data-site is wrong")
+async def test_an_unknown_site_is_named_in_the_console(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Failed to load resource", "Chaser Callback: data-site is wrong")
     async with visitor.page.expect_console_message(lambda message: "SITES__SHOPP__SITE_ID" in message.text):
         await visitor.page.goto(visitor.shops.page(visitor.shops.tag('data-site="shopp"')))
     await expect(visitor.button).to_have_count(0)
 
 
 @pytest.mark.parametrize(("site", "host"), [("elsewhere", "shop.test"), ("shop", "127.0.0.1")])
-async def test_an_origin_that_is_not_allowed_gets_no_button_and_is_named_with_its_cure(
+async def test_an_origin_that_is_not_allowed_gets_no_button_and_the_console_shows_the_fix(
     visitor: Visitor, site: str, host: str
 ) -> None:
-    visitor.expects = (NO_ANSWER,)
+    visitor.expected_logs = (NO_ANSWER,)
     address = visitor.shops.page(visitor.shops.tag(f'data-site="{site}"')).replace("shop.test", host)
-    cure = f'SITES__{site.upper()}__ORIGINS=["{visitor.shops.pages.origin(host)}"]'
-    async with visitor.page.expect_console_message(lambda message: cure in message.text):
+    fix = f'SITES__{site.upper()}__ORIGINS=["{visitor.shops.pages.origin(host)}"]'
+    async with visitor.page.expect_console_message(lambda message: fix in message.text):
         await visitor.page.goto(address)
     await expect(visitor.button).to_have_count(0)
     assert await visitor.page.evaluate("chaserCallback.ready") is False
 
 
-async def test_a_request_from_an_origin_that_is_not_allowed_is_explained_to_the_owner(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource", NO_ANSWER)
+async def test_a_request_from_an_origin_that_is_not_allowed_is_explained_in_the_console(visitor: Visitor) -> None:
+    visitor.expected_logs = ("Failed to load resource", NO_ANSWER)
     async with visitor.page.expect_console_message(lambda message: message.text.startswith(NO_ANSWER)):
         await visitor.page.goto(visitor.shops.page(visitor.shops.tag('data-site="elsewhere"')))
     refused = "chaserCallback.submit({client_phone: '+79161234567'}).catch(error => [error.code, error.status])"
     assert await visitor.page.evaluate(refused) == ["origin_not_allowed", 403]
-    # The settings are asked for once more, since the request may need a challenge.
+    # The settings are fetched once more, because the request may need a challenge.
     assert len(visitor.hints()) == 3
     assert len(set(visitor.hints())) == 1
 

@@ -1,6 +1,6 @@
-"""What becomes of a request when somebody leaves, waits, presses again and again, or loses the connection.
+"""A request whose visitor leaves, waits, clicks repeatedly, or loses the connection.
 
-As in test_outcomes.py: a real proxy, the real service, calls counted at the simulator, both languages at once.
+As in test_outcomes.py: a real proxy, the real service, calls counted at the simulator, both languages concurrently.
 """
 
 import asyncio
@@ -11,35 +11,35 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.between import Between, Hold, Treatment, silent, silent_after
-from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, calling_service, tell
+from tests.browser.between import Behaviour, FaultProxy, Gate, silent, silent_after
+from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, calling_service, run_for_all
 from tests.browser.world import World
 from tests.running import Service, until
 
 
 @pytest.fixture(scope="module")
-def here(shops: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def callback_service(shops: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with calling_service(shops, tmp_path_factory.mktemp("interruptions")) as running:
         yield running
 
 
 @pytest.fixture
-async def callers(browser: Browser, shops: World, here: Service) -> AsyncIterator[list[Caller]]:
-    """A Russian and an English visitor, whose browsers have met nothing yet."""
+async def callers(browser: Browser, shops: World, callback_service: Service) -> AsyncIterator[list[Caller]]:
+    """A Russian and an English visitor, each with a new browser context."""
     async with AsyncExitStack() as stack:
         both = []
         for lang in LANGUAGES:
-            line = await stack.enter_async_context(Between(here.url))
+            proxy = await stack.enter_async_context(FaultProxy(callback_service.url))
             context = await browser.new_context(**PROFILE)
             stack.push_async_callback(context.close)
-            both.append(Caller(await context.new_page(), shops, here, line, lang))
+            both.append(Caller(await context.new_page(), shops, callback_service, proxy, lang))
         yield both
     shops.chaser.well_again()
 
 
 @pytest.fixture
 def caller(callers: list[Caller]) -> Caller:
-    """One of them."""
+    """The Russian visitor."""
     return callers[0]
 
 
@@ -47,12 +47,12 @@ async def stop_the_clock(caller: Caller) -> None:
     await caller.page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
 
 
-@pytest.mark.parametrize(("treatment", "rings"), [(silent, 0), (silent_after, 1)])
-async def test_who_gets_no_answer_for_ten_seconds_and_then_again_is_told(
-    callers: list[Caller], treatment: Treatment, rings: int
+@pytest.mark.parametrize(("behaviour", "calls"), [(silent, 0), (silent_after, 1)])
+async def test_two_timeouts_of_ten_seconds_are_shown_as_no_connection(
+    callers: list[Caller], behaviour: Behaviour, calls: int
 ) -> None:
-    async def story(caller: Caller) -> None:
-        caller.line.plan(treatment, treatment)
+    async def scenario(caller: Caller) -> None:
+        caller.proxy.plan(behaviour, behaviour)
         await caller.page.clock.install()
         digits = await caller.begin()
         shown = await caller.number.input_value()
@@ -61,63 +61,63 @@ async def test_who_gets_no_answer_for_ten_seconds_and_then_again_is_told(
             await caller.send()
         async with caller.page.expect_event("requestfailed"):
             await caller.page.clock.run_for(9_999)
-            await expect(caller.named("sending")).to_be_visible()
+            await expect(caller.button_named("sending")).to_be_visible()
             assert len(caller.sent()) == 1
             await caller.page.clock.run_for(1)
         while len(caller.sent()) == 1:
             await caller.page.clock.run_for(100)
         await caller.page.clock.run_for(9_000)
-        await expect(caller.named("sending")).to_be_visible()
+        await expect(caller.button_named("sending")).to_be_visible()
         await caller.page.clock.run_for(1_000)
-        await caller.reads("network")
+        await caller.expect_error("network")
         await expect(caller.number).to_have_value(shown)
-        await expect(caller.links_to_call).to_have_attribute("href", TEL)
-        assert len(await caller.calls(digits)) == rings
+        await expect(caller.phone_links).to_have_attribute("href", TEL)
+        assert len(await caller.calls(digits)) == calls
         await caller.send()
-        await caller.is_accepted()
-        assert caller.line.bodies == caller.line.bodies[:1] * 3
+        await caller.expect_accepted()
+        assert caller.proxy.bodies == caller.proxy.bodies[:1] * 3
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
-async def test_an_answer_that_takes_eight_seconds_is_waited_for(callers: list[Caller]) -> None:
-    async def story(caller: Caller) -> None:
-        hold = Hold()
-        caller.line.plan(hold.answer)
+async def test_an_answer_after_eight_seconds_is_accepted(callers: list[Caller]) -> None:
+    async def scenario(caller: Caller) -> None:
+        gate = Gate()
+        caller.proxy.plan(gate.response)
         await caller.page.clock.install()
         digits = await caller.begin()
         await stop_the_clock(caller)
         await caller.send()
-        await hold.reached.wait()
+        await gate.reached.wait()
         await caller.page.clock.run_for(8_000)
-        await expect(caller.named("sending")).to_be_visible()
-        await expect(caller.wrong).to_have_count(0)
-        hold.let_go()
-        await caller.is_accepted()
-        assert len(caller.line.bodies) == 1
+        await expect(caller.button_named("sending")).to_be_visible()
+        await expect(caller.errors).to_have_count(0)
+        gate.open()
+        await caller.expect_accepted()
+        assert len(caller.proxy.bodies) == 1
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
-async def test_who_comes_online_again_sends_the_same_request(callers: list[Caller]) -> None:
-    async def story(caller: Caller) -> None:
+async def test_a_visitor_who_comes_online_again_sends_the_same_request(callers: list[Caller]) -> None:
+    async def scenario(caller: Caller) -> None:
         digits = await caller.begin()
         shown = await caller.number.input_value()
         await caller.page.context.set_offline(True)
         await caller.send()
-        await caller.reads("network")
+        await caller.expect_error("network")
         await expect(caller.number).to_have_value(shown)
-        await expect(caller.links_to_call).to_have_attribute("href", TEL)
-        assert caller.line.bodies == []
+        await expect(caller.phone_links).to_have_attribute("href", TEL)
+        assert caller.proxy.bodies == []
         await caller.page.context.set_offline(False)
         await caller.send()
-        await caller.is_accepted()
-        assert caller.sent() == caller.line.bodies * 3
+        await caller.expect_accepted()
+        assert caller.sent() == caller.proxy.bodies * 3
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
 LEAVING = {
@@ -128,38 +128,38 @@ LEAVING = {
 
 
 @pytest.mark.parametrize("leave", LEAVING)
-async def test_who_leaves_while_the_request_is_on_its_way_is_called(caller: Caller, leave: str) -> None:
-    hold = Hold()
-    caller.line.plan(hold.request)
-    await stays_called(caller, hold, leave)
+async def test_a_visitor_who_leaves_while_the_request_is_in_flight_is_called(caller: Caller, leave: str) -> None:
+    gate = Gate()
+    caller.proxy.plan(gate.request)
+    await expect_call_after_leaving(caller, gate, leave)
 
 
 @pytest.mark.parametrize("leave", LEAVING)
-async def test_who_leaves_while_the_browser_asks_for_permission_is_called(caller: Caller, leave: str) -> None:
-    hold = Hold()
-    caller.line.plan_preflights(hold.request)
-    await stays_called(caller, hold, leave)
+async def test_a_visitor_who_leaves_during_the_preflight_is_called(caller: Caller, leave: str) -> None:
+    gate = Gate()
+    caller.proxy.plan_preflights(gate.request)
+    await expect_call_after_leaving(caller, gate, leave)
 
 
-async def stays_called(caller: Caller, hold: Hold, leave: str) -> None:
+async def expect_call_after_leaving(caller: Caller, gate: Gate, leave: str) -> None:
     digits = await caller.begin()
     await caller.send()
-    await hold.reached.wait()
+    await gate.reached.wait()
     await LEAVING[leave](caller)
-    # What a browser drops with a page is dropped by the time another page is there.
+    # By the time another page has loaded, the browser has cancelled what it cancels with the old one.
     another = await caller.page.context.new_page()
     await another.goto(caller.shops.page())
-    hold.let_go()
+    gate.open()
     calls = caller.shops.chaser.calls
     await asyncio.to_thread(until, lambda: bool(calls(client_phone=digits)))
     if leave == "reload":
-        # Nothing tells them that the request got through.
+        # After a reload the visitor cannot know that the request arrived, so they send it again.
         await caller.ready()
         await caller.open()
         await caller.number.fill(digits)
         await caller.send()
-        await caller.is_accepted()
-        first, second = caller.line.bodies
+        await caller.expect_accepted()
+        first, second = caller.proxy.bodies
         assert first["request_id"] != second["request_id"]
     assert len(await caller.calls(digits)) == 1
 
@@ -170,106 +170,106 @@ async def _enter(caller: Caller) -> None:
 
 
 PRESSES = {
-    "a double click": lambda caller: caller.named("submit").dblclick(),
-    "ten clicks": lambda caller: caller.named("submit").click(click_count=10),
+    "a double click": lambda caller: caller.button_named("submit").dblclick(),
+    "ten clicks": lambda caller: caller.button_named("submit").click(click_count=10),
     "Enter ten times": _enter,
 }
 
 
 @pytest.mark.parametrize("presses", PRESSES)
-async def test_pressing_while_it_is_sent_sends_nothing_more(callers: list[Caller], presses: str) -> None:
-    async def story(caller: Caller) -> None:
-        hold = Hold()
-        caller.line.plan(hold.answer)
+async def test_more_presses_during_a_request_send_nothing_more(callers: list[Caller], presses: str) -> None:
+    async def scenario(caller: Caller) -> None:
+        gate = Gate()
+        caller.proxy.plan(gate.response)
         digits = await caller.begin()
         await PRESSES[presses](caller)
-        await hold.reached.wait()
-        hold.let_go()
-        await caller.is_accepted()
-        assert len(caller.line.bodies) == 1
+        await gate.reached.wait()
+        gate.open()
+        await caller.expect_accepted()
+        assert len(caller.proxy.bodies) == 1
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
-async def test_ten_presses_of_enter_as_fast_as_they_go_make_one_call(callers: list[Caller]) -> None:
-    async def story(caller: Caller) -> None:
+async def test_ten_rapid_presses_of_enter_make_one_call(callers: list[Caller]) -> None:
+    async def scenario(caller: Caller) -> None:
         digits = await caller.begin()
         await _enter(caller)
         await asyncio.to_thread(until, lambda: bool(caller.shops.chaser.calls(client_phone=digits)))
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
-async def test_the_second_half_of_a_slow_double_click_does_not_close_what_the_first_one_brought(caller: Caller) -> None:
+async def test_the_second_half_of_a_slow_double_click_does_not_close_the_result(caller: Caller) -> None:
     digits = await caller.begin()
-    box = await caller.named("submit").bounding_box()
+    box = await caller.button_named("submit").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     await caller.page.mouse.click(x, y)
-    await caller.is_accepted()
+    await caller.expect_accepted()
     await caller.page.mouse.down(click_count=2)
     await caller.page.mouse.up(click_count=2)
-    await caller.is_accepted()
+    await caller.expect_accepted()
     assert len(await caller.calls(digits)) == 1
 
 
-async def test_who_tries_again_after_a_call_that_failed_is_called(callers: list[Caller]) -> None:
+async def test_a_visitor_who_tries_again_after_a_failed_call_is_called(callers: list[Caller]) -> None:
     callers[0].shops.chaser.fault("status", status=404, times=len(callers))
 
-    async def story(caller: Caller) -> None:
+    async def scenario(caller: Caller) -> None:
         digits = await caller.begin()
         shown = await caller.number.input_value()
         await caller.send()
         await expect(caller.title).to_have_text(caller.words["failed_title"])
-        await expect(caller.links_to_call).to_have_attribute("href", TEL)
-        await caller.named("again").click()
+        await expect(caller.phone_links).to_have_attribute("href", TEL)
+        await caller.button_named("again").click()
         await expect(caller.number).to_have_value(shown)
         await caller.send()
-        await caller.is_accepted()
-        first, second = caller.line.bodies
+        await caller.expect_accepted()
+        first, second = caller.proxy.bodies
         assert first["request_id"] != second["request_id"]
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
-async def test_who_tries_again_after_a_call_nobody_is_sure_of_is_not_called_twice(callers: list[Caller]) -> None:
+async def test_a_visitor_who_tries_again_after_an_unknown_outcome_is_not_called_twice(callers: list[Caller]) -> None:
     callers[0].shops.chaser.fault("close_after", times=len(callers))
 
-    async def story(caller: Caller) -> None:
+    async def scenario(caller: Caller) -> None:
         digits = await caller.begin()
         await caller.send()
         for _ in range(2):
             await expect(caller.title).to_have_text(caller.words["unknown_title"])
             await expect(caller.dialog.get_by_text(caller.words["unknown_text"])).to_be_visible()
-            await expect(caller.links_to_call).to_have_attribute("href", TEL)
+            await expect(caller.phone_links).to_have_attribute("href", TEL)
             assert len(await caller.calls(digits)) == 1
-            await caller.named("again").click()
+            await caller.button_named("again").click()
             await caller.send()
-        assert len(caller.line.bodies) > 1
+        assert len(caller.proxy.bodies) > 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)
 
 
-async def test_who_tries_again_because_no_phone_rang_is_not_called_twice(callers: list[Caller]) -> None:
-    async def story(caller: Caller) -> None:
+async def test_a_visitor_who_tries_again_after_the_countdown_is_not_called_twice(callers: list[Caller]) -> None:
+    async def scenario(caller: Caller) -> None:
         await caller.page.clock.install()
         digits = await caller.begin()
         shown = await caller.number.input_value()
         await stop_the_clock(caller)
         await caller.send()
-        await caller.is_accepted()
+        await caller.expect_accepted()
         while await caller.title.inner_text() != caller.words["late_title"]:
             await caller.page.clock.run_for(5_000)
-        await expect(caller.links_to_call).to_have_attribute("href", TEL)
-        await caller.named("again").click()
+        await expect(caller.phone_links).to_have_attribute("href", TEL)
+        await caller.button_named("again").click()
         await expect(caller.number).to_have_value(shown)
         await caller.send()
-        await caller.is_accepted()
-        first, second = caller.line.bodies
+        await caller.expect_accepted()
+        first, second = caller.proxy.bodies
         assert first["request_id"] != second["request_id"]
         assert len(await caller.calls(digits)) == 1
 
-    await tell(story, callers)
+    await run_for_all(scenario, callers)

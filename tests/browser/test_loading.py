@@ -1,4 +1,4 @@
-"""What the widget costs a page before anybody presses anything, and how its parts come after that."""
+"""The costs of the widget before the first click, and the loading of its parts after that."""
 
 import base64
 import hashlib
@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.hostile.owners import put
-from tests.browser.hostile.watching import NOTHING_KEPT, Watch, watched
+from tests.browser.hostile.owners import serve_page
+from tests.browser.hostile.watching import NOTHING_STORED, Watch, watched
 from tests.browser.visitor import Visitor
 from tests.browser.world import World
 from tests.running import phone
@@ -24,40 +24,40 @@ SECONDS = re.compile(r"max-age=(\d+)")
 
 @pytest.fixture
 async def watch(visitor: Visitor) -> Watch:
-    """The visitor's page, watched."""
+    """The record of the visitor's page."""
     return await watched(visitor.page)
 
 
-async def test_before_the_first_press_the_service_gets_two_requests_and_nobody_else_any(
+async def test_before_the_first_click_two_requests_go_to_the_service_and_none_elsewhere(
     visitor: Visitor, watch: Watch
 ) -> None:
     await visitor.page.clock.install()
-    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
     await visitor.ready()
     await wander_about(visitor)
-    assert watch.asked_of(visitor.shops.base) == [("GET", "/widget.js"), ("GET", "/v1/sites/shop")]
-    assert watch.elsewhere(visitor.shops.base) == [visitor.page.url]
+    assert watch.requests_to(visitor.shops.base) == [("GET", "/widget.js"), ("GET", "/v1/sites/shop")]
+    assert watch.requests_elsewhere(visitor.shops.base) == [visitor.page.url]
 
 
-async def test_before_the_first_press_nothing_is_kept(visitor: Visitor, watch: Watch) -> None:
+async def test_before_the_first_click_nothing_is_stored(visitor: Visitor, watch: Watch) -> None:
     await visitor.page.clock.install()
-    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
     await visitor.ready()
     await wander_about(visitor)
-    assert await watch.kept() == NOTHING_KEPT
+    assert await watch.stored() == NOTHING_STORED
 
 
-async def test_nothing_is_kept_after_the_whole_job_either(visitor: Visitor, watch: Watch) -> None:
-    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+async def test_nothing_is_stored_after_the_whole_job_either(visitor: Visitor, watch: Watch) -> None:
+    await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
     await visitor.open()
     async with visitor.page.expect_response("**/v1/callbacks") as answer:
         await visitor.ask()
     assert (await answer.value).status == 202
-    assert await watch.kept() == NOTHING_KEPT
+    assert await watch.stored() == NOTHING_STORED
 
 
 async def test_the_button_and_the_opening_dialog_shift_nothing(visitor: Visitor, watch: Watch) -> None:
-    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
     await visitor.button.wait_for()
     assert await watch.shifts() == []
     await visitor.open()
@@ -65,12 +65,12 @@ async def test_the_button_and_the_opening_dialog_shift_nothing(visitor: Visitor,
     assert await watch.shifts() == []
 
 
-async def test_no_task_takes_long(visitor: Visitor, watch: Watch) -> None:
-    """A core that others use makes a task long now and then; one that is long by itself is so at every visit.
+async def test_no_task_is_long(visitor: Visitor, watch: Watch) -> None:
+    """On a busy machine a task may be long by chance, so it has to be long in each of five visits.
 
-    The tag comes last: the browser does not report the task in which the observer itself was made.
+    The tag is injected last: the browser does not report the task that created the observer.
     """
-    address = put(visitor.shops, "layout-block")
+    address = serve_page(visitor.shops, "layout-block")
     tasks = []
     for _ in range(5):
         await visitor.page.goto(address)
@@ -82,26 +82,26 @@ async def test_no_task_takes_long(visitor: Visitor, watch: Watch) -> None:
     assert tasks[-1] == [], tasks
 
 
-async def test_a_page_that_does_all_this_is_seen_doing_it(visitor: Visitor, watch: Watch) -> None:
-    """The control of the tests above."""
-    visitor.expects = (FAILED_REQUEST,)
+async def test_a_page_with_all_these_costs_is_detected(visitor: Visitor, watch: Watch) -> None:
+    """Check that the tests above can fail."""
+    visitor.expected_logs = (FAILED_REQUEST,)
     async with visitor.page.expect_request("**/livez"):
-        await visitor.page.goto(put(visitor.shops, "load-restless"))
+        await visitor.page.goto(serve_page(visitor.shops, "load-restless"))
     [shift] = await watch.shifts()
     assert shift > 0
     assert max(await watch.long_tasks()) > 150
-    assert ("GET", "/livez") in watch.asked_of(visitor.shops.base)
-    elsewhere = watch.elsewhere(visitor.shops.base)
+    assert ("GET", "/livez") in watch.requests_to(visitor.shops.base)
+    elsewhere = watch.requests_elsewhere(visitor.shops.base)
     assert elsewhere[0] == visitor.page.url
     assert [url for url in elsewhere if url.startswith(visitor.shops.pages.origin("other.test"))]
-    kept = await watch.kept()
-    assert [cookie["name"] for cookie in kept.pop("cookies")] == ["visitor"]
-    assert kept == {"local": {"visitor": "1"}, "session": {"visitor": "1"}, "databases": ["visitors"]}
+    stored = await watch.stored()
+    assert [cookie["name"] for cookie in stored.pop("cookies")] == ["visitor"]
+    assert stored == {"local": {"visitor": "1"}, "session": {"visitor": "1"}, "databases": ["visitors"]}
 
 
 @pytest.mark.parametrize("layout", ["block", "grid", "flex"])
 async def test_the_button_does_not_move_what_is_on_the_page(visitor: Visitor, layout: str) -> None:
-    await visitor.page.goto(put(visitor.shops, f"layout-{layout}"))
+    await visitor.page.goto(serve_page(visitor.shops, f"layout-{layout}"))
     body = visitor.page.locator("body")
     before = await body.bounding_box()
     await visitor.page.evaluate("inject()")
@@ -119,7 +119,7 @@ async def focus(visitor: Visitor) -> None:
 
 
 async def touch(visitor: Visitor) -> None:
-    """A finger that rests on the button; nothing is pressed before it is lifted."""
+    """Touch the button with a finger, without lifting it: no click yet."""
     box = await visitor.button.bounding_box()
     assert box is not None
     session = await visitor.page.context.new_cdp_session(visitor.page)
@@ -133,10 +133,10 @@ async def call_open(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("intent", [hover, focus, touch, call_open])
-async def test_the_dialog_comes_on_the_first_intent_and_once(
+async def test_the_dialog_is_loaded_once_on_the_first_sign_of_intent(
     visitor: Visitor, watch: Watch, intent: Callable[[Visitor], Awaitable[None]]
 ) -> None:
-    await visitor.page.goto(put(visitor.shops, "load-quiet"))
+    await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
     await visitor.ready()
     await visitor.page.mouse.move(5, 5)
     assert modules(visitor, watch) == []
@@ -159,17 +159,17 @@ async def test_the_next_page_takes_the_parts_from_the_browsers_own_cache(visitor
     for _ in range(2):
         watch.requests.clear()
         watch.from_cache.clear()
-        await visitor.page.goto(put(visitor.shops, "load-quiet"))
+        await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
         await visitor.open()
     loaded = [visitor.shops.base + path for path in modules(visitor, watch)]
     assert loaded
     assert {visitor.shops.base + "/widget.js", *loaded} <= set(watch.from_cache)
 
 
-async def test_the_loader_is_kept_for_minutes_and_the_parts_for_a_year(visitor: Visitor) -> None:
+async def test_the_loader_is_cached_for_minutes_and_the_parts_for_a_year(visitor: Visitor) -> None:
     http = visitor.shops.service.http
     async with visitor.page.expect_response("**/widget/*/dialog.js") as dialog:
-        await visitor.page.goto(put(visitor.shops, "load-quiet"))
+        await visitor.page.goto(serve_page(visitor.shops, "load-quiet"))
         await visitor.open()
     part = http.get((await dialog.value).url.removeprefix(visitor.shops.base))
     assert seconds(part) == 365 * 24 * 3600
@@ -185,7 +185,7 @@ async def test_the_loader_is_kept_for_minutes_and_the_parts_for_a_year(visitor: 
 
 @pytest.mark.parametrize("packing", ["br", "gzip", "identity"])
 def test_a_loader_that_has_not_changed_is_not_sent_again(shops: World, packing: str) -> None:
-    """However it is packed: a cache on the way must not give one visitor the packing of another."""
+    """In every content coding: a shared cache must not mix up the codings."""
     http = shops.service.http
     packed = http.get("/widget.js", headers={"accept-encoding": packing})
     assert packed.headers.get("content-encoding", "identity") == packing
@@ -206,14 +206,14 @@ async def test_a_tag_with_the_loaders_checksum_works_and_with_another_does_not(v
     tag = 'data-site="shop" crossorigin="anonymous" integrity="sha384-{}"'
     await visitor.visit(visitor.shops.tag(tag.format(right)))
     await visitor.open()
-    visitor.expects = ("Failed to find a valid digest",)
-    async with visitor.page.expect_console_message(lambda message: message.text.startswith(visitor.expects)):
+    visitor.expected_logs = ("Failed to find a valid digest",)
+    async with visitor.page.expect_console_message(lambda message: message.text.startswith(visitor.expected_logs)):
         await visitor.page.goto(visitor.shops.page(visitor.shops.tag(tag.format(wrong))))
     await expect(visitor.button).to_have_count(0)
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("written", "expected"),
     [
         ("data-sites", "data-site"),
         ("data-site_id", "data-site"),
@@ -222,26 +222,26 @@ async def test_a_tag_with_the_loaders_checksum_works_and_with_another_does_not(v
         ("data-langs", "data-lang"),
     ],
 )
-async def test_a_misspelt_name_is_told_once_with_the_right_spelling_and_disturbs_nothing(
-    visitor: Visitor, given: str, meant: str
+async def test_a_misspelt_attribute_is_reported_once_with_the_right_name_and_does_no_harm(
+    visitor: Visitor, written: str, expected: str
 ) -> None:
-    visitor.expects = (HINT,)
-    await visitor.visit(visitor.shops.tag(f'data-site="shop" data-lang="en" {given}="shop"'))
+    visitor.expected_logs = (HINT,)
+    await visitor.visit(visitor.shops.tag(f'data-site="shop" data-lang="en" {written}="shop"'))
     await expect(visitor.button).to_be_visible()
     [hint] = visitor.hints()
-    assert given.lower() in hint
-    assert re.search(rf"{meant}\b(?!-)", hint.replace(given.lower(), ""))
+    assert written.lower() in hint
+    assert re.search(rf"{expected}\b(?!-)", hint.replace(written.lower(), ""))
 
 
-async def test_the_right_names_are_not_complained_about(visitor: Visitor) -> None:
+async def test_correct_attributes_cause_no_warning(visitor: Visitor) -> None:
     await visitor.visit(visitor.shops.tag('DATA-SITE="shop" data-Lang="en" data-no-optimize="1" data-cfasync="false"'))
     assert visitor.hints() == []
 
 
-async def test_everything_asked_of_the_stub_happens_once_the_loader_has_come(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST,)
+async def test_all_calls_of_the_stub_are_executed_once_the_loader_has_loaded(visitor: Visitor) -> None:
+    visitor.expected_logs = (FAILED_REQUEST,)
     number = phone()
-    await visitor.page.goto(put(visitor.shops, "load-stub"))
+    await visitor.page.goto(serve_page(visitor.shops, "load-stub"))
     await visitor.page.evaluate(f"""{{
         chaserCallback.open();
         window.good = chaserCallback.submit({{ client_phone: "{number}" }});
@@ -260,8 +260,8 @@ async def test_everything_asked_of_the_stub_happens_once_the_loader_has_come(vis
     assert len(visitor.sent()) == 2
 
 
-async def test_a_stub_that_is_closed_again_opens_nothing(visitor: Visitor) -> None:
-    await visitor.page.goto(put(visitor.shops, "load-stub"))
+async def test_open_and_close_on_the_stub_open_nothing(visitor: Visitor) -> None:
+    await visitor.page.goto(serve_page(visitor.shops, "load-stub"))
     async with visitor.page.expect_response("**/widget/*/dialog.js"):
         await visitor.page.evaluate("{ chaserCallback.open(); chaserCallback.close(); inject() }")
     await visitor.ready()
@@ -271,7 +271,7 @@ async def test_a_stub_that_is_closed_again_opens_nothing(visitor: Visitor) -> No
 
 
 async def wander_about(visitor: Visitor) -> None:
-    """Read the page for ten minutes: scroll, point at this and that, press keys, leave for another tab, come back."""
+    """Use the page for ten minutes: scroll, move the pointer, press keys, switch to another tab and back."""
     mouse = visitor.page.mouse
     for x, y in ((5, 5), (640, 300), (300, 5), (5, 300)):
         await mouse.move(x, y)
@@ -284,12 +284,12 @@ async def wander_about(visitor: Visitor) -> None:
 
 
 def modules(visitor: Visitor, watch: Watch) -> list[str]:
-    """List the paths of the widget's parts that were asked for, one for each request."""
-    return [path for _, path in watch.asked_of(visitor.shops.base) if path.startswith("/widget/")]
+    """Return the paths of the requests for the widget's parts, one for each request."""
+    return [path for _, path in watch.requests_to(visitor.shops.base) if path.startswith("/widget/")]
 
 
 def seconds(answer: httpx2.Response) -> int:
-    """Give how long an answer may be kept."""
-    found = SECONDS.search(answer.headers["cache-control"])
-    assert found
-    return int(found[1])
+    """Return max-age of an answer, in seconds."""
+    max_age = SECONDS.search(answer.headers["cache-control"])
+    assert max_age
+    return int(max_age[1])

@@ -1,8 +1,8 @@
-"""The ways people type and paste a number: what the field shows, and which number is called or what is said.
+"""Numbers typed and pasted in many notations: the text in the field, and the number called or the error shown.
 
-Each row is done by hand in a real browser: keys are pressed, texts are copied elsewhere and pasted. What "arrives" is
-the number at the simulator. The widget groups digits and changes none; how they are read is the service's matter
-(app/intake/phone.py), and every number that it takes has to get there.
+Each row is executed in a real browser: keys are pressed, and texts are copied from another page and pasted. The number
+called is the one at the simulator. The widget groups digits and changes none. Parsing is up to the service
+(app/intake/phone.py), so every number that it accepts has to arrive there unchanged.
 """
 
 import asyncio
@@ -39,32 +39,32 @@ EN, EM, HARD, MINUS, FIGURE = (
 
 @dataclass(frozen=True)
 class Row:
-    """`does`: what is done, a method of Hand and its argument. `shows`: the field then, with | for the caret.
-    `gives`: the digits of the call, or the key of the words that are shown instead."""
+    """`steps`: methods of Typist with their argument. `shows`: the field then, with | for the caret. `result`: the
+    digits of the number called, or the key of the error shown instead."""
 
-    does: tuple[str, ...]
+    steps: tuple[str, ...]
     shows: str
-    gives: str
+    result: str
     site: str = "ru"
 
     def __str__(self) -> str:
-        return f"{self.site}: " + ", ".join(ascii(step)[1:-1] for step in self.does)
+        return f"{self.site}: " + ", ".join(ascii(step)[1:-1] for step in self.steps)
 
 
-def typed(text: str, shows: str, gives: str, site: str = "ru") -> Row:
-    return Row((f"types {text}",), shows, gives, site)
+def typed(text: str, shows: str, result: str, site: str = "ru") -> Row:
+    return Row((f"types {text}",), shows, result, site)
 
 
-def pasted(text: str, shows: str, gives: str, site: str = "ru") -> Row:
-    return Row((f"pastes {text}",), shows, gives, site)
+def pasted(text: str, shows: str, result: str, site: str = "ru") -> Row:
+    return Row((f"pastes {text}",), shows, result, site)
 
 
-def filled(text: str, shows: str, gives: str, site: str = "ru") -> Row:
-    return Row((f"autofills {text}",), shows, gives, site)
+def filled(text: str, shows: str, result: str, site: str = "ru") -> Row:
+    return Row((f"autofills {text}",), shows, result, site)
 
 
-def edited(shows: str, gives: str, *does: str) -> Row:
-    return Row(does, shows, gives)
+def edited(shows: str, result: str, *steps: str) -> Row:
+    return Row(steps, shows, result)
 
 
 ROWS = [
@@ -79,7 +79,7 @@ ROWS = [
     typed("7-916-123-45-08 ", "7 916 123-45-08|", "79161234508"),
     typed("84951234509", "8 495 123-45-09|", "74951234509"),
     typed("4951234510", "4951234510|", "74951234510"),
-    # The country code written as a slip, or as it is dialled.
+    # The country code mistyped, or with the international prefix.
     typed("+89161234511", "+89161234511|", "79161234511"),
     typed("+7 8 916 123-45-12", "+789161234512|", "79161234512"),
     typed("0079161234513", "0079161234513|", "79161234513"),
@@ -88,7 +88,7 @@ ROWS = [
     edited("+7+79161234516|", "79161234516", "types +7", "pastes +79161234516"),
     edited("+789161234517|", "79161234517", "types +7", "pastes 8 916 123-45-17"),
     edited("8+7 916 123-45-18|", "phone_refused", "types 8", "pastes +7 916 123-45-18"),
-    # Pasted, with what stands between digits.
+    # Pasted, with all kinds of separators.
     pasted(" +7 916 123-45-19 ", "+7 916 123-45-19|", "79161234519"),
     pasted("8\n916\t123\r\n4520", "8 916 123-45-20|", "79161234520"),
     pasted(f"+7{NBSP}916{NBSP}123{NBSP}45{NBSP}21", "+7 916 123-45-21|", "79161234521"),
@@ -98,7 +98,7 @@ ROWS = [
     pasted(f"8 916 123{FIGURE}45-25.", "8 916 123-45-25|", "79161234525"),
     pasted("(916) 123-45-26", "916 123-45-26|", "79161234526"),
     pasted("[8] 916/123/45•27", "[8] 916/123/45•27|", "79161234527"),
-    # Invisible characters, other digits, other words around it.
+    # Invisible characters, other digits, words around the number.
     pasted(f"{LRE}+7 916 123-45-28{PDF}", "+7 916 123-45-28|", "79161234528"),
     pasted(f"{LRM}8 916 123-45-29", "8 916 123-45-29|", "79161234529"),
     pasted(f"{BOM}8916{ZWSP}123{SHY}4530", "8 916 123-45-30|", "79161234530"),
@@ -110,7 +110,7 @@ ROWS = [
     typed("8 9О6 123-45-36", "8 9О6 123-45-36|", "phone_refused"),
     typed("8 916 123-45-37 доб. 5", "8 916 123-45-37доб. 5|", "phone_refused"),
     pasted("+79161234538,,5", "+79161234538,,5|", "phone_refused"),
-    # Too few, too many, and no person's.
+    # Too few digits, too many, and numbers that belong to no person.
     typed(" ", " |", "phone_missing"),
     typed("8 916 123-45", "8 916 123-45|", "phone_too_short"),
     typed("+7 916 123-45-4", "+7 916 123-45-4|", "phone_too_short"),
@@ -136,7 +136,7 @@ ROWS = [
     typed("89 1260", "89 1260|", "49891260", "de"),
     typed("+7 916 123-45-61", "+7 916 123-45-61|", "phone_region", "de"),
     typed("221262", "221262|", "299221262", "gl"),
-    # Put there by the browser.
+    # Filled in by the browser.
     filled("+79161234563", "+7 916 123-45-63|", "79161234563"),
     filled("9161234564", "916 123-45-64|", "79161234564"),
     filled("8 (916) 123-45-65", "8 916 123-45-65|", "79161234565"),
@@ -165,7 +165,7 @@ ROWS = [
 ]
 
 
-class Hand(Visitor):
+class Typist(Visitor):
     """A visitor who types, copies and pastes."""
 
     def __init__(self, page: Page, shops: World, desk: Page) -> None:
@@ -177,7 +177,7 @@ class Hand(Visitor):
         await self.page.keyboard.type(text)
 
     async def presses(self, keys: str) -> None:
-        """Press keys; "Delete*3" is thrice."""
+        """Press keys; "Delete*3" presses Delete three times."""
         for key in keys.split():
             name, _, times = key.partition("*")
             for _ in range(int(times or 1)):
@@ -191,7 +191,7 @@ class Hand(Visitor):
         await self.page.keyboard.press("Control+v")
 
     async def autofills(self, text: str) -> None:
-        """Do what a browser's autofill does."""
+        """Fill in the field as a browser's autofill does."""
         code = """(field, text) => {
             field.value = text;
             for (const type of ["input", "change"]) field.dispatchEvent(new Event(type, {bubbles: true}));
@@ -199,14 +199,14 @@ class Hand(Visitor):
         await self.number.evaluate(code, text)
 
     async def shown(self) -> str:
-        """Give the field's text with | for the caret."""
+        """Return the field's text with | for the caret."""
         text, caret = await self.number.evaluate("field => [field.value, field.selectionEnd]")
         return f"{text[:caret]}|{text[caret:]}"
 
 
 @pytest.fixture(scope="module")
-def here(shops: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The owners' pages with a service that calls into several countries."""
+def regions_world(shops: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The owners' pages, with a service whose sites call different countries."""
     common = {"site_id": 12345, "origins": [shops.pages.origin()]}
     sites = {"shop": None} | {name: common | {"regions": regions} for name, regions in REGIONS.items()}
     chosen = settings(tmp_path_factory.mktemp("numbers"), shops.chaser.api_url, sites=sites, duplicate_window="1s")
@@ -216,84 +216,84 @@ def here(shops: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
 
 @pytest.fixture(scope="module")
 async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """What the browser keeps from one row to the next."""
+    """The browser context of all rows."""
     context = await browser.new_context(locale="en-US", timezone_id="Europe/Moscow", reduced_motion="reduce")
     yield context
     await context.close()
 
 
 @pytest.fixture(scope="module")
-async def desk(profile: BrowserContext, here: World) -> Page:
-    """Another page, to copy from."""
+async def desk(profile: BrowserContext, regions_world: World) -> Page:
+    """A page to copy texts from."""
     page = await profile.new_page()
-    await page.goto(here.pages.add("<link rel=icon href=data:,><textarea autofocus></textarea>"))
+    await page.goto(regions_world.pages.add("<link rel=icon href=data:,><textarea autofocus></textarea>"))
     return page
 
 
 @pytest.fixture(scope="module")
-async def counter(profile: BrowserContext) -> Page:
-    """The window where they are typed."""
+async def window(profile: BrowserContext) -> Page:
+    """The window for the pages with the widget."""
     return await profile.new_page()
 
 
 @pytest.fixture
-async def hand(counter: Page, here: World, desk: Page) -> AsyncIterator[Hand]:
-    """Somebody at a page of their own."""
-    someone = Hand(counter, here, desk)
-    someone.expects = ("Failed to load resource",)  # a refused number
-    yield someone
-    someone.leave()
-    assert someone.complaints() == []
+async def typist(window: Page, regions_world: World, desk: Page) -> AsyncIterator[Typist]:
+    """A visitor who types, copies and pastes."""
+    current = Typist(window, regions_world, desk)
+    current.expected_logs = ("Failed to load resource",)  # a refused number
+    yield current
+    current.detach()
+    assert current.unexpected_logs() == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-async def test_a_number_is_shown_and_arrives(hand: Hand, row: Row) -> None:
-    await hand.visit_site(row.site, 'data-lang="en"')
-    await hand.open()
-    for step in row.does:
-        how, _, what = step.partition(" ")
-        await getattr(hand, how)(what)
-    assert await hand.shown() == row.shows
-    await hand.page.keyboard.press("Enter")
-    if row.gives.isdigit():
-        url = hand.page.url
-        calls = hand.shops.chaser.calls
+async def test_a_number_is_shown_and_arrives(typist: Typist, row: Row) -> None:
+    await typist.visit_site(row.site, 'data-lang="en"')
+    await typist.open()
+    for step in row.steps:
+        method, _, argument = step.partition(" ")
+        await getattr(typist, method)(argument)
+    assert await typist.shown() == row.shows
+    await typist.page.keyboard.press("Enter")
+    if row.result.isdigit():
+        url = typist.page.url
+        calls = typist.shops.chaser.calls
         await asyncio.to_thread(until, lambda: any(call["params"]["active_page"] == url for call in calls()))
-        assert [call["client_phone"] for call in calls() if call["params"]["active_page"] == url] == [row.gives]
+        assert [call["client_phone"] for call in calls() if call["params"]["active_page"] == url] == [row.result]
     else:
-        file = f"{hand.shops.base}/widget/any/messages.en.js"
-        words = await hand.page.evaluate("async file => (await import(file)).words", file)
-        await expect(hand.number).to_have_accessible_description(re.compile(re.escape(words[row.gives]) + "$"))
-        assert await hand.shown() == row.shows
+        file = f"{typist.shops.base}/widget/any/messages.en.js"
+        words = await typist.page.evaluate("async file => (await import(file)).words", file)
+        await expect(typist.number).to_have_accessible_description(re.compile(re.escape(words[row.result]) + "$"))
+        assert await typist.shown() == row.shows
 
 
 def test_no_two_rows_call_the_same_number() -> None:
-    called = [row.gives for row in ROWS if row.gives.isdigit()]
+    called = [row.result for row in ROWS if row.result.isdigit()]
     assert len(called) == len(set(called))
     assert len(ROWS) >= 60
 
 
-async def test_undo_gives_back_numbers_that_were_there_before_and_redo_the_last_one(hand: Hand) -> None:
-    await hand.visit_site("ru")
-    await hand.open()
-    await hand.number.evaluate("""field => {
+async def test_undo_restores_earlier_numbers_and_redo_the_last_one(typist: Typist) -> None:
+    await typist.visit_site("ru")
+    await typist.open()
+    await typist.number.evaluate("""field => {
         window.had = [""];
         field.addEventListener("input", () => had.push(field.value.replace(/[^0-9]/g, "")));
     }""")
-    await hand.types("8916000")
-    await hand.presses("Backspace*3")
-    await hand.types("1234567")
-    await hand.presses("Home ArrowRight*6 Shift+ArrowRight*3")
-    await hand.pastes("999")
-    last = await hand.number.input_value()
+    await typist.types("8916000")
+    await typist.presses("Backspace*3")
+    await typist.types("1234567")
+    await typist.presses("Home ArrowRight*6 Shift+ArrowRight*3")
+    await typist.pastes("999")
+    last = await typist.number.input_value()
     assert last == "8 916 999-45-67"
-    had = set(await hand.page.evaluate("had"))
+    had = set(await typist.page.evaluate("had"))
     back = []
-    while await hand.number.input_value() and len(back) < 100:
-        await hand.presses("Control+z")
-        back.append("".join(filter(str.isdigit, await hand.number.input_value())))
+    while await typist.number.input_value() and len(back) < 100:
+        await typist.presses("Control+z")
+        back.append("".join(filter(str.isdigit, await typist.number.input_value())))
     assert back[-1] == ""
     assert len(set(back)) > 4  # keys pressed one after another go back together
     assert set(back) <= had
-    await hand.presses(f"Control+Shift+z*{len(back)}")
-    assert await hand.number.input_value() == last
+    await typist.presses(f"Control+Shift+z*{len(back)}")
+    assert await typist.number.input_value() == last

@@ -1,11 +1,11 @@
-"""The formatting of phone numbers, run by the browser; and in the field, where a caret stands."""
+"""The formatting of phone numbers, executed in the browser, and in the field with its caret."""
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 
-# What is typed or pasted on a site for Russia, and what the field shows: the same digits, in groups.
+# Texts typed or pasted on a site for Russia, and the text that the field shows: the same digits, in groups.
 FORMATTED = {
     # Typed digit by digit.
     "": "",
@@ -25,7 +25,7 @@ FORMATTED = {
     "9": "9",
     "9161": "916 1",
     "9161234567": "916 123-45-67",
-    # Pasted in all ways.
+    # Pasted in various notations.
     "8 (916) 123-45-67": "8 916 123-45-67",
     "+7 (916) 123-45-67": "+7 916 123-45-67",
     "(+7) 916 1234567": "+7 916 123-45-67",
@@ -36,7 +36,7 @@ FORMATTED = {
     "\u202a+79161234567\u202c": "+7 916 123-45-67",
     "8 495 123-45-67": "8 495 123-45-67",
     "8 701 123 45 67": "8 701 123-45-67",
-    # Other numbers, and what isn't clear, stay as they are.
+    # Other and ambiguous numbers stay unchanged.
     "+44 7400 123456": "+44 7400 123456",
     "+1 (212) 555-0123": "+1 (212) 555-0123",
     "81 3 1234 5678": "81 3 1234 5678",
@@ -52,7 +52,7 @@ FORMATTED = {
     "+7 916 123-45-67, доб. 5": "+7 916 123-45-67, доб. 5",
     "٠٧٩": "٠٧٩",
 }
-# The same where the first country is another one.
+# The same with another first country.
 FORMATTED_ABROAD = {
     "9162345678": "9162345678",
     "84912345678": "84912345678",
@@ -62,7 +62,7 @@ FORMATTED_ABROAD = {
 
 @pytest.fixture
 async def phone_js(visitor: Visitor) -> str:
-    """The address of the module, imported by a page under test."""
+    """The address of dialog.js, for an import in the page."""
     await visitor.visit()
     return f"{visitor.shops.base}/widget/any/dialog.js"
 
@@ -79,7 +79,7 @@ async def test_formatting_twice_changes_nothing(visitor: Visitor, phone_js: str)
     assert await formatted(visitor, phone_js, once, ["RU"]) == {text: text for text in once}
 
 
-# The caret is the bar. Keys pressed, from what is in the field, to what is in it then.
+# The text in the field with | for the caret, the key pressed, and the text after that.
 EDITS = [
     ("8 916|", "1", "8 916 1|"),
     ("+7 916 123|", "4", "+7 916 123-4|"),
@@ -117,7 +117,7 @@ async def test_the_caret_stays_where_the_visitor_types(visitor: Visitor) -> None
     assert got == EDITS
 
 
-async def test_a_whole_number_can_be_erased_by_one_key(visitor: Visitor) -> None:
+async def test_a_whole_number_can_be_erased_with_backspace(visitor: Visitor) -> None:
     await visitor.visit()
     await visitor.open()
     await visitor.number.press_sequentially("89161234567")
@@ -133,7 +133,7 @@ async def test_a_site_outside_of_plus_seven_formats_nothing(visitor: Visitor) ->
     await expect(visitor.number).to_have_value("89161234567")
 
 
-async def test_undo_goes_back_through_what_was_in_the_field(visitor: Visitor) -> None:
+async def test_undo_goes_back_through_the_earlier_texts_of_the_field(visitor: Visitor) -> None:
     await visitor.visit()
     await visitor.open()
     seen = {""}
@@ -150,7 +150,7 @@ async def test_undo_goes_back_through_what_was_in_the_field(visitor: Visitor) ->
     assert shown[-1] == ""
 
 
-async def test_a_number_filled_in_by_the_browser_while_another_field_has_the_focus_is_left_alone(
+async def test_a_number_filled_in_while_another_field_has_the_focus_is_not_formatted(
     visitor: Visitor,
 ) -> None:
     await visitor.visit_site("consent")
@@ -165,7 +165,7 @@ async def test_a_number_filled_in_by_the_browser_while_another_field_has_the_foc
 
 
 async def formatted(visitor: Visitor, phone_js: str, texts: list[str], regions: list[str]) -> dict[str, str]:
-    """Call the module's format for each text."""
+    """Return the result of the module's `format` for each text."""
     code = """async ([address, texts, regions]) => {
         const { format } = await import(address);
         return texts.map(text => format(text, regions));

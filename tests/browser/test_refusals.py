@@ -1,4 +1,4 @@
-"""What a visitor reads when a request is not accepted, and that nothing they typed is lost."""
+"""The text shown when a request is not accepted, while the visitor's input stays."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ async def test_without_a_number_nothing_is_sent(visitor: Visitor) -> None:
 async def test_a_number_the_service_refuses_is_explained_beside_the_field(
     visitor: Visitor, typed: str, words: str
 ) -> None:
-    visitor.expects = (FAILED_REQUEST,)
+    visitor.expected_logs = (FAILED_REQUEST,)
     await visitor.visit()
     await visitor.open()
     await visitor.number.fill(typed)
@@ -53,7 +53,7 @@ async def test_a_number_the_service_refuses_is_explained_beside_the_field(
 
 
 async def test_the_message_goes_away_when_the_number_is_corrected(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST,)
+    visitor.expected_logs = (FAILED_REQUEST,)
     await visitor.visit()
     await visitor.open()
     await visitor.ask("+7 916 12")
@@ -63,7 +63,7 @@ async def test_the_message_goes_away_when_the_number_is_corrected(visitor: Visit
     await expect(visitor.alerts.filter(visible=True)).to_have_count(0)
 
 
-async def test_without_consent_nothing_is_sent_where_it_is_needed(visitor: Visitor) -> None:
+async def test_without_a_required_consent_nothing_is_sent(visitor: Visitor) -> None:
     await visitor.visit_site("consent")
     await visitor.open()
     await visitor.ask()
@@ -75,7 +75,7 @@ async def test_without_consent_nothing_is_sent_where_it_is_needed(visitor: Visit
     await expect(visitor.alerts.filter(visible=True)).to_have_count(0)
 
 
-async def test_the_first_of_two_wrong_fields_is_where_the_visitor_goes_on(visitor: Visitor) -> None:
+async def test_the_first_of_two_invalid_fields_gets_the_focus(visitor: Visitor) -> None:
     await visitor.visit_site("consent")
     await visitor.open()
     await visitor.ask(" ")
@@ -84,7 +84,7 @@ async def test_the_first_of_two_wrong_fields_is_where_the_visitor_goes_on(visito
 
 
 async def test_too_many_requests_says_when_to_try_again_and_offers_a_number(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST,)
+    visitor.expected_logs = (FAILED_REQUEST,)
     origin = {"origin": visitor.shops.pages.origin()}
     visitor.shops.service.ask(origin, site="busy", client_phone=phone())
     await visitor.visit_site("busy")
@@ -105,8 +105,8 @@ async def test_too_many_requests_says_when_to_try_again_and_offers_a_number(visi
         (413, "too_large", "That didn’t work. Reload the page and try again."),
     ],
 )
-async def test_a_refusal_says_what_helps(visitor: Visitor, status: int, code: str, words: str) -> None:
-    visitor.expects = (FAILED_REQUEST, "Chaser Callback: no answer")
+async def test_a_refusal_is_explained_with_a_way_out(visitor: Visitor, status: int, code: str, words: str) -> None:
+    visitor.expected_logs = (FAILED_REQUEST, "Chaser Callback: no answer")
     await visitor.page.route("**/v1/callbacks", answering(status, code))
     await visitor.visit()
     await visitor.open()
@@ -116,8 +116,8 @@ async def test_a_refusal_says_what_helps(visitor: Visitor, status: int, code: st
     assert "".join(filter(str.isdigit, await visitor.number.input_value())) == typed.lstrip("+")
 
 
-async def test_no_connection_is_said_and_the_next_try_is_the_same_request(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST, "Chaser Callback: no answer")
+async def test_no_connection_is_shown_and_the_next_try_is_the_same_request(visitor: Visitor) -> None:
+    visitor.expected_logs = (FAILED_REQUEST, "Chaser Callback: no answer")
     await visitor.page.route("**/v1/callbacks", lambda route: route.abort())
     await visitor.visit()
     await visitor.open()
@@ -132,7 +132,7 @@ async def test_no_connection_is_said_and_the_next_try_is_the_same_request(visito
 
 
 async def test_another_number_after_a_lost_answer_is_another_request(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST, "Chaser Callback: no answer")
+    visitor.expected_logs = (FAILED_REQUEST, "Chaser Callback: no answer")
     await visitor.page.route("**/v1/callbacks", lambda route: route.abort())
     await visitor.visit()
     await visitor.open()
@@ -145,9 +145,9 @@ async def test_another_number_after_a_lost_answer_is_another_request(visitor: Vi
     assert first["request_id"] == again["request_id"] != other["request_id"]
 
 
-async def test_a_lost_answer_is_asked_for_once_more_and_the_person_is_called_once(visitor: Visitor) -> None:
-    """The service has stored the request; only its answer is lost on the way to the browser."""
-    visitor.expects = (FAILED_REQUEST,)
+async def test_after_a_lost_answer_the_request_is_repeated_and_the_visitor_called_once(visitor: Visitor) -> None:
+    """The service has stored the request; only its answer to the browser is lost."""
+    visitor.expected_logs = (FAILED_REQUEST,)
     origin = {"origin": visitor.shops.pages.origin()}
 
     async def lose_the_answer(route: Route) -> None:
@@ -164,8 +164,8 @@ async def test_a_lost_answer_is_asked_for_once_more_and_the_person_is_called_onc
     assert len(visitor.shops.chaser.calls(client_phone=typed.lstrip("+"))) == 1
 
 
-async def test_a_503_is_asked_once_more_with_the_same_request_id(visitor: Visitor) -> None:
-    visitor.expects = (FAILED_REQUEST,)
+async def test_after_a_503_the_request_is_repeated_with_the_same_request_id(visitor: Visitor) -> None:
+    visitor.expected_logs = (FAILED_REQUEST,)
     await visitor.page.route("**/v1/callbacks", at_first(answering(503, "overloaded")))
     await visitor.visit()
     await visitor.open()
@@ -179,7 +179,7 @@ Handler = Callable[[Route], Awaitable[None]]
 
 
 def answering(status: int, code: str) -> Handler:
-    """Make a handler that answers in the service's stead, as it does in trouble."""
+    """Return a handler that answers instead of the service, with an error."""
 
     async def answer(route: Route) -> None:
         await route.fulfill(
@@ -192,11 +192,11 @@ def answering(status: int, code: str) -> Handler:
 
 
 def at_first(handler: Handler) -> Handler:
-    """Make a handler that handles one request and lets all others through."""
-    turns = iter([handler])
+    """Return a handler that applies another one to the first request and lets all others pass."""
+    handlers = iter([handler])
 
     async def handle(route: Route) -> None:
-        turn = next(turns, None)
-        await (turn(route) if turn else route.continue_())
+        current = next(handlers, None)
+        await (current(route) if current else route.continue_())
 
     return handle

@@ -1,4 +1,4 @@
-"""What the widget costs a visitor, as the service sends it."""
+"""The size of the widget's files as the service sends them."""
 
 import gzip
 from pathlib import Path
@@ -17,8 +17,8 @@ def test_the_loader_is_small(shops: World) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_most_that_one_visitor_can_load_is_small(shops: World, language: str) -> None:
-    """All files but the words of the other languages."""
+def test_all_files_for_one_visitor_are_small(shops: World, language: str) -> None:
+    """All files except the messages of the other languages."""
     foreign = {f"messages.{other}.js" for other in LANGUAGES if other != language}
     modules = {path.name for path in WIDGET.glob("*.js")} - {"widget.js"} - foreign
     assert f"messages.{language}.js" in modules
@@ -31,7 +31,7 @@ def test_there_are_no_other_languages() -> None:
 
 
 def size(shops: World, path: str) -> int:
-    """Give the length in bytes that a file has when gzip packs it as well as it can."""
+    """Return the length of a file in bytes, compressed with gzip at its highest level."""
     answer = shops.service.http.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/javascript")

@@ -1,4 +1,4 @@
-"""The looks an owner chooses: in the settings, and by custom properties of the page's style sheet."""
+"""The appearance chosen by the owner: in the settings, and with CSS custom properties of the page."""
 
 import pytest
 from playwright.async_api import expect
@@ -50,7 +50,7 @@ async def test_custom_properties_of_the_page_win_over_the_settings(visitor: Visi
     assert (await visitor.dialog.evaluate(STYLE))[1] == "10px"
 
 
-async def test_without_the_button_the_owners_own_element_opens_the_dialog(visitor: Visitor) -> None:
+async def test_without_the_floating_button_the_owners_element_opens_the_dialog(visitor: Visitor) -> None:
     await visitor.visit(visitor.shops.tag('data-site="hidden"'), "<button data-chaser-callback>Call me back</button>")
     await expect(visitor.button).to_have_count(0)
     await visitor.page.get_by_role("button", name="Call me back").click()
@@ -59,7 +59,7 @@ async def test_without_the_button_the_owners_own_element_opens_the_dialog(visito
     await expect(visitor.page.get_by_role("button", name="Call me back")).to_be_focused()
 
 
-async def test_the_words_on_the_buttons_are_semibold_before_and_after_the_dialog_has_come(visitor: Visitor) -> None:
+async def test_the_texts_of_the_buttons_are_semibold_before_and_after_the_dialog_has_loaded(visitor: Visitor) -> None:
     await visitor.visit()
     await expect(visitor.button).to_have_css("font-weight", "600")
     await visitor.open()

@@ -1,4 +1,4 @@
-"""When the dialog opens by itself."""
+"""The triggers that open the dialog automatically."""
 
 import pytest
 from playwright.async_api import expect
@@ -12,7 +12,7 @@ OPENED = "void (window.opened = 0, chaserCallback.on('open', () => opened++))"
 
 
 async def arrive(visitor: Visitor, site: str, body: str = LONG) -> None:
-    """Come to a page whose clock the test moves."""
+    """Open a page with a fake clock."""
     await visitor.page.clock.install()
     await visitor.visit(visitor.shops.tag(f'data-site="{site}"'), body)
     await visitor.page.wait_for_function("document.querySelector('chaser-callback').shadowRoot.querySelector('dialog')")
@@ -20,24 +20,24 @@ async def arrive(visitor: Visitor, site: str, body: str = LONG) -> None:
 
 
 async def wait(visitor: Visitor, seconds: int) -> None:
-    """Let the page's time go on."""
+    """Advance the page's clock."""
     await visitor.page.clock.run_for(seconds * 1000)
 
 
 async def leave(visitor: Visitor) -> None:
-    """Move the pointer out of the window through the top."""
+    """Move the pointer out of the window at the top."""
     await visitor.page.mouse.move(300, 300)
     await visitor.page.evaluate("""document.body.dispatchEvent(
         new MouseEvent("mouseout", {bubbles: true, clientX: 300, clientY: -1, relatedTarget: null}))""")
 
 
 async def opened(visitor: Visitor) -> int:
-    """Count how often the dialog has opened."""
+    """Return how often the dialog has opened."""
     count: int = await visitor.page.evaluate("opened")
     return count
 
 
-async def test_it_opens_after_so_many_seconds_and_gives_the_focus_back(visitor: Visitor) -> None:
+async def test_it_opens_after_the_set_seconds_and_restores_the_focus(visitor: Visitor) -> None:
     await arrive(visitor, "staying")
     await wait(visitor, 2)
     assert await opened(visitor) == 0
@@ -45,7 +45,7 @@ async def test_it_opens_after_so_many_seconds_and_gives_the_focus_back(visitor: 
     await expect(visitor.number).to_be_focused()
     await visitor.page.keyboard.press("Escape")
     await expect(visitor.dialog).to_have_count(0)
-    # With the next frame: Chromium lets go of what is hidden when it paints.
+    # In the next frame: Chromium removes the focus from hidden elements when it paints.
     await visitor.page.wait_for_function("document.activeElement === document.body")
 
 
@@ -66,7 +66,7 @@ async def test_it_opens_once_a_day_and_not_on_the_next_page(visitor: Visitor) ->
     await visitor.dialog.wait_for()
 
 
-async def test_who_opened_it_by_hand_is_left_in_peace(visitor: Visitor) -> None:
+async def test_after_a_visitor_has_opened_it_it_does_not_open_automatically(visitor: Visitor) -> None:
     await arrive(visitor, "staying")
     await visitor.open()
     await visitor.page.keyboard.press("Escape")
@@ -75,7 +75,7 @@ async def test_who_opened_it_by_hand_is_left_in_peace(visitor: Visitor) -> None:
     assert await opened(visitor) == 1
 
 
-async def test_it_opens_when_the_pointer_leaves_through_the_top(visitor: Visitor) -> None:
+async def test_it_opens_when_the_pointer_leaves_at_the_top(visitor: Visitor) -> None:
     await arrive(visitor, "leaving")
     await wait(visitor, 60)
     await visitor.page.evaluate("""document.body.dispatchEvent(
@@ -85,7 +85,7 @@ async def test_it_opens_when_the_pointer_leaves_through_the_top(visitor: Visitor
     await visitor.dialog.wait_for()
 
 
-async def test_it_opens_at_the_depth_that_was_set_and_not_on_a_page_that_does_not_scroll(visitor: Visitor) -> None:
+async def test_it_opens_at_the_set_scroll_depth_and_not_on_a_page_that_does_not_scroll(visitor: Visitor) -> None:
     await arrive(visitor, "scrolling", "Roses")
     await wait(visitor, 10)
     assert await opened(visitor) == 0
@@ -112,9 +112,11 @@ BUSY = {
 }
 
 
-# What is looked at is the same for each trigger: the second one is tried with one of them.
+# The checks are the same for each trigger, so the second trigger is tested with one of them.
 @pytest.mark.parametrize(("site", "doing"), [*(("staying", doing) for doing in BUSY), ("leaving", "typing")])
-async def test_it_never_opens_in_the_middle_of_something(visitor: Visitor, site: str, doing: str) -> None:
+async def test_it_never_opens_while_the_visitor_types_or_another_dialog_is_open(
+    visitor: Visitor, site: str, doing: str
+) -> None:
     await arrive(visitor, site)
     await visitor.page.evaluate(f"{{ {BUSY[doing]} }}")
     await wait(visitor, 10)
@@ -128,13 +130,13 @@ async def test_it_never_opens_in_the_middle_of_something(visitor: Visitor, site:
     await visitor.dialog.wait_for()
 
 
-async def test_a_dialog_of_the_page_that_is_closed_hinders_nothing(visitor: Visitor) -> None:
+async def test_a_closed_dialog_of_the_page_does_not_prevent_it(visitor: Visitor) -> None:
     await arrive(visitor, "staying", "<div role='dialog' style='display: none'>10 % off</div><dialog>Size</dialog>")
     await wait(visitor, 4)
     await visitor.dialog.wait_for()
 
 
-async def test_where_nothing_can_be_stored_it_never_opens_by_itself(visitor: Visitor) -> None:
+async def test_without_storage_it_never_opens_automatically(visitor: Visitor) -> None:
     await visitor.page.add_init_script("""Object.defineProperty(window, "localStorage", {
         get() { throw new DOMException("blocked", "SecurityError"); }})""")
     await arrive(visitor, "staying")

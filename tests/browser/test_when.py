@@ -1,4 +1,4 @@
-"""The choice of a time, what is promised, and the countdown."""
+"""The choice of a time, the promised time, and the countdown."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -25,24 +25,24 @@ FREE = {
 
 @pytest.fixture
 async def at_noon(visitor: Visitor) -> Visitor:
-    """A visitor whose clock stands at NOW, of a site with the free times above."""
+    """A visitor with the clock at NOW, of a site with the free times above."""
     await visitor.page.clock.install(time=NOW)
-    await says(visitor, free_times=[moment.astimezone(UTC).isoformat() for moment in FREE])
+    await override_settings(visitor, free_times=[moment.astimezone(UTC).isoformat() for moment in FREE])
     return visitor
 
 
-async def says(visitor: Visitor, **facts: Any) -> None:
-    """Lay these facts over what the service says of the site."""
+async def override_settings(visitor: Visitor, **overrides: Any) -> None:
+    """Override these fields in the site's settings."""
 
     async def answer(route: Route) -> None:
-        real = visitor.shops.service.http.get(urlsplit(route.request.url).path).json()
-        await route.fulfill(json=real | facts, headers={"access-control-allow-origin": "*"})
+        actual = visitor.shops.service.http.get(urlsplit(route.request.url).path).json()
+        await route.fulfill(json=actual | overrides, headers={"access-control-allow-origin": "*"})
 
     await visitor.page.route("**/v1/sites/*", answer)
 
 
 @pytest.mark.parametrize("lang", ["en", "ru"])
-async def test_free_times_are_told_in_the_visitors_words(at_noon: Visitor, lang: str) -> None:
+async def test_free_times_are_shown_in_the_visitors_language(at_noon: Visitor, lang: str) -> None:
     await at_noon.visit_site("shop", f'data-lang="{lang}"')
     await at_noon.open()
     first, *times = await at_noon.time.locator("option").all_inner_texts()
@@ -72,17 +72,17 @@ async def test_without_a_choice_no_time_is_sent(visitor: Visitor) -> None:
     assert "planned_time" not in visitor.sent()[0]
 
 
-async def test_a_site_without_free_times_asks_for_none(visitor: Visitor) -> None:
-    await says(visitor, free_times=[])
+async def test_a_site_without_free_times_shows_no_choice(visitor: Visitor) -> None:
+    await override_settings(visitor, free_times=[])
     await visitor.visit()
     await visitor.open()
     await expect(visitor.dialog.get_by_role("combobox")).to_have_count(0)
 
 
 async def test_a_time_that_the_service_refuses_is_explained_beside_it(visitor: Visitor) -> None:
-    visitor.expects = ("Failed to load resource",)
+    visitor.expected_logs = ("Failed to load resource",)
     past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-    await says(visitor, free_times=[past])
+    await override_settings(visitor, free_times=[past])
     await visitor.visit()
     await visitor.open()
     await visitor.time.select_option(value=past)
@@ -93,12 +93,12 @@ async def test_a_time_that_the_service_refuses_is_explained_beside_it(visitor: V
     await expect(visitor.time).to_have_attribute("aria-invalid", "false")
 
 
-async def test_the_dialog_shows_what_is_so_when_it_opens_and_not_when_the_page_was_loaded(visitor: Visitor) -> None:
+async def test_the_dialog_shows_the_settings_at_the_time_it_opens(visitor: Visitor) -> None:
     later = (datetime.now(MOSCOW) + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
     await visitor.visit()
     await visitor.button.hover()
     await visitor.page.wait_for_function("document.querySelector('chaser-callback').shadowRoot.querySelector('dialog')")
-    await says(visitor, open=False, call_expected_at=later.astimezone(UTC).isoformat(), free_times=[])
+    await override_settings(visitor, open=False, call_expected_at=later.astimezone(UTC).isoformat(), free_times=[])
     await visitor.open()
     await expect(visitor.dialog.get_by_text("We’re closed now. We’ll call you tomorrow at 10:00 AM.")).to_be_visible()
 
@@ -123,7 +123,7 @@ async def in_omsk(browser: Browser, shops: World) -> AsyncIterator[Visitor]:
     await context.close()
 
 
-async def test_a_visitor_in_another_time_zone_reads_their_own_time_and_is_told_so(in_omsk: Visitor) -> None:
+async def test_a_visitor_in_another_time_zone_sees_their_own_time_marked_as_such(in_omsk: Visitor) -> None:
     await in_omsk.visit_site("closed")
     free = datetime.fromisoformat(in_omsk.shops.service.http.get("/v1/sites/closed").json()["free_times"][0])
     await in_omsk.open()
@@ -137,7 +137,7 @@ async def test_a_visitor_in_another_time_zone_reads_their_own_time_and_is_told_s
 # ---------- the countdown ----------
 
 
-async def test_a_countdown_runs_while_the_call_is_placed_and_ends_with_what_to_do(visitor: Visitor) -> None:
+async def test_a_countdown_runs_while_the_call_is_placed_and_ends_with_advice(visitor: Visitor) -> None:
     await visitor.page.clock.install()
     await visitor.visit()
     await visitor.open()
@@ -169,7 +169,7 @@ async def test_the_seconds_are_not_read_aloud(visitor: Visitor) -> None:
     await expect(visitor.dialog.get_by_role("status").locator(".ring")).to_have_count(0)
 
 
-async def test_nothing_is_counted_for_a_call_that_comes_later(visitor: Visitor) -> None:
+async def test_there_is_no_countdown_for_a_later_call(visitor: Visitor) -> None:
     await visitor.visit_site("closed")
     await visitor.open()
     await visitor.ask()
@@ -177,9 +177,9 @@ async def test_nothing_is_counted_for_a_call_that_comes_later(visitor: Visitor) 
     await expect(visitor.dialog.locator(".ring")).to_be_empty()
 
 
-async def test_nothing_is_counted_where_the_site_closed_meanwhile_and_promises_no_call(visitor: Visitor) -> None:
-    """The dialog was opened in working hours; with create_leed nobody calls after them."""
-    await says(visitor, open=True)
+async def test_there_is_no_countdown_if_the_site_has_closed_and_promises_no_call(visitor: Visitor) -> None:
+    """The dialog was opened within working hours; with create_leed no call is made after them."""
+    await override_settings(visitor, open=True)
     await visitor.visit_site("silent")
     await visitor.open()
     await visitor.ask()
@@ -188,7 +188,7 @@ async def test_nothing_is_counted_where_the_site_closed_meanwhile_and_promises_n
     await expect(visitor.dialog.locator(".ring")).to_be_empty()
 
 
-async def test_who_closes_the_countdown_finds_the_form_again_and_no_late_news_in_it(visitor: Visitor) -> None:
+async def test_after_the_countdown_was_closed_the_form_is_shown_without_later_status_changes(visitor: Visitor) -> None:
     await visitor.page.clock.install()
     await visitor.visit()
     await visitor.open()

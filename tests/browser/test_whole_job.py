@@ -1,4 +1,4 @@
-"""From the floating button to the call, in a real browser, through the real service, to the simulator."""
+"""From the floating button to the call: a real browser, the real service, and the simulator."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.browser.visitor import Visitor
 from tests.browser.world import CONSENT, opening_day
 
 
-async def test_a_visitor_is_called_who_types_a_number_and_presses_the_button(visitor: Visitor) -> None:
+async def test_a_visitor_types_a_number_presses_the_button_and_is_called(visitor: Visitor) -> None:
     await visitor.visit()
     await visitor.open()
     await visitor.number.press_sequentially("89161112233")
@@ -22,13 +22,13 @@ async def test_a_visitor_is_called_who_types_a_number_and_presses_the_button(vis
 
 
 async def test_the_number_that_is_shown_is_the_one_that_was_sent(visitor: Visitor) -> None:
-    await visitor.hold_requests()
+    await visitor.pause_requests()
     await visitor.visit()
     await visitor.open()
     async with visitor.page.expect_request("**/v1/callbacks"):
         await visitor.ask("+7 916 123-45-60")
     await visitor.number.fill("+7 916 123-45-61")
-    await visitor.let_go()
+    await visitor.continue_requests()
     await expect(visitor.title).to_have_text("We’re calling you")
     await expect(visitor.dialog.get_by_text("+7 916 123-45-60")).to_be_visible()
 
@@ -52,7 +52,7 @@ async def test_the_whole_job_works_by_keyboard_alone(visitor: Visitor) -> None:
     assert len(visitor.shops.chaser.calls(client_phone="79161112244")) == 1
 
 
-async def test_the_request_carries_page_referrer_site_and_request_id_and_no_more(visitor: Visitor) -> None:
+async def test_the_request_contains_page_referrer_site_and_request_id_and_no_more(visitor: Visitor) -> None:
     await visitor.page.goto(visitor.shops.pages.add("<link rel=icon href=data:,><a href=''>on</a>"))
     came_from = visitor.page.url
     target = visitor.shops.page()
@@ -72,7 +72,7 @@ async def test_the_request_carries_page_referrer_site_and_request_id_and_no_more
     }
 
 
-async def test_consent_is_sent_with_the_version_and_the_words_that_were_shown(visitor: Visitor) -> None:
+async def test_consent_is_sent_with_the_version_and_the_text_that_was_shown(visitor: Visitor) -> None:
     await visitor.visit_site("consent")
     await visitor.open()
     box = visitor.dialog.get_by_role("checkbox")
@@ -100,7 +100,7 @@ async def test_a_site_that_is_closed_says_when_it_calls(visitor: Visitor) -> Non
     await expect(visitor.dialog.get_by_text(expected)).to_be_visible()
 
 
-async def test_a_closed_site_that_promises_no_call_does_not_say_it_calls(visitor: Visitor) -> None:
+async def test_a_closed_site_without_calls_the_next_day_promises_no_call(visitor: Visitor) -> None:
     await visitor.visit_site("silent")
     await visitor.open()
     await visitor.ask()
@@ -108,7 +108,7 @@ async def test_a_closed_site_that_promises_no_call_does_not_say_it_calls(visitor
     await expect(visitor.dialog.get_by_text("We’re closed now.", exact=True)).to_be_visible()
 
 
-async def test_a_call_that_failed_is_said_with_a_number_to_call_and_another_try(visitor: Visitor) -> None:
+async def test_a_failed_call_is_shown_with_a_number_to_call_and_another_try(visitor: Visitor) -> None:
     visitor.shops.chaser.fault("status", status=404)
     await visitor.visit()
     await visitor.open()
@@ -130,7 +130,7 @@ async def test_a_site_without_a_phone_offers_none_when_a_call_failed(visitor: Vi
     await expect(visitor.dialog.get_by_role("link")).to_have_count(0)
 
 
-async def test_an_answer_of_chaser_that_was_lost_is_not_called_a_success(visitor: Visitor) -> None:
+async def test_a_lost_answer_of_chaser_is_not_shown_as_a_success(visitor: Visitor) -> None:
     visitor.shops.chaser.fault("close_after")
     await visitor.visit()
     await visitor.open()
@@ -140,7 +140,7 @@ async def test_an_answer_of_chaser_that_was_lost_is_not_called_a_success(visitor
 
 
 @pytest.mark.own_window
-async def test_the_status_is_asked_for_until_it_is_final_and_no_longer(visitor: Visitor) -> None:
+async def test_the_status_is_polled_until_it_is_final(visitor: Visitor) -> None:
     await visitor.page.clock.install()
     await visitor.visit()
     await visitor.open()
@@ -159,7 +159,7 @@ async def test_the_status_is_asked_for_until_it_is_final_and_no_longer(visitor: 
 
 
 @pytest.mark.own_window
-async def test_the_widget_stores_nothing_and_asks_nobody_but_the_service(visitor: Visitor) -> None:
+async def test_the_widget_stores_nothing_and_sends_requests_to_the_service_only(visitor: Visitor) -> None:
     await visitor.visit()
     page = visitor.page.url
     await visitor.open()

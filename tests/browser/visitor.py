@@ -1,4 +1,4 @@
-"""A visitor of an owner's page: what they do, what they see, and what their browser sends and complains about."""
+"""A visitor of an owner's page: their actions, the elements they see, and the requests and logs of their browser."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,36 +10,36 @@ from tests.running import phone
 
 
 class Visitor:
-    """`expects` are beginnings of console lines that belong to the test; any other warning or error fails it."""
+    """`expected_logs`: beginnings of console lines that a test expects; any other warning or error fails it."""
 
     def __init__(self, page: Page, shops: World) -> None:
         self.page = page
         self.shops = shops
-        self.said: list[str] = []
+        self.logs: list[str] = []
         self.requests: list[Request] = []
-        self.held: list[Route] = []
-        self.expects: tuple[str, ...] = ()
-        self._hears: dict[Any, Callable[[Any], None]] = {
-            "console": lambda message: self.said.append(f"{message.type}: {message.text}"),
-            "pageerror": lambda error: self.said.append(f"error: {error}"),
+        self.paused: list[Route] = []
+        self.expected_logs: tuple[str, ...] = ()
+        self._listeners: dict[Any, Callable[[Any], None]] = {
+            "console": lambda message: self.logs.append(f"{message.type}: {message.text}"),
+            "pageerror": lambda error: self.logs.append(f"error: {error}"),
             "request": lambda request: self.requests.append(request),  # noqa: PLW0108
         }
-        for event, hear in self._hears.items():
-            page.on(event, hear)
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
         page.set_default_timeout(10_000)
 
-    def leave(self) -> None:
-        """Hear no more of the page: it is another visitor's from now on."""
-        for event, hear in self._hears.items():
-            self.page.remove_listener(event, hear)
+    def detach(self) -> None:
+        """Stop listening to the page, which the next visitor will use."""
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
 
-    def complaints(self) -> list[str]:
-        """List the warnings and errors nobody expected."""
-        return [line for line in self.said if line.startswith(("warning", "error")) and not self._is_expected(line)]
+    def unexpected_logs(self) -> list[str]:
+        """Return the warnings and errors that the test does not expect."""
+        return [line for line in self.logs if line.startswith(("warning", "error")) and not self._is_expected(line)]
 
     def hints(self) -> list[str]:
-        """List what the widget said to the owner."""
-        return [text for line in self.said if (text := line.partition(": ")[2]).startswith("Chaser Callback")]
+        """Return the widget's console messages to the site's owner."""
+        return [text for line in self.logs if (text := line.partition(": ")[2]).startswith("Chaser Callback")]
 
     async def visit(self, tag: str | None = None, body: str = "", headers: dict[str, str] | None = None) -> None:
         """Go to a page with the widget and wait until it is ready."""
@@ -47,7 +47,7 @@ class Visitor:
         await self.ready()
 
     async def ready(self) -> None:
-        """Wait until the widget is."""
+        """Wait until the widget is ready."""
         await self.page.wait_for_function("window.chaserCallback && window.chaserCallback.ready === true")
 
     async def visit_site(self, site: str, more: str = "") -> None:
@@ -60,7 +60,7 @@ class Visitor:
         await self.dialog.wait_for()
 
     async def ask(self, number: str | None = None) -> str:
-        """Type a number, by default a new one, press Enter, and give what was typed."""
+        """Type a number, by default a new one, press Enter, and return the typed text."""
         typed = number or "+" + phone()
         await self.number.fill(typed)
         await self.number.press("Enter")
@@ -93,20 +93,20 @@ class Visitor:
 
     @property
     def alerts(self) -> Locator:
-        """What is announced as wrong."""
+        """The elements for error messages, also the empty ones."""
         return self.dialog.get_by_role("alert")
 
-    async def hold_requests(self) -> None:
-        """Keep what is sent for a callback on its way, until let_go."""
-        await self.page.route("**/v1/callbacks", lambda route: self.held.append(route))  # noqa: PLW0108
+    async def pause_requests(self) -> None:
+        """Pause requests for a callback until `continue_requests`."""
+        await self.page.route("**/v1/callbacks", lambda route: self.paused.append(route))  # noqa: PLW0108
 
-    async def let_go(self) -> None:
-        """Let the requests go on that are held."""
-        while self.held:
-            await self.held.pop().continue_()
+    async def continue_requests(self) -> None:
+        """Continue the paused requests."""
+        while self.paused:
+            await self.paused.pop().continue_()
 
     def sent(self) -> list[dict[str, Any]]:
-        """Give the bodies of the requests for a callback, oldest first."""
+        """Return the bodies of the requests for a callback, oldest first."""
         return [
             request.post_data_json
             for request in self.requests
@@ -114,4 +114,4 @@ class Visitor:
         ]
 
     def _is_expected(self, line: str) -> bool:
-        return line.partition(": ")[2].startswith(self.expects or ("\0",))
+        return line.partition(": ")[2].startswith(self.expected_logs or ("\0",))

@@ -1,7 +1,7 @@
-"""What a visitor's browser meets: the real service before the simulator, and pages of an owner on another origin.
+"""The servers for the browser: the real service with the simulator, and pages of an owner on another origin.
 
-Both names below are resolved to this machine by the browser itself. A page is no secure context then, as on a shop
-without HTTPS, and every request to the service crosses origins.
+The browser itself resolves the host names below to this machine. So a page is no secure context, as in a shop without
+HTTPS, and every request to the service is cross-origin.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ HTML = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop</
 
 
 class Pages:
-    """Pages of owners, each at a new path of an own origin."""
+    """Pages of owners, each at a new path; their origin is not the service's."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -52,23 +52,23 @@ class Pages:
         self._numbers = itertools.count(1)
 
     def origin(self, host: str = "shop.test") -> str:
-        """Give the origin of the pages under one of the names."""
+        """Return the origin of the pages under one of the host names."""
         return f"http://{host}:{self.port}"
 
     def add(self, html: str, headers: Mapping[str, str] | None = None, host: str = "shop.test") -> str:
-        """Serve a page and give its address."""
+        """Serve a page and return its address."""
         path = f"/page-{next(self._numbers)}"
         self._pages[path] = HTMLResponse(html, headers=dict(headers or {}))
         return self.origin(host) + path
 
     async def answer(self, request: Request) -> HTMLResponse:
-        """Serve what was added."""
+        """Return the page that was added at this path, or a 404."""
         return self._pages.get(request.url.path) or HTMLResponse("", 404)
 
 
 @dataclass(frozen=True)
 class World:
-    """The service under the name the widget is embedded by, its far side, and the owners' pages."""
+    """The service under the host name that the pages embed, the simulator, and the owners' pages."""
 
     service: Service
     chaser: Chaser
@@ -76,25 +76,25 @@ class World:
 
     @property
     def base(self) -> str:
-        """The service's address as pages know it."""
+        """The service's address in the pages."""
         return self.service.url.replace("127.0.0.1", "callback.test")
 
     def tag(self, attributes: str = 'data-site="shop"') -> str:
-        """Give the script tag an owner pastes."""
+        """Return the script tag for an owner's page."""
         return f'<script async src="{self.base}/widget.js" {attributes}></script>'
 
     def page(self, tag: str | None = None, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """Serve a page with the widget and give its address."""
+        """Serve a page with the widget and return its address."""
         return self.pages.add(HTML + (self.tag() if tag is None else tag) + "</head><body>" + body, headers)
 
 
 def opening_day() -> datetime:
-    """Give a day at 10:00 in Moscow, three days from now, before which the closed sites call nobody."""
+    """Return 10:00 in Moscow three days from now: the closed sites make no call before that."""
     return (datetime.now(MOSCOW) + timedelta(days=3)).replace(hour=10, minute=0, second=0, microsecond=0)
 
 
 def sites(origin: str) -> dict[str, Any]:
-    """Give one site for each way the widget can look or be answered."""
+    """Return the settings of the sites: one for each appearance and each kind of answer."""
     hours = {f"{opening_day():%a}".lower(): "09:00-18:00"}
     common = {"site_id": int(DEMO_SITE_ID), "origins": [origin], "phone": "74951234567", "on_unknown": "hold"}
     return {
@@ -135,16 +135,16 @@ def sites(origin: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Run everything but the browser until the end of the block."""
-    with pages_of_owners() as pages, chaser() as far_side:
-        chosen = settings(folder, far_side.api_url, sites=sites(pages.origin()), duplicate_window="1s")
-        with service(chosen) as here:
-            yield World(here, far_side, pages)
+    """Run all servers, without the browser, until the end of the block."""
+    with pages_of_owners() as pages, chaser() as simulator:
+        chosen = settings(folder, simulator.api_url, sites=sites(pages.origin()), duplicate_window="1s")
+        with service(chosen) as callback_service:
+            yield World(callback_service, simulator, pages)
 
 
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """Run the system's Chromium, else the one Playwright brought along."""
+    """Run the system's Chromium, or that of Playwright if there is none."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=[*_ARGUMENTS, _RESOLVED]

@@ -1,14 +1,14 @@
-"""Owners' pages that make a widget's life hard, and what a visitor does on each of them.
+"""Owners' pages that interfere with the widget, and a visitor's actions on them.
 
-The HTML files beside this module are served as they are, but for three addresses:
+The HTML files in this folder are served as they are, except that three addresses are replaced:
 
 - https://callback.example is the service;
 - https://shop.example/NAME is the page of that name, on the owner's origin;
-- https://partner.example/NAME is that page on another origin, which no site of the service lists.
+- https://partner.example/NAME is that page on another origin, which no site of the service allows.
 
-Seven of them are made from one: see INJECTED.
+Seven pages are generated from one file: see INJECTED.
 
-Comments before the doctype are headers of the answer: <!-- Referrer-Policy: no-referrer -->.
+A comment before the doctype is a response header: <!-- Referrer-Policy: no-referrer -->.
 """
 
 import copy
@@ -23,23 +23,23 @@ from tests.browser.visitor import Visitor
 from tests.browser.world import World
 from tests.running import phone
 
-Looks = dict[str, list[Any]]
+Appearance = dict[str, list[Any]]
 """Width, height, colour and background colour of each part."""
 
 INJECTED = {
-    # The tag comes when the test lets it, on an ordinary page, and where the root arranges its children.
+    # The test injects the tag: into an ordinary page, and into pages whose root element is a flex or grid container.
     "layout-block": ("", ""),
     "layout-flex": ("html { display: flex; justify-content: space-between; gap: 50px } body { flex: 1 }", ""),
     "layout-grid": ("html { display: grid; place-items: center; height: 100% }", ""),
-    # A tag manager's own way, while the page is being read.
+    # As a tag manager does, while the page is being parsed.
     "tag-injected": ("", "inject();"),
-    # When the document is complete; and when everything has loaded, after somebody consented to cookies.
+    # After DOMContentLoaded; and after the load event, as with a cookie banner.
     "tag-injected-on-ready": ("", 'document.addEventListener("DOMContentLoaded", inject);'),
     "tag-injected-late": ("", 'addEventListener("load", () => setTimeout(inject, 300));'),
-    # It takes its script away again once that has run.
+    # The page removes the script element after it has run.
     "tag-removed": ("", "inject().onload = event => event.target.remove();"),
 }
-"""Pages made from injected.html: a style sheet, and what is done with the function that makes the tag."""
+"""Pages generated from injected.html: a style sheet, and a script that calls the function `inject`."""
 
 _FOLDER = Path(__file__).parent
 _HEADER = re.compile(r"<!-- ([A-Za-z-]+): (.*?) -->\n", re.DOTALL)
@@ -50,26 +50,26 @@ _COLOURS = (
 _HOSTS = {"shop": "shop.test", "partner": "other.test"}
 
 
-def named(beginning: str) -> list[str]:
-    """List the pages whose names begin so."""
+def pages_named(beginning: str) -> list[str]:
+    """Return the names of the pages with this beginning."""
     names = [*INJECTED, *(path.stem for path in _FOLDER.glob("*.html"))]
-    found = sorted(name for name in names if name.startswith(beginning))
-    assert found, beginning
-    return found
+    matching = sorted(name for name in names if name.startswith(beginning))
+    assert matching, beginning
+    return matching
 
 
-def put(
+def serve_page(
     shops: World, name: str, host: str = "shop.test", headers: dict[str, str] | None = None, service: str | None = None
 ) -> str:
-    """Serve a page, with these headers and its own, and give its address. `service` stands for ours if it is given."""
+    """Serve a page with these headers and its own, and return its address. `service`: in place of ours."""
     base = service or shops.base
     text = _text(name).replace("https://callback.example", base)
-    text = _PAGE.sub(lambda found: put(shops, found[2], _HOSTS[found[1]]), text)
+    text = _PAGE.sub(lambda match: serve_page(shops, match[2], _HOSTS[match[1]]), text)
     served = dict(headers or {})
-    while found := _HEADER.match(text):
-        # Two policies in one header are both in force, as in two headers.
-        served[found[1]] = ", ".join(filter(None, (served.get(found[1]), " ".join(found[2].split()))))
-        text = text[found.end() :]
+    while header := _HEADER.match(text):
+        # Two policies joined in one header are both enforced, as with two headers.
+        served[header[1]] = ", ".join(filter(None, (served.get(header[1]), " ".join(header[2].split()))))
+        text = text[header.end() :]
     return shops.pages.add(text, served, host)
 
 
@@ -80,42 +80,42 @@ def _text(name: str) -> str:
     return text.replace("/* style */", style).replace("/* script */", script)
 
 
-def inside(visitor: Visitor, frame: Frame) -> Visitor:
-    """Give the same visitor, who looks at a frame of the page."""
-    looking = copy.copy(visitor)
-    looking.page = frame
-    return looking
+def in_frame(visitor: Visitor, frame: Frame) -> Visitor:
+    """Return a copy of the visitor that acts in a frame of the page."""
+    copied = copy.copy(visitor)
+    copied.page = frame
+    return copied
 
 
 async def whole_job(visitor: Visitor, active_page: str | None = None) -> None:
-    """Press the button, type a number, tick the consent, send, and be phoned once, from this page.
+    """Press the button, type a number, tick the consent, send, and expect exactly one call, from this page.
 
-    Nothing here runs in the page's own world, where the page may have replaced anything. Each press is a real one, at
-    the middle of the element, and fails where something else lies there.
+    Nothing here runs as JavaScript of the page, which may have replaced any function. Each click is a real one in the
+    middle of the element, and fails if another element covers it.
     """
     await press_the_button(visitor)
-    await fill_in_and_be_phoned(visitor, active_page)
+    await fill_in_and_be_called(visitor, active_page)
 
 
 async def press_the_button(visitor: Visitor) -> None:
-    """Open the dialog by the floating button."""
+    """Open the dialog with the floating button."""
     await expect(visitor.button).to_be_in_viewport(ratio=1)
     await visitor.button.click()
     await visitor.dialog.wait_for()
 
 
-async def looks(visitor: Visitor) -> Looks:
-    """Give the size and the colours of the button and of the dialog, which has to be open."""
-    seen = {}
+async def appearance(visitor: Visitor) -> Appearance:
+    """Return the size and the colours of the button, the dialog and the field. The dialog has to be open."""
+    measured = {}
     for name, element in (("button", visitor.button), ("dialog", visitor.dialog), ("number", visitor.number)):
         box = await element.bounding_box()
         assert box is not None, name
-        seen[name] = [box["width"], box["height"], *await element.evaluate(_COLOURS)]
-    return seen
+        measured[name] = [box["width"], box["height"], *await element.evaluate(_COLOURS)]
+    return measured
 
 
 async def fill_in(visitor: Visitor) -> str:
-    """Type a new number, key by key, tick the consent, and give the number in digits."""
+    """Type a new number, key by key, tick the consent, and return the digits of the number."""
     number = phone()
     await visitor.number.click()
     await visitor.number.fill("")
@@ -125,28 +125,28 @@ async def fill_in(visitor: Visitor) -> str:
 
 
 async def send(visitor: Visitor) -> None:
-    """Press the button in the dialog."""
+    """Press the submit button."""
     await visitor.dialog.get_by_role("button", name="Call me").click()
 
 
-async def fill_in_and_be_phoned(visitor: Visitor, active_page: str | None = None) -> None:
-    """Do what is left of the job once the dialog is open."""
+async def fill_in_and_be_called(visitor: Visitor, active_page: str | None = None) -> None:
+    """Fill in the open dialog, send, and expect exactly one call."""
     number = await fill_in(visitor)
     await send(visitor)
-    call = await phoned(visitor, number)
+    call = await wait_for_call(visitor, number)
     assert call["params"]["active_page"] == (active_page or visitor.page.url)
     assert visitor.sent()[-1]["consent"]["accepted"] is True
     await expect(visitor.alerts.filter(visible=True)).to_have_count(0)
 
 
-async def phoned(visitor: Visitor, number: str, within: float = 15.0) -> dict[str, Any]:
-    """Wait until the simulator has phoned the number, once, and give the call."""
+async def wait_for_call(visitor: Visitor, number: str, within: float = 15.0) -> dict[str, Any]:
+    """Wait until the simulator has called the number, exactly once, and return the call."""
     deadline = time.monotonic() + within
     while not (calls := visitor.shops.chaser.calls(client_phone=number)):
         assert time.monotonic() < deadline, {
             "sent": visitor.sent(),
-            "said": visitor.said,
-            "seen": await visitor.dialog.all_inner_texts(),
+            "logs": visitor.logs,
+            "dialog": await visitor.dialog.all_inner_texts(),
         }
         await visitor.page.wait_for_timeout(50)
     [call] = calls

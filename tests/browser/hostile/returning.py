@@ -1,4 +1,4 @@
-"""Going to another page and back to one that the browser has kept as it was (back/forward cache)."""
+"""Navigate to another page and back to one in the back/forward cache."""
 
 import contextlib
 import shutil
@@ -9,12 +9,12 @@ from playwright.async_api import Browser, async_playwright
 from tests.browser.visitor import Visitor
 from tests.browser.world import HTML
 
-_KEPT = "new Promise(shown => addEventListener('pageshow', event => shown(event.persisted), { once: true }))"
+_RESTORED = "new Promise(shown => addEventListener('pageshow', event => shown(event.persisted), { once: true }))"
 
 
 @contextlib.asynccontextmanager
-async def browser_that_keeps_pages() -> AsyncIterator[Browser]:
-    """Run a Chromium without the switch by which Playwright turns the back/forward cache off."""
+async def browser_with_bfcache() -> AsyncIterator[Browser]:
+    """Run Chromium with its back/forward cache, which Playwright disables by default."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
@@ -27,13 +27,13 @@ async def browser_that_keeps_pages() -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def go_away(visitor: Visitor) -> None:
+async def navigate_away(visitor: Visitor) -> None:
     """Follow a link to another page of the shop."""
-    await visitor.page.evaluate(f"void (window.kept = {_KEPT})")
+    await visitor.page.evaluate(f"void (window.restored = {_RESTORED})")
     await visitor.page.goto(visitor.shops.pages.add(HTML + "</head><body>Lilies"))
 
 
-async def return_to_the_kept_page(visitor: Visitor) -> None:
-    """Press Back; fails if the page is loaded again. Playwright's go_back() waits for a load that never comes."""
+async def return_to_the_cached_page(visitor: Visitor) -> None:
+    """Go back, and fail if the page is loaded again. By default go_back() waits for a load event that never comes."""
     await visitor.page.go_back(wait_until="commit")
-    assert await visitor.page.evaluate("window.kept") is True
+    assert await visitor.page.evaluate("window.restored") is True

@@ -1,4 +1,4 @@
-"""What a page costs its visitor: requests, shifts of the layout, long tasks, and what the browser keeps."""
+"""Record the costs of a page: requests, layout shifts, long tasks, and stored data."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,19 +8,19 @@ from playwright.async_api import CDPSession, Page
 _OBSERVERS = """
 window.observed = { "layout-shift": [], longtask: [] };
 for (const type of Object.keys(observed)) {
-  const take = entries => observed[type].push(...entries.map(entry => entry.value || entry.duration));
-  const observer = new PerformanceObserver(list => take(list.getEntries()));
+  const record = entries => observed[type].push(...entries.map(entry => entry.value || entry.duration));
+  const observer = new PerformanceObserver(list => record(list.getEntries()));
   observer.observe({ type, buffered: true });
-  observed[type].flush = () => take(observer.takeRecords());
+  observed[type].flush = () => record(observer.takeRecords());
 }
 """
-_TAKEN = """async type => {
-  // An entry is queued after the frame it belongs to.
+_FLUSHED = """async type => {
+  // The browser queues an entry only after its frame.
   for (let frame = 0; frame < 3; frame++) await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
   observed[type].flush();
   return [...observed[type]];
 }"""
-_KEPT = """async () => ({
+_STORED = """async () => ({
   cookies: document.cookie,
   local: { ...localStorage },
   session: { ...sessionStorage },
@@ -30,64 +30,64 @@ _KEPT = """async () => ({
 
 @dataclass
 class Watch:
-    """What was seen of a page from before its first byte; see `watched`. The lists grow while it goes on."""
+    """The record of a page from before its first byte; see `watched`. The lists grow while the page is open."""
 
     page: Page
     requests: list[tuple[str, str]] = field(default_factory=list)
-    """Method and address of each request, preflights included."""
+    """Method and address of each request, including CORS preflights."""
     from_cache: list[str] = field(default_factory=list)
-    """The addresses that were answered by the browser's own cache."""
-    _names: dict[str, str] = field(default_factory=dict)
+    """The addresses that the browser answered from its cache."""
+    _urls: dict[str, str] = field(default_factory=dict)
 
-    def asked_of(self, base: str) -> list[tuple[str, str]]:
-        """List the requests to one origin: method and path with query."""
+    def requests_to(self, base: str) -> list[tuple[str, str]]:
+        """Return the requests to one origin: method, and path with query."""
         return [(method, url.removeprefix(base)) for method, url in self.requests if url.startswith(base + "/")]
 
-    def elsewhere(self, *bases: str) -> list[str]:
-        """List the requests to any other origin than these."""
+    def requests_elsewhere(self, *bases: str) -> list[str]:
+        """Return the addresses of the requests to any other origin than these."""
         return [url for _, url in self.requests if not url.startswith(tuple(base + "/" for base in bases))]
 
     async def shifts(self) -> list[float]:
-        """Give the size of each layout shift (CLS counts them), also of those that followed a press."""
-        return await self.page.evaluate(_TAKEN, "layout-shift")
+        """Return the size of each layout shift, as CLS measures it; also of shifts after a click."""
+        return await self.page.evaluate(_FLUSHED, "layout-shift")
 
     async def long_tasks(self) -> list[float]:
-        """Give the length of each task of more than 50 ms, in milliseconds."""
-        return await self.page.evaluate(_TAKEN, "longtask")
+        """Return the length of each task of more than 50 ms, in milliseconds."""
+        return await self.page.evaluate(_FLUSHED, "longtask")
 
-    async def kept(self) -> dict[str, Any]:
-        """Give what the page's origin and any other have stored."""
-        found: dict[str, Any] = await self.page.evaluate(_KEPT)
-        found["cookies"] = await self.page.context.cookies()
-        return found
+    async def stored(self) -> dict[str, Any]:
+        """Return the stored data: cookies of all origins, and storage and databases of the page's origin."""
+        stored: dict[str, Any] = await self.page.evaluate(_STORED)
+        stored["cookies"] = await self.page.context.cookies()
+        return stored
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         await self.page.add_init_script(_OBSERVERS)
         session: CDPSession = await self.page.context.new_cdp_session(self.page)
-        session.on("Network.requestWillBeSent", self._asked)
-        session.on("Network.responseReceived", self._answered)
-        session.on("Network.requestServedFromCache", self._served)
+        session.on("Network.requestWillBeSent", self._on_request)
+        session.on("Network.responseReceived", self._on_response)
+        session.on("Network.requestServedFromCache", self._on_memory_cache)
         await session.send("Network.enable")
 
-    def _asked(self, event: dict[str, Any]) -> None:
+    def _on_request(self, event: dict[str, Any]) -> None:
         request = event["request"]
-        self._names[event["requestId"]] = request["url"]
+        self._urls[event["requestId"]] = request["url"]
         if not request["url"].startswith("data:"):
             self.requests.append((request["method"], request["url"]))
 
-    def _answered(self, event: dict[str, Any]) -> None:
+    def _on_response(self, event: dict[str, Any]) -> None:
         if event["response"].get("fromDiskCache"):
             self.from_cache.append(event["response"]["url"])
 
-    def _served(self, event: dict[str, Any]) -> None:
-        self.from_cache.append(self._names[event["requestId"]])
+    def _on_memory_cache(self, event: dict[str, Any]) -> None:
+        self.from_cache.append(self._urls[event["requestId"]])
 
 
 async def watched(page: Page) -> Watch:
-    """Begin to watch a page, which has loaded nothing yet."""
+    """Start to record a page that has loaded nothing yet."""
     watch = Watch(page)
-    await watch.begin()
+    await watch.start()
     return watch
 
 
-NOTHING_KEPT: dict[str, Any] = {"cookies": [], "local": {}, "session": {}, "databases": []}
+NOTHING_STORED: dict[str, Any] = {"cookies": [], "local": {}, "session": {}, "databases": []}
