@@ -1,5 +1,5 @@
-# A bare machine has Python 3.11 or newer with pip, make and git; each target installs the rest it needs,
-# into .venv, node_modules and .make, all below this folder.
+# Required are Python 3.11 or newer with pip, make and git. Each target installs its other dependencies into .venv,
+# node_modules and .make in this folder.
 
 PYTHON ?= python3
 UV = .make/uv/bin/uv
@@ -10,7 +10,7 @@ unexport VIRTUAL_ENV
 
 .PHONY: demo test torture bench screenshots lint format clean
 
-demo: .make/run  ## the service, the simulator, and a shop with the widget: prints where
+demo: .make/run  ## run the service, the simulator, and a shop with the widget; print their addresses
 	@$(BIN)/chaser-callback demo
 
 # With FAST=1 what starts a browser, nginx or a service as a process of its own is left out, and what takes a dose of a

@@ -43,7 +43,7 @@ def pinned(shops: World, **changed: str) -> str:
         path: changed.get(path.rpartition("/")[2].removesuffix(".js"), integrity)
         for path, integrity in pinning["modules"].items()
     }
-    html = recipe("Pinning what is loaded (SRI)")
+    html = recipe("Pinning the scripts (SRI)")
     shown = re.search(r"\{\"integrity\".*?\}\}", html, re.DOTALL)
     assert shown is not None
     example = json.loads(shown[0])["integrity"]
