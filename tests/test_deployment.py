@@ -27,11 +27,11 @@ NGINX = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 
 
 def environment(service: str, more_proxies: str = "") -> dict[str, str]:
-    """Give what a service finds in its environment when only the needed settings are set, and maybe proxies."""
-    written = SERVICES[service].get("environment", {})
-    given = {name: NEEDED[name] if value is None else value for name, value in written.items()}
+    """Return the environment of a service if only the required settings are set, and optionally more proxies."""
+    variables = SERVICES[service].get("environment", {})
+    filled = {name: NEEDED[name] if value is None else value for name, value in variables.items()}
     added = f",{more_proxies}" if more_proxies else ""
-    return {name: value.replace("${TRUSTED_PROXIES:+,$TRUSTED_PROXIES}", added) for name, value in given.items()}
+    return {name: value.replace("${TRUSTED_PROXIES:+,$TRUSTED_PROXIES}", added) for name, value in filled.items()}
 
 
 def test_it_is_valid_by_the_compose_specification() -> None:
@@ -40,31 +40,31 @@ def test_it_is_valid_by_the_compose_specification() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_every_variable_it_names_is_a_setting() -> None:
-    named = {name for service in OURS for name in SERVICES[service].get("environment", {})}
-    named |= set(re.findall(r"\$\{?([A-Z_]+)", re.sub(r"^\s*#.*", "", FILE.read_text(encoding="utf-8"), flags=re.M)))
-    assert len(named) > 5
-    assert {generic(name) for name in named} <= set(generic_names())
+def test_every_variable_in_it_is_a_setting() -> None:
+    names = {name for service in OURS for name in SERVICES[service].get("environment", {})}
+    names |= set(re.findall(r"\$\{?([A-Z_]+)", re.sub(r"^\s*#.*", "", FILE.read_text(encoding="utf-8"), flags=re.M)))
+    assert len(names) > 5
+    assert {generic(name) for name in names} <= set(generic_names())
 
 
-def test_the_needed_settings_are_enough_for_it() -> None:
+def test_it_requires_only_the_required_settings() -> None:
     assert {name for name, value in SERVICES["callback"]["environment"].items() if value is None} == set(NEEDED)
 
 
 @pytest.mark.parametrize("service", SERVING)
-def test_each_service_starts_with_the_settings_it_is_given(service: str) -> None:
+def test_each_service_starts_with_its_settings(service: str) -> None:
     settings = load({"DATABASE_URL": "sqlite:////data/callbacks.db"} | environment(service))
     assert settings.database_url.startswith("postgresql" if service in REPLICAS else "sqlite")
 
 
-def test_a_port_is_open_to_this_machine_alone() -> None:
+def test_ports_are_open_only_to_this_machine() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == len(set(ports)) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_nothing_is_allowed_that_it_does_not_need(service: str) -> None:
+def test_a_service_has_no_needless_permissions(service: str) -> None:
     assert SERVICES[service]["read_only"] is True
     assert SERVICES[service]["cap_drop"] == ["ALL"]
 
@@ -83,31 +83,31 @@ def test_three_replicas_trust_the_proxy_and_nginx_knows_all_three() -> None:
 
 
 @pytest.mark.parametrize("service", ["callback", *REPLICAS])
-def test_proxies_before_those_of_the_file_are_trusted_beside_them(service: str) -> None:
+def test_more_proxies_are_trusted_in_addition_to_those_of_the_file(service: str) -> None:
     own, more = load(environment(service)).trusted_proxies, ip_network("203.0.113.0/24")
     assert own
     assert set(load(environment(service, str(more))).trusted_proxies) == {*own, more}
 
 
-def test_a_container_is_given_the_time_it_takes_to_end() -> None:
+def test_a_container_has_enough_time_to_stop() -> None:
     assert all(SERVICES[service]["stop_grace_period"] == "15s" for service in SERVING if service != "demo")
 
 
-def test_the_image_says_the_version_it_holds() -> None:
+def test_the_image_is_labelled_with_its_version() -> None:
     assert f"ARG VERSION={VERSION}\n" in DOCKERFILE
     assert 'org.opencontainers.image.version="${VERSION}"' in DOCKERFILE
 
 
-def test_the_last_stage_is_nobody_and_has_one_place_for_data() -> None:
+def test_the_last_stage_runs_unprivileged_with_one_volume_for_data() -> None:
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
     assert re.findall(r"^VOLUME (.*)$", last, re.MULTILINE) == ["/data"]
     assert "pip" not in last
     for instruction in ("ENTRYPOINT", "CMD"):
-        assert re.search(rf"^{instruction} \[", last, re.MULTILINE), "no shell that keeps SIGTERM to itself"
+        assert re.search(rf"^{instruction} \[", last, re.MULTILINE), "a shell would not forward SIGTERM"
 
 
-def test_only_what_the_image_needs_is_sent_to_its_builder() -> None:
+def test_only_the_files_of_the_image_are_sent_to_the_builder() -> None:
     first, *others = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
     ]

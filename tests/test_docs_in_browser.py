@@ -1,4 +1,4 @@
-"""The recipes of docs/site-owners.md in a real browser: word for word, but for the address, version and hashes."""
+"""The recipes of docs/site-owners.md in a real browser: unchanged except for the address, version and hashes."""
 
 import json
 import re
@@ -29,15 +29,15 @@ async def page() -> AsyncIterator[Page]:
 
 
 def recipe(heading: str) -> str:
-    """Give the first HTML of the section under a heading."""
+    """Return the first HTML block of the section under a heading."""
     section = PAGE[PAGE.index(f"# {heading}\n") :]
-    found = re.search(r"^```html\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+    block = re.search(r"^```html\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    return block[1]
 
 
 def pinned(shops: World, **changed: str) -> str:
-    """Fill in the recipe as it says: from widget.json, with a line for each of the modules."""
+    """Fill in the recipe as it describes: from widget.json, with a line for each of the modules."""
     pinning: dict[str, Any] = shops.service.http.get("/widget.json").json()
     modules = {
         path: changed.get(path.rpartition("/")[2].removesuffix(".js"), integrity)
@@ -63,12 +63,12 @@ async def visit(page: Page, shops: World, html: str) -> None:
 
 
 async def test_a_page_that_pins_everything_works(page: Page, shops: World) -> None:
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
+    logs: list[str] = []
+    page.on("console", lambda message: logs.append(message.text))
     await visit(page, shops, pinned(shops))
     await page.get_by_role("button", name="Request a call").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
-    assert complaints == []
+    assert logs == []
 
 
 async def test_a_module_that_is_not_the_pinned_one_is_not_run(page: Page, shops: World) -> None:
@@ -84,13 +84,13 @@ async def test_a_loader_that_is_not_the_pinned_one_is_not_run(page: Page, shops:
     assert await page.evaluate("typeof chaserCallback") == "undefined"
 
 
-async def test_a_tag_made_by_a_tag_manager_shows_the_button(page: Page, shops: World) -> None:
+async def test_a_tag_created_by_a_tag_manager_shows_the_button(page: Page, shops: World) -> None:
     html = recipe("Tag managers, WordPress, Tilda").replace("https://callback.example", shops.base)
     await visit(page, shops, html)
     await expect(page.get_by_role("button", name="Request a call")).to_be_visible()
 
 
-async def test_a_form_of_the_owners_own_asks_for_a_call_and_says_what_is_wrong(page: Page, shops: World) -> None:
+async def test_a_form_of_the_owners_own_sends_a_request_and_shows_errors(page: Page, shops: World) -> None:
     stub = recipe("JavaScript")
     tag = shops.tag('data-site="consent"')
     await page.goto(shops.pages.add(f"{HTML}{stub}{tag}</head><body>{recipe('A form of your own')}"))
@@ -106,7 +106,7 @@ async def test_a_form_of_the_owners_own_asks_for_a_call_and_says_what_is_wrong(p
     until(lambda: len(shops.chaser.calls(client_phone=number)) == 1)
 
 
-async def test_the_custom_properties_win_over_the_settings(page: Page, shops: World) -> None:
+async def test_the_custom_properties_override_the_settings(page: Page, shops: World) -> None:
     style = re.search(r"^```css\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert style is not None
     await visit(page, shops, f"<style>{style[1]}</style>" + shops.tag('data-site="consent"'))

@@ -1,4 +1,4 @@
-"""docs/services.md: its script runs word for word against a real service, and each name in it exists."""
+"""docs/services.md: its script runs unchanged against a real service, and each name in it exists."""
 
 import json
 import re
@@ -22,30 +22,30 @@ LEAD = "79161234567"  # the number in the script
 
 
 @pytest.fixture(scope="module")
-def far_side() -> Iterator[Chaser]:
-    with chaser() as simulator:
-        yield simulator
+def simulator() -> Iterator[Chaser]:
+    with chaser() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[str, dict[str, Any]]:
-    """What the command on the page prints: the key, and the settings."""
-    program, *words = shlex.split(COMMAND)
+def created_key() -> tuple[str, dict[str, Any]]:
+    """The output of the command on the page: the key, and the settings."""
+    program, *arguments = shlex.split(COMMAND)
     assert program == "chaser-callback"
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli.entrypoint", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "app.cli.entrypoint", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     )
     key, _, *lines = done.stdout.splitlines()
     return key, dict(line.split("=", 1) for line in lines)
 
 
 @pytest.fixture(scope="module")
-def here(
-    tmp_path_factory: pytest.TempPathFactory, far_side: Chaser, made: tuple[str, dict[str, Any]]
+def callback_service(
+    tmp_path_factory: pytest.TempPathFactory, simulator: Chaser, created_key: tuple[str, dict[str, Any]]
 ) -> Iterator[Process]:
     folder = tmp_path_factory.mktemp("services")
-    chosen = values(folder, far_side.api_url, api_keys=None, retry_schedule=["30m"])
-    with process(folder, chosen | made[1]) as running:
+    chosen = values(folder, simulator.api_url, api_keys=None, retry_schedule=["30m"])
+    with process(folder, chosen | created_key[1]) as running:
         yield running
 
 
@@ -53,21 +53,21 @@ def answers(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines() if line]
 
 
-def test_the_script_does_the_whole_life_of_a_callback_with_curl_alone(
-    here: Process, far_side: Chaser, made: tuple[str, dict[str, Any]]
+def test_the_script_covers_the_whole_life_of_a_callback_with_curl_alone(
+    callback_service: Process, simulator: Chaser, created_key: tuple[str, dict[str, Any]]
 ) -> None:
-    far_side.fault("status", status=404, path="/v1/call")
-    failed = here.accepted()
-    here.wait_for(failed, "failed")
-    far_side.fault("status", status=503, headers={"Retry-After": "600"}, path="/v1/call")
-    queued = here.accepted()
-    until(lambda: len(far_side.requests(status="503")) == 1)
-    here.wait_for(queued, "queued")
+    simulator.fault("status", status=404, path="/v1/call")
+    failed = callback_service.accepted()
+    callback_service.wait_for(failed, "failed")
+    simulator.fault("status", status=503, headers={"Retry-After": "600"}, path="/v1/call")
+    queued = callback_service.accepted()
+    until(lambda: len(simulator.requests(status="503")) == 1)
+    callback_service.wait_for(queued, "queued")
     held_phone = phone()
-    held = here.ask(client_phone=held_phone, website="https://spam.example").json()["id"]
+    held = callback_service.ask(client_phone=held_phone, website="https://spam.example").json()["id"]
 
-    script = SCRIPT.replace("https://callback.example", here.url).replace("ccb_…", made[0])
-    assert script.count(here.url) == script.count(made[0]) == 1
+    script = SCRIPT.replace("https://callback.example", callback_service.url).replace("ccb_…", created_key[0])
+    assert script.count(callback_service.url) == script.count(created_key[0]) == 1
     commands = set(re.findall(r"^\s*(?:\w+=\$\()?([a-z]+) ", re.sub(r"'[^']*'", "''", SCRIPT), re.MULTILINE))
     assert commands <= {"curl", "api", "echo", "newest", "if", "while", "page", "done", "do"}, commands
     ran = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, timeout=120, check=False)
@@ -85,20 +85,20 @@ def test_the_script_does_the_whole_life_of_a_callback_with_curl_alone(
     assert cancelled == {"id": queued, "status": "cancelled"}
     assert released["id"] == held
     for callback_id in (created["id"], failed, held):
-        here.wait_for(callback_id, "placed")
-    assert here.status(queued) == "cancelled"
-    assert len(far_side.calls(client_phone=held_phone)) == len(far_side.calls(client_phone=LEAD)) == 1
+        callback_service.wait_for(callback_id, "placed")
+    assert callback_service.status(queued) == "cancelled"
+    assert len(simulator.calls(client_phone=held_phone)) == len(simulator.calls(client_phone=LEAD)) == 1
 
     again = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, timeout=120, check=True)
     assert answers(again.stdout)[0] == created
-    assert len(far_side.calls(client_phone=LEAD)) == 1
+    assert len(simulator.calls(client_phone=LEAD)) == 1
 
 
-def test_the_scopes_in_it_are_those_there_are() -> None:
+def test_it_lists_all_scopes() -> None:
     assert tuple(re.findall(r"^\| `(\w+:\w+)` \|", PAGE, re.MULTILINE)) == get_args(Scope)
 
 
-def test_each_code_in_it_is_one_of_the_service() -> None:
+def test_each_error_code_in_it_exists() -> None:
     codes = {
         code for row in re.findall(r"^\| \d+ \| (`.+?) \|", PAGE, re.MULTILINE) for code in re.findall(r"\w+", row)
     }
@@ -106,8 +106,8 @@ def test_each_code_in_it_is_one_of_the_service() -> None:
     assert {code for code in codes if f'"{code}"' not in SOURCE} == set()
 
 
-def test_each_address_in_it_is_in_the_document(here: Process) -> None:
-    paths = here.http.get("/openapi.json").json()["paths"]
+def test_each_path_in_it_is_in_the_openapi_document(callback_service: Process) -> None:
+    paths = callback_service.http.get("/openapi.json").json()["paths"]
     named = set(re.findall(r"(/v1/\w+)", PAGE))
     assert len(named) >= 3
     assert named <= paths.keys()

