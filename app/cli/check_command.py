@@ -31,9 +31,9 @@ class CheckResult:
 def check(url: Url = DEFAULT_URL) -> None:
     """Check everything the service needs. Each line is ok, a note, or a fault with its fix.
 
-    Checks the settings, the database and its tables, each Chaser account by a signed request that rings no phone, the
-    site numbers, the clock, the trusted proxies, and whether the service runs. Changes nothing, and can be run while
-    the service runs. Exit code 1 if there is a fault. Behind a pipe the three columns are separated by tabs.
+    Checks the settings, the database and its tables, the clock, the trusted proxies, and whether the service runs.
+    Also each Chaser account and its site numbers, by a signed request that rings no phone. Changes nothing, and can
+    be run while the service runs. Exit code 1 if there is a fault. Behind a pipe, tabs separate the three columns.
     """
     failed = False
     for result in _run_checks(url):

@@ -1,7 +1,7 @@
 """Output of the commands: a table at a terminal, tab-separated lines behind a pipe.
 
-Much of the text comes from visitors. It is never interpreted as markup or as a terminal escape sequence, and it can't
-contain a tab or a line break, which would forge another cell or line.
+Much of the text comes from visitors. It is never interpreted as markup or as a terminal escape sequence. Tabs and line
+breaks in it become spaces; otherwise it could forge another cell or line.
 """
 
 import re

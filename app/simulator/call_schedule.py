@@ -8,8 +8,8 @@ example. This module adds these rules, which are invented:
 - Outside them, `create_leed` creates a lead: an e-mail to the owner, no phone rings.
 - Outside them, `always_call` queues the call for the next opening: today if the requested time is before today's
   opening, else the next working day. A call of Friday night is queued for Monday.
-- A queued call rings at `call_stack_start_hour`:00 in the site's time zone, plus `call_stack_interval` minutes for
-  each call already in that site's queue for that day. The queue may run past closing time.
+- The first call in a site's queue of a day rings at `call_stack_start_hour`:00 in the site's time zone. Each further
+  one rings `call_stack_interval` minutes later. The queue may run past closing time.
 - The default start hour is the opening, the default interval 0. Hour 24 is the end of the day. A start hour that is
   already past (hour 0, requested at 3:00) is replaced by the opening.
 - Outside working hours without `nwt_action`, the site's settings at Chaser would decide. They are unknown, so the

@@ -1,7 +1,7 @@
 """A simulator of the Chaser telephony API for development and tests, as an ASGI app. No real phone rings.
 
-Documented by the vendor and simulated: the three methods, the signature (checked as in PHP), the parameters of each
-method and their ranges, the statuses 200, 401, 403 and 404, the format of `websites`.
+Documented by the vendor: the three methods, their parameters and ranges, the signature (checked here as in PHP), the
+statuses 200, 401, 403 and 404, and the format of `websites`.
 
 **Not documented, and invented here.** No code may depend on any of these:
 
@@ -20,8 +20,8 @@ method and their ranges, the statuses 200, 401, 403 and 404, the format of `webs
 - the exact time at which queued calls ring (see call_schedule.py)
 - the clock (here it can be set), and the end of a call (here it is answered after some seconds, unless scripted)
 
-Routes: /v1/… is the API, /_control/… sets the clock and scripts faults (control.py), / shows calls as they ring,
-/shop is a demo shop that embeds the widget from another origin.
+Routes: /v1/… is the API, /_control/… sets the clock and scripts faults (control.py). / shows calls as they ring, and
+/shop is a demo shop with the widget from another origin.
 """
 
 from starlette.applications import Starlette
