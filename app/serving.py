@@ -18,9 +18,9 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.edge.accept_backlog import empty_the_queue
+from app.edge.connection_reaper import Waiting
 from app.edge.connections import Connection, protocol
-from app.edge.newcomers import empty_the_queue
-from app.edge.waiting import Waiting
 from app.logs import event
 from app.metrics import Metrics
 from app.settings import Settings

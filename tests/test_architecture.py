@@ -71,6 +71,15 @@ def test_a_module_name_leads_to_one_module() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_docstrings_begin_with_a_verb_of_the_field(name: str) -> None:
+    """Return, Insert, Lock, Claim, Retry, Validate, Parse: the words that people search for."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, documented)]
+    assert [text for text in texts if re.match(r"(Give|Tell|Let|Take|Say|Be|Look)\b", text)] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_only_the_settings_read_the_environment(name: str) -> None:
     """The demo looks into it to keep a real service's settings away from the service that it starts."""
     used = re.search(r"\bos\.environ\b|\bos\.getenv\b|\bgetenv\(", MODULES[name].read_text(encoding="utf-8"))

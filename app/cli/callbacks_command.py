@@ -78,22 +78,24 @@ def _cells(callback: dict[str, Any]) -> list[Any]:
 
 @callbacks.command()
 def show(callback_id: Id, url: Url = DEFAULT_URL) -> None:
-    """Show every field of a callback, and every attempt to place the call.
+    """Show every field of a callback, every change of its status, and every attempt to place the call.
 
-    Behind a pipe: field and value, separated by a tab; then a line for each attempt: attempt, number, its fields.
+    Behind a pipe: field and value, separated by a tab; then a line for each change (status, sequence, its fields) and
+    for each attempt (attempt, number, its fields).
     """
     callback = request(url, "GET", f"/v1/callbacks/{callback_id}")
-    attempts = callback.pop("attempts")
+    attempts, changes = callback.pop("attempts"), callback.pop("status_history")
     if is_tty():
-        _show_at_terminal(callback, attempts)
+        _show_at_terminal(callback, attempts, changes)
         return
     for name, value in callback.items():
         typer.echo(f"{name}\t{clean(to_text(value))}")
-    for attempt in attempts:
-        typer.echo("\t".join(("attempt", *(clean(value) for value in attempt.values()))))
+    for kind, rows in (("status", changes), ("attempt", attempts)):
+        for row in rows:
+            typer.echo("\t".join((kind, *(clean(value) for value in row.values()))))
 
 
-def _show_at_terminal(callback: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
+def _show_at_terminal(callback: dict[str, Any], attempts: list[dict[str, Any]], changes: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -107,6 +109,13 @@ def _show_at_terminal(callback: dict[str, Any], attempts: list[dict[str, Any]]) 
             style = STATUS_STYLES.get(value, "") if name == "status" else ""
             table.add_row(Text(name), Text(_local_time(value), style))
     console().print(table)
+    if changes:
+        typer.echo()
+        titles = [Column(title, status=title == "status") for title in ("at", "status", "reason", "actor")]
+        show_table(
+            titles,
+            ([_local_time(row[name]) for name in ("created_at", "to_status", "reason", "actor")] for row in changes),
+        )
     columns = ("number", "started_at", "outcome", "http_status", "duration_ms", "detail")
     if attempts:
         typer.echo()

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.edge.early import answering_early
+from app.edge.connection_reaper import Waiting
+from app.edge.early_response import answering_early
 from app.edge.request_body import MAX_BODY_SIZE
-from app.edge.waiting import Waiting
 from app.errors import RFC_9110_PHRASES, problem_response
 from app.metrics import Metrics
 from app.net.client_address import buckets, client_address

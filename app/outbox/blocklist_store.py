@@ -108,16 +108,16 @@ def _cancel(connection: Connection, condition: ColumnElement[bool], now: datetim
 
 
 def remove(connection: Connection, entry: str) -> bool:
-    """Take an entry out; False when there is none."""
+    """Delete an entry; return False if there is none."""
     return connection.execute(delete(blocklist).where(blocklist.c.entry == entry)).rowcount == 1
 
 
 def blocked(connection: Connection) -> Blocked:
-    """Read all of them, ready to be asked. Long lists take a while to prepare: not for the event loop."""
+    """Return an index of all entries. A long list takes a while to build: not on the event loop."""
     return Blocked(connection.scalars(select(blocklist.c.entry)))
 
 
 def entries(connection: Connection) -> list[Entry]:
-    """Give all of them, the newest first."""
+    """Return all entries, the newest first."""
     rows = connection.execute(select(blocklist).order_by(blocklist.c.created_at.desc(), blocklist.c.entry))
     return [Entry(row.entry, row.note, row.created_at) for row in rows]

@@ -19,8 +19,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from app.outbox.database import DatabaseError, driver_message, open_database
+from app.outbox.handover import Role, hold, let_go, mark, mark_of, unmark
 from app.outbox.migrate import migrate
-from app.outbox.moved import Role, hold, let_go, mark, mark_of, unmark
 from app.outbox.schema import metadata
 from app.outbox.transitions import continue_ids
 from app.outbox.upsert import insert

@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from app.outbox.database import DatabaseError, driver_message, file_at
+from app.outbox.handover import why_unusable
 from app.outbox.migrate import SchemaState, schema_state
-from app.outbox.moved import why_unusable
 
 _CONNECT_TIMEOUT = 5  # seconds
 _WRITE_PRIVILEGES = """

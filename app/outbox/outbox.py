@@ -32,13 +32,13 @@ from app.outbox.callback import AcceptResult, Callback, CallbackStatus, RequestK
 from app.outbox.claims import AttemptOutcome, Claim, SiteKey
 from app.outbox.clock_skew import shift_future_requests, shift_future_waits
 from app.outbox.database import Database, driver_message
-from app.outbox.moved import open_to_work
+from app.outbox.handover import open_to_work
 from app.outbox.queries import CallbackFilter, CallbackRecord
 from app.outbox.queue_stats import QueueDepth, queue_stats
 from app.outbox.quotas import tell_of_budget
 from app.outbox.repeats import answered, glimpse
 from app.outbox.schema import callbacks
-from app.outbox.shared_look import SharedLook
+from app.outbox.single_flight import SharedLook
 from app.outbox.transitions import OPERATOR
 from app.outbox.used_challenges import Challenge
 from app.outbox.writer import Work, Writer, storage_unavailable

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
-from app.outbox.shared_look import SharedLook
+from app.outbox.single_flight import SharedLook
 from app.routes.dependencies import ServicesDep
 
 _MAX_AGE = 1.0  # seconds for which a result is reused: otherwise a flood of probes would reach the database

@@ -12,7 +12,7 @@ from app.errors import UnavailableError
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.queue_stats import QueueDepth
-from app.outbox.shared_look import SharedLook
+from app.outbox.single_flight import SharedLook
 from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 

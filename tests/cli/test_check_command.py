@@ -14,7 +14,7 @@ from alembic.config import Config
 
 import app.outbox.migrations
 from app.outbox.database import open_database
-from app.outbox.moved import Role, mark
+from app.outbox.handover import Role, mark
 from app.outbox.outbox import Outbox
 from tests.cli.conftest import Terminal
 from tests.running import NOBODY, Chaser, Service, values

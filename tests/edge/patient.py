@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from app.edge.connection_reaper import Waiting
 from app.edge.connections import protocol
-from app.edge.waiting import Waiting
 from app.metrics import Metrics
 from tests.running import until
 

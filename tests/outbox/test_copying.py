@@ -11,8 +11,8 @@ from sqlalchemy import Connection, NullPool, create_engine, delete, update
 from app.outbox import copying
 from app.outbox.copying import NotCopied, Sum, Tell, copy_database, public_name
 from app.outbox.database import DatabaseError, open_database
+from app.outbox.handover import Role, mark
 from app.outbox.migrate import migrate
-from app.outbox.moved import Role, mark
 from app.outbox.outbox import Outbox
 from app.outbox.schema import attempts, callbacks, metadata
 from tests.databases import PostgreSQL

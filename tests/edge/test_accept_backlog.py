@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from app.edge.newcomers import empty_the_queue
+from app.edge.accept_backlog import empty_the_queue
 
 
 def test_without_tcp_info_draining_the_backlog_ends(monkeypatch: pytest.MonkeyPatch) -> None:
