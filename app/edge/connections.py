@@ -11,7 +11,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.edge.connection_reaper import Waiting
-from app.edge.early_response import answering_early
+from app.edge.early_response import close_after_early_response
 from app.edge.request_body import MAX_BODY_SIZE
 from app.errors import RFC_9110_PHRASES, problem_response
 from app.metrics import Metrics
@@ -244,7 +244,9 @@ class Connection(HttpToolsProtocol):
         cycle.keep_alive = cycle.keep_alive and not self.closing
         self._held = None
         self._running = cycle
-        super()._start_asgi_task(cycle, answering_early(app, cycle, self._end_reading) if cycle.more_body else app)
+        super()._start_asgi_task(
+            cycle, close_after_early_response(app, cycle, self._end_reading) if cycle.more_body else app
+        )
 
     def _tell_of_the_end(self) -> None:
         """Notify the running application. uvicorn notifies only the last pipelined request, others would write on."""

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-def answering_early(app: ASGIApp, cycle: Any, end_reading: Callable[[], None]) -> Any:
+def close_after_early_response(app: ASGIApp, cycle: Any, end_reading: Callable[[], None]) -> Any:
     """Return the application, wrapped for a request whose body is still arriving.
 
     A response that starts before the body is complete gets `Connection: close`. Without that header the client could
