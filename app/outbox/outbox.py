@@ -104,9 +104,9 @@ class Outbox:
         """Return a callback with its attempts and personal data, None if there is none. See `queries.get`."""
         return await self._read(partial(queries.get, callback_id=callback_id))
 
-    async def list_callbacks(self, wanted: CallbackFilter, before_id: str | None, limit: int) -> list[CallbackRecord]:
+    async def list_callbacks(self, filters: CallbackFilter, before_id: str | None, limit: int) -> list[CallbackRecord]:
         """Return up to `limit` callbacks, newest first. See `queries.list_callbacks`."""
-        return await self._read(partial(queries.list_callbacks, wanted=wanted, before_id=before_id, limit=limit))
+        return await self._read(partial(queries.list_callbacks, filters=filters, before_id=before_id, limit=limit))
 
     async def blocked(self) -> Blocked:
         """Return the blocklist as it was at most `blocklist_store.FRESH` seconds ago."""

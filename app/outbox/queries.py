@@ -1,7 +1,7 @@
 """SQL of reading callbacks with their attempts: one by its id, or page by page.
 
 Pages follow the id, which never changes and begins with the time of the request. `created_at` moves when the clock was
-set back. So a reader sees every callback that was there at the start exactly once, whatever is added or changes.
+set back. So a reader sees every callback that was there at the start exactly once, even if others are added or change.
 
 No index holds the ids of each filter in order: accepting would pay for it. A selective filter uses its own index, and
 its rows are sorted. An unselective one is met often enough on the way along the ids.
@@ -70,12 +70,12 @@ def get(connection: Connection, callback_id: str) -> CallbackRecord | None:
 
 
 def list_callbacks(
-    connection: Connection, wanted: CallbackFilter, before_id: str | None, limit: int
+    connection: Connection, filters: CallbackFilter, before_id: str | None, limit: int
 ) -> list[CallbackRecord]:
     """Return up to `limit` callbacks, newest first. `before_id`: the last id of the previous page."""
     _repeatable_read(connection)
-    conditions = _conditions(wanted)
-    indexed = (name for name in conditions if name != "status" or Status.PLACED not in wanted.statuses)
+    conditions = _conditions(filters)
+    indexed = (name for name in conditions if name != "status" or Status.PLACED not in filters.statuses)
     by = next((name for name in indexed if _is_selective(connection, name, conditions)), _ID)
     used = _index_columns(by, conditions)
     chosen = select(*_PUBLIC_COLUMNS).where(*(condition(_column(name, used)) for name, condition in conditions.items()))
@@ -84,9 +84,9 @@ def list_callbacks(
     id_ = _column(_ID, used)
     if before_id is not None:
         chosen = chosen.where(id_ < before_id)
-    if by == _ID and wanted.since is not None:
+    if by == _ID and filters.since is not None:
         # Ends the walk along the ids: no callback was created later than its id says.
-        chosen = chosen.where(id_ >= _first_id(wanted.since))
+        chosen = chosen.where(id_ >= _first_id(filters.since))
     return _with_attempts(connection, chosen.order_by(id_.desc()).limit(limit))
 
 
@@ -96,18 +96,19 @@ def _repeatable_read(connection: Connection) -> None:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
-def _conditions(wanted: CallbackFilter) -> dict[str, _Condition]:
+def _conditions(filters: CallbackFilter) -> dict[str, _Condition]:
     """Return the condition on each filtered column, the most selective columns first."""
     conditions: dict[str, _Condition] = {}
-    if wanted.client_phone is not None:
-        conditions["client_phone"] = lambda column: column == wanted.client_phone
-    if wanted.statuses:
-        conditions["status"] = lambda column: column.in_(wanted.statuses)
-    if wanted.sites:
-        conditions["site"] = lambda column: column.in_(wanted.sites)
-    if wanted.since is not None or wanted.before is not None:
+    if filters.client_phone is not None:
+        conditions["client_phone"] = lambda column: column == filters.client_phone
+    if filters.statuses:
+        conditions["status"] = lambda column: column.in_(filters.statuses)
+    if filters.sites:
+        conditions["site"] = lambda column: column.in_(filters.sites)
+    if filters.since is not None or filters.before is not None:
         conditions["created_at"] = lambda column: and_(
-            *([column >= wanted.since] if wanted.since else []), *([column < wanted.before] if wanted.before else [])
+            *([column >= filters.since] if filters.since else []),
+            *([column < filters.before] if filters.before else []),
         )
     return conditions
 
