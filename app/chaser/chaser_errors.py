@@ -1,4 +1,4 @@
-"""Errors of requests to Chaser, by what they mean for the caller.
+"""Errors of requests to Chaser, by their meaning for the caller.
 
 * ChaserError
   x InvalidParameter   a parameter is out of its range; nothing was sent (also a ValueError)
@@ -59,7 +59,7 @@ class Unavailable(ChaserError):
 
 
 class Unauthorized(ChaserError):
-    """401: the account is wrong, or Chaser signs this request differently. A `websites` request tells which."""
+    """401: the account is wrong, or Chaser signs this request differently. A `websites` request shows which."""
 
 
 class Forbidden(ChaserError):

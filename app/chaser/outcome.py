@@ -1,4 +1,4 @@
-"""What an exchange with Chaser proves about the request. Pure.
+"""The outcome of an exchange with Chaser: whether the request was sent and executed. Pure.
 
 If there is a status, it decides, even if the rest of the response is lost. Without a status it depends on whether the
 transport had read the request's body. If not, no parameter of a `call` has left this machine, so no phone can ring.

@@ -29,7 +29,7 @@ PROBE_INTERVAL = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class _Undiagnosed:
-    """Refusals that the account may or may not have caused, until the probe tells."""
+    """Refusals that the account may or may not have caused, until the probe decides."""
 
     site_ids: dict[str, int] = field(default_factory=dict)  # refused with 403, by the site's name
     callback_ids: list[str] = field(default_factory=list)  # refused with 401
@@ -72,7 +72,7 @@ class CircuitBreakers:
         return site[0] in self._account_probe_at or site in self._site_probe_at
 
     def on_unauthorized(self, account: str, callback_id: str, now: datetime) -> None:
-        """Open an account's circuit after a 401, until a probe tells whether it is the account or this callback."""
+        """Open an account's circuit after a 401, until a probe shows whether it is the account or this callback."""
         undiagnosed = self._open_account(account, now)
         if undiagnosed is not None:
             undiagnosed.callback_ids.append(callback_id)

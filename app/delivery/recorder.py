@@ -103,7 +103,7 @@ class Recorder:
             self._breakers.on_success(site)
 
     async def _write(self, claim: Claim, outcome: AttemptOutcome, *, retry_forever: bool) -> bool | datetime:
-        """Write an outcome. See `Outbox.finish_attempt` for what it returns."""
+        """Write an outcome and return the result of `Outbox.finish_attempt`."""
         while True:
             try:
                 return await self._outbox.finish_attempt(claim, outcome, self._clock())

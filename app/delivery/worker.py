@@ -111,7 +111,7 @@ class Worker:
         self._background = [asyncio.create_task(self._repeat(self._erase), name="delivery-erasure")]
 
     async def stop(self) -> None:
-        """Claim nothing new and let calls in flight finish. What is unfinished after the timeout becomes `unknown`."""
+        """Claim nothing new and let calls in flight finish. Those unfinished after the timeout become `unknown`."""
         self._shutdown.request()
         self._outbox.notify()
         # Let each loop finish its iteration: a claim cancelled after its commit would become a needless `unknown`.

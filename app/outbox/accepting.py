@@ -1,6 +1,6 @@
 """SQL of accepting, in one transaction: replay, duplicates, quotas, and the insert.
 
-All of it may run again after a connection was lost during its commit: it then finds what it did the first time.
+All of it may run again after a connection was lost during its commit: it then finds its own earlier writes.
 """
 
 import hashlib

@@ -25,7 +25,7 @@ FRESH: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`entry`: a phone in digits, or a network in CIDR notation, also for a single address ("203.0.113.7/32")."""
+    """One entry. `entry`: a phone in digits, or a network in CIDR notation; a single address is a /32 or a /128."""
 
     entry: str = field(repr=False)
     note: str | None = field(repr=False)

@@ -1,4 +1,4 @@
-"""The values that the rooms exchange: a callback, its status, and the result of accepting a request."""
+"""The values that the packages exchange: a callback, its status, and the result of accepting a request."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from app.errors import NotFoundError
 
 
 class Status(StrEnum):
-    """Where a callback is in its life."""
+    """The status of a callback; see docs/lifecycle.md."""
 
     HELD = "held"
     QUEUED = "queued"
@@ -25,10 +25,10 @@ ACTIVE_STATUSES: Final = (Status.QUEUED, Status.SENDING, Status.PLACED, Status.U
 
 
 CLIENT_BUCKETS: Final = ("client_bucket", "client_bucket_56", "client_bucket_48")
-"""Columns of what a visitor is counted by: an address or an IPv6 /64, and the wider networks around it."""
+"""Columns by which a visitor is counted: an address or an IPv6 /64, and the wider networks around it."""
 
 IDENTITY_FIELDS: Final = ("planned_time", "manager_phone", "department", "message_on_ring")
-"""Fields that tell two requests for one phone apart: a difference in one of them makes two calls."""
+"""Fields that distinguish two requests for one phone: a difference in one of them makes two calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

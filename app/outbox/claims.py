@@ -2,7 +2,7 @@
 
 A claim inserts the attempt before the first byte leaves. Finishing compares the token of the lease, so a worker whose
 lease has expired changes nothing. Each function may run again after a connection was lost during its commit: it then
-finds what it did the first time.
+finds its own earlier writes.
 """
 
 from collections.abc import Callable, Collection

@@ -1,8 +1,8 @@
 """Copy all tables into another database: SQLite to PostgreSQL, or back. No service runs on either meanwhile.
 
 Each batch of rows of the source is compared with the target, and only differences are written. So an interrupted copy
-can be continued, whatever has changed at the source, and a complete one changes nothing. At any time at most one of the
-two databases lets a service start: see `moved`.
+can be continued even after changes at the source, and a complete one changes nothing. At any time at most one of the
+two databases lets a service start: see `handover`.
 """
 
 import hashlib

@@ -17,7 +17,7 @@ from app import logs
 log = logging.getLogger(__name__)
 
 # Before this version two connections that write or checkpoint at once can corrupt a WAL database (sqlite.org/wal.html,
-# "the WAL-reset bug"). The service has one writing connection, so this warns those who open the file with another tool.
+# "the WAL-reset bug"). The service has one writing connection, so the warning is for opening the file with other tools.
 _WAL_RESET_FIXED = (3, 51, 3)
 _POSTGRES_ACCEPT_LOCK = 0x43484153
 READ_ONLY: Final = "25006"

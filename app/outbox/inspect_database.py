@@ -25,7 +25,7 @@ class DatabaseInfo:
     """The state of a database.
 
     `place` is its file, or its database and host, without the password. `there` is whether it exists. `unusable` is why
-    a service must not use it (see `moved`), None if it may.
+    a service must not use it (see `handover`), None if it may.
     """
 
     place: str

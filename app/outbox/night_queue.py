@@ -22,7 +22,7 @@ def call_at(start: datetime, interval: int | None, place: int) -> datetime:
     """Return the expected time of the call at a position in the queue, 0 being the first.
 
     `interval` is in minutes; with None or 0 all calls are expected at the start. A long queue continues past closing
-    time: what Chaser does then is not documented.
+    time: Chaser's behaviour then is not documented.
     """
     return start + place * timedelta(minutes=interval or 0)
 

@@ -2,7 +2,7 @@
 
 Another visitor's alias of a callback leads to that callback here too.
 
-Each function may run again after a connection was lost during its commit: it then finds what it did the first time.
+Each function may run again after a connection was lost during its commit: it then finds its own earlier writes.
 """
 
 from datetime import datetime, timedelta
@@ -64,14 +64,14 @@ def _requeue(
     give_up_after: timedelta,
     reason: str,
 ) -> None:
-    """Queue a callback, unless the same request came again since, or was sent again, and is called or was.
+    """Queue a callback, unless a later callback for the same request is active: see `_superseded`.
 
     Otherwise one request would phone a person twice. The caller holds the admission lock: see Database.lock_admission.
     """
     callback_id = _resolve_id(connection, callback_id)
     if _superseded(connection, callback_id, allowed):
         raise ConflictError(
-            "already_called", "The same call was asked for or sent again since, and that callback stands for this one."
+            "already_called", "The same call was requested or sent again since, and that callback replaces this one."
         )
     latest, planned = literal(now + give_up_after, Instant()), callbacks.c.planned_time
     values: dict[str, Any] = {
@@ -110,7 +110,7 @@ def _superseded(connection: Connection, callback_id: str, allowed: tuple[Status,
 def _explain(
     connection: Connection, callback_id: str, allowed: tuple[Status, ...], to: Status, reason: str, now: datetime
 ) -> None:
-    """Raise the error that tells why nothing moved; return if this action did it before its commit was reported."""
+    """Raise the error that explains why no status changed; return if a first run of this action changed it."""
     row = connection.execute(
         select(callbacks.c.status, callbacks.c.client_phone, callbacks.c.reason, callbacks.c.updated_at).where(
             callbacks.c.id == callback_id

@@ -1,4 +1,4 @@
-"""Query the depth of the queue and the age of its oldest entry. Partial indexes keep the cost at what waits."""
+"""Query the depth of the queue and the age of its oldest entry. Partial indexes limit the reads to waiting rows."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -29,7 +29,7 @@ from app.outbox.schema import Instant, callbacks, request_keys
 
 log = logging.getLogger(__name__)
 
-_INSTANT = timedelta(microseconds=1)  # a window of one hour excludes what is exactly one hour old
+_INSTANT = timedelta(microseconds=1)  # a window of one hour excludes requests exactly one hour old
 
 BUCKETS: Final = tuple(zip(CLIENT_BUCKETS, (1, 2, 4), strict=True))
 """The columns that count a visitor, and the multiple of the limit that applies to each.

@@ -83,7 +83,7 @@ _REMEMBER: Final = insert(request_keys)
 
 
 def answered(connection: Connection, request_key: RequestKey) -> AcceptResult | None:
-    """Return the stored response to a request, whatever has become of its callback since; None for a new key.
+    """Return the stored response to a request, in its first form even if its callback has changed; None for a new key.
 
     Raises `UnprocessableContentError` if the key was used for another request.
     """

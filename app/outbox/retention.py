@@ -1,4 +1,4 @@
-"""SQL of erasing: null what is declared personal once it is old enough; the rows stay for statistics.
+"""SQL of erasing: set the personal columns of old rows to null; the rows stay for statistics.
 
 It works in batches, so that no other writer waits for long.
 """

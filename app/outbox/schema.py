@@ -1,8 +1,8 @@
 """The tables, for SQLite and PostgreSQL alike. Migrations create them; a test compares the two.
 
-Each column declares once what it holds, with `info=`: PERSONAL is erased after `KEEP_PERSONAL_DATA`, PUBLIC stays, and
-both are shown to an API key that may read callbacks. INTERNAL never leaves the service. Erasing, the API and the leak
-test derive from these declarations.
+Each column declares its kind of data once, with `info=`: PERSONAL is erased after `KEEP_PERSONAL_DATA`, PUBLIC stays,
+and both are shown to an API key that may read callbacks. INTERNAL never leaves the service. Erasing, the API and the
+leak test derive from these declarations.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -127,7 +127,7 @@ callbacks = Table(
     Index("ix_callbacks_site_created_at", "site", "created_at"),
     Index("ix_callbacks_site_call_expected_at", "site", "call_expected_at"),
     Index("ix_callbacks_created_at", "created_at"),
-    # Finds what is not placed. Nearly all callbacks leave this index within seconds, so it stays small.
+    # Finds callbacks that are not placed. Nearly all callbacks leave this index within seconds, so it stays small.
     Index("ix_callbacks_status", "status", sqlite_where=text(NOT_PLACED), postgresql_where=text(NOT_PLACED)),
     # For erasing: rows already erased are not read again.
     Index("ix_callbacks_personal", "created_at", sqlite_where=_NOT_ERASED, postgresql_where=_NOT_ERASED),
@@ -169,8 +169,8 @@ request_keys = Table(
     Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False, info=INTERNAL),
     Column("created_at", Instant, nullable=False, info=INTERNAL),
     Column("answer", JSON, nullable=False, info=INTERNAL),  # the first response, for replays
-    # Of an alias, which counts like the callback it stands for. `client_bucket` also of a visitor's repeated request,
-    # `call_expected_at` only of an alias in the queue of after-hours calls.
+    # Of an alias, which counts like the callback it appears to be. `client_bucket` also of a visitor's repeated
+    # request, `call_expected_at` only of an alias in the queue of after-hours calls.
     Column("client_bucket", String(64), info=PERSONAL_INTERNAL),
     Column("client_bucket_56", String(64), info=PERSONAL_INTERNAL),
     Column("client_bucket_48", String(64), info=PERSONAL_INTERNAL),
@@ -184,7 +184,7 @@ request_keys = Table(
     Index("ix_request_keys_call_expected_at", "call_expected_at", sqlite_where=_EXPECTED, postgresql_where=_EXPECTED),
 )
 
-# Every change of a callback's status, written by `transitions` in the same transaction; also what concerns a whole
+# Every change of a callback's status, written by `transitions` in the same transaction; also changes of a whole
 # site, without a callback. It is the log of events. On PostgreSQL ids come from a sequence, so a row may commit after a
 # later one. A reader therefore stops at the sequence's value from before the oldest open transaction.
 status_history = Table(
@@ -224,6 +224,7 @@ used_challenges = Table(
 )
 
 # Phones in digits, and networks in CIDR notation: these phones are never called, these networks are refused.
+# Not erased by age: an entry stays until an operator deletes it.
 blocklist = Table(
     "blocklist",
     metadata,

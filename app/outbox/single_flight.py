@@ -22,7 +22,7 @@ class SharedLook(Generic[T]):
     async def answer(self, fresh: float) -> T:
         """Return a value that was loaded at most `fresh` seconds ago, or load it.
 
-        Cancelling one caller doesn't cancel the load for the others. Raises what the load raises.
+        Cancelling one caller doesn't cancel the load for the others. Raises the error of the load.
         """
         task = self._task
         if task is None or (task.done() and not _is_fresh(task, fresh)):

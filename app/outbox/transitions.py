@@ -3,7 +3,7 @@
 ALLOWED is the table of moves; docs/lifecycle.md draws it. A status written elsewhere would be missing in the history,
 which is the log of events, so `make lint` refuses it.
 
-All functions run in the transaction of their caller.
+All functions but `continue_ids` run in the transaction of their caller.
 """
 
 from collections.abc import Mapping, Sequence

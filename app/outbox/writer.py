@@ -198,5 +198,5 @@ def _resolve(batch: list[_Job]) -> None:
     try:
         batch[0].loop.call_soon_threadsafe(hand_over)
     except RuntimeError:
-        # The event loop is closed, so no caller is left. What was committed stays committed.
+        # The event loop is closed, so no caller is left. Committed work stays committed.
         event(log, "outbox.results_discarded", logging.WARNING, jobs=len(batch))

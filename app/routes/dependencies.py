@@ -25,7 +25,7 @@ class Delivery(Protocol):
 
     @property
     def running(self) -> bool:
-        """Return whether the worker is alive."""
+        """Return whether the worker's loops run and no shutdown is requested."""
 
     @property
     def open_account_circuits(self) -> int:

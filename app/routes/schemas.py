@@ -140,7 +140,7 @@ class StatusChangeResponse(BaseModel):
 
 
 class CallbackDetailResponse(CallbackResponse):
-    """A callback with its attempts and its status history. The history of callbacks from before 0.2.0 is empty."""
+    """A callback with its attempts and its status history. Changes before its introduction are not in it."""
 
     status_history: Annotated[list[StatusChangeResponse], Field(description="Oldest first")]
 

@@ -1,4 +1,4 @@
-"""Count IPv6 visitors by wider networks too, index what is to be erased, and fail callbacks without a number."""
+"""Count IPv6 visitors by wider networks too, index the rows to erase, and fail callbacks without a number."""
 
 from ipaddress import IPv6Network
 
