@@ -15,7 +15,7 @@ demo: .make/run  ## run the service, the simulator, and a shop with the widget; 
 
 # FAST=1 leaves out the tests that start a browser, nginx or the service as a process, and those with doses of faults.
 # Most tests remain, on SQLite and PostgreSQL: under two minutes on two cores.
-SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py tests/cli tests/cli/test_entrypoint.py \
+SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py tests/cli \
 	tests/test_docs_in_browser.py tests/test_docs_services.py tests/test_metrics_port.py tests/test_torture.py
 ONLY_FAST = --numprocesses 4 $(addprefix --ignore=,$(SLOW))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ALLOWED = Path("app/outbox/transitions.py")
 FREE = (Path("app/outbox/migrations"), Path("app/simulator"))
-"""Migrations change what earlier versions stored; the simulator has calls of its own."""
+"""Migrations change the rows of earlier versions; the simulator has calls of its own."""
 TABLES = ("callbacks", "status_history")
 _SQL = re.compile(r"\binsert\s+into\s+(callbacks|status_history)\b|\bupdate\s+callbacks\s+set\b", re.IGNORECASE)
 
