@@ -11,7 +11,7 @@ from tests.running import AUTHORIZED, Service
 class Samples(Counter[str]):
     """Values by series: name and labels in Prometheus' notation, labels sorted by name. 0 for a missing series.
 
-    `samples - before` contains what has increased since.
+    `samples - before` contains the series that have increased since.
     """
 
     def labels(self, name: str) -> set[str]:

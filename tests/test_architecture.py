@@ -59,7 +59,7 @@ def reaches_of(source: str, private: set[str]) -> Iterator[str]:
 
 PRIVATE = {name for path in MODULES.values() for name in private_names(path.read_text(encoding="utf-8"))}
 BY_NAME = {"getattr", "setattr", "delattr", "hasattr", "patch", "object"}
-"""What takes the name of a member as a string: Python's own, those of monkeypatch, and those of unittest.mock."""
+"""Functions that accept a member's name as a string: Python's own, those of monkeypatch and of unittest.mock."""
 
 
 def test_a_module_name_leads_to_one_module() -> None:
@@ -81,7 +81,7 @@ def test_docstrings_begin_with_a_verb_of_the_field(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_settings_read_the_environment(name: str) -> None:
-    """The demo looks into it to keep a real service's settings away from the service that it starts."""
+    """The demo reads it to keep a real service's settings away from the service that it starts."""
     used = re.search(r"\bos\.environ\b|\bos\.getenv\b|\bgetenv\(", MODULES[name].read_text(encoding="utf-8"))
     assert not used or name.startswith(("app.settings.", "app.demo"))
 
@@ -122,7 +122,7 @@ def test_a_private_member_is_found_however_it_is_reached_for(source: str, found:
 
 
 def slow() -> list[str]:
-    """Return what `make test FAST=1` leaves out: folders and files."""
+    """Return the folders and files that `make test FAST=1` leaves out."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     (names,) = re.findall(r"^SLOW = (.+)$", makefile, re.MULTILINE)
     return str(names).split()

@@ -1,4 +1,4 @@
-"""Memory that the rate limit uses for ever new addresses, measured in a process of its own."""
+"""Memory that the rate limit uses for a flood of new addresses, measured in a process of its own."""
 
 import asyncio
 import gc

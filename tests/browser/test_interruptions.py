@@ -146,7 +146,7 @@ async def expect_call_after_leaving(caller: Caller, gate: Gate, leave: str) -> N
     await caller.send()
     await gate.reached.wait()
     await LEAVING[leave](caller)
-    # By the time another page has loaded, the browser has cancelled what it cancels with the old one.
+    # By the time another page has loaded, the browser has cancelled every request that it does not keep.
     another = await caller.page.context.new_page()
     await another.goto(caller.shops.page())
     gate.open()

@@ -141,6 +141,6 @@ def connect_slow_reader(port: int, *sent: bytes) -> socket.socket:
 
 
 def is_closed(server: uvicorn.Server, connection: socket.socket) -> bool:
-    """Return whether the server has closed a connection. The socket could only tell by being read from."""
+    """Return whether the server has closed a connection. The socket shows that only when it is read."""
     client = connection.getsockname()
     return client not in [other.client for other in list(server.server_state.connections)]

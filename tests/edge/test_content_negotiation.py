@@ -10,8 +10,8 @@ CODINGS: list[tuple[str | None, str]] = [
     (None, "identity"),
     ("", "identity"),
     (" , ", "identity"),
-    ("gzip, deflate, br, zstd", "br"),  # what browsers send over HTTPS
-    ("gzip, deflate", "gzip"),  # and what they send over HTTP
+    ("gzip, deflate, br, zstd", "br"),  # as browsers send over HTTPS
+    ("gzip, deflate", "gzip"),  # and over HTTP
     ("BR, GZip", "br"),
     ("gzip;q=0", "identity"),
     ("br;q=0, gzip", "gzip"),

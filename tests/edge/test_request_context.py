@@ -125,7 +125,7 @@ BODY: Message = {"type": "http.response.body", "body": b"", "more_body": True}
 
 @contextlib.asynccontextmanager
 async def answered(*messages: Message) -> Any:
-    """Yield the middleware around an application that sends some messages and raises, and what it sent."""
+    """Yield the middleware around an application that sends some messages and raises, and the messages it sent."""
     sent: list[Message] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

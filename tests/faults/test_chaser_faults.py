@@ -1,4 +1,4 @@
-"""Each fault of the simulator, many times: the outcome is what the fault proves, recorded within the timeout."""
+"""Each fault of the simulator, many times: the outcome that it proves is recorded within the timeout."""
 
 from collections import Counter
 from collections.abc import Iterator

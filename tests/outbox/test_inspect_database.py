@@ -1,4 +1,4 @@
-"""Inspecting a database changes nothing, whatever state it is in."""
+"""Inspecting a database changes nothing, in any of its states."""
 
 import hashlib
 import shutil

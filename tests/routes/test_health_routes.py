@@ -70,7 +70,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def count_checks(outbox: InspectableOutbox) -> Iterator[list[str]]:
-    """Gather each look that readiness takes at the database."""
+    """Collect the statements with which readiness checks the database."""
     checks: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
