@@ -160,7 +160,7 @@ class Chaser:
         """Inject a fault. See the simulator's POST /_control/faults for kinds and fields."""
         self._control("POST", "faults", json={"kind": kind, **fields})
 
-    def well_again(self) -> None:
+    def clear_faults(self) -> None:
         """Remove all faults."""
         self._control("DELETE", "faults")
 

@@ -110,7 +110,7 @@ class Everything:
             site = self._request_on_next_site()
             # Wait for this site's attempt, as other callbacks are resent meanwhile.
             until(lambda of=site: self._is_attempted(of))
-        self.far_side.well_again()
+        self.far_side.clear_faults()
 
     def fail_in_the_database(self) -> None:
         """Send requests while statements of the API and the worker fail, and while a table is missing."""

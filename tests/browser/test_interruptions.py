@@ -34,7 +34,7 @@ async def callers(browser: Browser, shops: World, callback_service: Service) -> 
             stack.push_async_callback(context.close)
             both.append(Caller(await context.new_page(), shops, callback_service, proxy, lang))
         yield both
-    shops.chaser.well_again()
+    shops.chaser.clear_faults()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_an_unknown_id_is_reported(terminal: Terminal) -> None:
     assert (ended.returncode, ended.stderr) == (1, "There is no callback with this id.\n")
 
 
-def test_show_tells_every_change_of_the_status(here: Service, terminal: Terminal) -> None:
+def test_show_prints_every_change_of_the_status(here: Service, terminal: Terminal) -> None:
     callback_id = here.ask(client_phone=phone(), website="https://spam.example").json()["id"]
     terminal.run("callbacks", "cancel", callback_id)
     lines = [line.split("\t") for line in terminal.run("callbacks", "show", callback_id).stdout.splitlines()]

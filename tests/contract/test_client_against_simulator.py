@@ -145,7 +145,7 @@ FAULTS: list[tuple[dict[str, Any], type[ChaserError], bool]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "executed"), FAULTS)
-async def test_the_error_of_a_failed_call_tells_whether_it_may_have_been_executed(
+async def test_the_error_of_a_failed_call_shows_whether_it_may_have_been_executed(
     simulator: Running, control: Control, fault: dict[str, Any], kind: type[ChaserError], executed: bool
 ):
     await control.fault(**fault)

@@ -23,7 +23,7 @@ def far_side_of_module() -> Iterator[Chaser]:
 def far_side(far_side_of_module: Chaser) -> Iterator[Chaser]:
     assert far_side_of_module.http.post("reset", json={}).is_success
     yield far_side_of_module
-    far_side_of_module.well_again()
+    far_side_of_module.clear_faults()
 
 
 @pytest.fixture

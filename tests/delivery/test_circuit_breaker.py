@@ -69,7 +69,7 @@ async def test_a_refused_account_is_probed_at_once_and_then_once_a_minute_until_
         await run_due_probe(breakers, far_side, clock)
         assert breakers.paused == (FIRST,)
         assert [breakers.is_paused(site) for site in (SHOP, OTHER, ELSEWHERE)] == [True, True, False]
-    far_side.well_again()
+    far_side.clear_faults()
     clock.advance(seconds=60)
     await run_due_probe(breakers, far_side, clock)
     assert breakers.paused == ()
@@ -185,7 +185,7 @@ async def test_a_403_concerns_the_account_if_the_probe_gets_one_too(
     breakers.on_forbidden(OTHER, 2, clock())
     await run_due_probe(breakers, far_side, clock)
     assert breakers.paused == (FIRST,)
-    far_side.well_again()
+    far_side.clear_faults()
     clock.advance(seconds=60)
     await run_due_probe(breakers, far_side, clock)
     assert breakers.paused == breakers.paused_sites == (), "the account was the reason for all of them"
@@ -220,7 +220,7 @@ async def test_a_401_counts_against_the_account_if_the_probe_proves_nothing(
     breakers.on_unauthorized(FIRST, "one", clock())
     await run_probe_without_proof(breakers, far_side, clock, fault)
     assert breakers.paused == (FIRST,)
-    far_side.well_again()
+    far_side.clear_faults()
     clock.advance(seconds=60)
     breakers.start_probes(clock())
     await eventually(lambda: breakers.paused == ())

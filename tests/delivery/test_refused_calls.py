@@ -35,7 +35,7 @@ def test_a_refused_account_pauses_and_resumes_by_itself(
     assert (here.status(first), here.status(second)) == ("queued", "queued")
     assert attempts(second) == [], "a wrong account wastes no attempts"
     assert {request["path"] for request in far_side.requests()[1:]} == {"/v1/websites"}
-    far_side.well_again()
+    far_side.clear_faults()
     clock.advance(seconds=61)
     here.wait_for(first, "placed")
     here.wait_for(second, "placed")
@@ -54,7 +54,7 @@ def test_a_401_that_concerns_one_callback_stops_no_other_and_that_callback_expir
             clock.advance(seconds=wait * 1.2)
         refused.append(("unauthorized", 401))
         until(lambda: attempts(rejected) == refused and sites(here) == {"shop": "ok"})
-        far_side.well_again()
+        far_side.clear_faults()
         here.wait_for(here.accepted(), "placed")
         far_side.fault("status", status=401, path="/v1/call", times=None)
     assert len(far_side.requests(path="/v1/websites")) == len(refused), "one probe for each"

@@ -91,7 +91,7 @@ def test_a_callback_that_could_not_be_sent_for_two_hours_is_failed_and_kept(
     until(lambda: attempts(callback_id) == [("not_sent", None)])
     clock.advance(hours=2)
     here.wait_for(callback_id, "failed")
-    far_side.well_again()
+    far_side.clear_faults()
     assert far_side.calls() == []
 
 
@@ -104,7 +104,7 @@ def test_a_planned_time_goes_to_chaser_unless_it_has_passed(
     late = here.accepted(planned_time=planned.isoformat())
     until(lambda: attempts(late) == [("not_sent", None)])
     clock.advance(minutes=6)
-    far_side.well_again()
+    far_side.clear_faults()
     here.wait_for(late, "placed")
     in_time, too_late = far_side.calls()
     assert in_time["params"]["planned_time"] == str(int(planned.timestamp()))
@@ -119,7 +119,7 @@ def test_a_planned_time_that_passes_on_the_way_to_chaser_is_not_sent(
     callback_id = here.accepted(planned_time=planned.isoformat())
     until(lambda: attempts(callback_id) == [("not_sent", None)])
     clock.advance(minutes=4, seconds=50)
-    far_side.well_again()
+    far_side.clear_faults()
     here.wait_for(callback_id, "placed")
     (call,) = far_side.calls()
     assert "planned_time" not in call["params"]

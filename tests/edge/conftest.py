@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
-from tests.edge.patient import port_of, short_deadline_server
+from tests.edge.short_deadlines import port_of, short_deadline_server
 from tests.routes.refusal import OTHER_ORIGIN
 from tests.running import Service, chaser, service, settings
 

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from app.edge.connections import MOST_HEADERS
 from app.errors import SECURITY_HEADERS
-from tests.edge.patient import GET, POST, connect, read_until_closed
+from tests.edge.short_deadlines import GET, POST, connect, read_until_closed
 from tests.running import until
 
 

@@ -11,7 +11,7 @@ import uvicorn
 
 from app.edge.connections import LARGEST_HEAD, MOST_HEADERS, MOST_PIPELINED
 from app.edge.request_body import MAX_BODY_SIZE
-from tests.edge.patient import (
+from tests.edge.short_deadlines import (
     CLOSE,
     GET,
     GET_SLOW,

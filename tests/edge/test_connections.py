@@ -6,7 +6,7 @@ import time
 import pytest
 import uvicorn
 
-from tests.edge.patient import (
+from tests.edge.short_deadlines import (
     CLOSE,
     GET,
     GET_BUFFERED,

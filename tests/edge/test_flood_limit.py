@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from app.edge.operator_key import operator_key
-from tests.edge.patient import connect, read_until_closed
+from tests.edge.short_deadlines import connect, read_until_closed
 from tests.routes.conftest import digest
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, client, phone, service, settings, until

@@ -43,7 +43,7 @@ def test_401_for_two_minutes_wastes_no_attempts_and_delivery_resumes(tmp_path: P
                 assert ready(url)["sites"] == {"shop": "paused"}
                 assert ready(url)["status"] == "ok", "requests must be accepted and queued meanwhile"
             refused = count(here, "/v1/call")
-            here.far_side.well_again()
+            here.far_side.clear_faults()
             a_minute()
             until(lambda: ready(url)["sites"] == {"shop": "ok"})
         here.wait_until_finished()

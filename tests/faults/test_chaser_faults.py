@@ -85,7 +85,7 @@ def make_calls(single_attempt: tuple[World, Replica], script: dict[str, Any]) ->
     until(
         lambda: sum(bool(row.outcomes) and None not in row.outcomes for row in stored()) == TIMES, within=dose(60, 180)
     )
-    here.far_side.well_again()
+    here.far_side.clear_faults()
     executed = [call for call in here.executed() if call.nonce in nonces]
     verdict = judge([request.record for request in requests], stored(), executed)
     assert verdict.accepted == TIMES

@@ -31,7 +31,7 @@ def test_a_queue_survives_a_clock_jump(tmp_path: Path, database_url: str, jump: 
             for request in requests[1::2]:
                 send_once(request, running.url)
             until(lambda: all("not_sent" in row.outcomes for row in here.stored()))
-            here.far_side.well_again()
+            here.far_side.clear_faults()
             clock.advance(seconds=20)  # the second retry delay is 15 s plus up to 20 % jitter
             here.wait_until_finished(within=20)
             verdict = here.verdict([request.record for request in requests])

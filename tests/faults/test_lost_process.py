@@ -27,7 +27,7 @@ def test_after_a_kill_between_the_202_and_the_call_the_call_is_made_after_the_re
             until(lambda: here.status(callback_id) == "queued" and "not_sent" in here.output())
             here.kill()
         assert far_side.calls() == []
-        far_side.well_again()
+        far_side.clear_faults()
         with process(tmp_path, settings) as here:
             here.wait_for(callback_id, "placed")
         assert [call["client_phone"] for call in far_side.calls()] == [number]
@@ -54,7 +54,7 @@ def test_a_hundred_requests_while_chaser_is_unreachable_are_accepted_and_ring_la
             callback_ids = list(visitors.map(lambda number: here.accepted(client_phone=number), numbers))
         assert len(set(callback_ids)) == 100
         assert far_side.calls() == []
-        far_side.well_again()
+        far_side.clear_faults()
         until(lambda: len(far_side.calls()) == 100)
         until(lambda: statuses(tmp_path) == {"placed"})
         assert sorted(call["client_phone"] for call in far_side.calls()) == sorted(numbers)

@@ -96,7 +96,7 @@ def test_delivery_continues_from_the_copy(
             connection.execute(delete(callbacks).where(callbacks.c.site == SITE))
         assert in_order(after) == before
 
-        here.far_side.well_again()
+        here.far_side.clear_faults()
         moved = World(tmp_path, here.far_side, to, LONG_TIMEOUT)
         if moved.on_postgresql:
             moved.sql("UPDATE callbacks SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL")

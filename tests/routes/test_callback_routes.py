@@ -197,7 +197,7 @@ def test_requests_repeated_during_an_outage_of_chaser_are_called_once_after_it(t
             clock.advance(minutes=30)
             again = here.ask(client_phone=number).json()
             assert (again["id"], again["duplicate"]) == (first, True)
-        far_side.well_again()
+        far_side.clear_faults()
         clock.advance(minutes=31)  # without the repetitions the first request would have expired by now
         here.wait_for(first, "placed")
         assert [call["client_phone"] for call in far_side.calls()] == [number]

@@ -32,7 +32,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator
 @pytest.fixture(autouse=True)
 def _end_faults(far_side: Chaser) -> Iterator[None]:
     yield
-    far_side.well_again()
+    far_side.clear_faults()
 
 
 def query(here: Service, path: str, **parameters: Any) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""GET /livez and /readyz. Without a database they are tested in test_database_away.py."""
+"""GET /livez and /readyz. Without a database they are tested in test_database_unavailable.py."""
 
 import sqlite3
 import time

@@ -100,7 +100,7 @@ def send(here: Service, far_side: Chaser, row: Row, sender: str) -> httpx2.Respo
         far_side.fault("status", status=404, path="/v1/call", times=None)  # other waiting callbacks may fail as well
         names["failed"] = here.accepted()
         here.wait_for(names["failed"], "failed")
-        far_side.well_again()
+        far_side.clear_faults()
     elif row.method == "DELETE":
         right = headers("right key", row.scope)
         assert here.http.post(row.path, json=arguments["params"], headers=right).status_code == 201

@@ -56,7 +56,7 @@ def test_the_service_passes() -> None:
     assert run(Path("app")).returncode == 0
 
 
-def test_a_problem_is_told_with_its_place_and_the_fix(tmp_path: Path) -> None:
+def test_a_problem_is_printed_with_its_place_and_the_fix(tmp_path: Path) -> None:
     (tmp_path / "late.py").write_text(f"now = 1\n{WRITES[0]}\n", encoding="utf-8")
     done = run(tmp_path)
     assert done.returncode == 1
