@@ -19,7 +19,7 @@ SLOW = tests/abuse tests/browser tests/faults tests/simulator/test_browser.py te
 	tests/test_docs_in_browser.py tests/test_docs_services.py tests/test_metrics_port.py tests/test_torture.py
 ONLY_FAST = --numprocesses 4 $(addprefix --ignore=,$(SLOW))
 
-test: .make/dev .make/curl $(if $(FAST),,.make/chromium .make/nginx node_modules/.package-lock.json)  ## all tests, with a browser, PostgreSQL and nginx; FAST=1: in two minutes those that need no browser and no nginx
+test: .make/dev $(if $(FAST),,.make/curl .make/chromium .make/nginx node_modules/.package-lock.json)  ## all tests, with a browser, PostgreSQL and nginx; FAST=1: in two minutes those that need no browser and no nginx
 	$(BIN)/python -m pytest --dist loadfile $(if $(FAST),$(ONLY_FAST),--numprocesses 3)
 
 # tests/torture.py defines the parts. Without PART all of them run, which takes two hours. An unknown PART lists them.

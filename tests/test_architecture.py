@@ -135,7 +135,9 @@ def test_what_the_fast_tests_leave_out_exists() -> None:
 def test_the_fast_tests_start_no_browser() -> None:
     """Otherwise they would fail on a machine without one: FAST=1 does not install it."""
     starting = [
-        path for path in TESTS if re.search("^from playwright|^import playwright", path.read_text(), re.MULTILINE)
+        path
+        for path in TESTS
+        if re.search("^from (playwright|tests.browser)|^import playwright", path.read_text(), re.MULTILINE)
     ]
     names = [str(path.relative_to(ROOT)) for path in starting]
     assert names

@@ -12,42 +12,65 @@ from pathlib import Path
 
 ALLOWED = Path("app/outbox/transitions.py")
 FREE = (Path("app/outbox/migrations"), Path("app/simulator"))
-"""Migrations change the rows of earlier versions; the simulator has calls of its own."""
-TABLES = ("callbacks", "status_history")
-_SQL = re.compile(r"\binsert\s+into\s+(callbacks|status_history)\b|\bupdate\s+callbacks\s+set\b", re.IGNORECASE)
+"""Migrations change what earlier versions stored; the simulator has calls of its own."""
+GUARDED = ("callbacks", "status_history")
+COLUMNS = ("status", "status_sequence")
+_TABLE = r'"?(callbacks|status_history)\b'
+_SQL = re.compile(
+    rf"\binsert(\s+or\s+\w+)?\s+into\s+{_TABLE}|\bupdate\s+{_TABLE}[^;]*\bset\b|\bdelete\s+from\s+\"?status_history\b",
+    re.IGNORECASE,
+)
 
 
 def problems(source: str) -> Iterator[tuple[int, str]]:
-    """Return the line and the description of each write of a status in a module."""
+    """Return the line and the description of each write of a status in a module.
+
+    A module is examined if it imports one of the tables, for the names of columns also if it has an UPDATE. A column
+    named through a variable isn't found.
+    """
     tree = ast.parse(source)
-    updates = any(_writes(node, "update", ("callbacks",)) for node in ast.walk(tree))
+    tables = {name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in _tables(node)}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    updates = bool(tables) and any(_name(call.func) == "update" for call in calls)
     for node in ast.walk(tree):
-        if _writes(node, "insert", TABLES) or _writes(node, "update", ("status_history",)):
-            yield node.lineno, "inserts a callback or a row of its history"
-        elif _sets_status(node) or (updates and _prepares_status(node)):
-            yield node.lineno, "writes a status"
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value):
             yield node.lineno, "writes callbacks or their history in SQL text"
+        elif tables and isinstance(node, ast.Call) and _inserts(node):
+            yield node.lineno, "inserts a callback, or changes the history"
+        elif updates and _names_status(node):
+            yield node.lineno, "writes a status"
 
 
-def _sets_status(node: ast.AST) -> bool:
-    """Return whether a node is `.values(status=…)`."""
-    return isinstance(node, ast.Call) and _name(node.func) == "values" and any(k.arg == "status" for k in node.keywords)
+def _tables(node: ast.ImportFrom) -> list[str]:
+    """Return the guarded tables that an import makes available, also under another name."""
+    if node.module == "app.outbox":
+        return [alias.name for alias in node.names if alias.name == "schema"]
+    return [alias.name for alias in node.names if node.module == "app.outbox.schema" and alias.name in GUARDED]
 
 
-def _prepares_status(node: ast.AST) -> bool:
-    """Return whether a node is `{"status": …}` or `values["status"] = …`, for an UPDATE in the same module."""
+def _inserts(node: ast.Call) -> bool:
+    """Return whether a call inserts into a guarded table, or updates or deletes its history.
+
+    `insert` is refused with anything but the name of another table: a variable may hold a guarded one.
+    """
+    statement = _name(node.func)
+    owner = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+    named = [_name(part) for part in (*owner, *node.args)]
+    if statement in ("update", "delete"):
+        return "status_history" in named
+    others = ("attempts", "request_keys", "used_challenges", "blocklist", "widget_files")
+    return statement == "insert" and not any(name in others for name in named)
+
+
+def _names_status(node: ast.AST) -> bool:
+    """Return whether a node names a column of the status as a keyword, a dictionary's key, or an item to set."""
+    if isinstance(node, ast.Call):
+        return _name(node.func) in ("values", "dict", "update") and any(k.arg in COLUMNS for k in node.keywords)
     if isinstance(node, ast.Dict):
-        return any(_is_status(key) for key in node.keys)
-    return isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and _is_status(node.slice)
-
-
-def _writes(node: ast.AST, statement: str, tables: tuple[str, ...]) -> bool:
-    """Return whether a node is `insert(table)`, `upsert.insert(connection, table)` or `table.insert()`."""
-    if not isinstance(node, ast.Call) or _name(node.func) != statement:
-        return False
-    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-    return any(_name(part) in tables for part in (owner, *node.args))
+        return any(_is_column(key) for key in node.keys)
+    if isinstance(node, ast.Tuple):  # of ordered_values()
+        return len(node.elts) == 2 and isinstance(node.elts[0], ast.Attribute) and _is_column(node.elts[0])
+    return isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and _is_column(node.slice)
 
 
 def _name(node: ast.AST | None) -> str | None:
@@ -56,8 +79,8 @@ def _name(node: ast.AST | None) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _is_status(node: ast.AST | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value == "status"
+def _is_column(node: ast.AST | None) -> bool:
+    return (node.value if isinstance(node, ast.Constant) else _name(node)) in COLUMNS
 
 
 def main(folders: list[str]) -> int:

@@ -80,7 +80,7 @@ def _cells(callback: dict[str, Any]) -> list[Any]:
 def show(callback_id: Id, url: Url = DEFAULT_URL) -> None:
     """Show every field of a callback, every change of its status, and every attempt to place the call.
 
-    Behind a pipe: field and value, separated by a tab; then a line for each change (status, sequence, its fields) and
+    Behind a pipe: field and value, separated by a tab; then a line for each change (change, sequence, its fields) and
     for each attempt (attempt, number, its fields).
     """
     callback = request(url, "GET", f"/v1/callbacks/{callback_id}")
@@ -90,7 +90,7 @@ def show(callback_id: Id, url: Url = DEFAULT_URL) -> None:
         return
     for name, value in callback.items():
         typer.echo(f"{name}\t{clean(to_text(value))}")
-    for kind, rows in (("status", changes), ("attempt", attempts)):
+    for kind, rows in (("change", changes), ("attempt", attempts)):
         for row in rows:
             typer.echo("\t".join((kind, *(clean(value) for value in row.values()))))
 

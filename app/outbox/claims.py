@@ -32,7 +32,7 @@ _PARAMETERS = (
 )
 
 _UNKNOWN = "unknown"  # the outcome of an attempt
-_BATCH = 1000  # rows of one transaction: a large backlog must not hold up the writer; expire runs every second
+MAX_EXPIRED = 1000  # rows of one transaction: a large backlog must not hold up the writer; expire runs every second
 
 SiteKey = tuple[str, str]
 """An account's client_id and a site's name."""
@@ -155,7 +155,7 @@ def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome,
 
 
 def expire(connection: Connection, now: datetime) -> list[str]:
-    """Fail due callbacks past their `give_up_at`, at most 1,000; those that may have rung become or stay unknown.
+    """Fail due callbacks past their `give_up_at`; those that may have rung become or stay unknown. At most 1,000 each.
 
     Return the ids of the failed ones.
     """
@@ -165,9 +165,9 @@ def expire(connection: Connection, now: datetime) -> list[str]:
     may_have_rung = exists().where(attempts.c.callback_id == callbacks.c.id, attempts.c.outcome == _UNKNOWN)
     status = callbacks.c.status
     rang = old & or_(status == Status.UNKNOWN, (status == Status.QUEUED) & may_have_rung)
-    transition(connection, rang, Status.UNKNOWN, reason="expired_unknown", now=now, limit=_BATCH)
+    transition(connection, rang, Status.UNKNOWN, reason="expired_unknown", now=now, limit=MAX_EXPIRED)
     never_rang = old & (status == Status.QUEUED) & ~may_have_rung
-    return transition(connection, never_rang, Status.FAILED, reason="expired", now=now, limit=_BATCH)
+    return transition(connection, never_rang, Status.FAILED, reason="expired", now=now, limit=MAX_EXPIRED)
 
 
 def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], bool]) -> list[str]:
@@ -182,7 +182,8 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
     if not held:
         return []
     condition = to_resend & site.in_(held)
-    return transition(connection, condition, Status.UNKNOWN, reason="awaiting_operator", now=now, limit=_BATCH)
+    # All of them: those left out would be resent.
+    return transition(connection, condition, Status.UNKNOWN, reason="awaiting_operator", now=now)
 
 
 def _to_resend(connection: Connection) -> ColumnElement[bool]:

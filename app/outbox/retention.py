@@ -13,7 +13,7 @@ from app.outbox.schema import attempts, callbacks, erased_columns, request_keys
 from app.outbox.transitions import transition
 
 _FINISHED: Final = (Status.PLACED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
-_BELONGING: Final = (attempts, request_keys)
+ERASED_WITH_A_CALLBACK: Final = (attempts, request_keys)
 """Tables with rows of a callback, by `callback_id`."""
 
 
@@ -39,7 +39,7 @@ def erase_batch(connection: Connection, before: datetime, now: datetime, limit: 
         return 0
     held = callbacks.c.id.in_(ids) & (callbacks.c.status == Status.HELD)
     transition(connection, held, Status.CANCELLED, reason="personal_data_erased", now=now)
-    for table in _BELONGING:
+    for table in ERASED_WITH_A_CALLBACK:
         erased = erased_columns(table)
         present = or_(*(table.c[name].is_not(None) for name in erased))
         connection.execute(update(table).where(table.c.callback_id.in_(ids), present).values(erased))

@@ -33,6 +33,8 @@ PERSONAL: Final = {"erased": True, "shown": True}
 """About a person: erased, and shown to API keys until then."""
 PERSONAL_INTERNAL: Final = {"erased": True, "shown": False}
 """About a person, and used by the service alone."""
+PERSONAL_KEPT: Final = {"erased": False, "shown": True}
+"""About a person, and kept until an operator deletes the row: the blocklist."""
 PUBLIC: Final = {"erased": False, "shown": True}
 INTERNAL: Final = {"erased": False, "shown": False}
 
@@ -184,17 +186,18 @@ request_keys = Table(
     Index("ix_request_keys_call_expected_at", "call_expected_at", sqlite_where=_EXPECTED, postgresql_where=_EXPECTED),
 )
 
-# Every change of a callback's status, written by `transitions` in the same transaction; also changes of a whole
-# site, without a callback. It is the log of events. On PostgreSQL ids come from a sequence, so a row may commit after a
-# later one. A reader therefore stops at the sequence's value from before the oldest open transaction.
+# Every change of a callback's status, written by `transitions` in the same transaction. It is the log of events, so it
+# also has room for what concerns a site or the whole service, without a callback. On SQLite ids are in commit order. On
+# PostgreSQL they come from a sequence, so a row may commit after a later one. A reader notes the sequence's last_value
+# and pg_snapshot_xmax, and may pass that id once pg_snapshot_xmin has reached the noted xmax.
 status_history = Table(
     "status_history",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True, info=INTERNAL),
     Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), info=INTERNAL),
-    Column("site", String(64), nullable=False, info=INTERNAL),
-    Column("sequence", Integer, info=PUBLIC),  # 1 for the first status of a callback; null without a callback
-    Column("from_status", String(16), info=PUBLIC),  # null for the first one
+    Column("site", String(64), info=INTERNAL),  # null: the whole service
+    Column("sequence", Integer, info=PUBLIC),  # of this callback, from 1 on; null without a callback
+    Column("from_status", String(16), info=PUBLIC),  # null when the callback is accepted
     Column("to_status", String(16), nullable=False, info=PUBLIC),
     Column("reason", String(64), info=PUBLIC),
     Column("actor", String(80), nullable=False, info=PUBLIC),  # system, visitor, operator, or key:<name of the API key>
@@ -228,17 +231,17 @@ used_challenges = Table(
 blocklist = Table(
     "blocklist",
     metadata,
-    Column("entry", String(49), primary_key=True, info=PERSONAL),
-    Column("note", String(200), info=PERSONAL),
+    Column("entry", String(49), primary_key=True, info=PERSONAL_KEPT),
+    Column("note", String(200), info=PERSONAL_KEPT),
     Column("created_at", Instant, nullable=False, info=PUBLIC),
 )
 
 
 def erased_columns(table: Table) -> dict[str, None]:
     """Return the values that erase the personal data of a row: null for each column about a person."""
-    return {column.name: None for column in table.c if column.info["erased"]}
+    return {column.name: None for column in table.c if column.info.get("erased")}
 
 
 def shown_columns(table: Table) -> list[Column[Any]]:
     """Return the columns that an API key may see, in the order of the table."""
-    return [column for column in table.c if column.info["shown"]]
+    return [column for column in table.c if column.info.get("shown")]

@@ -33,7 +33,7 @@ SYSTEM: Final = "system"
 VISITOR: Final = "visitor"
 OPERATOR: Final = "operator"
 
-_BATCH: Final = 500  # rows of one UPDATE: each is a parameter, and SQLite takes 32,766
+BATCH: Final = 500  # rows of one UPDATE: each is a parameter, and SQLite takes 32,766
 
 # Built once: building a statement takes several times as long as executing it.
 _INSERT: Final = insert(callbacks)
@@ -81,9 +81,10 @@ def start_sending(
     """Move locked rows of `callbacks` to `sending`, under the lease of a claim."""
     if not rows:
         return
+    changes = [_moved(row, Status.SENDING, None, SYSTEM, now) for row in rows]
     lease = {"token": token, "until": lease_until, "now": now}
     connection.execute(_START_SENDING, [{"callback": row.id, **lease} for row in rows])
-    connection.execute(_INSERT_HISTORY, [_moved(row, Status.SENDING, None, SYSTEM, now) for row in rows])
+    connection.execute(_INSERT_HISTORY, changes)
 
 
 def finish_sending(
@@ -142,11 +143,11 @@ def transition(
         # walk along all ids rather than use the index of the condition.
         .order_by(no_index(table.id))
         .limit(limit)
-        .with_for_update()
+        .with_for_update(key_share=True)
     ).all()
     columns = {"due_at": None, **(values or {}), "status": to, "reason": reason, "updated_at": now}
-    for start in range(0, len(rows), _BATCH):
-        some = rows[start : start + _BATCH]
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
         moved = table.id.in_([row.id for row in some])
         connection.execute(update(callbacks).where(moved).values(**columns, status_sequence=_NEXT_SEQUENCE))
         connection.execute(_INSERT_HISTORY, [_moved(row, to, reason, actor, now) for row in some])

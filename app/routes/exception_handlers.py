@@ -1,6 +1,7 @@
 """Exception handlers: every error becomes a problem document of `errors.py`, without any text of the request."""
 
 import logging
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -85,7 +86,8 @@ def register_exception_handlers(app: FastAPI) -> None:
 
 
 def _http_problem(request: Request, status: int, headers: Any = None) -> Response:
-    code, detail = _HTTP.get(status, (HTTPStatus(status).name.lower(), HTTPStatus(status).description))
+    phrase = reason_phrase(status)
+    code, detail = _HTTP.get(status, (re.sub(r"\W+", "_", phrase.lower()), f"{phrase}."))
     _log(status, code)
     response = problem_response(status, code, detail, request_id=request.state.request_id)
     response.headers.update(headers or {})

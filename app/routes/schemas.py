@@ -132,7 +132,7 @@ class StatusChangeResponse(BaseModel):
     """One change of a callback's status."""
 
     sequence: Annotated[int, Field(description="Counted from 1")]
-    from_status: Annotated[Status | None, Field(description="The previous status; null for the first change")]
+    from_status: Annotated[Status | None, Field(description="The previous status; null when the request was accepted")]
     to_status: Status
     reason: Annotated[str | None, Field(description="The reason of the change, a stable code; null: none")]
     actor: Annotated[str, Field(description="system, visitor, operator, or key: and the name of an API key")]

@@ -21,6 +21,7 @@ from app.main import create_app, utc_now
 from app.outbox.blocklist_store import Entry
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome, Claim
+from app.outbox.schema import metadata
 from app.routes.dependencies import Services
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_SITE_ID, Options, Site
@@ -109,6 +110,7 @@ def test_no_key_is_in_the_files_of_the_database(evidence: Evidence) -> None:
 def test_the_number_is_stored_where_it_belongs_and_nowhere_else(evidence: Evidence) -> None:
     places = {place for place, texts in evidence.rows.items() if any(secrets_in(text, NUMBERS) for text in texts)}
     assert places == {"callbacks.client_phone", "attempts.answer"}
+    assert places <= {str(column) for table in metadata.sorted_tables for column in table.c if column.info["erased"]}
 
 
 def test_a_row_that_postgresql_refuses_is_not_logged(postgresql: PostgreSQL, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_show_prints_every_change_of_the_status(here: Service, terminal: Termina
     callback_id = here.ask(client_phone=phone(), website="https://spam.example").json()["id"]
     terminal.run("callbacks", "cancel", callback_id)
     lines = [line.split("\t") for line in terminal.run("callbacks", "show", callback_id).stdout.splitlines()]
-    changes = [line[1:-1] for line in lines if line[0] == "status" and len(line) > 2]
+    changes = [line[1:-1] for line in lines if line[0] == "change"]
     assert changes == [
         ["1", "", "held", "honeypot", "visitor"],
         ["2", "held", "cancelled", "cancelled", "operator"],

@@ -30,7 +30,7 @@ from app.outbox.callback import Callback, RequestKey
 from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.database import open_database
 from app.outbox.outbox import Outbox
-from tests.faults.world import read_sqlite
+from tests.faults.world import STATUS_WITHOUT_HISTORY, read_sqlite
 from tests.outbox.factories import callback as made
 from tests.outbox.factories import rules as accept_rules
 
@@ -255,6 +255,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def invariants_hold(self) -> None:
         rows = self.rows()
         assert {row[0] for row in rows} == self.accepted, "a callback was lost, or one appeared"
+        assert self.sql(STATUS_WITHOUT_HISTORY) == []
         unknown_outcomes = self.unknown_outcomes()
         for name, status, due_at, lease_until, *_ in rows:
             rung, unknown = self.rung.get(name, 0), unknown_outcomes.get(name, 0)

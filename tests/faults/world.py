@@ -105,8 +105,18 @@ class World:
             time.sleep(0.3)
 
     def verdict(self, requests: Sequence[RequestRecord]) -> Verdict:
-        """Return the verdict of the oracle on these requests."""
+        """Return the verdict of the oracle on these requests, once the status history agrees with the statuses."""
+        assert self.sql(STATUS_WITHOUT_HISTORY) == []
         return judge(requests, self.stored(), self.executed())
+
+
+STATUS_WITHOUT_HISTORY = """
+    SELECT id, status, status_sequence FROM callbacks
+    WHERE status_sequence <> (SELECT count(*) FROM status_history WHERE callback_id = callbacks.id)
+       OR status <> (SELECT to_status FROM status_history
+                     WHERE callback_id = callbacks.id ORDER BY sequence DESC LIMIT 1)
+"""
+"""Selects callbacks whose history has a gap or doesn't end with their status."""
 
 
 def read_sqlite(path: str, statement: str) -> list[tuple[Any, ...]]:

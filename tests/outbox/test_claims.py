@@ -4,12 +4,14 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+from app.outbox import claims, transitions
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.outbox import Outbox
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, update_columns
 
 LEASE = timedelta(seconds=40)
 SECOND = timedelta(seconds=1)
@@ -211,3 +213,16 @@ async def test_unknown_callbacks_are_not_resent_at_sites_that_hold_them(outbox: 
     assert sorted(one.site for one in again) == ["holding", "resending", "resending"], "a queued callback is sent"
     assert unknown["holding"] not in {one.callback_id for one in again}
     assert await status(outbox, unknown["holding"]) == "unknown"
+
+
+async def test_no_unknown_callback_of_a_site_that_holds_is_left_for_a_resend(
+    outbox: InspectableOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not in a queue that is longer than what other queries move at once."""
+    monkeypatch.setattr(claims, "MAX_EXPIRED", 3)
+    monkeypatch.setattr(transitions, "BATCH", 3)
+    requests = await accept(outbox, 8)
+    for request in requests:
+        update_columns(outbox, request, status=Status.UNKNOWN)
+    assert sorted(await outbox.hold_unknown(NOW, lambda _site: True)) == sorted(requests)
+    assert await claim(outbox) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, NullPool, create_engine, delete, update
+from sqlalchemy import Connection, NullPool, create_engine, delete, select, update
 
 from app.outbox import copying
 from app.outbox.copying import NotCopied, Sum, Tell, copy_database, public_name
@@ -14,9 +14,10 @@ from app.outbox.database import DatabaseError, open_database
 from app.outbox.handover import Role, mark
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
-from app.outbox.schema import attempts, callbacks, metadata
+from app.outbox.schema import attempts, callbacks, metadata, status_history
 from tests.databases import PostgreSQL
 from tests.outbox.archive import contents, fill, in_order
+from tests.outbox.factories import InspectableOutbox, callback, rules
 
 ROWS = 250
 
@@ -79,6 +80,17 @@ def test_all_tables_are_equal_after_a_copy_in_either_direction(source: str, targ
     assert [step for step in progress if step[0] == "callbacks"] == [
         ("callbacks", done, ROWS) for done in (60, 120, 180, 240, 250)
     ]
+
+
+async def test_a_service_on_the_copy_gives_new_ids_to_its_history(source: str, target: str) -> None:
+    copy(source, target)
+    copied = max(row[0] for row in rows_of(target)["status_history"])
+    outbox = InspectableOutbox.open(target)
+    try:
+        await outbox.accept(callback(), None, rules())
+        assert max(outbox.scalars(select(status_history.c.id))) > copied
+    finally:
+        outbox.close()
 
 
 def test_only_the_target_opens_after_a_copy(source: str, target: str) -> None:

@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import Column, Table, insert, select
 
 from app.cli.export import COLUMNS
+from app.outbox.retention import ERASED_WITH_A_CALLBACK
 from app.outbox.schema import (
     INTERNAL,
     PERSONAL,
     PERSONAL_INTERNAL,
+    PERSONAL_KEPT,
     PUBLIC,
     attempts,
     callbacks,
@@ -24,7 +26,7 @@ from app.outbox.schema import (
 from app.routes.schemas import AttemptResponse, CallbackResponse, StatusChangeResponse
 from tests.outbox.factories import NOW, InspectableOutbox, callback, mark_placed, rules
 
-KINDS = [PERSONAL, PERSONAL_INTERNAL, PUBLIC, INTERNAL]
+KINDS = [PERSONAL, PERSONAL_INTERNAL, PERSONAL_KEPT, PUBLIC, INTERNAL]
 EVERY_COLUMN = [column for table in metadata.sorted_tables for column in table.c]
 CANARY = "canary-4711"
 
@@ -82,6 +84,11 @@ def test_every_personal_column_can_be_null() -> None:
 
 def test_the_history_holds_no_personal_data() -> None:
     assert erased_columns(status_history) == {}
+
+
+def test_every_table_with_erased_columns_is_erased() -> None:
+    """A new one must be added to ERASED_WITH_A_CALLBACK in app/outbox/retention.py."""
+    assert {table for table in metadata.sorted_tables if erased_columns(table)} == {callbacks, *ERASED_WITH_A_CALLBACK}
 
 
 async def test_erasing_leaves_no_personal_data_in_any_table(outbox: InspectableOutbox) -> None:

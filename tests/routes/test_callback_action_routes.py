@@ -10,7 +10,9 @@ from tests.routes.conftest import BOUND_KEY, READER_KEY, digest
 from tests.routes.refusal import OTHER_ORIGIN, assert_refused
 from tests.running import AUTHORIZED, Chaser, Service, chaser, phone, service, settings
 
+BOT_KEY = "ccb_the-key-of-another-service"
 KEYS = {
+    "bot": {"sha256": digest(BOT_KEY), "scopes": ["callbacks:write"]},
     "reader": {"sha256": digest(READER_KEY), "scopes": ["callbacks:read"]},
     "bound": {"sha256": digest(BOUND_KEY), "scopes": ["callbacks:write"], "sites": ["other"]},
 }
@@ -83,3 +85,14 @@ def test_an_action_needs_a_key_with_write_access_to_the_site(here: Service, acti
 
 def test_an_unknown_action_is_refused(here: Service) -> None:
     assert perform(here, held(here, phone()), "delete").status_code == 422
+
+
+def test_the_history_names_the_key_of_each_action(here: Service) -> None:
+    callback_id = held(here, phone())
+    for action in ("release", "cancel"):
+        perform(here, callback_id, action, BOT_KEY)
+    changes = here.http.get(f"/v1/callbacks/{callback_id}", headers=AUTHORIZED).json()["status_history"]
+    assert [(change["to_status"], change["actor"]) for change in changes[:2]] == [
+        ("held", "visitor"),
+        ("queued", "key:bot"),
+    ]

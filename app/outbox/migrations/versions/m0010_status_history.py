@@ -16,7 +16,7 @@ def upgrade() -> None:
         "status_history",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(), primary_key=True),
         sa.Column("callback_id", sa.String(36), sa.ForeignKey("callbacks.id", ondelete="CASCADE")),
-        sa.Column("site", sa.String(64), nullable=False),
+        sa.Column("site", sa.String(64)),
         sa.Column("sequence", sa.Integer()),
         sa.Column("from_status", sa.String(16)),
         sa.Column("to_status", sa.String(16), nullable=False),
