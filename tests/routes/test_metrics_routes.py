@@ -221,6 +221,8 @@ def test_an_open_circuit_and_the_queue_behind_it_are_shown(
     with service(chosen) as here:
         here.accepted()
         until(lambda: scrape(here)['chaser_callback_circuit_open{scope="site",site="shop"}'] == 1)
+        # The attempt is counted once it is written, which is after the circuit opened.
+        until(lambda: scrape(here)['chaser_callback_attempts_total{outcome="unauthorized",site="shop"}'] == 1)
         until(lambda: scrape(here)['chaser_callback_queue_depth{status="queued"}'] == 1)
         metrics = scrape(here)
     assert metrics['chaser_callback_circuit_open{scope="site",site="other"}'] == 0
