@@ -135,8 +135,9 @@ async def fill_in_and_be_called(visitor: Visitor, active_page: str | None = None
     await send(visitor)
     call = await wait_for_call(visitor, number)
     assert call["params"]["active_page"] == (active_page or visitor.page.url)
-    assert visitor.sent()[-1]["consent"]["accepted"] is True
+    # First: the browser's events before this answer have arrived then, also that of the request.
     await expect(visitor.alerts.filter(visible=True)).to_have_count(0)
+    assert visitor.sent()[-1]["consent"]["accepted"] is True
 
 
 async def wait_for_call(visitor: Visitor, number: str, within: float = 15.0) -> dict[str, Any]:
