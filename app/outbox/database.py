@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from app import logs
+from app.outbox.transitions import drop_history, write_history
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,14 @@ class Database:
 
 def open_database(url: str) -> Database:
     """Open the database at the URL in `DATABASE_URL`. Raises `DatabaseError`."""
-    if make_url(url).get_backend_name() == "sqlite":
-        return _open_sqlite(url)
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    database = _open_sqlite(url) if sqlite else _open_postgresql(url)
+    event.listen(database.writing, "commit", write_history)
+    event.listen(database.writing, "rollback", drop_history)
+    return database
+
+
+def _open_postgresql(url: str) -> Database:
     # The writer has its own connection: slow readers must not block it.
     writing = _connect_postgresql(url, pool_size=1, max_overflow=0)
     # Shorter than `Outbox`'s timeout: otherwise a waiting thread would outlive its request.

@@ -3,7 +3,7 @@
 ALLOWED is the table of moves; docs/lifecycle.md draws it. A status written elsewhere would be missing in the history,
 which is the log of events, so `make lint` refuses it.
 
-All functions but `continue_ids` run in the transaction of their caller.
+All functions but `continue_ids` run in the transaction of their caller. The engine inserts the history at its commit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,9 @@ ALLOWED: Final[Mapping[Status | None, frozenset[Status]]] = {
 SYSTEM: Final = "system"
 VISITOR: Final = "visitor"
 OPERATOR: Final = "operator"
+
+_PENDING: Final = "status_history"
+"""Key in `Connection.info` of the history rows that `write_history` inserts."""
 
 BATCH: Final = 500  # rows of one UPDATE: each is a parameter, and SQLite takes 32,766
 
@@ -72,7 +75,7 @@ def insert_callback(connection: Connection, values: Mapping[str, Any], reason: s
     # As parameters: values() would build an expression for each of them every time.
     connection.execute(_INSERT, {**values, **state})
     history = _history(values["id"], values["site"], 0, None, status, reason, actor_of(values["api_key"]), now)
-    connection.execute(_INSERT_HISTORY, history)
+    _append(connection, [history])
 
 
 def start_sending(
@@ -84,7 +87,7 @@ def start_sending(
     changes = [_moved(row, Status.SENDING, None, SYSTEM, now) for row in rows]
     lease = {"token": token, "until": lease_until, "now": now}
     connection.execute(_START_SENDING, [{"callback": row.id, **lease} for row in rows])
-    connection.execute(_INSERT_HISTORY, changes)
+    _append(connection, changes)
 
 
 def finish_sending(
@@ -114,7 +117,7 @@ def finish_sending(
     if row is None:
         return False
     history = _history(row.id, row.site, row.status_sequence - 1, Status.SENDING, to, reason, SYSTEM, now)
-    connection.execute(_INSERT_HISTORY, history)
+    _append(connection, [history])
     return True
 
 
@@ -150,7 +153,7 @@ def transition(
         some = rows[start : start + BATCH]
         moved = table.id.in_([row.id for row in some])
         connection.execute(update(callbacks).where(moved).values(**columns, status_sequence=_NEXT_SEQUENCE))
-        connection.execute(_INSERT_HISTORY, [_moved(row, to, reason, actor, now) for row in some])
+        _append(connection, [_moved(row, to, reason, actor, now) for row in some])
     return [row.id for row in rows]
 
 
@@ -161,6 +164,23 @@ def continue_ids(connection: Connection) -> None:
         sequence = func.pg_get_serial_sequence(status_history.name, status_history.c.id.name)
         with connection.begin():
             connection.execute(select(func.setval(sequence, last, False)))  # not used yet
+
+
+def write_history(connection: Connection) -> None:
+    """Insert the history of a transaction, just before its commit: one statement for all requests that share it."""
+    rows = connection.info.pop(_PENDING, None)
+    if rows:
+        connection.execute(_INSERT_HISTORY, rows)
+
+
+def drop_history(connection: Connection) -> None:
+    """Forget the history of a transaction that is rolled back. A lost connection has taken it along."""
+    if not connection.invalidated:
+        connection.info.pop(_PENDING, None)
+
+
+def _append(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    connection.info.setdefault(_PENDING, []).extend(rows)
 
 
 def _check(from_: Status | None, to: Status) -> None:

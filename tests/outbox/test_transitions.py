@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from app.errors import ConflictError
 from app.outbox.callback import Status
@@ -135,3 +135,27 @@ async def test_ids_of_the_history_increase_and_are_never_reused(outbox: Inspecta
 def _values(phone: str) -> dict[str, Any]:
     new = callback(client_phone=phone)
     return {name: getattr(new, name) for name in new.__dataclass_fields__ if name != "hold"}
+
+
+async def test_the_history_of_a_transaction_that_is_rolled_back_is_dropped(outbox: InspectableOutbox) -> None:
+    (request,) = await accept(outbox)
+    with outbox.database.writing.connect() as connection, connection.begin() as transaction:
+        transition(connection, callbacks.c.id == request, Status.CANCELLED, reason="test", now=NOW)
+        transaction.rollback()
+    await outbox.cancel(request, NOW)
+    assert [change[1:3] for change in await history(outbox, request)] == [("queued", None), ("cancelled", "cancelled")]
+
+
+async def test_the_history_of_a_batch_is_one_statement(outbox: InspectableOutbox) -> None:
+    inserts: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO status_history"):
+            inserts.append(statement)
+
+    event.listen(outbox.database.writing, "before_cursor_execute", note)
+    with outbox.database.writing.begin() as connection:
+        for number in range(5):
+            insert_callback(connection, _values(f"7916000000{number}"))
+    event.remove(outbox.database.writing, "before_cursor_execute", note)
+    assert len(inserts) == 1
