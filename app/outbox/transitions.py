@@ -74,7 +74,7 @@ def insert_callback(connection: Connection, values: Mapping[str, Any], reason: s
         state["due_at"] = None
     # As parameters: values() would build an expression for each of them every time.
     connection.execute(_INSERT, {**values, **state})
-    history = _history(values["id"], values["site"], 0, None, status, reason, actor_of(values["api_key"]), now)
+    history = _history(values["id"], values["site"], 1, None, status, reason, actor_of(values["api_key"]), now)
     _append(connection, [history])
 
 
@@ -116,7 +116,7 @@ def finish_sending(
     ).one_or_none()
     if row is None:
         return False
-    history = _history(row.id, row.site, row.status_sequence - 1, Status.SENDING, to, reason, SYSTEM, now)
+    history = _history(row.id, row.site, row.status_sequence, Status.SENDING, to, reason, SYSTEM, now)
     _append(connection, [history])
     return True
 
@@ -191,7 +191,7 @@ def _check(from_: Status | None, to: Status) -> None:
 def _moved(row: Row[*tuple[Any, ...]], to: Status, reason: str | None, actor: str, now: datetime) -> dict[str, Any]:
     from_ = Status(row.status)
     _check(from_, to)
-    return _history(row.id, row.site, row.status_sequence, from_, to, reason, actor, now)
+    return _history(row.id, row.site, row.status_sequence + 1, from_, to, reason, actor, now)
 
 
 def _history(
@@ -204,11 +204,11 @@ def _history(
     actor: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return the row of a change. `sequence` is that of the change before it, 0 for the first."""
+    """Return the row of a change."""
     return {
         "callback_id": callback_id,
         "site": site,
-        "sequence": sequence + 1,
+        "sequence": sequence,
         "from_status": from_,
         "to_status": to,
         "reason": reason,

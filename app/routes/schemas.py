@@ -148,10 +148,13 @@ class CallbackDetailResponse(CallbackResponse):
 def to_detail_response(record: CallbackRecord) -> CallbackDetailResponse:
     """Return the response model of a stored callback with its attempts and its status history."""
     history = [dict(change) for change in record.history]
-    return CallbackDetailResponse.model_validate({**to_response(record).model_dump(), "status_history": history})
+    return CallbackDetailResponse.model_validate({**_values(record), "status_history": history})
 
 
 def to_response(record: CallbackRecord) -> CallbackResponse:
     """Return the response model of a stored callback with its attempts."""
-    values = {**record.callback, "attempts": [dict(attempt) for attempt in record.attempts]}
-    return CallbackResponse.model_validate(values)
+    return CallbackResponse.model_validate(_values(record))
+
+
+def _values(record: CallbackRecord) -> dict[str, Any]:
+    return {**record.callback, "attempts": [dict(attempt) for attempt in record.attempts]}
