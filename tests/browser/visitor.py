@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, Request, Route
 
-from tests.browser.world import World
+from tests.browser.world import TIMEOUT, World
 from tests.running import phone
 
 
@@ -26,7 +26,7 @@ class Visitor:
         }
         for event, listener in self._listeners.items():
             page.on(event, listener)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(TIMEOUT)
 
     def detach(self) -> None:
         """Stop listening to the page, which the next visitor will use."""

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import uvicorn
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -36,6 +36,13 @@ _ARGUMENTS = (
     "--disable-sync",
 )
 _RESOLVED = "--host-resolver-rules=MAP shop.test 127.0.0.1, MAP other.test 127.0.0.1, MAP callback.test 127.0.0.1"
+
+TIMEOUT: Final = 30_000
+"""Milliseconds until an action or an expectation fails.
+
+Three browsers that solve proofs of work at once took longer than Playwright's 5 s on a slow machine.
+"""
+expect.set_options(timeout=TIMEOUT)
 
 CONSENT = {"url": "http://shop.test/consent", "version": "2026-01", "text": {"en": "I agree to be phoned."}}
 MOSCOW = ZoneInfo("Europe/Moscow")
