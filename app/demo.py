@@ -34,8 +34,8 @@ consent = {{ url = "{simulator}/shop#privacy", version = "demo-1" }}
 
 [quotas]
 per_phone = "30/hour"
-per_client = "300/hour"
-per_client_phones = "100/hour"
+per_address = "300/hour"
+per_address_phones = "100/hour"
 
 [api_keys.demo]
 sha256 = "{digest}"

@@ -247,8 +247,8 @@ def _admission_config(settings: Settings, site: Site) -> AdmissionConfig:
     general, own = settings.quotas, site.quotas
     quotas = Quotas(
         per_phone=general.per_phone,
-        per_client=own.per_client or general.per_client,
-        per_client_phones=own.per_client_phones or general.per_client_phones,
+        per_client=own.per_address or general.per_address,
+        per_client_phones=own.per_address_phones or general.per_address_phones,
         per_site=own.per_site or general.per_site,
     )
     return AdmissionConfig(settings.duplicate_window, quotas)

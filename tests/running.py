@@ -74,9 +74,10 @@ def values(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> dict[str
         "limits": {"flood": "100000/minute"},
         "quotas": {
             "per_phone": "1000/hour",
-            "per_client": "100000/hour",
-            "per_client_phones": "100000/hour",
+            "per_address": "100000/hour",
+            "per_address_phones": "100000/hour",
             "per_site": "100000/day",
+            "held_per_site": "100000/day",
         },
         "api_keys": {
             "crm": {

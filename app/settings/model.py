@@ -60,9 +60,10 @@ class Quotas(SettingsModel):
     """Limits on calls, against harassment and cost. They are exact, because they are counted in the database."""
 
     per_phone: Limits = parse_limits("3/hour;5/day")
-    per_client: Limits = parse_limits("20/hour")
-    per_client_phones: Limits = parse_limits("10/hour")
-    per_site: Limits = parse_limits("500/day")
+    per_address: Limits = parse_limits("20/minute;100/hour")
+    per_address_phones: Limits = parse_limits("5/minute;60/hour")
+    per_site: Limits = parse_limits("100/hour;500/day")
+    held_per_site: Limits = parse_limits("200/day")
 
 
 class ApiKey(SettingsModel):
@@ -101,7 +102,7 @@ class Settings(SettingsModel):
     on_unknown: OnUnknown = "resend_once"
     resend_after: Annotated[timedelta, duration("1s", "1d")] = timedelta(minutes=1)
     keep_personal_data: Annotated[timedelta, duration("1d", "3650d")] = timedelta(days=90)
-    duplicate_window: Annotated[timedelta, duration("1s", "1d")] = timedelta(minutes=2)
+    duplicate_window: Annotated[timedelta, duration("1s", "10m")] = timedelta(minutes=1)
     api_keys: dict[Name, ApiKey] = Field(default={})
 
     @model_validator(mode="before")

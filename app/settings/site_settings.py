@@ -56,9 +56,10 @@ class Department(SettingsModel):
 class SiteQuotas(SettingsModel):
     """Quotas of this site, which override the general ones. The quota per phone is the same for all sites."""
 
-    per_client: Limits | None = None
-    per_client_phones: Limits | None = None
+    per_address: Limits | None = None
+    per_address_phones: Limits | None = None
     per_site: Limits | None = None
+    held_per_site: Limits | None = None
 
 
 class Site(SettingsModel):

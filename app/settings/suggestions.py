@@ -16,7 +16,11 @@ from app.settings.model import Settings
 
 Path = tuple[str, ...]
 
-RENAMED: Final = {"delivered_title": "placed_title"}
+RENAMED: Final = {
+    "delivered_title": "placed_title",
+    "per_client": "per_address",
+    "per_client_phones": "per_address_phones",
+}
 """Former names of settings, by their last step, and the names that replaced them."""
 
 
@@ -53,13 +57,14 @@ def generic_names() -> tuple[str, ...]:
 
 
 def did_you_mean(name: str) -> str | None:
-    """Return the setting that differs from a name only in underscores and plurals, or None.
+    """Return the setting that differs from a name only in underscores and plurals, or that replaced it; else None.
 
-    For `CHASER_CLIENT_ID` this is `CHASER__CLIENT_ID`.
+    For `CHASER_CLIENT_ID` this is `CHASER__CLIENT_ID`, for `QUOTAS__PER_CLIENT` it is `QUOTAS__PER_ADDRESS`.
     """
     candidates = []
+    present = _present_name(name)
     for generic in {*generic_names(), *("__".join(path).upper() for path in _walk(Settings, ()))}:
-        match = _loose_pattern(generic).fullmatch(name)
+        match = _loose_pattern(generic).fullmatch(present)
         if match and not any("__" in chosen for chosen in match.groups()):
             chosen = iter(match.groups())
             setting = "__".join(next(chosen) if step == "*" else step for step in generic.split("__"))
@@ -71,8 +76,6 @@ def did_you_mean(name: str) -> str | None:
 def closest(path: Sequence[str]) -> str | None:
     """Return the full name of the setting closest to a path with an unknown last step; None if none is similar."""
     *above, last = path
-    if last in RENAMED:
-        return "__".join([*above, RENAMED[last]]).upper()
     for start in range(1, len(path)):
         end = "__".join(path[start:]).upper()
         if end in generic_names():
@@ -81,8 +84,17 @@ def closest(path: Sequence[str]) -> str | None:
         return setting
     names = {_normalized(name): name for name in _inside(above)}
     last_steps = {_normalized(name.rpartition("__")[2]): name for name in names.values()}
+    last = RENAMED.get(last, last)
     matches = difflib.get_close_matches(_normalized(last), [*names, *last_steps], 1, 0.75)
     return "__".join([*above, (last_steps | names)[matches[0]]]).upper() if matches else None
+
+
+def _present_name(name: str) -> str:
+    """Return a name in upper case with a former last step replaced by the present one."""
+    for former, present in RENAMED.items():
+        if re.search(rf"(^|_){former.upper()}$", name):
+            return name[: -len(former)] + present.upper()
+    return name
 
 
 def _inside(path: Sequence[str]) -> list[str]:

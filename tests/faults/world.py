@@ -15,7 +15,7 @@ from tests.faults.oracle import CallbackRecord, ExecutedCall, RequestRecord, Ver
 from tests.running import Chaser, chaser, values
 
 # Short windows keep a long dose fast: a quota reads every callback in its window.
-WIDE = {"per_phone": "100/second", "per_client": "5000/second", "per_client_phones": "5000/second"}
+WIDE = {"per_phone": "100/second", "per_address": "5000/second", "per_address_phones": "5000/second"}
 QUICK: dict[str, Any] = {
     "chaser": {"timeout": "1s"},
     "retry_schedule": ["200ms"],

@@ -19,8 +19,8 @@ PAGE = {"origin": ORIGIN, "x-forwarded-for": ATTACKER}
 SITES = {
     "shop": {},
     "guarded": {"site_id": 1, "origins": [ORIGIN], "challenge": "on"},
-    "client": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_client": "1/hour"}},
-    "phones": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_client_phones": "1/hour"}},
+    "client": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_address": "1/hour"}},
+    "phones": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_address_phones": "1/hour"}},
     "spent": {"site_id": 1, "origins": [ORIGIN], "quotas": {"per_site": "2/hour"}},
 }
 ROUNDS = 7

@@ -10,8 +10,8 @@ from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, se
 
 HOUR = 3600
 TIGHT = {
-    "client": {"per_client": "2/hour"},
-    "phones": {"per_client_phones": "2/hour"},
+    "client": {"per_address": "2/hour"},
+    "phones": {"per_address_phones": "2/hour"},
     "site": {"per_site": "2/hour"},
 }
 

@@ -80,11 +80,11 @@ def test_a_conflict_is_reported_in_one_line(environ: dict[str, str], line: str) 
 
 
 def test_all_conflicts_are_reported_at_once() -> None:
-    environ = {"RETRY_SCHEDULE": "1d", "QUOTAS__PER_SITE": "9/year", "QUOTAS__PER_CLIENT": "9/year"} | KEY
+    environ = {"RETRY_SCHEDULE": "1d", "QUOTAS__PER_SITE": "9/year", "QUOTAS__PER_ADDRESS": "9/year"} | KEY
     lines = errors(NEEDED | environ | {"API_KEYS__CRM__SITES": "a,b"})
     assert [line.partition(":")[0] for line in lines] == [
         "RETRY_SCHEDULE",
-        "QUOTAS__PER_CLIENT",
+        "QUOTAS__PER_ADDRESS",
         "QUOTAS__PER_SITE",
         "API_KEYS__CRM__SITES",
         "API_KEYS__CRM__SITES",

@@ -69,6 +69,13 @@ IN_FILE = [
     ("sites.shop.timezone = ['x']", "SITES__SHOP__TIMEZONE", "sites.shop.timezone", "write a name of the IANA"),
     ("sites.shop.phone = 7495123456.7", "SITES__SHOP__PHONE", "sites.shop.phone", "write a telephone number"),
     ("sites.shop.consent = 5", "SITES__SHOP__CONSENT", "sites.shop.consent", "is a group of settings and not a value"),
+    ("quotas.per_client = 'x'", "QUOTAS__PER_CLIENT", "quotas.per_client", "unknown name, did you mean QUOTAS__PER_A"),
+    (
+        "sites.shop.quotas.per_client_phones = 'x'",
+        "SITES__SHOP__QUOTAS__PER_CLIENT_PHONES",
+        "sites.shop.quotas.per_client_phones",
+        "unknown name, did you mean SITES__SHOP__QUOTAS__PER_ADDRESS_PHONES?",
+    ),
     ('"a\\nb" = 1', "A B", "a b", "unknown name: correct it or remove it"),
 ]
 

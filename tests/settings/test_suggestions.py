@@ -37,6 +37,12 @@ UNKNOWN_NAMES = {
     "SITES__SHOP__TEXTS__RU__TITEL": ", did you mean SITES__SHOP__TEXTS__RU__TITLE?",
     "SITES__SHOP__QUOTAS__PER_PHONE": ", did you mean QUOTAS__PER_PHONE?",
     "SITES__SHOP__DATABASE_URL": ", did you mean DATABASE_URL?",
+    "QUOTAS__PER_CLIENT": ", did you mean QUOTAS__PER_ADDRESS?",
+    "QUOTAS__PER_CLIENT_PHONES": ", did you mean QUOTAS__PER_ADDRESS_PHONES?",
+    "QUOTAS_PER_CLIENT": ", did you mean QUOTAS__PER_ADDRESS?",
+    "SITES__SHOP__QUOTAS__PER_CLIENT": ", did you mean SITES__SHOP__QUOTAS__PER_ADDRESS?",
+    "SITES__SHOP__QUOTAS__PER_CLIENT_PHONES": ", did you mean SITES__SHOP__QUOTAS__PER_ADDRESS_PHONES?",
+    "SITES__SHOP__PER_CLIENT": ", did you mean SITES__SHOP__QUOTAS__PER_ADDRESS?",
     "SITES__SHOP__XYZ": ": correct it or remove it",
     "API_KEY__CRM__SHA256": ", did you mean API_KEYS__CRM__SHA256?",
 }
