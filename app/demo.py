@@ -27,6 +27,7 @@ api_url = "{simulator}/v1/"
 site_id = 12345
 origins = ["{simulator}"]
 message_on_ring = "A call from the shop's website"
+working_hours = "mon-sun 00:00-24:00"
 nwt_action = "always_call"
 call_stack_start_hour = 10
 call_stack_interval = 5
@@ -64,7 +65,7 @@ def run_demo(port: int, simulator_port: int) -> int:
         digest = hashlib.sha256(key.encode()).hexdigest()
         file.write_text(_SETTINGS.format(folder=folder, simulator=simulator, digest=digest), encoding="utf-8")
         commands = (
-            ["simulator", "--port", str(simulator_port), "--service-url", service],
+            ["simulator", "--port", str(simulator_port), "--service-url", service, "--always-open"],
             ["serve", "--port", str(port)],
         )
         processes: list[subprocess.Popen[bytes]] = []
@@ -75,7 +76,6 @@ def run_demo(port: int, simulator_port: int) -> int:
             if not all(_wait_until_ready(url, processes) for url in (f"{service}/readyz", f"{simulator}/shop")):
                 print("The demo did not start; see the lines above.", file=sys.stderr)
                 return 1
-            _set_working_hours(simulator)
             print(_banner(service, simulator, key), flush=True)
             while all(process.poll() is None for process in processes):
                 time.sleep(0.2)
@@ -128,11 +128,6 @@ def _wait_until_ready(url: str, processes: list[subprocess.Popen[bytes]]) -> boo
         except httpx2.TransportError:
             time.sleep(0.05)
     return False
-
-
-def _set_working_hours(simulator: str) -> None:
-    """Set the simulator's clock to working hours. At night it would only queue the first call."""
-    httpx2.post(f"{simulator}/_control/clock", json={"to": "day"}).raise_for_status()
 
 
 def _terminate(processes: list[subprocess.Popen[bytes]]) -> None:

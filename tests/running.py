@@ -68,7 +68,7 @@ def values(folder: Path, chaser_url: str = NOBODY, **overrides: Any) -> dict[str
             "api_url": chaser_url,
             "timeout": "5s",
         },
-        "sites": {"shop": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]}},
+        "sites": {"shop": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN], "working_hours": "mon-sun 00:00-24:00"}},
         "database_url": f"sqlite:///{folder / 'callbacks.db'}",
         "secret_key": "a secret key of the tests, 32 characters or more",
         "limits": {"flood": "100000/minute"},

@@ -78,12 +78,16 @@ def simulator(
     host: Host = "127.0.0.1",
     port: Port = 8001,
     service_url: Annotated[str, typer.Option(help="Where /shop loads the widget from.")] = "http://127.0.0.1:8000",
+    always_open: Annotated[
+        bool, typer.Option("--always-open", help="Round the clock, instead of 9:00 to 18:00 from Monday to Friday.")
+    ] = False,
 ) -> None:
     """Run a simulator of Chaser to develop against, with a page that shows calls as they ring."""
+    from app.simulator.options import ALWAYS_OPEN
     from app.simulator.simulator_command import run_simulator
 
     try:
-        run_simulator(host, port, service_url=service_url)
+        run_simulator(host, port, service_url=service_url, hours=ALWAYS_OPEN if always_open else None)
     except OSError as error:
         fail(UNREACHABLE, f"--port: can't listen on {host}:{port}: {error.strerror}: choose another")
 

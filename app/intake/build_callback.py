@@ -52,7 +52,7 @@ def build_callback(
     Raises UnprocessableContentError with an error for each invalid field.
     """
     site = settings.sites[request.site]
-    errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_stacking(request, site)]
+    errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_after_hours(request, site)]
     phone = _phone(request.client_phone, site, errors)
     consent = _consent(request, sender, site, now, errors)
     department = site.departments.get(request.department or "")
@@ -131,9 +131,14 @@ def _planned(request: CallbackRequest, sender: Sender, site: Site, now: datetime
     return [error] if error else []
 
 
-def _stacking(request: CallbackRequest, site: Site) -> list[FieldError]:
+def _after_hours(request: CallbackRequest, site: Site) -> list[FieldError]:
+    """Return the errors of the fields for calls outside working hours.
+
+    Without working hours such a call would ring at an unknown time, and the quota of its phone could not count it.
+    """
     if (request.nwt_action or site.nwt_action) == "always_call":
-        return []
+        detail = "always_call needs the site's WORKING_HOURS in the settings of this service."
+        return [] if site.working_hours else [FieldError("nwt_action", "needs_working_hours", detail)]
     names = ("call_stack_start_hour", "call_stack_interval")
     detail = "This is allowed only with nwt_action = always_call."
     return [FieldError(name, "needs_always_call", detail) for name in names if getattr(request, name) is not None]

@@ -137,8 +137,8 @@ class CallbackRequest(BaseModel):
     nwt_action: Annotated[
         Literal["create_leed", "always_call"] | None,
         Field(
-            description="What Chaser does outside working hours: always_call calls the next day, create_leed sends an "
-            "e-mail. Absent: the site's setting"
+            description="What Chaser does outside working hours: always_call calls on the next working day and needs "
+            "the site's working hours in the settings, create_leed sends an e-mail. Absent: the site's setting"
         ),
     ] = None
     call_stack_start_hour: Annotated[

@@ -116,6 +116,10 @@ class Site(SettingsModel):
         if call_stack and self.nwt_action != "always_call":
             names = " and ".join(name.upper() for name in call_stack)
             conflicts.append(("nwt_action", f"set it to always_call, or leave out {names}"))
+        if self.nwt_action == "always_call" and self.working_hours is None:
+            # Otherwise these calls would ring at unknown times, and a phone's quota could not count them.
+            fix = "set those that are set at Chaser; always open is mon-sun 00:00-24:00"
+            conflicts.append(("working_hours", f"missing although NWT_ACTION is always_call: {fix}"))
         if self.client_id is not None and self.private_key is None:
             conflicts.append(
                 ("private_key", "missing although CLIENT_ID is set: set both, or neither to use CHASER__...")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from zoneinfo import ZoneInfo
 
 DEMO_CLIENT_ID = "4711"
@@ -34,6 +35,9 @@ class WorkingHours:
     def zone(self) -> ZoneInfo:
         """The time zone of the hours."""
         return ZoneInfo(self.timezone)
+
+
+ALWAYS_OPEN: Final = WorkingHours(0, 24, frozenset(range(7)))
 
 
 @dataclass(frozen=True)

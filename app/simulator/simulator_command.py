@@ -30,19 +30,16 @@ def run_simulator(
     site_id: str = DEMO_SITE_ID,
     site_name: str = DEMO_SITE_NAME,
     manager_phone: str = DEMO_MANAGER_PHONE,
-    opens: int = 9,
-    closes: int = 18,
-    timezone: str = "Europe/Moscow",
+    hours: WorkingHours | None = None,
     ring_seconds: float = 15.0,
     on_ready: Callable[[Running], None] | None = None,
 ) -> None:
     """Run a simulator with one account and one site until SIGINT or SIGTERM.
 
-    `on_ready` is called once it listens; by default the addresses are printed to standard error. Hours are 0-24,
-    `ring_seconds` is in seconds. Raises OSError if a port is taken, ValueError for invalid hours or ids.
+    `on_ready` is called once it listens; by default the addresses are printed to standard error. `ring_seconds` is in
+    seconds. Raises OSError if a port is taken, ValueError for invalid ids.
     """
-    hours = WorkingHours(opens, closes, timezone=timezone)
-    site = Site(site_id, site_name, manager_phone=manager_phone, hours=hours)
+    site = Site(site_id, site_name, manager_phone=manager_phone, hours=hours or WorkingHours())
     options = Options((Account(client_id, private_key, (site,)),), service_url, ring_seconds)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(host, port, options, control_port=control_port, on_ready=on_ready or _print_addresses))

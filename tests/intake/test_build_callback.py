@@ -31,6 +31,7 @@ SITES: dict[str, Any] = {
     },
     "consent": {"site_id": 1, "origins": [ORIGIN], "consent": {"url": "https://shop.example/p", "version": "2"}},
     "kz": {"site_id": 1, "origins": [ORIGIN], "regions": ["KZ"]},
+    "unknown": {"site_id": 1, "origins": [ORIGIN]},
 }
 
 
@@ -124,6 +125,13 @@ def test_a_visitor_can_not_plan_a_call_for_the_night_but_a_service_can(chosen: S
     assert (queued.planned_time, queued.call_expected_at) == (NIGHT, datetime(2026, 3, 3, 7, tzinfo=UTC))
     lead = accepted(chosen, CRM, site="night", planned_time=NIGHT, nwt_action="create_leed")
     assert (lead.planned_time, lead.call_expected_at) == (NIGHT, None)
+
+
+def test_calls_after_hours_need_known_working_hours(chosen: Settings) -> None:
+    asked = {"site": "unknown", "nwt_action": "always_call"}
+    assert refusals(chosen, CRM, **asked) == {"nwt_action": "needs_working_hours"}
+    assert refusals(chosen, CRM, call_stack_interval=5, **asked) == {"nwt_action": "needs_working_hours"}
+    assert accepted(chosen, CRM, site="unknown", nwt_action="create_leed").nwt_action == "create_leed"
 
 
 def test_all_errors_are_reported_at_once(chosen: Settings) -> None:

@@ -25,6 +25,7 @@ SITES: dict[str, Any] = {
         "origins": [ORIGIN, "https://*.shop.example"],
         "manager_phone": "+7 (495) 000-00-01",
         "message_on_ring": "From the site",
+        "working_hours": "mon-sun 00:00-24:00",
         "nwt_action": "always_call",
         "call_stack_start_hour": 10,
         "call_stack_interval": 5,

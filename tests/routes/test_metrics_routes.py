@@ -34,7 +34,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Itera
         far_side.api_url,
         sites={"other": {"site_id": 12345, "origins": [OTHER_ORIGIN]}},
         quotas={"per_phone": "3/hour"},
-        duplicate_window="1h",
+        duplicate_window="10m",
         api_keys={
             "writer": {"sha256": digest(WRITER_KEY), "scopes": ["callbacks:write", "chaser:read"]},
             "bound": {"sha256": digest(BOUND_KEY), "scopes": ["callbacks:read"], "sites": ["shop"]},

@@ -36,6 +36,11 @@ CONFLICTS = [
         "SITES__SHOP__NWT_ACTION: set it to always_call, or leave out CALL_STACK_START_HOUR and CALL_STACK_INTERVAL",
     ),
     (
+        {"SITES__SHOP__NWT_ACTION": "always_call"},
+        "SITES__SHOP__WORKING_HOURS: missing although NWT_ACTION is always_call: set those that are set at Chaser; "
+        "always open is mon-sun 00:00-24:00",
+    ),
+    (
         {"SITES__SHOP__CLIENT_ID": "4712"},
         "SITES__SHOP__PRIVATE_KEY: missing although CLIENT_ID is set: set both, or neither to use CHASER__...",
     ),

@@ -178,7 +178,7 @@ INVALID_VALUES = [
 # Other settings that a setting requires. Without them they would be reported as well.
 REQUIRED = {
     "API_KEYS__CRM__": KEY,
-    SHOP + "CALL_STACK_": {SHOP + "NWT_ACTION": "always_call"},
+    SHOP + "CALL_STACK_": {SHOP + "NWT_ACTION": "always_call", SHOP + "WORKING_HOURS": "mon-sun 00:00-24:00"},
     SHOP + "DEPARTMENTS__": {SHOP + "DEPARTMENTS__SALES__NAME": "Sales"},
     SHOP + "CONSENT__": {SHOP + "CONSENT__URL": "https://shop.example/privacy", SHOP + "CONSENT__VERSION": "1"},
     SHOP + "CLIENT_ID": {SHOP + "PRIVATE_KEY": "another-key"},

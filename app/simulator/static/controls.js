@@ -34,6 +34,8 @@ export function show(status) {
   const current = clock.real ? "real" : clock.working ? "day" : "night";
   for (const button of document.querySelectorAll("[data-clock]")) {
     button.setAttribute("aria-pressed", String(button.dataset.clock === current));
+    // Without a closing time there is no night to set the clock to.
+    button.hidden = button.dataset.clock === "night" && clock.closes - clock.opens === 24;
   }
   const working = $("working");
   working.hidden = false;
