@@ -17,7 +17,7 @@ from app.intake.callback_request import PRIVILEGED, CallbackRequest
 from app.intake.page_url import active_page, page_address
 from app.intake.phone import Phone, PhoneError, read_phone
 from app.intake.scheduling import check_planned_time
-from app.intake.working_hours import expected_call
+from app.intake.working_hours import ring_time
 from app.outbox.callback import Callback
 from app.random_pool import random_bytes
 from app.settings import Settings, Site
@@ -66,6 +66,8 @@ def build_callback(
     nwt_action = request.nwt_action or site.nwt_action
     stacked = nwt_action == "always_call"
     start_hour = _first(request.call_stack_start_hour, site.call_stack_start_hour) if stacked else None
+    interval = _first(request.call_stack_interval, site.call_stack_interval) if stacked else None
+    ring = ring_time(site, nwt_action, start_hour, interval, planned_time or now, now)
     bucket, bucket_56, bucket_48 = [*(() if sender.api_key else sender.buckets), None, None, None][:3]
     return Callback(
         id=new_id(now),
@@ -81,7 +83,7 @@ def build_callback(
         message_on_ring=request.message_on_ring or terms.message_on_ring or site.message_on_ring,
         nwt_action=nwt_action,
         call_stack_start_hour=start_hour,
-        call_stack_interval=_first(request.call_stack_interval, site.call_stack_interval) if stacked else None,
+        call_stack_interval=interval,
         referrer=page_address(request.referrer),
         department=request.department,
         consent=consent,
@@ -92,7 +94,9 @@ def build_callback(
         created_at=now,
         due_at=now,
         give_up_at=(planned_time or now) + settings.give_up_after,
-        call_expected_at=expected_call(site, nwt_action, start_hour, planned_time or now),
+        call_expected_at=ring.promise,
+        rings_at=ring.at,
+        rings_until=ring.until,
     )
 
 

@@ -28,9 +28,11 @@ def available_slots(site: Site, now: datetime) -> list[datetime]:
     """Return the slots offered to a visitor, at most 60, earliest first, in UTC as `now` is.
 
     They are full and half hours in the site's time zone, from 15 minutes ahead on. They cover the working hours of the
-    next three days with a slot left, or the next 24 hours of a site without working hours.
+    next three days with a slot left. A site without working hours offers none: nobody knows when it may call.
     """
-    horizon = now + (timedelta(days=1) if site.working_hours is None else VISITORS_HORIZON)
+    if site.working_hours is None:
+        return []
+    horizon = now + VISITORS_HORIZON
     times: list[datetime] = []
     days = set()
     moment = _next_quarter(now + _SOONEST)
@@ -39,7 +41,7 @@ def available_slots(site: Site, now: datetime) -> list[datetime]:
         # When the clocks go back one hour occurs twice (fold=1). Its slots would look like those of the first.
         if local.minute % _HALF_HOUR == 0 and not local.fold and is_open(site, moment):
             days.add(local.date())
-            if site.working_hours is not None and len(days) > _MOST_DAYS:
+            if len(days) > _MOST_DAYS:
                 break
             times.append(moment)
         moment += _QUARTER

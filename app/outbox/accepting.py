@@ -22,7 +22,6 @@ from app.outbox.callback import (
     Status,
     public_status,
 )
-from app.outbox.night_queue import in_line
 from app.outbox.query_hints import status_literal
 from app.outbox.quotas import Quotas, Spent, Told, check_quotas
 from app.outbox.repeats import KNOWN_AS, LATELY_KNOWN, alias_of, answered, check_room, remember, remember_alias
@@ -35,7 +34,8 @@ _SENT_BY: Final = ("account", "chaser_site_id")
 
 _TO_BE_SENT: Final = or_(callbacks.c.due_at.is_not(None), callbacks.c.lease_until.is_not(None))
 
-_COLUMNS = tuple(column.name for column in fields(Callback) if column.name != "hold")
+_NOT_STORED: Final = ("hold", "rings_at", "rings_until")
+_COLUMNS = tuple(column.name for column in fields(Callback) if column.name not in _NOT_STORED)
 
 
 def _stands(*states: Status) -> Select[*tuple[Any, ...]]:
@@ -104,10 +104,6 @@ def accept(
     repeated = _repeated(callback, standing)
     # A callback or alias with this very id: this work runs again after its commit.
     is_ours = any(found is not None and found.id == callback.id for found in (standing, repeated))
-    if standing is not None and standing.id == callback.id:
-        callback = replace(callback, call_expected_at=standing.call_expected_at)
-    elif repeated is None:
-        callback = in_line(connection, callback)
     answer = repeated or AcceptResult(callback.id, Status.QUEUED, callback.created_at, callback.call_expected_at)
     spent: Sequence[Spent] = ()
     try:

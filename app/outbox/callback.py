@@ -37,8 +37,9 @@ class Callback:
 
     `account` is the `client_id` of the Chaser account, `chaser_site_id` the site's number there. Quotas count a visitor
     by `client_bucket`; it is None for a request with an API key. `client_bucket_56` and `client_bucket_48` are the
-    wider networks of an IPv6 visitor, None for all others. `hold` is the stable code of a reason to hold it until an
-    operator decides; None queues it.
+    wider networks of an IPv6 visitor, None for all others. The phone may ring from `rings_at` to `rings_until`;
+    `call_expected_at` is the promised time, None if none is promised: see `rings.Ring`. `hold` is the stable code of a
+    reason to hold it until an operator decides; None queues it.
     """
 
     id: str
@@ -64,6 +65,8 @@ class Callback:
     due_at: datetime
     give_up_at: datetime
     call_expected_at: datetime | None
+    rings_at: datetime
+    rings_until: datetime
     client_bucket_56: str | None = None
     client_bucket_48: str | None = None
     hold: str | None = None

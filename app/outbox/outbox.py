@@ -19,7 +19,6 @@ from app.outbox import (
     accepting,
     blocklist_store,
     claims,
-    night_queue,
     operator_actions,
     queries,
     retention,
@@ -196,10 +195,6 @@ class Outbox:
         erased = await self._in_batches(partial(retention.erase_batch, before=before, now=now, limit=_ERASE_BATCH))
         await self._in_batches(partial(retention.delete_keys_batch, before=before, limit=_ERASE_BATCH))
         return erased
-
-    async def next_place(self, site: str, start: datetime) -> int:
-        """Return the position of a site's next request in its after-hours queue. See `night_queue.next_place`."""
-        return await self._read(partial(night_queue.next_place, site=site, start=start))
 
     async def save_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
         """Store the files of a release of the widget. See `widget_release_store.save`."""

@@ -1,9 +1,8 @@
 """Store and replay responses: to repeated requests, and to requests merged into another visitor's callback.
 
 A visitor who requests a call to somebody else's number must not learn that it was requested before. Their response
-looks like any other. Its id, an alias, resolves to the callback that the request was merged into. An alias has all the
-effects of a callback but ringing. It counts in its visitor's quotas and takes a position in the after-hours queue. If
-its visitor repeats the request, they get it again.
+looks like any other. Its id, an alias, resolves to the callback that the request was merged into. An alias counts in
+its visitor's quotas like a callback. If its visitor repeats the request, they get it again.
 """
 
 from collections.abc import Mapping
@@ -24,7 +23,6 @@ from app.outbox.callback import (
     Status,
     public_status,
 )
-from app.outbox.night_queue import stands_in_line
 from app.outbox.query_hints import no_index
 from app.outbox.schema import callbacks, request_keys
 
@@ -119,11 +117,10 @@ def remember_alias(connection: Connection, callback: Callback, standing_id: str,
     """Store the id of a merged request as an alias of the callback it was merged into."""
     kept = _kept(RequestKey(ALIAS, callback.id, ""), standing_id, answer, callback.created_at)
     who = {name: getattr(callback, name) for name in CLIENT_BUCKETS}
-    place = {"call_expected_at": callback.call_expected_at if stands_in_line(callback) else None}
     # If the transaction is retried, the request may be merged into another callback than before.
     written = upsert.insert(connection, request_keys)
     again = written.on_conflict_do_update(index_elements=["scope", "key"], set_={"callback_id": standing_id})
-    connection.execute(again, kept | who | place)
+    connection.execute(again, kept | who)
 
 
 def alias_of(callback: Callback, standing: Row[*tuple[Any, ...]]) -> AcceptResult | None:

@@ -6,11 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.errors import NotFoundError, UnavailableError
+from app.errors import NotFoundError
 from app.intake.scheduling import available_slots
-from app.intake.working_hours import expected_call, is_open
-from app.outbox.night_queue import call_at
-from app.routes.dependencies import Services, ServicesDep
+from app.intake.working_hours import is_open, ring_time
+from app.routes.dependencies import ServicesDep
 from app.routes.exception_handlers import responses
 from app.settings import Analytics, Site, Theme, Triggers
 
@@ -36,8 +35,9 @@ class SiteResponse(BaseModel):
     """The public settings of a site. Nothing in it is secret.
 
     `allowed`: whether the site allows the `Origin` of this request. `open`: whether it is within working hours now.
-    `call_expected_at`: when a request sent now would be called, null if unknown. `free_times`: the times that a visitor
-    may choose as `planned_time`. `challenge`: whether a request from a page needs a solved challenge.
+    `call_expected_at`: from when on a request sent now would be called, null if no time can be promised. `free_times`:
+    the times that a visitor may choose as `planned_time`, none if the working hours are unknown. `challenge`: whether a
+    request from a page needs a solved challenge.
     """
 
     model_config = ConfigDict(
@@ -103,7 +103,7 @@ async def show_site(
         regions=list(settings.regions),
         timezone=str(settings.timezone),
         open=is_open(settings, now),
-        call_expected_at=await _call_expected_at(services, site, settings, now),
+        call_expected_at=_promise(settings, now),
         free_times=available_slots(settings, now),
         departments=[DepartmentResponse(id=name, name=part.name) for name, part in settings.departments.items()],
         consent=ConsentResponse.model_validate(settings.consent.model_dump()) if settings.consent else None,
@@ -116,13 +116,7 @@ async def show_site(
     )
 
 
-async def _call_expected_at(services: Services, name: str, site: Site, now: datetime) -> datetime | None:
-    """Return when a request sent now would be called, by its place in the after-hours queue; None if unknown."""
-    start = expected_call(site, site.nwt_action, site.call_stack_start_hour, now)
-    if start is None or start == now:
-        return start
-    try:
-        place = await services.outbox.next_place(name, start)
-    except UnavailableError:
-        return None  # the widget still works without it, and shows the phone of the site
-    return call_at(start, site.call_stack_interval, place)
+def _promise(site: Site, now: datetime) -> datetime | None:
+    """Return when a request sent now would be called; None if no time may be promised."""
+    start_hour, interval = site.call_stack_start_hour, site.call_stack_interval
+    return ring_time(site, site.nwt_action, start_hour, interval, now, now).promise

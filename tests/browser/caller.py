@@ -12,7 +12,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.between import FaultProxy
 from tests.browser.visitor import Visitor
-from tests.browser.world import CONSENT, World
+from tests.browser.world import ALWAYS, CONSENT, World
 from tests.running import Service, phone, service, settings, until
 
 LANGUAGES = ("ru", "en")
@@ -24,7 +24,13 @@ _SECURE_HOST = "shop.localhost"
 @contextlib.contextmanager
 def calling_service(shops: World, folder: Path) -> Iterator[Service]:
     """Run a service for the owners' pages, with the default duplicate window."""
-    common = {"site_id": 12345, "origins": [shops.pages.origin()], "phone": "74951234567", "on_unknown": "hold"}
+    common = {
+        "site_id": 12345,
+        "origins": [shops.pages.origin()],
+        "phone": "74951234567",
+        "on_unknown": "hold",
+        "working_hours": ALWAYS,
+    }
     departments = {"sales": {"name": "Sales"}, "help": {"name": "Help"}}
     sites = {
         "shop": common,

@@ -14,7 +14,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from app.simulator.options import DEMO_SITE_ID
 from tests.browser.visitor import Visitor
-from tests.browser.world import HTML, World, pages_of_owners
+from tests.browser.world import ALWAYS, HTML, World, pages_of_owners
 from tests.faults.doses import LONG, dose, note
 from tests.running import AUTHORIZED, chaser, phone, service, settings
 
@@ -41,7 +41,12 @@ class TrustedWorld(World):
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrustedWorld]:
     """A service with the challenge and the default quotas; the test acts as its trusted proxy."""
     with pages_of_owners() as pages, chaser() as simulator:
-        site = {"site_id": int(DEMO_SITE_ID), "origins": [pages.origin(HOST)], "challenge": "on"}
+        site = {
+            "site_id": int(DEMO_SITE_ID),
+            "origins": [pages.origin(HOST)],
+            "challenge": "on",
+            "working_hours": ALWAYS,
+        }
         chosen = settings(
             tmp_path_factory.mktemp("guarded"),
             simulator.api_url,

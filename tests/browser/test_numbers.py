@@ -14,7 +14,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.visitor import Visitor
-from tests.browser.world import World
+from tests.browser.world import ALWAYS, World
 from tests.running import service, settings, until
 
 REGIONS = {
@@ -207,7 +207,7 @@ class Typist(Visitor):
 @pytest.fixture(scope="module")
 def regions_world(shops: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The owners' pages, with a service whose sites call different countries."""
-    common = {"site_id": 12345, "origins": [shops.pages.origin()]}
+    common = {"site_id": 12345, "origins": [shops.pages.origin()], "working_hours": ALWAYS}
     sites = {"shop": None} | {name: common | {"regions": regions} for name, regions in REGIONS.items()}
     chosen = settings(tmp_path_factory.mktemp("numbers"), shops.chaser.api_url, sites=sites, duplicate_window="1s")
     with service(chosen) as running:

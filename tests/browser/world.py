@@ -45,6 +45,8 @@ Three browsers that solve proofs of work at once took longer than Playwright's 5
 expect.set_options(timeout=TIMEOUT)
 
 CONSENT = {"url": "http://shop.test/consent", "version": "2026-01", "text": {"en": "I agree to be phoned."}}
+ALWAYS: Final = "mon-sun 00:00-24:00"
+"""Working hours: without them, the widget promises no time and shows no countdown."""
 MOSCOW = ZoneInfo("Europe/Moscow")
 
 HTML = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop</title><link rel="icon" href="data:,">'
@@ -103,9 +105,16 @@ def opening_day() -> datetime:
 def sites(origin: str) -> dict[str, Any]:
     """Return the settings of the sites: one for each appearance and each kind of answer."""
     hours = {f"{opening_day():%a}".lower(): "09:00-18:00"}
-    common = {"site_id": int(DEMO_SITE_ID), "origins": [origin], "phone": "74951234567", "on_unknown": "hold"}
+    common = {
+        "site_id": int(DEMO_SITE_ID),
+        "origins": [origin],
+        "phone": "74951234567",
+        "on_unknown": "hold",
+        "working_hours": ALWAYS,
+    }
     return {
         "shop": common,
+        "unknown": common | {"working_hours": None},
         "plain": common | {"phone": None},
         "consent": common | {"consent": CONSENT, "theme": {"color": "#0a7", "position": "left"}},
         "closed": common | {"working_hours": hours, "nwt_action": "always_call", "call_stack_start_hour": 10},

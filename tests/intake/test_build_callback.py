@@ -96,7 +96,7 @@ def test_a_planned_call_is_due_now_and_expires_after_its_planned_time(chosen: Se
     planned = NOW + timedelta(days=3)
     callback = accepted(chosen, planned_time=planned)
     assert callback.due_at == NOW  # Chaser receives the planned time and calls then
-    assert callback.planned_time == callback.call_expected_at == planned
+    assert callback.planned_time == callback.call_expected_at == callback.rings_at == callback.rings_until == planned
     assert callback.give_up_at == planned + timedelta(hours=2)
 
 
@@ -106,6 +106,20 @@ def test_a_call_requested_at_night_is_expected_in_the_morning(chosen: Settings) 
     assert later.call_expected_at == datetime(2026, 3, 3, 9, tzinfo=UTC)
     lead = accepted(chosen, CRM, site="night", now=NIGHT, nwt_action="create_leed")
     assert lead.call_expected_at is None
+    assert (lead.rings_at, lead.rings_until) == (NIGHT, NIGHT)
+
+
+def test_a_callback_has_the_times_at_which_it_may_ring(chosen: Settings) -> None:
+    closing = datetime(2026, 3, 3, 15, tzinfo=UTC)
+    spread = accepted(chosen, CRM, site="night", now=NIGHT, call_stack_interval=5)
+    assert (spread.call_expected_at, spread.rings_at, spread.rings_until) == (
+        datetime(2026, 3, 3, 7, tzinfo=UTC),
+        datetime(2026, 3, 3, 7, tzinfo=UTC),
+        closing,
+    )
+    unknown = accepted(chosen, site="unknown", planned_time=NIGHT)
+    assert (unknown.call_expected_at, unknown.rings_at) == (None, NIGHT)
+    assert unknown.rings_until == NIGHT + timedelta(days=1)
 
 
 def test_the_bounds_of_planned_times_are_exact(chosen: Settings) -> None:

@@ -67,7 +67,10 @@ def callback(**changes: Any) -> Callback:
         "give_up_at": created_at + timedelta(hours=2),
         "call_expected_at": created_at,
     }
-    return Callback(**values | changes)
+    values |= changes
+    # Like a call for which a time is promised: the outbox does not ask when the site is open.
+    rings_at = values["call_expected_at"] or created_at
+    return Callback(**{"rings_at": rings_at, "rings_until": rings_at} | values)
 
 
 def from_address(address: str, **changes: Any) -> Callback:

@@ -72,8 +72,6 @@ async def test_a_visitors_aliases_are_found_by_their_networks(plans: Plans) -> N
     for name in ("client_bucket", "client_bucket_56", "client_bucket_48"):
         steps = plans.of("UNION ALL", f"request_keys.{name} = ?")
         assert any(f"ix_request_keys_{name}_created_at" in step for step in steps), steps
-    steps = plans.of("count(*)", "request_keys.call_expected_at >= ?")
-    assert any("ix_request_keys_call_expected_at" in step for step in steps), steps
     steps = plans.of("request_keys.answer", "client_phone = ?")
     assert any("ix_request_keys_callback_id" in step for step in steps), steps
 

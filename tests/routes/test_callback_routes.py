@@ -27,7 +27,7 @@ def test_an_accepted_request_has_an_id_a_status_and_an_expected_time(here: Servi
     created_at = datetime.fromisoformat(body["created_at"])
     assert before <= created_at <= datetime.now(UTC)
     assert body["created_at"].endswith("Z")
-    assert body["call_expected_at"] == body["created_at"]  # the site has no working hours: at once
+    assert body["call_expected_at"] == body["created_at"]  # the site is always open
 
 
 def test_an_accepted_response_is_readable_by_the_page_and_not_cached(here: Service) -> None:
