@@ -218,7 +218,8 @@ export const create = ({ service, h, addStyles, root, site, lang, words, api }) 
       id = callback.id;
       end = Date.now() + COUNTDOWN;
       if (isNow(callback)) show(callback.status);
-      else show("done", callTime(callback.call_expected_at) || words.closed);
+      // No time is promised: unknown working hours, or the site has closed since the dialog was opened.
+      else show("done", callTime(callback.call_expected_at) || words.now + ".");
     } catch (/** @type {any} */ error) {
       if (showFieldErrors(Object.fromEntries(error.errors.map(
         (/** @type {Refusal["errors"][0]} */ { field, code }) => [field, code])))) return;

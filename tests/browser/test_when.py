@@ -1,5 +1,6 @@
 """The choice of a time, the promised time, and the countdown."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from playwright.async_api import Browser, Route, expect
 
 from tests.browser.visitor import Visitor
 from tests.browser.world import MOSCOW, World
+from tests.running import until
 
 pytestmark = pytest.mark.own_window
 
@@ -184,8 +186,22 @@ async def test_there_is_no_countdown_if_the_site_has_closed_and_promises_no_call
     await visitor.open()
     await visitor.ask()
     await expect(visitor.title).to_have_text("Request accepted")
-    await expect(visitor.dialog.get_by_text("We’re closed now.", exact=True)).to_be_visible()
+    await expect(visitor.dialog.get_by_text("As soon as possible.", exact=True)).to_be_visible()
     await expect(visitor.dialog.locator(".ring")).to_be_empty()
+
+
+async def test_with_unknown_working_hours_no_time_is_offered_or_promised(visitor: Visitor) -> None:
+    await visitor.visit_site("unknown")
+    await visitor.open()
+    await expect(visitor.dialog.get_by_text("Leave your number and we’ll call you.")).to_be_visible()
+    await expect(visitor.dialog.get_by_role("combobox")).to_have_count(0)
+    typed = await visitor.ask()
+    await expect(visitor.title).to_have_text("Request accepted")
+    await expect(visitor.dialog.get_by_text("As soon as possible.", exact=True)).to_be_visible()
+    await expect(visitor.dialog.locator(".ring")).to_be_empty()
+    calls = visitor.shops.chaser.calls
+    await asyncio.to_thread(until, lambda: bool(calls(client_phone=typed.lstrip("+"))))
+    await expect(visitor.title).to_have_text("Request accepted")
 
 
 async def test_after_the_countdown_was_closed_the_form_is_shown_without_later_status_changes(visitor: Visitor) -> None:
