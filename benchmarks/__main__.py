@@ -23,7 +23,7 @@ PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 
 def run(dose: Dose, folder: Path) -> Results:
     """Run all measurements, with databases, settings and logs in `folder`, and return the results."""
-    results = Results(machine=_machine(), date=f"{datetime.now(UTC):%Y-%m-%d}", versions=_versions())
+    results = Results(machine=machine(), date=f"{datetime.now(UTC):%Y-%m-%d}", versions=_versions())
     results.stored, results.waiting = dose.stored, dose.waiting
     measure_widget(results)
     with upstreams(folder) as far_side, postgresql(folder) as server:
@@ -53,7 +53,7 @@ def main() -> None:
         log_progress("BENCH=short: these figures mean nothing, and were not written to the docs")
 
 
-def _machine() -> str:
+def machine() -> str:
     """Return cores, processor, memory and system, but no host name: the tables are published."""
     model = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

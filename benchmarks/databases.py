@@ -19,6 +19,9 @@ class Databases(Protocol):
     def new(self, name: str) -> str:
         """Create an empty database and return its URL."""
 
+    def drop(self, name: str) -> None:
+        """Delete a database that no process uses."""
+
 
 class SQLite:
     """SQLite files in a folder."""
@@ -32,6 +35,11 @@ class SQLite:
         """Return the URL of a file, which the service creates."""
         return f"sqlite:///{self._folder / name}.db"
 
+    def drop(self, name: str) -> None:
+        """Delete the file and its logs."""
+        for file in self._folder.glob(f"{name}.db*"):
+            file.unlink()
+
 
 class PostgreSQL:
     """Databases of one PostgreSQL server with default settings."""
@@ -40,6 +48,7 @@ class PostgreSQL:
         self._uri = uri
         with psycopg.connect(uri) as connection:
             number = connection.info.server_version
+            self.socket = Path(connection.info.host) / f".s.PGSQL.{connection.info.port}"
         self.title = f"PostgreSQL {number // 10_000}.{number % 10_000}"
 
     def new(self, name: str) -> str:
@@ -48,6 +57,11 @@ class PostgreSQL:
             connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
         url = make_url(self._uri).set(drivername="postgresql+psycopg", database=name)
         return url.render_as_string(hide_password=False)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, even if the server still shows connections of a process that ended."""
+        with psycopg.connect(self._uri, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 --   browser FILE  an allowed Origin, and a solved challenge from each line of the file
 --   foreign -     an Origin that is not allowed
 --   crowd KEY     as key, but all from one address
+--   visitor -     an allowed Origin, for sites without the challenge
 
 local number, sites, kind, challenges
 
@@ -16,6 +17,8 @@ function init(args)
     wrk.headers["Origin"] = "https://foreign.example"
   else
     wrk.headers["Origin"] = "https://shop.example"
+  end
+  if kind == "browser" then
     challenges = {}
     for line in io.lines(args[4]) do challenges[#challenges + 1] = line end
   end

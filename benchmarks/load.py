@@ -1,8 +1,9 @@
 """The load: wrk with load.lua, a warm-up and several rounds."""
 
+import contextlib
 import itertools
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.dose import CONNECTIONS, SITES, Dose
 from benchmarks.figures import Load, median, read_wrk
@@ -35,10 +36,43 @@ def load(
     return median([run_round(dose.seconds) for _ in range(dose.rounds)])
 
 
+def spread_load(ports: Sequence[int], seconds: int, kind: str, argument: str, *, sites: int) -> Load:
+    """Send requests on 32 connections that are distributed over the ports, and return the sum of the rates.
+
+    The percentiles are the highest of the ports.
+    """
+    shares = [len(range(index, CONNECTIONS, len(ports))) for index in range(len(ports))]
+    commands = [
+        _command(port, share, seconds, kind, argument, sites) for port, share in zip(ports, shares, strict=True)
+    ]
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+            for command in commands
+        ]
+        outputs = [process.communicate(timeout=seconds + 60)[0] for process in processes]
+    loads = [read_wrk(output, refusals=False) for output in outputs]
+    return Load(
+        sum(load.rate for load in loads),
+        max(load.p50 for load in loads),
+        max(load.p99 for load in loads),
+        sum(load.unexpected for load in loads),
+    )
+
+
+def connections_of_each(ports: int) -> list[int]:
+    """Return how many of the 32 connections each port gets."""
+    return [len(range(index, CONNECTIONS, ports)) for index in range(ports)]
+
+
 def _wrk(port: int, seconds: int, kind: str, argument: str, *, refusals: bool) -> Load:
-    script = ROOT / "benchmarks" / "load.lua"
-    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s"]
-    command += ["--timeout", "10s", "--script", str(script), f"http://127.0.0.1:{port}", "--"]
-    command += [str(next(_first_numbers)), str(SITES), kind, argument]
+    command = _command(port, CONNECTIONS, seconds, kind, argument, SITES)
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
     return read_wrk(done.stdout + done.stderr, refusals=refusals)
+
+
+def _command(port: int, connections: int, seconds: int, kind: str, argument: str, sites: int) -> list[str]:
+    script = ROOT / "benchmarks" / "load.lua"
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
+    command += ["--timeout", "10s", "--script", str(script), f"http://127.0.0.1:{port}", "--"]
+    return [*command, str(next(_first_numbers)), str(sites), kind, argument]

@@ -37,7 +37,7 @@ _SITE = """
 [sites.{name}]
 site_id = {number}
 origins = ["https://shop.example"]
-"""
+{extra}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,19 @@ def run_service(
     `flood`: the flood limit, which also applies to requests with an API key. `wait`: return when the service listens.
     """
     port = free_port()
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    text = _SETTINGS.format(database=database, secret=SECRET, upstream=upstream, digest=digest, flood=flood)
-    text += "".join(_SITE.format(name=name, number=number) for number, name in enumerate(SITE_NAMES[:sites], 1))
     file = folder / "callback.toml"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(settings_text(database, upstream, sites=sites, flood=flood), encoding="utf-8")
     command = [BIN / "chaser-callback", "serve", "--port", str(port)]
     environment = {"CONFIG_FILE": str(file)}
     log = folder / "ours.log"
     with running(command, log, port=port if wait else None, environment=environment) as process:
         yield RunningService(port, process)
+
+
+def settings_text(database: str, upstream: str, *, sites: int, flood: str, each_site: str = "") -> str:
+    """Return the settings as TOML. `each_site`: lines that are added to the settings of every site."""
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    text = _SETTINGS.format(database=database, secret=SECRET, upstream=upstream, digest=digest, flood=flood)
+    return text + "".join(
+        _SITE.format(name=name, number=number, extra=each_site) for number, name in enumerate(SITE_NAMES[:sites], 1)
+    )

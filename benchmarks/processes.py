@@ -60,6 +60,13 @@ def resident(process: subprocess.Popen[bytes], field: str = "VmRSS") -> float:
     raise RuntimeError(f"/proc has no {field} of this process")
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return the CPU time of a process in seconds, in user mode and in the kernel."""
+    after_name = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
+    user, kernel = after_name.split()[11:13]
+    return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
+
+
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:

@@ -17,19 +17,19 @@ def all_tables(results: Results) -> str:
     parts = [
         f"{results.date}, {results.machine}. {results.versions}.",
         "### Side by side",
-        _table(("", "Chaser takes 0 ms", "p50", "p99", "Chaser takes 300 ms", "p50", "p99"), _side_by_side(results)),
+        table(("", "Chaser takes 0 ms", "p50", "p99", "Chaser takes 300 ms", "p50", "p99"), _side_by_side(results)),
         "### More of ours",
-        _table(("", "per second", "p50", "p99", "of bare", "of bare, no log"), _more(results)),
+        table(("", "per second", "p50", "p99", "of bare", "of bare, no log"), _more(results)),
         "### As the database grows",
         *(
             part
             for kind in _kinds(results)
-            for part in (f"On {kind}:", _table(_states(results), _growth(results, kind)))
+            for part in (f"On {kind}:", table(_states(results), _growth(results, kind)))
         ),
         "### The widget",
-        _table(("", "bytes"), ([name, f"{size:,}"] for name, size in results.widget.items())),
+        table(("", "bytes"), ([name, f"{size:,}"] for name, size in results.widget.items())),
         "### Against the targets",
-        _table(
+        table(
             ("target", "measured", ""), ([target.text, target.measured, target.verdict] for target in targets(results))
         ),
     ]
@@ -54,7 +54,7 @@ def readme_table(results: Results) -> str:
     if results.bare is not None:
         rows.append(["FastAPI that only answers 202, and calls nobody", *_cells(results.bare), ""])
     heading = ("Chaser takes 300 ms, 32 connections", "accepted per second", "p50", "p99", "times the tutorial")
-    return f"{_table(heading, rows)}\n\n{results.date}, {results.machine}."
+    return f"{table(heading, rows)}\n\n{results.date}, {results.machine}."
 
 
 def replace_tables(page: str, tables: str) -> str:
@@ -136,7 +136,8 @@ def _without_versions(title: str) -> str:
     return re.sub(r" [0-9][0-9.]*", "", title)
 
 
-def _table(heading: Iterable[str], rows: Iterable[list[str]]) -> str:
+def table(heading: Iterable[str], rows: Iterable[list[str]]) -> str:
+    """Return a table in Markdown. The first column holds words, the others hold numbers."""
     columns = list(heading)
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
