@@ -26,8 +26,8 @@ test: .make/dev $(if $(FAST),,.make/curl .make/chromium .make/nginx node_modules
 torture: .make/dev .make/chromium .make/nginx  ## tests of faults and attacks with long doses, and a line of figures for each; PART=kills: one part, at most 40 minutes
 	$(BIN)/python -m tests.torture $(PART)
 
-bench: .make/bench  ## comparison with common alternatives: a quarter of an hour, on an otherwise idle machine
-	$(BIN)/python -m benchmarks
+bench: $(if $(COMPARE),.make/wrk,.make/bench)  ## comparison with common alternatives: a quarter of an hour, on an otherwise idle machine; COMPARE=../old: with an older commit, checked out there
+	$(BIN)/python -m $(if $(COMPARE),benchmarks.compare $(COMPARE) $(if $(JSON),--json $(JSON)),benchmarks)
 
 screenshots: .make/dev .make/chromium  ## screenshots of every state of the widget in ./screenshots, and those of the README
 	$(BIN)/python -m tests.browser.screenshots screenshots
@@ -84,10 +84,14 @@ node_modules/.package-lock.json: .make/dev package.json package-lock.json
 	@command -v curl || { apt-get update -qq && apt-get install -y -qq curl; }
 	@touch $@
 
-# Debian's packages for the peers and for the load generator, and the peers' own dependencies.
-.make/bench: .make/dev .make/nginx benchmarks/node/package-lock.json
-	@{ command -v wrk && PATH="$$PATH:/usr/sbin" php -m | grep -qx curl; } >/dev/null 2>&1 \
-	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk php-fpm php-curl; }
+.make/wrk: .make/dev
+	@command -v wrk || { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk; }
+	@touch $@
+
+# Debian's packages for the peers, and the peers' own dependencies.
+.make/bench: .make/dev .make/wrk .make/nginx benchmarks/node/package-lock.json
+	@{ PATH="$$PATH:/usr/sbin" php -m | grep -qx curl; } >/dev/null 2>&1 \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends php-fpm php-curl; }
 	$(UV) sync --quiet --frozen --inexact --group bench --compile-bytecode --python $(PYTHON)
 	cd benchmarks/node && PATH="$(NODE_WHEEL)/bin:$$PATH" $(NODE) $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
 		--no-audit --no-fund --loglevel=error
