@@ -58,7 +58,7 @@ def _inserts(node: ast.Call) -> bool:
     named = [_name(part) for part in (*owner, *node.args)]
     if statement in ("update", "delete"):
         return "status_history" in named
-    others = ("attempts", "request_keys", "used_challenges", "blocklist", "widget_files")
+    others = ("attempts", "request_keys", "used_challenges", "blocklist", "widget_files", "writers")
     return statement == "insert" and not any(name in others for name in named)
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from app.outbox.database import DatabaseError, driver_message, open_database
 from app.outbox.handover import Role, hold, let_go, mark, mark_of, unmark
 from app.outbox.migrate import migrate
-from app.outbox.schema import metadata
+from app.outbox.schema import metadata, writers
 from app.outbox.transitions import continue_ids
 from app.outbox.upsert import insert
 
@@ -34,6 +34,7 @@ LOOKS, _PAUSE = 20, 0.05  # pg_stat_activity still lists a connection for a mome
 Tell = Callable[[str, int, int], None]
 """Progress callback. Its arguments are a table's name, the number of rows copied, and the total number of rows."""
 _Key = tuple[Any, ...]
+_TABLES = [table for table in metadata.sorted_tables if table is not writers]  # markers of processes that have ended
 
 
 class NotCopied(Exception):
@@ -64,8 +65,8 @@ def copy_database(source_url: str, target_url: str, tell: Tell, *, batch: int = 
             _opened(target_url, names[1], "--to") as target,
         ):
             _begin(source, target, *names)
-            expected = {table: _copy_table(source, target, table, tell, batch) for table in metadata.sorted_tables}
-            copied = {table: _sum_of(target, table, batch) for table in metadata.sorted_tables}
+            expected = {table: _copy_table(source, target, table, tell, batch) for table in _TABLES}
+            copied = {table: _sum_of(target, table, batch) for table in _TABLES}
             different = [table.name for table in expected if expected[table] != copied[table]]
             if different:
                 raise NotCopied(f"--to: after the copy {', '.join(different)} differ: run the command again")
@@ -153,7 +154,7 @@ def _begin(source: Connection, target: Connection, from_: str, to: str) -> None:
                 return
             case None if moved:
                 raise NotCopied(f"{from_} was moved to {to} already: set DATABASE_URL to that one")
-            case None if all(_count(target, table) == 0 for table in metadata.sorted_tables):
+            case None if all(_count(target, table) == 0 for table in _TABLES):
                 mark(target, Role.HALF, from_)
             case _:
                 raise NotCopied(f"--to: {to} is not empty and no copy of {from_}: give a new, empty database")

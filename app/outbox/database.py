@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import logs
 from app.outbox.transitions import drop_history, write_history
+from app.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ _POSTGRES = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
+    "application_name": f"chaser-callback/{VERSION}",  # shows which versions are connected
     "options": "-c idle_in_transaction_session_timeout=5000 -c statement_timeout=10000",
 }
 
@@ -85,10 +87,12 @@ def open_database(url: str) -> Database:
 
 
 def _open_postgresql(url: str) -> Database:
-    # The writer has its own connection: slow readers must not block it.
-    writing = _connect_postgresql(url, pool_size=1, max_overflow=0)
+    # The writer has its own connection: slow readers must not block it. Its checkout costs no round trip. A connection
+    # that was lost meanwhile fails the first statement, and the writer retries. It needs READ COMMITTED, so that after
+    # waiting for a lock it sees what the holder wrote.
+    writing = _connect_postgresql(url, pool_size=1, max_overflow=0, isolation_level="READ COMMITTED")
     # Shorter than `Outbox`'s timeout: otherwise a waiting thread would outlive its request.
-    reading = _connect_postgresql(url, pool_size=5, pool_timeout=8)
+    reading = _connect_postgresql(url, pool_size=5, pool_timeout=8, pool_pre_ping=True)
     return Database(writing, reading.execution_options(postgresql_readonly=True), None)
 
 
@@ -118,8 +122,8 @@ def driver_message(error: DBAPIError) -> str:
     return " ".join(message.split())[:200]
 
 
-def _connect_postgresql(url: str, **pool: int) -> Engine:
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=_POSTGRES, **pool)
+def _connect_postgresql(url: str, **options: Any) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args=_POSTGRES, **options)
     event.listen(engine, "handle_error", _discard_read_only_connection)
     event.listen(engine, "checkin", _reset_read_only)
     return engine

@@ -30,7 +30,9 @@ from app.outbox.blocklist_store import Blocked, Entry
 from app.outbox.callback import AcceptResult, Callback, CallbackStatus, RequestKey, Status
 from app.outbox.claims import AttemptOutcome, Claim, SiteKey
 from app.outbox.clock_skew import shift_future_requests, shift_future_waits
+from app.outbox.commit_markers import delete_stale_markers
 from app.outbox.database import Database, driver_message
+from app.outbox.group_commit import GroupCommit, Work, storage_unavailable
 from app.outbox.handover import open_to_work
 from app.outbox.queries import CallbackFilter, CallbackRecord
 from app.outbox.queue_stats import QueueDepth, queue_stats
@@ -40,7 +42,6 @@ from app.outbox.schema import callbacks
 from app.outbox.single_flight import SharedLook
 from app.outbox.transitions import OPERATOR
 from app.outbox.used_challenges import Challenge
-from app.outbox.writer import Work, Writer, storage_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +53,13 @@ _ERASE_PAUSE = 0.05  # seconds
 class Outbox:
     """All stored data. Methods raise `UnavailableError` if the database can't store or answer, or not in time."""
 
-    def __init__(self, database: Database, *, patience: float = 5.0, timeout: float = 12.0) -> None:
-        """Use an open database with its tables. `patience` in seconds: see `Writer`.
+    def __init__(self, database: Database, *, retry_for: float = 5.0, timeout: float = 12.0) -> None:
+        """Use an open database with its tables. `retry_for` in seconds: see `GroupCommit`.
 
         `timeout`: seconds before a write or read fails. A frozen server breaks no connection by itself.
         """
         self._database = database
-        self._writer = Writer(database.writing, patience=patience)
+        self._writer = GroupCommit(database.writing, retry_for=retry_for)
         self._wakeup = asyncio.Event()
         self._last_seen: datetime | None = None
         self._timeout = timeout
@@ -79,10 +80,10 @@ class Outbox:
     ) -> AcceptResult:
         """Insert a callback or find its duplicate; return after the commit. After a timeout it may still be stored."""
         accept = partial(accepting.accept, callback=callback, request_key=key, rules=rules, challenge=challenge)
-        first = partial(self._lock_admission, now=callback.created_at)
+        setup = partial(self._lock_admission, now=callback.created_at)
         try:
             async with asyncio.timeout(self._timeout):
-                accepted, spent = await self._write(accept, first=first)
+                accepted, spent = await self._write(accept, setup=setup)
         except TimeoutError:
             event(log, "outbox.write_timeout", logging.ERROR, seconds=self._timeout)
             raise storage_unavailable() from None
@@ -124,16 +125,8 @@ class Outbox:
 
     async def unblock(self, entry: str) -> bool:
         """Delete an entry of the blocklist; return False if there is none."""
-        removed = False
-
-        def remove(connection: Connection) -> bool:
-            # If the first commit succeeded and only its reply was lost, the retry finds no entry: report its deletion.
-            nonlocal removed
-            removed = blocklist_store.remove(connection, entry) or removed
-            return removed
-
         try:
-            return await self._write(remove)
+            return await self._write(partial(blocklist_store.remove, entry=entry))
         finally:
             self._blocked.forget()
 
@@ -194,6 +187,7 @@ class Outbox:
         before = now - keep
         erased = await self._in_batches(partial(retention.erase_batch, before=before, now=now, limit=_ERASE_BATCH))
         await self._in_batches(partial(retention.delete_keys_batch, before=before, limit=_ERASE_BATCH))
+        await self._write(delete_stale_markers)
         return erased
 
     async def save_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
@@ -221,7 +215,7 @@ class Outbox:
 
         In a transaction of its own: all replicas write the same row, so it must not stay locked while other work runs.
         """
-        await self._writer.run(lambda connection: connection.execute(_WRITE_PROBE), alone=True)
+        await self._writer.run(lambda connection: connection.execute(_WRITE_PROBE), isolated=True)
 
     def notify(self) -> None:
         """Wake the worker that waits in `wait`."""
@@ -240,7 +234,7 @@ class Outbox:
         self, action: Callable[..., None], callback_id: str, now: datetime, actor: str, give_up_after: timedelta
     ) -> None:
         work = partial(action, callback_id=callback_id, now=now, actor=actor, give_up_after=give_up_after)
-        await self._write(work, first=partial(self._lock_admission, now=now))
+        await self._write(work, setup=partial(self._lock_admission, now=now))
         self.notify()
 
     def _lock_admission(self, connection: Connection, now: datetime) -> None:
@@ -255,8 +249,8 @@ class Outbox:
             total += last
         return total
 
-    async def _write(self, work: Callable[[Connection], T], *, first: Work | None = None) -> T:
-        return await self._writer.run(work, first=first)
+    async def _write(self, work: Callable[[Connection], T], *, setup: Work | None = None) -> T:
+        return await self._writer.run(work, setup=setup)
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         def read() -> T:

@@ -236,6 +236,15 @@ blocklist = Table(
     Column("created_at", Instant, nullable=False, info=PUBLIC),
 )
 
+# The last transaction of each process that writes to PostgreSQL: see `commit_markers`. Without rows on SQLite.
+writers = Table(
+    "writers",
+    metadata,
+    Column("process", String(36), primary_key=True, info=INTERNAL),
+    Column("last_batch", BigInteger, nullable=False, info=INTERNAL),
+    Column("updated_at", Instant, nullable=False, info=INTERNAL),  # by the server's clock
+)
+
 
 def erased_columns(table: Table) -> dict[str, None]:
     """Return the values that erase the personal data of a row: null for each column about a person."""

@@ -135,7 +135,7 @@ async def test_claims_whose_commit_reply_was_lost_are_delivered(
     url = postgresql.new_database()
     database = open_database(url)
     migrate(database.writing)
-    outbox = Outbox(database, patience=0)
+    outbox = Outbox(database, retry_for=0)
     callback_ids = [await accepted(outbox) for _ in range(3)]
     lost: list[object] = []
 

@@ -14,7 +14,7 @@ from app.outbox.database import DatabaseError, open_database
 from app.outbox.handover import Role, mark
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
-from app.outbox.schema import attempts, callbacks, metadata, status_history
+from app.outbox.schema import attempts, callbacks, metadata, status_history, writers
 from tests.databases import PostgreSQL
 from tests.outbox.archive import contents, fill, in_order
 from tests.outbox.factories import InspectableOutbox, callback, rules
@@ -75,8 +75,10 @@ def test_all_tables_are_equal_after_a_copy_in_either_direction(source: str, targ
     progress: list[tuple[str, int, int]] = []
     sums = copy(source, target, lambda *step: progress.append(step))
     assert rows_of(target) == before == rows_of(source)
-    assert {name: total.rows for name, total in sums.items()} == {name: len(rows) for name, rows in before.items()}
-    assert set(sums) == set(metadata.tables)
+    assert {name: total.rows for name, total in sums.items()} == {
+        table: len(rows) for table, rows in before.items() if table != writers.name
+    }
+    assert set(sums) == set(metadata.tables) - {writers.name}
     assert [step for step in progress if step[0] == "callbacks"] == [
         ("callbacks", done, ROWS) for done in (60, 120, 180, 240, 250)
     ]

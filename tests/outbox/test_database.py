@@ -22,10 +22,10 @@ from sqlalchemy.engine import make_url
 from app.errors import UnavailableError
 from app.outbox.callback import RequestKey
 from app.outbox.database import Database, DatabaseError, open_database
+from app.outbox.group_commit import GroupCommit
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
-from app.outbox.writer import Writer
 from tests.databases import PostgreSQL
 from tests.outbox.factories import InspectableOutbox, callback, rules
 
@@ -107,13 +107,15 @@ def test_an_unreachable_server_is_reported_in_one_line_without_the_password() ->
 
 @pytest.fixture
 def database(database_url: str) -> Database:
-    return open_database(database_url)
+    opened = open_database(database_url)
+    migrate(opened.writing)
+    return opened
 
 
 async def test_failing_work_does_not_affect_other_work_of_its_batch(database: Database) -> None:
     with database.writing.begin() as connection:
         connection.execute(text("CREATE TABLE t (a INTEGER PRIMARY KEY)"))
-    writer = Writer(database.writing)
+    writer = GroupCommit(database.writing)
 
     def insert(number: int, connection: Connection) -> None:
         connection.execute(text("INSERT INTO t VALUES (:a)"), {"a": number})
@@ -186,11 +188,11 @@ async def test_no_request_is_lost_when_the_server_disconnects_during_a_commit(po
     outbox.close()
 
 
-async def test_a_server_that_stays_unavailable_causes_503_after_the_patience(tmp_path: Path) -> None:
+async def test_a_server_that_stays_unavailable_causes_503_after_the_time_for_retries(tmp_path: Path) -> None:
     server = PostgreSQL(tmp_path / "data")
     database = open_database(server.new_database())
     migrate(database.writing)
-    outbox = Outbox(database, patience=0.2)
+    outbox = Outbox(database, retry_for=0.2)
     server.stop()
     with pytest.raises(UnavailableError) as refused:
         await outbox.accept(callback(), None, rules())

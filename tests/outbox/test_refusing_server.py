@@ -57,10 +57,10 @@ def url(postgresql: PostgreSQL) -> str:
 
 
 @contextmanager
-def outbox_at(url: str, patience: float) -> Iterator[Outbox]:
+def outbox_at(url: str, retry_for: float) -> Iterator[Outbox]:
     database = open_database(url)
     migrate(database.writing)
-    outbox = Outbox(database, patience=patience)
+    outbox = Outbox(database, retry_for=retry_for)
     yield outbox
     outbox.close()
 
@@ -83,7 +83,7 @@ async def wait_for_writes(outbox: Outbox, *, accepted: bool) -> None:
 async def test_a_read_only_server_refuses_all_writes_until_it_is_writable_again(
     url: str, read_only: Callable[..., None]
 ) -> None:
-    with outbox_at(url, patience=0.3) as outbox:
+    with outbox_at(url, retry_for=0.3) as outbox:
         first = await outbox.accept(callback(), None, rules())
         assert await outbox.waiting() == 1, "a session that has only read must become read-only too"
         read_only(url, on=True)
@@ -107,7 +107,7 @@ async def test_a_read_only_server_refuses_all_writes_until_it_is_writable_again(
 
 
 async def test_a_short_failover_fails_no_request(url: str) -> None:
-    with outbox_at(url, patience=30) as outbox:
+    with outbox_at(url, retry_for=30) as outbox:
         read_only_database(url, on=True)
         asked = asyncio.ensure_future(outbox.accept(callback(), None, rules()))
         done, _ = await asyncio.wait([asked], timeout=0.5)
@@ -120,7 +120,7 @@ async def test_a_short_failover_fails_no_request(url: str) -> None:
 def test_visitors_get_503_and_are_accepted_again_without_a_restart(tmp_path: Path, url: str) -> None:
     database = open_database(url)
     migrate(database.writing)
-    outbox = Outbox(database, patience=0.3)
+    outbox = Outbox(database, retry_for=0.3)
     with service(settings(tmp_path), outbox=outbox, poll_interval=AT_ONCE) as here:
         assert here.ask(client_phone=phone()).status_code == 202
         read_only_database(url, on=True)
@@ -150,9 +150,9 @@ async def accept_until_refused(outbox: Outbox) -> int:
 
 
 async def check_recovery_from_full_disk(url: str, fill: Callable[[], None], make_room: Callable[[], None]) -> None:
-    with outbox_at(url, patience=120) as outbox:
+    with outbox_at(url, retry_for=120) as outbox:
         fill()
-        async with asyncio.timeout(60):  # a retry can't help, so the error comes before `patience` ends
+        async with asyncio.timeout(60):  # a retry can't help, so the error comes before `retry_for` ends
             accepted = await accept_until_refused(outbox)
         assert await outbox.waiting() == accepted, "no answer without a commit"
         make_room()

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, create_engine, event, text
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome
 from app.outbox.database import Database, open_database
+from app.outbox.group_commit import GroupCommit
+from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
-from app.outbox.writer import Writer
 from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
 
@@ -25,6 +26,7 @@ _ACCEPT_LOCK = 0x43484153
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     opened = open_database(database_url)
+    migrate(opened.writing)
     yield opened
     opened.close()
 
@@ -32,7 +34,7 @@ def database(database_url: str) -> Iterator[Database]:
 async def test_setup_work_runs_once_in_a_transaction_and_only_if_requested(
     database: Database,
 ) -> None:
-    writer = Writer(database.writing)
+    writer = GroupCommit(database.writing)
     ran: list[str] = []
     arrived, go_on = threading.Event(), threading.Event()
 
@@ -45,8 +47,8 @@ async def test_setup_work_runs_once_in_a_transaction_and_only_if_requested(
     await asyncio.to_thread(arrived.wait, 10)
     # While that runs, these queue up for the next transaction.
     queued = [
-        asyncio.ensure_future(writer.run(lambda _, name=name: ran.append(name), first=first))
-        for name, first in (("a", None), ("b", lambda _: ran.append("of b")), ("c", lambda _: ran.append("of c")))
+        asyncio.ensure_future(writer.run(lambda _, name=name: ran.append(name), setup=setup))
+        for name, setup in (("a", None), ("b", lambda _: ran.append("of b")), ("c", lambda _: ran.append("of c")))
     ]
     await asyncio.sleep(0)
     go_on.set()
@@ -107,7 +109,7 @@ async def test_two_processes_claiming_concurrently_get_each_callback_once(postgr
 async def test_isolated_work_shares_its_transaction_with_nothing(
     database: Database,
 ) -> None:
-    writer = Writer(database.writing)
+    writer = GroupCommit(database.writing)
     ran: list[tuple[str, int]] = []
     transactions: list[Connection] = []
     event.listen(database.writing, "begin", transactions.append)
@@ -124,7 +126,7 @@ async def test_isolated_work_shares_its_transaction_with_nothing(
         return lambda _: ran.append((name, len(transactions)))
 
     queued = [
-        asyncio.ensure_future(writer.run(work(name), alone=name == "alone")) for name in ("a", "alone", "b", "alone")
+        asyncio.ensure_future(writer.run(work(name), isolated=name == "alone")) for name in ("a", "alone", "b", "alone")
     ]
     await asyncio.sleep(0)
     go_on.set()
