@@ -2,21 +2,27 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import DataError, OperationalError
 
+from app.errors import ConflictError, ServiceError, UnavailableError
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome
 from app.outbox.database import Database, open_database
 from app.outbox.group_commit import GroupCommit
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
+from app.version import VERSION
 from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
+from tests.outbox.writing import TABLE, Paused, insert, stored
 
 LEASE = timedelta(seconds=40)
 PLACED = AttemptOutcome(Status.PLACED, None, None, "placed", 200, 1, None, None)
@@ -154,3 +160,125 @@ async def test_the_writer_never_waits_for_readers(postgresql: PostgreSQL) -> Non
         go_on.set()
     await asyncio.gather(*readers)
     outbox.close()
+
+
+@pytest.fixture
+def writer(database: Database) -> Iterator[GroupCommit]:
+    with database.writing.begin() as connection:
+        connection.execute(TABLE)
+    opened = GroupCommit(database.writing, retry_for=20)
+    yield opened
+    opened.close()
+
+
+async def test_items_of_one_batch_are_run_at_once_and_before_other_work(writer: GroupCommit) -> None:
+    ran: list[object] = []
+
+    def double(_: Connection, items: Sequence[int]) -> list[int]:
+        ran.append(list(items))
+        return [2 * item for item in items]
+
+    def negate(_: Connection, items: Sequence[int]) -> list[int]:
+        ran.append(list(items))
+        return [-item for item in items]
+
+    async with Paused(writer):
+        plain = asyncio.ensure_future(writer.run(lambda _: ran.append("plain")))
+        queued = [
+            asyncio.ensure_future(writer.run_batched(batch, item))
+            for item, batch in enumerate((double, negate, double, negate, double))
+        ]
+    assert await asyncio.gather(*queued) == [0, -1, 4, -3, 8]
+    await plain
+    assert ran == [[0, 2, 4], [1, 3], "plain"]
+
+
+async def test_a_refused_item_fails_alone_and_the_rest_of_its_batch_is_committed(
+    database: Database, writer: GroupCommit
+) -> None:
+    calls: list[int] = []
+
+    def insert_even(connection: Connection, items: Sequence[int]) -> list[int | ServiceError]:
+        calls.append(len(items))
+        return [insert(connection, item) if item % 2 == 0 else ConflictError("odd", "Odd.") for item in items]
+
+    async with Paused(writer):
+        queued = [asyncio.ensure_future(writer.run_batched(insert_even, item)) for item in range(5)]
+    results = await asyncio.gather(*queued, return_exceptions=True)
+    assert [result if isinstance(result, int) else type(result) for result in results] == [
+        0,
+        ConflictError,
+        2,
+        ConflictError,
+        4,
+    ]
+    assert calls == [5]
+    assert stored(database) == [0, 2, 4]
+
+
+class Refused(psycopg.errors.OutOfMemory):
+    """The server's answer to a transaction with too many locks."""
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("seven"), DataError("", {}, Exception()), Refused("out of shared memory")]
+)
+async def test_a_batch_that_fails_for_one_item_is_repeated_item_by_item(
+    database: Database, writer: GroupCommit, error: Exception
+) -> None:
+    calls: list[list[int]] = []
+
+    def insert_all(connection: Connection, items: Sequence[int]) -> list[int]:
+        calls.append(list(items))
+        inserted = [insert(connection, item) for item in items]
+        if 3 in items:
+            raise OperationalError("", {}, error) if isinstance(error, psycopg.Error) else error
+        return inserted
+
+    async with Paused(writer):
+        queued = [asyncio.ensure_future(writer.run_batched(insert_all, item)) for item in range(5)]
+        plain = asyncio.ensure_future(writer.run(partial(insert, number=9)))
+    results = await asyncio.gather(*queued, return_exceptions=True)
+    assert [result for result in results if isinstance(result, int)] == [0, 1, 2, 4]
+    assert isinstance(results[3], ValueError if isinstance(error, ValueError) else UnavailableError)
+    assert await plain == 9
+    assert calls == [[0, 1, 2, 3, 4], [0], [1], [2], [3], [4]]
+    assert stored(database) == [0, 1, 2, 4, 9]
+
+
+async def test_a_transaction_has_at_most_256_jobs(writer: GroupCommit) -> None:
+    calls: list[int] = []
+
+    def count(_: Connection, items: Sequence[int]) -> Sequence[int]:
+        calls.append(len(items))
+        return items
+
+    async with Paused(writer):
+        queued = [asyncio.ensure_future(writer.run_batched(count, item)) for item in range(600)]
+    assert await asyncio.gather(*queued) == list(range(600))
+    assert calls == [256, 256, 88]
+
+
+async def test_the_writer_sets_its_isolation_level_itself(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    database = open_database(url)
+    with database.writing.begin() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"))
+    database.close()
+    database = open_database(url)
+    migrate(database.writing)
+    writer = GroupCommit(database.writing)
+    assert (
+        await writer.run(lambda connection: connection.scalar(text("SHOW transaction_isolation"))) == "read committed"
+    )
+    writer.close()
+    database.close()
+
+
+def test_connections_show_the_version_of_the_service(postgresql: PostgreSQL) -> None:
+    database = open_database(f"{postgresql.new_database()}&application_name=other")
+    for engine in (database.writing, database.reading):
+        with engine.begin() as connection:
+            assert connection.scalar(text("SHOW application_name")) == f"chaser-callback/{VERSION}"
+    database.close()
