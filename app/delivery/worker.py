@@ -83,9 +83,7 @@ class Worker:
         self._loops: list[asyncio.Task[None]] = []
         self._background: list[asyncio.Task[None]] = []
         self._limiter = SlidingWindowLimiter(config.calls_per_second)
-        # Of the claim in progress. Kept for the next one if it fails: its commit may have succeeded.
-        self._token: str | None = None
-        self._claimed_at = 0.0
+        self._claiming: str | None = None  # the token of the claim in progress
 
     @property
     def running(self) -> bool:
@@ -172,29 +170,31 @@ class Worker:
         await self._shutdown.wait(self._poll_interval)
 
     async def _claim(self, limit: int, only: SiteKey | None = None) -> int:
-        if self._token is None:
-            self._token = str(uuid.uuid4())
-            self._claimed_at = self._monotonic()
-        claims = await self._outbox.claim_due(
-            self._clock(),
-            max_delay=self._config.general.max_delay,
-            lease=self._config.timeout + _LEASE_MARGIN,
-            limit=limit,
-            paused=self._breakers.paused,
-            paused_sites=self._breakers.paused_sites,
-            only=only,
-            token=self._token,
-        )
+        claimed_at = self._monotonic()
+        self._claiming = token = str(uuid.uuid4())
+        try:
+            claims = await self._outbox.claim_due(
+                self._clock(),
+                max_delay=self._config.general.max_delay,
+                lease=self._config.timeout + _LEASE_MARGIN,
+                limit=limit,
+                paused=self._breakers.paused,
+                paused_sites=self._breakers.paused_sites,
+                only=only,
+                token=token,
+            )
+        finally:
+            # After an error nobody works on what was perhaps claimed, so maintenance may finish it.
+            self._claiming = None
         # Claims that arrive after the request for shutdown are returned: another process has more time for them.
         result = AttemptResult(Outcome.NOT_STARTED, None, 0.0, "shutdown", "") if self._shutdown.requested else None
         if result is None:
             self._limiter.consume(len(claims), self._monotonic())
         for claim in claims:
-            call = _Call(claim, self._claimed_at, result)
+            call = _Call(claim, claimed_at, result)
             task = asyncio.create_task(self._run(call))
             self._calls[task] = call
             task.add_done_callback(self._calls.pop)
-        self._token = None
         return len(claims)
 
     async def _run(self, call: _Call) -> None:
@@ -224,7 +224,7 @@ class Worker:
             return AttemptResult(Outcome.UNKNOWN, None, 0.0, "internal", "")
 
     def _is_running(self, claim: Claim) -> bool:
-        if claim.token == self._token:
+        if claim.token == self._claiming:
             return True  # claimed in the database, but not returned to this process yet
         key = (claim.callback_id, claim.token)
         return any((call.claim.callback_id, call.claim.token) == key for call in self._calls.values())

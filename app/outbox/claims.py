@@ -1,8 +1,7 @@
 """SQL of delivery: claim due callbacks, finish attempts, find claims that a dead process left behind.
 
 A claim inserts the attempt before the first byte leaves. Finishing compares the token of the lease, so a worker whose
-lease has expired changes nothing. Each function may run again after a connection was lost during its commit: it then
-finds its own earlier writes.
+lease has expired changes nothing.
 """
 
 from collections.abc import Callable, Collection
@@ -88,15 +87,11 @@ def claim_due(
     """Claim up to `limit` due callbacks, oldest first, except those of paused accounts and sites.
 
     `only`: claim callbacks of this site alone; `paused` and `paused_sites` don't count then.
-    `token`: reuse it until the call returns. If the commit succeeded and only the reply was lost, the retry returns the
-    same claims.
+    `token`: a new one for each call. It names the claims before they are returned.
     `lease`: how long a claim lasts.
     `max_delay`: the longest wait for a next attempt. A time further ahead was written before the clock was set back, so
     the callback is due. See clock_skew.shift_future_waits for shorter times.
     """
-    claimed = _leased(connection, callbacks.c.lease_token == token, None)
-    if claimed:
-        return claimed
     free = and_(
         _for_site(only) if only else _not_paused(paused, paused_sites),
         callbacks.c.give_up_at > now,  # after a long stop a claim may come before `expire`
@@ -139,7 +134,7 @@ def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome,
     unextended = held & (callbacks.c.give_up_at <= claim.give_up_at)
     if not finish_sending(connection, unextended, result.status, result.reason, result.due_at, now):
         extended: datetime | None = connection.scalar(select(callbacks.c.give_up_at).where(held))
-        return extended or _is_stored(connection, claim, result)
+        return extended or False
     connection.execute(
         update(attempts)
         .where(attempts.c.callback_id == claim.callback_id, attempts.c.number == claim.number)
@@ -213,14 +208,6 @@ def _leased(connection: Connection, which: ColumnElement[bool], limit: int | Non
     histories = _histories(connection, [row.id for row in rows])
     # The last attempt is still in flight and has no outcome: it is not history.
     return [_claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1]) for row in rows]
-
-
-def _is_stored(connection: Connection, claim: Claim, result: AttemptOutcome) -> bool:
-    """Return whether the attempt has exactly this result, from a commit whose reply was lost."""
-    attempt = (attempts.c.callback_id == claim.callback_id) & (attempts.c.number == claim.number)
-    columns = (attempts.c.outcome, attempts.c.http_status, attempts.c.duration_ms, attempts.c.detail)
-    row = connection.execute(select(*columns).where(attempt)).one_or_none()
-    return row is not None and row == (result.outcome, result.http_status, result.duration_ms, result.detail)
 
 
 def _lease_clock(connection: Connection, now: datetime) -> datetime:

@@ -1,12 +1,10 @@
 """SQL of the actions on one callback: release a held one, cancel a waiting one, retry a failed or unknown one.
 
 Another visitor's alias of a callback leads to that callback here too.
-
-Each function may run again after a connection was lost during its commit: it then finds its own earlier writes.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection, and_, case, exists, func, literal, select
 
@@ -46,7 +44,7 @@ def cancel(connection: Connection, callback_id: str, now: datetime, actor: str) 
         now=now,
         actor=actor,
     ):
-        _explain(connection, callback_id, waiting, Status.CANCELLED, "cancelled", now)
+        _explain(connection, callback_id, waiting, "cancelled")
 
 
 def _resolve_id(connection: Connection, callback_id: str) -> str:
@@ -89,7 +87,7 @@ def _requeue(
         actor=actor,
         values=values,
     ):
-        _explain(connection, callback_id, allowed, Status.QUEUED, reason, now)
+        _explain(connection, callback_id, allowed, reason)
 
 
 def _superseded(connection: Connection, callback_id: str, allowed: tuple[Status, ...]) -> bool:
@@ -107,19 +105,13 @@ def _superseded(connection: Connection, callback_id: str, allowed: tuple[Status,
     return connection.execute(select(exists().where(is_this, same_request))).scalar_one()
 
 
-def _explain(
-    connection: Connection, callback_id: str, allowed: tuple[Status, ...], to: Status, reason: str, now: datetime
-) -> None:
-    """Raise the error that explains why no status changed; return if a first run of this action changed it."""
+def _explain(connection: Connection, callback_id: str, allowed: tuple[Status, ...], reason: str) -> NoReturn:
+    """Raise the error that explains why no status changed."""
     row = connection.execute(
-        select(callbacks.c.status, callbacks.c.client_phone, callbacks.c.reason, callbacks.c.updated_at).where(
-            callbacks.c.id == callback_id
-        )
+        select(callbacks.c.status, callbacks.c.client_phone).where(callbacks.c.id == callback_id)
     ).one_or_none()
     if row is None:
         raise callback_not_found()
-    if (row.status, row.reason, row.updated_at) == (to, reason, now):
-        return
     if row.status in allowed and row.client_phone is None:
         raise ConflictError(
             "personal_data_erased", "The number of this callback was erased: it can't be called any more."

@@ -125,22 +125,6 @@ async def test_a_worker_whose_lease_has_expired_changes_nothing(database_url: st
         each.close()
 
 
-async def test_a_claim_with_a_lost_commit_reply_is_found_again_by_its_token(outbox: Outbox) -> None:
-    await accept(outbox, 3)
-    first = await claim(outbox, limit=2, token="t")
-    again = await claim(outbox, limit=2, token="t")
-    assert sorted(one.callback_id for one in again) == sorted(one.callback_id for one in first)
-    assert [(one.number, one.history) for one in again] == [(1, ())] * 2
-
-
-async def test_an_outcome_with_a_lost_commit_reply_counts_as_stored(outbox: Outbox) -> None:
-    await accept(outbox)
-    (claimed,) = await claim(outbox)
-    assert await outbox.finish_attempt(claimed, result(), NOW)
-    assert await outbox.finish_attempt(claimed, result(), NOW)
-    assert not await outbox.finish_attempt(claimed, result(outcome="unknown"), NOW)
-
-
 async def test_a_callback_due_before_the_clock_was_set_back_is_due_now(outbox: Outbox) -> None:
     await accept(outbox)
     assert len(await claim(outbox, now=NOW - timedelta(hours=1))) == 1

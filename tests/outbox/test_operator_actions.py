@@ -141,14 +141,15 @@ async def test_a_cancelled_callback_is_never_sent_and_the_next_request_is_a_new_
 
 
 @pytest.mark.parametrize(("action", "status"), list(TRANSITIONS))
-async def test_an_action_with_a_lost_commit_reply_is_recognised_on_retry(
+async def test_a_repeated_action_is_refused_even_at_the_same_time(
     outbox: InspectableOutbox, action: str, status: str
 ) -> None:
     request = callback(due_at=None)
     await outbox.accept(request, None, rules())
     update_columns(outbox, request.id, status=status)
     await perform(outbox, action, request.id)
-    await perform(outbox, action, request.id)
+    with pytest.raises(ConflictError):
+        await perform(outbox, action, request.id)
     current = await outbox.callback_status(request.id)
     assert current is not None
     assert current.status == TRANSITIONS[action, status]
