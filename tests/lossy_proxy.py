@@ -11,12 +11,13 @@ from enum import StrEnum
 from sqlalchemy.engine import make_url
 
 _STARTUP = 196_608  # the protocol version in a startup message; requests for encryption and cancellation have others
-_COMMIT = b"COMMIT"
+_COMMIT = b"Q\0\0\0\x0bCOMMIT\0"  # the driver sends it as a simple query
+_MARKER = b"INSERT INTO writers"  # a connection that has sent this is a writer's
 _ROUND_TRIP = b"QS"  # Query and Sync: the client waits for the reply
 
 
 class Fate(StrEnum):
-    """The fate of a connection at its next COMMIT."""
+    """The fate of a connection at a COMMIT."""
 
     PASS = "pass"
     """Nothing happens."""
@@ -29,7 +30,7 @@ class Fate(StrEnum):
 
 
 class LossyProxy:
-    """The proxy: `url` leads through it. `fate` is called for each COMMIT, in the thread of its connection."""
+    """The proxy: `url` leads through it. `fate` is called for each COMMIT of a writer, in any thread."""
 
     def __init__(self, url: str, fate: Callable[[], Fate]) -> None:
         self._address = make_url(url)
@@ -63,7 +64,7 @@ class LossyProxy:
 
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError):
-            begun = False
+            begun = marked = False
             while not begun:
                 message = _read_message(client, typed=False)
                 begun = struct.unpack("!I", message[4:8])[0] == _STARTUP
@@ -71,7 +72,8 @@ class LossyProxy:
             while True:
                 message = _read_message(client, typed=True)
                 self.round_trips += message[:1] in _ROUND_TRIP
-                if message[:1] == b"Q" and message[5:-1] == _COMMIT and self._is_lost(client, server, message):
+                marked = marked or (message[:1] == b"P" and _MARKER in message)
+                if marked and message == _COMMIT and self._is_lost(client, server, message):
                     return
                 server.sendall(message)
         _end(client, server)

@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "tests/faults/test_database_restarts.py",
         "tests/faults/test_frozen_database.py",
         "tests/faults/test_full_disk.py",
+        "tests/faults/test_lost_commit.py",
     ),
     "moving": ("tests/faults/test_moving.py",),
     "replicas": (
