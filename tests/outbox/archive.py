@@ -15,6 +15,7 @@ from app.outbox.schema import (
     status_history,
     used_challenges,
     widget_files,
+    writers,
 )
 from tests.outbox.factories import NOW
 
@@ -82,8 +83,9 @@ def fill(connection: Connection, count: int) -> None:
 
 
 def contents(connection: Connection) -> dict[str, list[Any]]:
-    """Return all rows of all tables, in the order of the database; `in_order` makes those of two comparable."""
-    return {table.name: list(connection.execute(select(table)).all()) for table in metadata.sorted_tables}
+    """Return all rows that a copy takes along, in the order of the database; `in_order` makes two comparable."""
+    copied = [table for table in metadata.sorted_tables if table is not writers]
+    return {table.name: list(connection.execute(select(table)).all()) for table in copied}
 
 
 def in_order(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
