@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
@@ -46,6 +47,8 @@ _OF_CLIENT = text("client_bucket IS NOT NULL")
 _IN_56 = text("client_bucket_56 IS NOT NULL")
 _IN_48 = text("client_bucket_48 IS NOT NULL")
 _EXPECTED = text("call_expected_at IS NOT NULL")
+_HELD_FOR = text("held_for IS NOT NULL")
+_IN_CHAIN = text("again_chain IS NOT NULL")
 NOT_PLACED: Final = f"status <> '{Status.PLACED}'"
 """The condition of an index, to the letter: a statement uses that index only if it repeats it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -121,6 +124,16 @@ callbacks = Table(
     Column("client_bucket_48", String(64), info=PERSONAL_INTERNAL),
     Column("available_at", Instant, info=INTERNAL),  # last release or retry; null: available since it was accepted
     Column("status_sequence", Integer, nullable=False, server_default="0", info=INTERNAL),  # of the last change
+    Column("rings_at", Instant, info=PUBLIC),  # the earliest moment the phone may ring; null: held
+    Column("rings_until", Instant, info=INTERNAL),  # the last moment of an uncertain ring, otherwise equal
+    Column("held_for", String(32), info=PUBLIC),  # the reason it was held for when it was accepted
+    Column("duplicate_of", String(36), info=PUBLIC),  # the callback that it was merged into
+    Column("again_of", String(36), info=PUBLIC),  # the callback that did not ring, as its visitor says
+    Column("again_chain", String(36), info=INTERNAL),  # the first callback of the chain of `again_of`
+    Column("client_network", String(64), info=PERSONAL_INTERNAL),  # the /24 or /48 of a visitor
+    # Whether an API key sent them. Those rendered from the settings don't distinguish two requests.
+    Column("manager_given", Boolean, nullable=False, server_default=false(), info=INTERNAL),
+    Column("message_given", Boolean, nullable=False, server_default=false(), info=INTERNAL),
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index("ix_callbacks_held", "created_at", sqlite_where=_HELD, postgresql_where=_HELD),
@@ -147,6 +160,12 @@ callbacks = Table(
         sqlite_where=_IN_48,
         postgresql_where=_IN_48,
     ),
+    Index("ix_callbacks_site_rings_at", "site", "rings_at"),
+    Index("ix_callbacks_site_client_network_rings_at", "site", "client_network", "rings_at"),
+    Index(
+        "ix_callbacks_site_created_at_held", "site", "created_at", sqlite_where=_HELD_FOR, postgresql_where=_HELD_FOR
+    ),
+    Index("ix_callbacks_again_chain", "again_chain", sqlite_where=_IN_CHAIN, postgresql_where=_IN_CHAIN),
 )
 
 attempts = Table(
@@ -160,6 +179,8 @@ attempts = Table(
     Column("duration_ms", Integer, info=PUBLIC),
     Column("detail", String(64), info=PUBLIC),
     Column("answer", Text, info=PERSONAL),  # the first 2 KiB of the body of the response
+    Column("rings_at", Instant, info=PUBLIC),  # null if it can't have rung
+    Column("rings_until", Instant, info=INTERNAL),
 )
 
 request_keys = Table(

@@ -20,6 +20,10 @@ EXAMPLE: Final[dict[str, Any]] = {
     "due_at": None,
     "give_up_at": "2026-01-31T09:00:00.120000Z",
     "call_expected_at": "2026-01-31T07:00:00.120000Z",
+    "rings_at": "2026-01-31T07:00:00.120000Z",
+    "held_for": None,
+    "duplicate_of": None,
+    "again_of": None,
     "planned_time": None,
     "department": "sales",
     "manager_phone": "74950000002",
@@ -42,6 +46,7 @@ EXAMPLE: Final[dict[str, Any]] = {
         {
             "number": 1,
             "started_at": "2026-01-31T07:00:00.140000Z",
+            "rings_at": None,
             "outcome": "not_sent",
             "http_status": None,
             "duration_ms": 12,
@@ -51,6 +56,7 @@ EXAMPLE: Final[dict[str, Any]] = {
         {
             "number": 2,
             "started_at": "2026-01-31T07:00:06.200000Z",
+            "rings_at": "2026-01-31T07:00:06.200000Z",
             "outcome": "placed",
             "http_status": 200,
             "duration_ms": 270,
@@ -83,6 +89,9 @@ class AttemptResponse(BaseModel):
 
     number: Annotated[int, Field(description="Counted from 1")]
     started_at: datetime
+    rings_at: Annotated[
+        datetime | None, Field(description="When this attempt rings the phone; null: it can't have rung")
+    ]
     outcome: Annotated[
         str | None,
         Field(
@@ -109,6 +118,10 @@ class CallbackResponse(BaseModel):
     due_at: Annotated[datetime | None, Field(description="When the next attempt is due; null: no attempt is due")]
     give_up_at: Annotated[datetime, Field(description="When the callback expires if it was not placed")]
     call_expected_at: Annotated[datetime | None, Field(description="When the call is expected; null if unknown")]
+    rings_at: Annotated[datetime | None, Field(description="The earliest moment the phone may ring; null while held")]
+    held_for: Annotated[str | None, Field(description="The reason it was held for when it was accepted; null: none")]
+    duplicate_of: Annotated[str | None, Field(description="The id of the callback that it was merged into; null: none")]
+    again_of: Annotated[str | None, Field(description="The id of an earlier callback that did not ring; null: none")]
     planned_time: datetime | None
     department: str | None
     manager_phone: str | None

@@ -13,7 +13,7 @@ FIELDS = {
     *("id", "site", "status", "reason", "client_phone", "phone_certain", "created_at", "updated_at", "due_at"),
     *("give_up_at", "call_expected_at", "planned_time", "department", "manager_phone", "message_on_ring"),
     *("nwt_action", "call_stack_start_hour", "call_stack_interval", "active_page", "referrer", "client_ip"),
-    *("consent", "api_key", "attempts"),
+    *("consent", "api_key", "attempts", "rings_at", "held_for", "duplicate_of", "again_of"),
 }
 
 
