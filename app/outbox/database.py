@@ -24,10 +24,16 @@ _WAL_RESET_FIXED = (3, 51, 3)
 _POSTGRES_ACCEPT_LOCK = 0x43484153
 READ_ONLY: Final = "25006"
 """PostgreSQL's SQLSTATE for a write in a read-only transaction (`read_only_sql_transaction`)."""
+APPLICATION: Final = "chaser-callback/"
+"""The application name of every connection to PostgreSQL begins with this, and ends with the version.
+
+Versions before 0.2.0 set none: see `older_processes`.
+"""
 # Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
 # as its locks would block the other replicas. `tcp_user_timeout` covers sent data that is not acknowledged. Keep-alive
 # probes detect a lost peer while we wait for its reply.
 _POSTGRES = {
+    "application_name": f"{APPLICATION}{VERSION}",
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 5,

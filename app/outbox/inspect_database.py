@@ -9,11 +9,12 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import DatabaseError, driver_message, file_at
+from app.outbox.database import APPLICATION, DatabaseError, driver_message, file_at
 from app.outbox.handover import why_unusable
 from app.outbox.migrate import SchemaState, schema_state
+from app.version import VERSION
 
-_CONNECT_TIMEOUT = 5  # seconds
+_POSTGRES = {"connect_timeout": 5, "application_name": f"{APPLICATION}{VERSION}"}  # seconds
 _WRITE_PRIVILEGES = """
     SELECT has_table_privilege('callbacks', 'SELECT') AND has_table_privilege('callbacks', 'INSERT')
         AND has_table_privilege('callbacks', 'UPDATE') AND has_table_privilege('callbacks', 'DELETE')
@@ -43,9 +44,7 @@ def inspect(url: str) -> DatabaseInfo:
     if address.get_backend_name() == "sqlite":
         return _inspect_file(file_at(url))
     place = f"{address.database} at {address.host or 'the local server'}"
-    engine = create_engine(
-        url, hide_parameters=True, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_TIMEOUT}
-    )
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=_POSTGRES)
     try:
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
             schema = schema_state(connection)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,13 @@ def relay_to(url: str) -> Iterator[str]:
         plain = address.set(host="127.0.0.1", port=listening.getsockname()[1], query={})
         yield plain.render_as_string(hide_password=False)
         listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_connections_are_named_by_the_version_even_if_the_address_names_them(postgresql: PostgreSQL) -> None:
+    """An upgrade tells the processes of older versions from its own by this name."""
+    database = open_database(f"{postgresql.new_database()}&application_name=other")
+    for engine in (database.writing, database.reading):
+        with engine.connect() as connection:
+            name = connection.scalar(text("SELECT current_setting('application_name')"))
+            assert name == f"chaser-callback/{version('chaser-callback')}"
+    database.close()
