@@ -17,15 +17,16 @@ db.command()(copy)
 def upgrade() -> None:
     """Migrate the tables to this version now. The service does the same at its start.
 
-    On PostgreSQL this works while replicas run. A SQLite file belongs to one process: stop the service first.
+    On PostgreSQL this works while replicas run, except for the upgrade to 0.2: see UPGRADING.md. A SQLite file belongs
+    to one process: stop the service first.
     """
     from app.outbox.database import open_database
-    from app.outbox.migrate import SchemaState, migrate, schema_state
+    from app.outbox.migrate import SchemaState, migrate, schema_revision, schema_state
 
     url = settings_or_fail().database_url
     with _database_error_in_one_line(), closing(open_database(url)) as database:
         with database.writing.connect() as connection:
-            before = schema_state(connection)
+            before = schema_state(schema_revision(connection))
         migrate(database.writing)
     messages = {
         SchemaState.EMPTY: "The tables were created.",

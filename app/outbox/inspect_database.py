@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.outbox.database import APPLICATION, DatabaseError, driver_message, file_at
 from app.outbox.handover import why_unusable
-from app.outbox.migrate import SchemaState, schema_state
+from app.outbox.migrate import SchemaState, schema_revision, schema_state
+from app.outbox.older_processes import why_not_migrated
 from app.version import VERSION
 
 _POSTGRES = {"connect_timeout": 5, "application_name": f"{APPLICATION}{VERSION}"}  # seconds
@@ -26,7 +27,7 @@ class DatabaseInfo:
     """The state of a database.
 
     `place` is its file, or its database and host, without the password. `there` is whether it exists. `unusable` is why
-    a service must not use it (see `handover`), None if it may.
+    a service must not use it (see `handover` and `older_processes`), None if it may.
     """
 
     place: str
@@ -47,9 +48,12 @@ def inspect(url: str) -> DatabaseInfo:
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=_POSTGRES)
     try:
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
-            schema = schema_state(connection)
+            revision = schema_revision(connection)
+            schema = schema_state(revision)
             _check_server_is_writable(connection, schema)
             unusable = why_unusable(connection)
+            if unusable is None and revision is not None and schema is SchemaState.OLDER:
+                unusable = why_not_migrated(connection, revision)
     except DBAPIError as error:
         raise DatabaseError(
             f"DATABASE_URL: the database can't be opened ({driver_message(error)}): check that the server runs, and "
@@ -90,7 +94,8 @@ def _inspect_file(path: Path) -> DatabaseInfo:
     engine = _read_only_engine(path)
     try:
         with engine.connect() as connection:
-            return DatabaseInfo(str(path), True, schema_state(connection), why_unusable(connection))
+            schema = schema_state(schema_revision(connection))
+            return DatabaseInfo(str(path), True, schema, why_unusable(connection))
     except DBAPIError as error:
         raise DatabaseError(
             f"DATABASE_URL: {path} can't be read as a database ({driver_message(error)}): give another path, "

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.logs import event
 from app.outbox.database import DatabaseError, driver_message
+from app.outbox.older_processes import check_no_older_processes
 from app.outbox.schema import metadata
 
 log = logging.getLogger(__name__)
@@ -35,10 +36,14 @@ class SchemaState(Enum):
     NEWER = "newer"
 
 
-def schema_state(connection: Connection) -> SchemaState:
-    """Return the state of the database's schema. Changes nothing."""
+def schema_revision(connection: Connection) -> str | None:
+    """Return the revision of the database's schema, None for an empty database. Changes nothing."""
     has_table = inspect(connection).has_table("alembic_version")
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version")) if has_table else None
+    return connection.scalar(text("SELECT version_num FROM alembic_version")) if has_table else None
+
+
+def schema_state(revision: str | None) -> SchemaState:
+    """Return how a revision compares with that of this version."""
     if revision is None:
         return SchemaState.EMPTY
     if revision == _REVISIONS[-1]:
@@ -49,7 +54,8 @@ def schema_state(connection: Connection) -> SchemaState:
 def migrate(engine: Engine) -> None:
     """Run all missing migrations in one transaction, which is retried after a deadlock or lock timeout.
 
-    Raises `DatabaseError` if the database refuses, or was migrated by a newer version.
+    Raises `DatabaseError` if the database refuses, was migrated by a newer version, or is used by an older one that the
+    new tables would break.
     """
     for retries_left in reversed(range(_MAX_ATTEMPTS)):
         try:
@@ -73,11 +79,14 @@ def _upgrade(connection: Connection) -> None:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    state = schema_state(connection)
+    revision = schema_revision(connection)
+    state = schema_state(revision)
     if state is SchemaState.CURRENT:
         return
     if state is SchemaState.NEWER:
         raise DatabaseError(MADE_BY_NEWER)
+    if revision is not None:
+        check_no_older_processes(connection, revision)
     if on_postgresql:
         connection.execute(text(_SET_LOCK_TIMEOUT))
         _lock_all_tables(connection)

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -17,6 +18,7 @@ from app.outbox.database import open_database
 from app.outbox.handover import Role, mark
 from app.outbox.outbox import Outbox
 from tests.cli.conftest import Terminal
+from tests.databases import PostgreSQL
 from tests.running import NOBODY, Chaser, Service, values
 
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
@@ -122,6 +124,18 @@ def test_tables_of_an_older_version_are_a_fault_and_stay_unchanged(
         "of an older version: restart the service, or run `chaser-callback db upgrade`",
     )
     assert contents(tmp_path) == before
+
+
+def test_a_connected_process_of_an_older_version_is_a_fault(
+    tmp_path: Path, postgresql: PostgreSQL, far_side: Chaser
+) -> None:
+    url = postgresql.new_database()
+    make_old(url)
+    with psycopg.connect(url.replace("+psycopg", "")):
+        ended = Terminal(values(tmp_path, far_side.api_url, database_url=url)).run("check")
+    verdict, message = parse_results(ended.stdout)["tables"]
+    assert (ended.returncode, verdict) == (1, "fault")
+    assert message.startswith("DATABASE_URL: 1 connection of an older version is open")
 
 
 def test_a_database_that_was_moved_is_a_fault(tmp_path: Path, database_url: str, far_side: Chaser) -> None:

@@ -32,6 +32,7 @@ from app.outbox.schema import attempts, callbacks, request_keys
 from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, callback, from_address, rules
 
+NAMED = {"application_name": "chaser-callback/0.2.0"}
 WIDE = tuple(parse_many("9999/hour"))
 
 
@@ -141,7 +142,7 @@ def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
     database.close()
 
 
-def test_tables_are_upgraded_while_replicas_of_the_old_version_work_on_them(postgresql: PostgreSQL) -> None:
+def test_tables_are_upgraded_while_replicas_work_on_them(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     with closing(psycopg.connect(url.replace("+psycopg", ""), autocommit=True)) as connection:
         # Twice the time that a migration waits before it comes across replicas: theirs must be noticed first.
@@ -155,7 +156,7 @@ def test_tables_are_upgraded_while_replicas_of_the_old_version_work_on_them(post
     stop = threading.Event()
     errors: list[Exception] = []
     with ThreadPoolExecutor(3) as replicas:
-        working = [replicas.submit(work_as_the_old_version, url, stop, errors) for _ in range(3)]
+        working = [replicas.submit(work_as_a_replica, url, stop, errors) for _ in range(3)]
         try:
             migrate(database.writing)
         finally:
@@ -167,12 +168,13 @@ def test_tables_are_upgraded_while_replicas_of_the_old_version_work_on_them(post
     database.close()
 
 
-def work_as_the_old_version(url: str, stop: threading.Event, errors: list[Exception]) -> int:
+def work_as_a_replica(url: str, stop: threading.Event, errors: list[Exception]) -> int:
     """Run transactions that lock in alternating order, as batches may, until `stop`; return how many were committed.
 
-    A transaction that meets a deadlock is retried, as the writer of that version did.
+    A transaction that meets a deadlock is retried, as the writer of that version did. The connections have the name
+    that versions since 0.2.0 set: earlier ones may not be connected.
     """
-    engine = create_engine(url)
+    engine = create_engine(url, connect_args=NAMED)
     probe = "UPDATE alembic_version SET version_num = version_num"
     claim = "UPDATE callbacks SET updated_at = updated_at WHERE id = (SELECT min(id) FROM callbacks)"
     done = 0
@@ -197,7 +199,7 @@ def test_a_migration_is_retried_after_a_deadlock(postgresql: PostgreSQL) -> None
     database = open_database(url)
     upgrade(database.writing, "0002")
     deadlocks: list[str] = []
-    other = create_engine(url)
+    other = create_engine(url, connect_args=NAMED)
     triggered = threading.Event()
 
     def cause_deadlock(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
