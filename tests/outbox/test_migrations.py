@@ -14,7 +14,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from limits import parse_many
@@ -31,17 +30,10 @@ from app.outbox.quotas import Quotas
 from app.outbox.schema import attempts, callbacks, request_keys
 from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, callback, from_address, rules
+from tests.outbox.queue_of_0_1 import upgrade
 
 NAMED = {"application_name": "chaser-callback/0.2.0"}
 WIDE = tuple(parse_many("9999/hour"))
-
-
-def upgrade(engine: Engine, revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(next(iter(app.outbox.migrations.__path__)))))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 def queue(engine: Engine, requests: list[Callback], **changes: Any) -> None:

@@ -16,7 +16,7 @@ from app.outbox.migrate import SchemaState, migrate
 from app.outbox.older_processes import LOOKS, why_not_migrated
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
-from tests.outbox.test_migrations import upgrade
+from tests.outbox.queue_of_0_1 import REVISION, upgrade
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def old_url(postgresql: PostgreSQL) -> str:
     """Return the URL of a database with the tables of version 0.1.0."""
     url = postgresql.new_database()
     with closing(open_database(url)) as database:
-        upgrade(database.writing, "0008")
+        upgrade(database.writing, REVISION)
     return url
 
 
