@@ -14,7 +14,7 @@ COPY widget ./widget
 RUN uv sync --frozen --no-dev --no-editable
 
 FROM docker.io/library/python:3.13-slim
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="Chaser Callback" \
       org.opencontainers.image.description="A visitor types a phone number and is called back through Chaser" \
       org.opencontainers.image.version="${VERSION}" \

@@ -66,7 +66,7 @@ def test_metrics_have_both_formats_of_prometheus(counted: Service) -> None:
     assert plain.headers["cache-control"] == "no-store"
     assert_protected(plain)
     metrics = read(plain)
-    assert metrics['chaser_callback_build_info{version="0.1.0"}'] == 1
+    assert metrics['chaser_callback_build_info{version="0.2.0"}'] == 1
     assert metrics["process_resident_memory_bytes"] > 0
     accept = {"accept": "application/openmetrics-text;version=1.0.0"}
     openmetrics = counted.http.get("/metrics", headers=AUTHORIZED | accept)
