@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +18,8 @@ from app.outbox.older_processes import LOOKS, why_not_migrated
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.outbox.queue_of_0_1 import REVISION, upgrade
+
+UPGRADING = Path(__file__).parents[2] / "UPGRADING.md"
 
 
 @pytest.fixture
@@ -47,9 +50,10 @@ def test_connected_processes_of_an_older_version_are_counted_with_the_fix(old_ur
         assert "A psql session" in str(refused.value)
         with (
             connect_as_the_old_version(old_url),
-            pytest.raises(DatabaseError, match="2 connections of an older version are open"),
+            pytest.raises(DatabaseError, match="2 connections of an older version are open") as refused,
         ):
             Outbox.open(old_url)
+        assert str(refused.value) in " ".join(UPGRADING.read_text(encoding="utf-8").split())
         # Nothing is locked or changed: the older version goes on working.
         working.execute("INSERT INTO blocklist (entry, created_at) VALUES ('1', now())")
         assert working.execute("SELECT version_num FROM alembic_version").fetchone() == ("0008",)
