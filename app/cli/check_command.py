@@ -71,10 +71,28 @@ def _run_checks(url: str) -> Iterator[CheckResult]:
         return
     accounts = len(list(settings.accounts()))
     yield CheckResult("ok", "settings", f"sites: {', '.join(settings.sites)}; Chaser accounts: {accounts}")
+    yield from _check_departments(settings)
     yield from _check_database(settings)
     yield from _check_chaser(settings)
     yield from _check_proxies(settings)
     yield _check_service(url)
+
+
+def _check_departments(settings: "Settings") -> Iterator[CheckResult]:
+    """Note the departments that phone the site's manager with nothing but a text of the site or their name."""
+    for name, site in settings.sites.items():
+        alike = [key for key, one in site.departments.items() if not (one.manager_phone or one.message_on_ring)]
+        if not alike:
+            continue
+        prefix = f"SITES__{name.upper()}__"
+        which = f"{prefix}DEPARTMENTS: no MANAGER_PHONE and no MESSAGE_ON_RING of their own: {', '.join(alike)}. "
+        effect = (
+            f"Nobody learns which of them a visitor chose, because {prefix}MESSAGE_ON_RING is spoken for all: "
+            "set one of the two for each"
+            if site.message_on_ring
+            else "The site's manager hears the name of the department: set one of the two for a manager or text of its own"
+        )
+        yield CheckResult("note", "department", which + effect)
 
 
 def _check_database(settings: "Settings") -> Iterator[CheckResult]:

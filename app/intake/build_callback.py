@@ -20,7 +20,7 @@ from app.intake.scheduling import check_planned_time
 from app.intake.working_hours import ring_time
 from app.outbox.callback import Callback
 from app.random_pool import random_bytes
-from app.settings import Settings, Site
+from app.settings import Department, Settings, Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def build_callback(
         planned_time=planned_time,
         active_page=active_page(request.active_page, sender.referer, sender.origin, origin_allowed),
         client_ip=str(request.client_ip or sender.client_ip),
-        message_on_ring=request.message_on_ring or terms.message_on_ring or site.message_on_ring,
+        message_on_ring=_message(request, site, department),
         nwt_action=nwt_action,
         call_stack_start_hour=start_hour,
         call_stack_interval=interval,
@@ -115,6 +115,18 @@ def new_id(now: datetime) -> str:
     random = int.from_bytes(random_bytes()[:10])
     number = (milliseconds << 80 | random) & ~(0xF << 76 | 0b11 << 62) | 0x7 << 76 | 0b10 << 62
     return str(uuid.UUID(int=number))
+
+
+def _message(request: CallbackRequest, site: Site, department: Department | None) -> str | None:
+    """Return the text that the manager hears: of the request, the department, or the site.
+
+    Without any it is the department's name, unless a manager of its own is phoned. Otherwise nobody would learn of the
+    visitor's choice.
+    """
+    message = request.message_on_ring or (department and department.message_on_ring) or site.message_on_ring
+    if message or department is None or request.manager_phone or department.manager_phone:
+        return message
+    return department.name
 
 
 def _first(*values: int | None) -> int | None:

@@ -111,6 +111,38 @@ def test_a_site_number_unknown_to_chaser_is_a_fault_that_lists_the_known_ones(tm
     )
 
 
+@pytest.mark.parametrize(
+    ("site", "named", "effect"),
+    [
+        ({}, "sales, service", "The site's manager hears the name of the department"),
+        ({"message_on_ring": "From the site"}, "sales, service", "Nobody learns which of them a visitor chose"),
+        ({"departments": {"sales": {"manager_phone": "+7 495 000-00-02"}}}, "service", "The site's manager hears"),
+        ({"departments": {"service": {"message_on_ring": "For service"}}}, "sales", "The site's manager hears"),
+        ({"manager_phone": "+7 495 000-00-01"}, "sales, service", "The site's manager hears"),
+    ],
+)
+def test_departments_without_manager_and_message_are_named(
+    tmp_path: Path, far_side: Chaser, site: dict[str, Any], named: str, effect: str
+) -> None:
+    names = {"sales": {"name": "Sales"}, "service": {"name": "Service"}}
+    departments = {name: one | site.get("departments", {}).get(name, {}) for name, one in names.items()}
+    shop = site | {"departments": departments}
+    ended = Terminal(values(tmp_path, far_side.api_url, sites={"shop": shop})).run("check")
+    verdict, message = parse_results(ended.stdout)["department"]
+    assert (ended.returncode, verdict) == (0, "note")
+    assert f"SITES__SHOP__DEPARTMENTS: no MANAGER_PHONE and no MESSAGE_ON_RING of their own: {named}. " in message
+    assert effect in message
+
+
+def test_departments_with_a_manager_or_a_message_are_no_note(tmp_path: Path, far_side: Chaser) -> None:
+    departments = {
+        "sales": {"name": "Sales", "manager_phone": "+7 495 000-00-02"},
+        "service": {"name": "Service", "message_on_ring": "For service"},
+    }
+    ended = Terminal(values(tmp_path, far_side.api_url, sites={"shop": {"departments": departments}})).run("check")
+    assert "department" not in parse_results(ended.stdout)
+
+
 def test_tables_of_an_older_version_are_a_fault_and_stay_unchanged(
     tmp_path: Path, database_url: str, far_side: Chaser
 ) -> None:

@@ -219,3 +219,31 @@ def test_ids_are_ordered_by_time_and_unique() -> None:
     assert ids == sorted(ids)
     assert len({new_id(NOW) for _ in range(1000)}) == 1000
     assert {(uuid.UUID(each).version, uuid.UUID(each).variant) for each in ids} == {(7, uuid.RFC_4122)}
+
+
+@pytest.mark.parametrize(
+    ("site", "department", "message"),
+    [
+        ({}, {}, "Sales"),
+        ({"manager_phone": "74950000001"}, {}, "Sales"),
+        ({"message_on_ring": "From the site"}, {}, "From the site"),
+        ({}, {"manager_phone": "74950000002"}, None),
+        ({}, {"message_on_ring": "For sales"}, "For sales"),
+        ({"message_on_ring": "From the site"}, {"message_on_ring": "For sales"}, "For sales"),
+        ({"message_on_ring": "From the site"}, {"manager_phone": "74950000002"}, "From the site"),
+    ],
+)
+def test_the_manager_hears_the_name_of_a_department_without_manager_and_message(
+    site: dict[str, Any], department: dict[str, Any], message: str | None
+) -> None:
+    offered = {"sales": {"name": "Sales"} | department, "service": {"name": "Service"} | department}
+    chosen = settings(Path("unused"), sites={"shop": site | {"departments": offered}})
+    assert accepted(chosen, department="sales").message_on_ring == message
+    assert accepted(chosen).message_on_ring == site.get("message_on_ring")
+
+
+def test_a_service_decides_itself_whom_a_department_phones_and_with_which_text() -> None:
+    chosen = settings(Path("unused"), sites={"shop": {"departments": {"sales": {"name": "Sales"}}}})
+    assert accepted(chosen, CRM, department="sales").message_on_ring == "Sales"
+    assert accepted(chosen, CRM, department="sales", message_on_ring="Lead 4711").message_on_ring == "Lead 4711"
+    assert accepted(chosen, CRM, department="sales", manager_phone="74950000002").message_on_ring is None
