@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.admission.admission_config import admission_config, ring_times
+from app.admission.conductor import Admission
 from app.chaser import ChaserClient
 from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.delivery_config import DeliveryConfig
@@ -30,10 +32,10 @@ from app.errors import UnavailableError
 from app.logs import event
 from app.metrics import Metrics
 from app.net.origins import Origins
-from app.outbox.accepting import AdmissionConfig
 from app.outbox.database import DatabaseError
 from app.outbox.outbox import Outbox
-from app.outbox.quotas import Quotas
+from app.outbox.phone_callbacks import PhoneCap
+from app.outbox.rings import limits_of
 from app.routes import (
     blocklist_routes,
     callback_action_routes,
@@ -50,7 +52,7 @@ from app.routes.exception_handlers import register_exception_handlers
 from app.routes.in_flight import InFlightKeys
 from app.routes.metrics_routes import MetricsCollector, metrics_router, open_metrics_router
 from app.routes.openapi import DESCRIPTION, documentation_router
-from app.settings import Settings, Site
+from app.settings import Settings
 from app.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -136,6 +138,17 @@ def create_app(
             stack.push_async_callback(breakers.aclose)
             config = _delivery_config(settings)
             worker = Worker(outbox, breakers, config, clock, shutdown, metrics, poll_interval=poll_interval)
+            challenges, difficulty = Challenges(secret, clock), AdaptiveDifficulty()
+            admission = Admission(
+                outbox,
+                settings,
+                admission_config(settings),
+                challenges=challenges,
+                difficulty=difficulty,
+                origins=origins,
+                metrics=metrics,
+                clock=clock,
+            )
             stack.push_async_callback(worker.stop)
             app.state.services = open_metrics.state.services = Services(
                 settings=settings,
@@ -144,11 +157,11 @@ def create_app(
                 delivery=worker,
                 chaser=breakers.client,
                 origins=origins,
-                rules={name: _admission_config(settings, site) for name, site in settings.sites.items()},
+                admission=admission,
                 secret=secret,
                 clock=clock,
-                challenges=Challenges(secret, clock),
-                difficulty=AdaptiveDifficulty(),
+                challenges=challenges,
+                difficulty=difficulty,
                 in_flight=InFlightKeys(),
                 upstream_slots=asyncio.Semaphore(_UPSTREAM_SLOTS),
                 metrics=metrics,
@@ -240,15 +253,5 @@ def _delivery_config(settings: Settings) -> DeliveryConfig:
         keep_personal_data=settings.keep_personal_data,
         general=general,
         by_site=by_site,
+        cap=PhoneCap(limits_of(settings.quotas.per_phone), ring_times(settings)),
     )
-
-
-def _admission_config(settings: Settings, site: Site) -> AdmissionConfig:
-    general, own = settings.quotas, site.quotas
-    quotas = Quotas(
-        per_phone=general.per_phone,
-        per_client=own.per_address or general.per_address,
-        per_client_phones=own.per_address_phones or general.per_address_phones,
-        per_site=own.per_site or general.per_site,
-    )
-    return AdmissionConfig(settings.duplicate_window, quotas)

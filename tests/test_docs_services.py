@@ -46,6 +46,7 @@ def callback_service(
     folder = tmp_path_factory.mktemp("services")
     chosen = values(folder, simulator.api_url, api_keys=None, retry_schedule=["30m"])
     with process(folder, chosen | created_key[1]) as running:
+        running.authorized = {"authorization": f"Bearer {created_key[0]}"}
         yield running
 
 

@@ -245,7 +245,7 @@ def test_the_log_lines_of_a_request_are_found_by_the_id_in_its_response(busy: Bu
     (accepted,) = busy.events("callback.accepted", request_id=request_id)
     (request,) = busy.events("http.request", request_id=request_id)
     assert accepted["callback"] == busy.accepted.json()["id"]
-    assert accepted["logger"] == "app.routes.callback_routes"
+    assert accepted["logger"] == "app.admission.conductor"
     assert accepted["client_phone"] == f"+{NUMBER[:4]}***{NUMBER[-4:]}"
     assert (request["method"], request["route"], request["status"]) == ("POST", "/v1/callbacks", 202)
 

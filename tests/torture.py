@@ -36,6 +36,14 @@ PARTS: dict[str, tuple[str, ...]] = {
         "tests/faults/test_oracle.py",
         "tests/faults/test_outbox_machine.py",
     ),
+    "histories": (
+        "tests/admission/test_property_batches.py",
+        "tests/admission/test_property_caps.py",
+        "tests/admission/test_property_held.py",
+        "tests/admission/test_property_indistinguishable.py",
+        "tests/admission/test_property_promises.py",
+        "tests/admission/test_property_room.py",
+    ),
     "bodies": (
         "tests/abuse/test_hostile_bodies.py",
         "tests/abuse/test_schema.py",

@@ -17,7 +17,9 @@ GUARDED = ("callbacks", "status_history")
 COLUMNS = ("status", "status_sequence")
 _TABLE = r'"?(callbacks|status_history)\b'
 _SQL = re.compile(
-    rf"\binsert(\s+or\s+\w+)?\s+into\s+{_TABLE}|\bupdate\s+{_TABLE}[^;]*\bset\b|\bdelete\s+from\s+\"?status_history\b",
+    rf"\binsert(\s+or\s+\w+)?\s+into\s+{_TABLE}"
+    r"|\bupdate\s+\"?callbacks\b[^;]*\bset\b(?:(?!\bwhere\b)[^;])*\bstatus(_sequence)?\s*=|\bupdate\s+\"?status_history\b"
+    r"|\bdelete\s+from\s+\"?status_history\b",
     re.IGNORECASE,
 )
 

@@ -78,7 +78,7 @@ export const track = (service, settings, event, detail) => {
 /** @type {(service: Service, callback: Callback) => Promise<void>} */
 const poll = async (service, callback) => {
   let { id, status } = callback;
-  for (let wait = 1; wait < 11 && isNow(callback) && /queued|sending/.test(status); wait++) {
+  for (let wait = 1; wait < 11 && isNow(callback) && status === "queued"; wait++) {
     await sleep(wait * 1000);
     const now = await service.fetchJson("callbacks/" + id, "id").catch(() => {});
     if (now && now.status !== status) {

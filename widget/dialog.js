@@ -152,6 +152,7 @@ export const create = ({ service, h, addStyles, root, site, lang, words, api }) 
     updateLead();
   };
 
+  // Of the last request until the dialog is closed. Trying again says that no phone rang after it.
   let id = "";
   let end = 0;
   let timer = 0;
@@ -177,7 +178,6 @@ export const create = ({ service, h, addStyles, root, site, lang, words, api }) 
     clearInterval(timer);
     ring.textContent = "";
     if (isForm) {
-      id = "";
       updateLead();
       input.focus();
     } else next.focus();
@@ -207,6 +207,7 @@ export const create = ({ service, h, addStyles, root, site, lang, words, api }) 
       department: department.value || undefined,
       consent: consent && { accepted: true, version: consent.version, text: sentence } || undefined,
       website: honeypot.value || undefined,
+      again: id || undefined,
     };
     // Unchanged values after a lost answer keep their request_id, so both requests are one callback.
     if (lastValues !== (lastValues = JSON.stringify(values))) fields = complete(service, values);
@@ -256,9 +257,11 @@ export const create = ({ service, h, addStyles, root, site, lang, words, api }) 
   };
   dialog.onclose = () => {
     service.emit("close");
-    if (!isBusy()) show();
+    if (isBusy()) return;
+    id = "";
+    show();
   };
-  api.on("status", now => { if (now.id === id) show(now.status); });
+  api.on("status", now => { if (now.id === id && form.hidden) show(now.status); });
   setBusy();
   fillTimes();
   show();

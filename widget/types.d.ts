@@ -5,7 +5,7 @@
 
 type Language = "ru" | "en";
 
-type Status = "held" | "queued" | "sending" | "placed" | "failed" | "unknown" | "cancelled";
+type Status = "queued" | "placed" | "failed" | "unknown";
 
 /** The body of GET /v1/sites/{site}. Times are ISO 8601 in UTC. */
 interface Site {
@@ -70,14 +70,14 @@ interface CallbackStatus {
 /** The body of a 202. */
 interface Callback extends CallbackStatus {
   created_at: string;
-  /** True if this request was merged into an earlier callback. */
+  /** False for visitors: a request for the same call is answered like a new one. */
   duplicate: boolean;
 }
 
 /** The codes of a Refusal: those of the service; "network" if no response came; "error" for a response without a code
  * and for an unexpected exception. With "invalid" the codes of the fields are in `errors`. The list may grow. */
 type RefusalCode =
-  | "network" | "error" | "invalid" | "request_id_reused" | "origin_not_allowed" | "rate_limited" | "overloaded"
+  | "network" | "error" | "invalid" | "origin_not_allowed" | "rate_limited" | "overloaded"
   | "quota_phone" | "quota_client" | "quota_client_phones" | "quota_site"
   | "challenge_missing" | "challenge_wrong" | "challenge_expired" | "challenge_too_fast" | "challenge_used"
   | (string & {});
@@ -109,8 +109,10 @@ interface Fields {
   };
   active_page?: string;
   referrer?: string;
-  /** The idempotency key: two requests with the same one are one callback. */
+  /** The idempotency key: two equal requests with the same one are one callback. */
   request_id?: string;
+  /** The id of an earlier answer after which no phone rang: then this is no duplicate of it. */
+  again?: string;
   [field: string]: unknown;
 }
 

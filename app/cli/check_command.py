@@ -90,7 +90,7 @@ def _check_departments(settings: "Settings") -> Iterator[CheckResult]:
             f"Nobody learns which of them a visitor chose, because {prefix}MESSAGE_ON_RING is spoken for all: "
             "set one of the two for each"
             if site.message_on_ring
-            else "The site's manager hears the name of the department: set one of the two for a manager or text of its own"
+            else "The site's manager hears the department's name: set one of the two for a manager or text of its own"
         )
         yield CheckResult("note", "department", which + effect)
 

@@ -6,7 +6,7 @@ import typer
 
 from app.cli.api_client import DEFAULT_URL
 
-STATUSES = ("held", "queued", "sending", "placed", "failed", "unknown", "cancelled")
+STATUSES = ("held", "queued", "sending", "placed", "failed", "unknown", "cancelled", "duplicate")
 
 
 def complete_site(incomplete: str) -> Iterator[str]:

@@ -28,6 +28,7 @@ STATUS_STYLES = {
     "unknown": "yellow",
     "held": "yellow",
     "cancelled": "dim",
+    "duplicate": "dim",
     "sending": "cyan",
     "success": "green",
 }

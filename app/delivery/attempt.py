@@ -1,7 +1,7 @@
 """One delivery attempt: the call to Chaser, and its result as an outcome of the retry policy."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from app.chaser import (
@@ -16,9 +16,7 @@ from app.chaser import (
     Unavailable,
 )
 from app.delivery.retry_policy import Outcome
-
-_PLAN_MARGIN = timedelta(seconds=30)
-"""A planned time nearer than this is not sent: by Chaser's clock, and after the transfer, it may be in the past."""
+from app.outbox.rings import wanted_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: dat
     `parameters`: the arguments of `app.chaser.Call`. A planned time that is due, or due within 30 s, is left out.
     """
     planned_time = parameters["planned_time"]
-    if planned_time is not None and planned_time <= now + _PLAN_MARGIN:
+    if wanted_time(planned_time, now) != planned_time:
         # Chaser accepts only times in its future; it would reject this one with a 4xx.
         parameters = parameters | {"planned_time": None}
     try:

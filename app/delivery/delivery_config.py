@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.delivery.retry_policy import RetryPolicy
+from app.outbox.phone_callbacks import PhoneCap
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryConfig:
-    """Configuration of the worker. `timeout`: of one call; `by_site`: policies of sites with their own `on_unknown`."""
+    """Configuration of the worker.
+
+    `timeout`: of one call. `by_site`: policies of sites with their own `on_unknown`. `cap`: how often a phone may ring.
+    """
 
     timeout: timedelta
     calls_at_once: int
@@ -16,6 +20,7 @@ class DeliveryConfig:
     keep_personal_data: timedelta
     general: RetryPolicy
     by_site: dict[str, RetryPolicy]
+    cap: PhoneCap
 
     def policy_for(self, site: str) -> RetryPolicy:
         """Return the retry policy of a site: the general one unless the site has its own."""

@@ -106,7 +106,7 @@ class Recorder:
         """Write an outcome and return the result of `Outbox.finish_attempt`."""
         while True:
             try:
-                return await self._outbox.finish_attempt(claim, outcome, self._clock())
+                return await self._outbox.finish_attempt(claim, outcome, self._clock(), self._config.cap)
             except UnavailableError:
                 if not retry_forever:
                     raise

@@ -182,6 +182,7 @@ class Worker:
                 paused_sites=self._breakers.paused_sites,
                 only=only,
                 token=token,
+                cap=self._config.cap,
             )
         finally:
             # After an error nobody works on what was perhaps claimed, so maintenance may finish it.

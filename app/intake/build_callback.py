@@ -6,6 +6,7 @@ All errors of a request are reported at once, one for each field.
 import hashlib
 import hmac
 import json
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from app.intake.page_url import active_page, page_address
 from app.intake.phone import Phone, PhoneError, read_phone
 from app.intake.scheduling import check_planned_time
 from app.intake.working_hours import ring_time
+from app.net.client_address import client_network
 from app.outbox.callback import Callback
+from app.outbox.rings import wanted_time
 from app.random_pool import random_bytes
 from app.settings import Department, Settings, Site
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,10 @@ def build_callback(
     stacked = nwt_action == "always_call"
     start_hour = _first(request.call_stack_start_hour, site.call_stack_start_hour) if stacked else None
     interval = _first(request.call_stack_interval, site.call_stack_interval) if stacked else None
-    ring = ring_time(site, nwt_action, start_hour, interval, planned_time or now, now)
-    bucket, bucket_56, bucket_48 = [*(() if sender.api_key else sender.buckets), None, None, None][:3]
+    ring = ring_time(site, nwt_action, start_hour, interval, wanted_time(planned_time, now), now)
+    buckets = () if sender.api_key else sender.buckets
+    bucket, bucket_56, bucket_48 = [*buckets, None, None, None][:3]
+    by_key = sender.api_key is not None
     return Callback(
         id=new_id(now),
         site=request.site,
@@ -97,6 +104,10 @@ def build_callback(
         call_expected_at=ring.promise,
         rings_at=ring.at,
         rings_until=ring.until,
+        client_network=client_network(buckets[-1]) if buckets else None,
+        manager_given=by_key and request.manager_phone is not None,
+        message_given=by_key and request.message_on_ring is not None,
+        again=_again(request.again),
     )
 
 
@@ -107,6 +118,11 @@ def fingerprint(request: CallbackRequest, secret: bytes) -> str:
     """
     content = request.model_dump(mode="json", exclude={"request_id", "challenge", "website"}, exclude_none=True)
     return hmac.new(secret, json.dumps(content, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def _again(named: str | None) -> str | None:
+    """Return the id that a request repeats. Anything but an id is ignored, like the id of another phone."""
+    return named if named is not None and _ID.fullmatch(named) else None
 
 
 def new_id(now: datetime) -> str:

@@ -114,6 +114,10 @@ class CallbackRequest(BaseModel):
         str | None,
         Field(max_length=200, description="Leave it empty: an invisible field (honeypot) that reveals bots"),
     ] = None
+    again: Annotated[
+        str | None,
+        Field(description="The id of an earlier request after which no phone rang, as its visitor says"),
+    ] = None
     request_id: Annotated[
         str | None,
         Field(

@@ -40,7 +40,7 @@ def ring_time(
     """
     wanted, now = wanted.astimezone(UTC), now.astimezone(UTC)
     if site.working_hours is None:
-        return Ring(wanted, wanted + _UNKNOWN_HOURS, certain=False, rings=True)
+        return unknown_hours(wanted)
     opened = is_open(site, wanted)
     if opened and is_open(site, wanted + _CLOSING):
         return Ring(wanted, wanted, certain=True, rings=True)
@@ -56,6 +56,11 @@ def ring_time(
     if nwt_action == "always_call" and not opened:
         return Ring(starts, ends if interval else starts, certain=True, rings=True)
     return Ring(wanted, ends, certain=False, rings=True)
+
+
+def unknown_hours(wanted: datetime) -> Ring:
+    """Return when a call rings at a site whose hours are unknown, also because it is no longer in the settings."""
+    return Ring(wanted, wanted + _UNKNOWN_HOURS, certain=False, rings=True)
 
 
 def _next_working_day(site: Site, moment: datetime) -> date:

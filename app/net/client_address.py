@@ -80,6 +80,11 @@ def buckets(address: Address) -> tuple[Bucket, ...]:
     )
 
 
+def client_network(bucket: str) -> str:
+    """Return the network of a client by the widest of its buckets: the /24 of an IPv4 address, the /48 of IPv6."""
+    return bucket if "/" in bucket else f"{bucket.rpartition('.')[0]}.0/24"
+
+
 def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
     """Yield the entries of all lines from right to left, without the empty ones.
 

@@ -10,17 +10,23 @@ from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, literal, select
+from sqlalchemy import Connection, delete, select, text
 
 from app.errors import ForbiddenError
 from app.outbox import upsert
 from app.outbox.callback import Status
-from app.outbox.query_hints import fewer_than, no_index
 from app.outbox.schema import blocklist, callbacks
 from app.outbox.transitions import transition
 
 FRESH: Final = 2.0
 """Maximum age of the copy in memory, in seconds."""
+
+# From the blocklist to the phones: the queue may be far longer. For an ordinary join SQLite would read all callbacks
+# every second, and COALESCE keeps PostgreSQL from reading the whole queue.
+_WAITING: Final = text(
+    "SELECT c.id FROM blocklist AS b CROSS JOIN callbacks AS c "
+    "WHERE c.client_phone = b.entry AND COALESCE(c.due_at, c.due_at) IS NOT NULL"
+).columns(callbacks.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,39 +78,21 @@ def refusal() -> ForbiddenError:
 def add(connection: Connection, entry: str, note: str | None, now: datetime) -> datetime:
     """Insert an entry and return its date; an existing one keeps its date and gets the new note.
 
-    Callbacks waiting for a blocked phone are cancelled. A call in flight can't be undone.
+    Callbacks waiting for a blocked phone are cancelled. A call in flight can't be undone. Held ones stay held: they
+    ring nobody, and their visitors must not learn that the phone is blocked.
     """
     written = upsert.insert(connection, blocklist).values(entry=entry, note=note, created_at=now)
     renoted = written.on_conflict_do_update(index_elements=["entry"], set_={"note": note})
     since: datetime = connection.execute(renoted.returning(blocklist.c.created_at)).scalar_one()
-    held = (callbacks.c.status == Status.HELD) & (callbacks.c.client_phone == entry)
-    _cancel(connection, held, now)
     cancel_waiting(connection, now)
     return since
 
 
 def cancel_waiting(connection: Connection, now: datetime) -> None:
     """Cancel callbacks that wait for a blocked phone; repeated, as an attempt may end after the blocking."""
-    if _any_waits(connection):
-        waiting = callbacks.c.due_at.is_not(None) & callbacks.c.client_phone.in_(select(blocklist.c.entry))
-        _cancel(connection, waiting, now)
-
-
-def _any_waits(connection: Connection) -> bool:
-    """Return whether a callback waits for a blocked phone: by the queue if it is short, else by the blocked phones."""
-    waits = callbacks.c.due_at.is_not(None)
-    if fewer_than(connection, waits):
-        blocked_too = no_index(callbacks.c.client_phone).in_(select(blocklist.c.entry))
-        found = select(literal(1)).select_from(callbacks).where(waits, blocked_too)
-    else:
-        # A count for each phone: PostgreSQL would turn an EXISTS into a scan of the whole queue.
-        of_it = select(func.count()).where(callbacks.c.client_phone == blocklist.c.entry, waits).scalar_subquery()
-        found = select(literal(1)).select_from(blocklist).where(of_it > 0)
-    return connection.scalar(found.limit(1)) is not None
-
-
-def _cancel(connection: Connection, condition: ColumnElement[bool], now: datetime) -> None:
-    transition(connection, condition, Status.CANCELLED, reason="blocked", now=now)
+    ids = connection.scalars(_WAITING).all()
+    if ids:
+        transition(connection, callbacks.c.id.in_(ids), Status.CANCELLED, reason="blocked", now=now)
 
 
 def remove(connection: Connection, entry: str) -> bool:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, literal, or_, select, update
 
 from app.outbox.callback import Status
-from app.outbox.query_hints import fewer_than, no_index
-from app.outbox.schema import NOT_PLACED, attempts, blocklist, callbacks
+from app.outbox.phone_callbacks import PhoneCap
+from app.outbox.phone_room import within_cap
+from app.outbox.schema import TO_RESEND, attempts, blocklist, callbacks, no_index
 from app.outbox.transitions import finish_sending, start_sending, transition
 
 # Parameters of Chaser's `call` by their names there; `chaser_site_id` is sent as `site_id`.
@@ -80,6 +81,7 @@ def claim_due(
     lease: timedelta,
     token: str,
     limit: int,
+    cap: PhoneCap,
     paused: Collection[str] = (),
     paused_sites: Collection[SiteKey] = (),
     only: SiteKey | None = None,
@@ -88,9 +90,9 @@ def claim_due(
 
     `only`: claim callbacks of this site alone; `paused` and `paused_sites` don't count then.
     `token`: a new one for each call. It names the claims before they are returned.
-    `lease`: how long a claim lasts.
+    `lease`: how long a claim lasts. `cap`: how often a phone may ring: see `phone_room.within_cap`.
     `max_delay`: the longest wait for a next attempt. A time further ahead was written before the clock was set back, so
-    the callback is due. See clock_skew.shift_future_waits for shorter times.
+    the callback is due.
     """
     free = and_(
         _for_site(only) if only else _not_paused(paused, paused_sites),
@@ -104,15 +106,25 @@ def claim_due(
     for when in (callbacks.c.due_at <= now, callbacks.c.due_at > now + max_delay):
         if len(rows) < limit:
             rows += connection.execute(due.where(when, free).limit(limit - len(rows))).all()
+    rows, rings = within_cap(connection, rows, now, cap)
     histories = _histories(connection, [row.id for row in rows])
     lease_until = _lease_clock(connection, now) + lease
     claims = []
     for row in rows:
         history = histories.get(row.id, ())
         claims.append(_claim(row, token, len(history) + 1, history))
-    start_sending(connection, rows, token, lease_until, now)
+    start_sending(connection, rows, rings, token, lease_until, now)
     if claims:
-        started = [{"callback_id": claim.callback_id, "number": claim.number, "started_at": now} for claim in claims]
+        started = [
+            {
+                "callback_id": claim.callback_id,
+                "number": claim.number,
+                "started_at": now,
+                "rings_at": ring.at,
+                "rings_until": ring.until,
+            }
+            for claim, ring in zip(claims, rings, strict=True)
+        ]
         connection.execute(insert(attempts), started)
     return claims
 
@@ -170,22 +182,13 @@ def hold_unknown(connection: Connection, now: datetime, holds: Callable[[str], b
 
     The setting `ON_UNKNOWN=hold` may be newer than their attempt.
     """
-    to_resend = _to_resend(connection)
-    site = no_index(callbacks.c.site)  # otherwise SQLite walks the index of all sites for the few distinct names
-    sites = connection.scalars(select(site).where(to_resend).distinct()).all()
+    sites = connection.scalars(select(callbacks.c.site).where(TO_RESEND).distinct()).all()
     held = [name for name in sites if holds(name)]
     if not held:
         return []
-    condition = to_resend & site.in_(held)
+    condition = and_(TO_RESEND, callbacks.c.site.in_(held))
     # All of them: those left out would be resent.
     return transition(connection, condition, Status.UNKNOWN, reason="awaiting_operator", now=now)
-
-
-def _to_resend(connection: Connection) -> ColumnElement[bool]:
-    """Return the condition for unknown callbacks with a resend due, written for the index with fewer rows."""
-    listed = (callbacks.c.status == Status.UNKNOWN) & text(NOT_PLACED)
-    unknown = listed if fewer_than(connection, listed) else no_index(callbacks.c.status) == Status.UNKNOWN
-    return unknown & callbacks.c.due_at.is_not(None)
 
 
 def _for_site(site: SiteKey) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy import Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 # Before this version two connections that write or checkpoint at once can corrupt a WAL database (sqlite.org/wal.html,
 # "the WAL-reset bug"). The service has one writing connection, so the warning is for opening the file with other tools.
 _WAL_RESET_FIXED = (3, 51, 3)
-_POSTGRES_ACCEPT_LOCK = 0x43484153
 READ_ONLY: Final = "25006"
 """PostgreSQL's SQLSTATE for a write in a read-only transaction (`read_only_sql_transaction`)."""
 APPLICATION: Final = "chaser-callback/"
@@ -39,9 +38,21 @@ _POSTGRES = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "application_name": f"chaser-callback/{VERSION}",  # shows which versions are connected
     "options": "-c idle_in_transaction_session_timeout=5000 -c statement_timeout=10000",
 }
+# The writer prepares its statements, and PostgreSQL keeps the plans. A plan made while the tables are small would read
+# them whole for ever, and a new plan for each execution would cost more than the execution. An index fits each of its
+# statements.
+_WRITER_OPTIONS = "".join(
+    f" -c {option}"
+    for option in (
+        "plan_cache_mode=force_generic_plan",
+        "enable_seqscan=off",
+        "enable_hashjoin=off",
+        "enable_mergejoin=off",
+        "jit=off",
+    )
+)
 
 
 class DatabaseError(Exception):
@@ -63,14 +74,6 @@ class Database:
     def is_exclusive(self) -> bool:
         """Return whether no other process can be working on this database."""
         return self.lock is not None
-
-    def lock_admission(self, connection: Connection) -> None:
-        """Lock admission for this transaction, so that only one PostgreSQL replica admits requests at a time.
-
-        Otherwise two replicas could both count a quota before either of them inserts. Does nothing on SQLite.
-        """
-        if not self.is_exclusive:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_ACCEPT_LOCK})
 
     def close(self) -> None:
         """Close the readers, then the writer, then release the process lock.
@@ -96,7 +99,7 @@ def _open_postgresql(url: str) -> Database:
     # The writer has its own connection: slow readers must not block it. Its checkout costs no round trip. A connection
     # that was lost meanwhile fails the first statement, and the writer retries. It needs READ COMMITTED, so that after
     # waiting for a lock it sees what the holder wrote.
-    writing = _connect_postgresql(url, pool_size=1, max_overflow=0, isolation_level="READ COMMITTED")
+    writing = _connect_postgresql(url, _WRITER_OPTIONS, pool_size=1, max_overflow=0, isolation_level="READ COMMITTED")
     # Shorter than `Outbox`'s timeout: otherwise a waiting thread would outlive its request.
     reading = _connect_postgresql(url, pool_size=5, pool_timeout=8, pool_pre_ping=True)
     return Database(writing, reading.execution_options(postgresql_readonly=True), None)
@@ -128,8 +131,9 @@ def driver_message(error: DBAPIError) -> str:
     return " ".join(message.split())[:200]
 
 
-def _connect_postgresql(url: str, **options: Any) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args=_POSTGRES, **options)
+def _connect_postgresql(url: str, session_options: str = "", **options: Any) -> Engine:
+    connect_args = {**_POSTGRES, "options": f"{_POSTGRES['options']}{session_options}"}
+    engine = create_engine(url, hide_parameters=True, connect_args=connect_args, **options)
     event.listen(engine, "handle_error", _discard_read_only_connection)
     event.listen(engine, "checkin", _reset_read_only)
     return engine

@@ -44,19 +44,17 @@ _TOO_LARGE = ("53200", "54")
 class _Job:
     """Work with its caller's future. Work of a batch has an `item`, and shares its function with others."""
 
-    __slots__ = ("batch", "future", "isolated", "item", "loop", "result", "setup", "work")
+    __slots__ = ("batch", "future", "isolated", "item", "loop", "result", "work")
 
     def __init__(
         self,
         work: Work | None = None,
         *,
-        setup: Work | None = None,
         isolated: bool = False,
         batch: BatchWork[Any, Any] | None = None,
         item: Any = None,
     ) -> None:
         self.work = work
-        self.setup = setup
         self.isolated = isolated
         self.batch = batch
         self.item = item
@@ -82,17 +80,16 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Connection], T], *, setup: Work | None = None, isolated: bool = False) -> T:
+    async def run(self, work: Callable[[Connection], T], *, isolated: bool = False) -> T:
         """Run work in a transaction and return its result once the commit is on disk.
 
-        `setup` runs at the beginning of the transaction, for example to acquire a lock. Work of one kind passes the
-        same function: if several are in one transaction, only the last runs. With `isolated` the work gets a
-        transaction of its own, after the shared one, so that its locks are held only briefly.
+        With `isolated` the work gets a transaction of its own, after the shared one, so that it may take advisory locks
+        and holds its locks only briefly.
 
         Raises what the work raised, in which case nothing of it is written. Raises `UnavailableError` if the queue is
         full or the database can't store it.
         """
-        result: T = await self._enqueue(_Job(work, setup=setup, isolated=isolated))
+        result: T = await self._enqueue(_Job(work, isolated=isolated))
         return result
 
     async def run_batched(self, batch: BatchWork[Item, T], item: Item) -> T:
@@ -122,7 +119,7 @@ class GroupCommit:
     def _run(self) -> None:
         while True:
             jobs, ending = self._next_batch()
-            for together in _transactions(jobs):
+            for together in _transactions(jobs, batches_apart=self._marker is not None):
                 error = self._attempt(together)
                 if len(together) > 1 and error is not None and not is_database_wide(error):
                     for job in together:
@@ -225,15 +222,19 @@ def translate_error(error: Exception) -> Exception:
     return error
 
 
-def _transactions(jobs: list[_Job]) -> list[list[_Job]]:
+def _transactions(jobs: list[_Job], *, batches_apart: bool) -> list[list[_Job]]:
+    """Return the jobs of each transaction.
+
+    With `batches_apart`, work of batches has a transaction of its own: it holds advisory locks, and two processes that
+    lock rows for other work beside them could deadlock.
+    """
     shared = [job for job in jobs if not job.isolated]
-    return ([shared] if shared else []) + [[job] for job in jobs if job.isolated]
+    batched = [job for job in shared if job.batch is not None] if batches_apart else []
+    others = [job for job in shared if not batched or job.batch is None]
+    return [together for together in (batched, others) if together] + [[job] for job in jobs if job.isolated]
 
 
 def _execute(connection: Connection, jobs: list[_Job]) -> None:
-    setup = next((job.setup for job in reversed(jobs) if job.setup is not None), None)
-    if setup is not None:
-        setup(connection)
     batches: dict[BatchWork[Any, Any], list[_Job]] = {}
     for job in jobs:
         if job.batch is not None:

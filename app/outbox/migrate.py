@@ -90,6 +90,8 @@ def _upgrade(connection: Connection) -> None:
     if on_postgresql:
         connection.execute(text(_SET_LOCK_TIMEOUT))
         _lock_all_tables(connection)
+        if revision is not None:
+            check_no_older_processes(connection, revision)  # again: one may have connected before the locks
     # Imported only here: most starts find the tables up to date, and are spared the time and memory.
     from alembic import command
     from alembic.config import Config

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from app.outbox.database import APPLICATION, DatabaseError
 
-NOT_ROLLING: Final = "0012"
+NOT_ROLLING: Final = "0013"
 """The first revision that processes of older versions can't work with."""
 
 # Versions before 0.2.0 set no application name.

@@ -16,36 +16,33 @@ from starlette.concurrency import run_in_threadpool
 from app.errors import UnavailableError
 from app.logs import event
 from app.outbox import (
-    accepting,
     blocklist_store,
     claims,
     operator_actions,
     queries,
     retention,
-    used_challenges,
     widget_release_store,
 )
-from app.outbox.accepting import AdmissionConfig
 from app.outbox.blocklist_store import Blocked, Entry
-from app.outbox.callback import AcceptResult, Callback, CallbackStatus, RequestKey, Status
+from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome, Claim, SiteKey
-from app.outbox.clock_skew import shift_future_requests, shift_future_waits
 from app.outbox.commit_markers import delete_stale_markers
 from app.outbox.database import Database, driver_message
-from app.outbox.group_commit import GroupCommit, Work, storage_unavailable
+from app.outbox.group_commit import BatchWork, GroupCommit, storage_unavailable
 from app.outbox.handover import open_to_work
+from app.outbox.phone_callbacks import PhoneCap
+from app.outbox.public_status import CallbackStatus, PublicStatus, callback_status, public_status
 from app.outbox.queries import CallbackFilter, CallbackRecord
 from app.outbox.queue_stats import QueueDepth, queue_stats
-from app.outbox.quotas import tell_of_budget
-from app.outbox.repeats import answered, glimpse
+from app.outbox.resends import finish_with_resend, is_resend
 from app.outbox.schema import callbacks
 from app.outbox.single_flight import SharedLook
 from app.outbox.transitions import OPERATOR
-from app.outbox.used_challenges import Challenge
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 _ERASE_BATCH = 1000
 _ERASE_PAUSE = 0.05  # seconds
 
@@ -61,9 +58,8 @@ class Outbox:
         self._database = database
         self._writer = GroupCommit(database.writing, retry_for=retry_for)
         self._wakeup = asyncio.Event()
-        self._last_seen: datetime | None = None
         self._timeout = timeout
-        self._blocked = SharedLook(partial(self._read, blocklist_store.blocked))
+        self._blocked = SharedLook(partial(self.read, blocklist_store.blocked))
 
     @classmethod
     def open(cls, url: str) -> "Outbox":
@@ -75,38 +71,37 @@ class Outbox:
         self._writer.close()
         self._database.close()
 
-    async def accept(
-        self, callback: Callback, key: RequestKey | None, rules: AdmissionConfig, challenge: Challenge | None = None
-    ) -> AcceptResult:
-        """Insert a callback or find its duplicate; return after the commit. After a timeout it may still be stored."""
-        accept = partial(accepting.accept, callback=callback, request_key=key, rules=rules, challenge=challenge)
-        setup = partial(self._lock_admission, now=callback.created_at)
+    async def write(self, work: Callable[[Connection], T], *, isolated: bool = False) -> T:
+        """Run work in a transaction, with `isolated` in one of its own; return its result after the commit."""
+        return await self._writer.run(work, isolated=isolated)
+
+    async def write_batched(self, batch: BatchWork[Item, T], item: Item) -> T:
+        """Run `batch` once for all items queued for it, and return this one's result. See `GroupCommit.run_batched`.
+
+        After a timeout it may still be stored.
+        """
         try:
             async with asyncio.timeout(self._timeout):
-                accepted, spent = await self._write(accept, setup=setup)
+                return await self._writer.run_batched(batch, item)
         except TimeoutError:
             event(log, "outbox.write_timeout", logging.ERROR, seconds=self._timeout)
             raise storage_unavailable() from None
-        tell_of_budget(spent, rules.told)
-        if not accepted.replayed and not accepted.duplicate:
-            self.notify()
-        return accepted
 
-    async def answered(self, key: RequestKey) -> AcceptResult | None:
-        """Return the stored response to a request key, None if it is new. See `repeats.answered`."""
-        return await self._read(partial(answered, request_key=key))
+    async def callback_status(self, callback_id: str) -> CallbackStatus | None:
+        """Return the site and the status of a callback, None if unknown. See `public_status.callback_status`."""
+        return await self.read(partial(callback_status, callback_id=callback_id))
 
-    async def callback_status(self, callback_id: str, now: datetime | None = None) -> CallbackStatus | None:
-        """Return a callback's status, None if unknown; with `now` as a visitor may see it. See `repeats.glimpse`."""
-        return await self._read(partial(glimpse, callback_id=callback_id, now=now))
+    async def public_status(self, callback_id: str, now: datetime) -> PublicStatus | None:
+        """Return what a visitor may know of a callback, None for nothing. See `public_status.public_status`."""
+        return await self.read(partial(public_status, callback_id=callback_id, now=now))
 
     async def get(self, callback_id: str) -> CallbackRecord | None:
         """Return a callback with its attempts and personal data, None if there is none. See `queries.get`."""
-        return await self._read(partial(queries.get, callback_id=callback_id))
+        return await self.read(partial(queries.get, callback_id=callback_id))
 
     async def list_callbacks(self, filters: CallbackFilter, before_id: str | None, limit: int) -> list[CallbackRecord]:
         """Return up to `limit` callbacks, newest first. See `queries.list_callbacks`."""
-        return await self._read(partial(queries.list_callbacks, filters=filters, before_id=before_id, limit=limit))
+        return await self.read(partial(queries.list_callbacks, filters=filters, before_id=before_id, limit=limit))
 
     async def blocked(self) -> Blocked:
         """Return the blocklist as it was at most `blocklist_store.FRESH` seconds ago."""
@@ -114,19 +109,19 @@ class Outbox:
 
     async def blocklist(self) -> list[Entry]:
         """Return the entries of the blocklist, newest first."""
-        return await self._read(blocklist_store.entries)
+        return await self.read(blocklist_store.entries)
 
     async def block(self, entry: str, note: str | None, now: datetime) -> datetime:
         """Block a phone or a network, and return since when it is blocked. See `blocklist_store.add`."""
         try:
-            return await self._write(partial(blocklist_store.add, entry=entry, note=note, now=now))
+            return await self.write(partial(blocklist_store.add, entry=entry, note=note, now=now))
         finally:
             self._blocked.forget()
 
     async def unblock(self, entry: str) -> bool:
         """Delete an entry of the blocklist; return False if there is none."""
         try:
-            return await self._write(partial(blocklist_store.remove, entry=entry))
+            return await self.write(partial(blocklist_store.remove, entry=entry))
         finally:
             self._blocked.forget()
 
@@ -141,74 +136,72 @@ class Outbox:
         paused_sites: Collection[SiteKey] = (),
         only: SiteKey | None = None,
         token: str | None = None,
+        cap: PhoneCap,
     ) -> list[Claim]:
         """Claim up to `limit` due callbacks for the duration of `lease`, with a new token if none is given.
 
         See `claims.claim_due`.
         """
-        claim = partial(claims.claim_due, now=now, max_delay=max_delay, lease=lease, limit=limit, paused=paused)
-        return await self._write(partial(claim, paused_sites=paused_sites, only=only, token=token or str(uuid.uuid4())))
+        claim = partial(claims.claim_due, now=now, max_delay=max_delay, lease=lease, limit=limit, cap=cap)
+        claim = partial(claim, paused=paused, paused_sites=paused_sites, only=only)
+        return await self.write(partial(claim, token=token or str(uuid.uuid4())))
 
-    async def finish_attempt(self, claim: Claim, result: AttemptOutcome, now: datetime) -> bool | datetime:
-        """Store the outcome of a claim; return False if it is no longer held. See `claims.finish_attempt`."""
-        return await self._write(partial(claims.finish_attempt, claim=claim, result=result, now=now))
+    async def finish_attempt(
+        self, claim: Claim, result: AttemptOutcome, now: datetime, cap: PhoneCap
+    ) -> bool | datetime:
+        """Store the outcome of a claim; return False if it is no longer held. See `claims.finish_attempt`.
 
-    async def release(self, callback_id: str, now: datetime, give_up_after: timedelta, actor: str = OPERATOR) -> None:
-        """Queue a held callback. See `operator_actions.release`."""
-        await self._requeue(operator_actions.release, callback_id, now, actor, give_up_after)
-
-    async def retry(self, callback_id: str, now: datetime, give_up_after: timedelta, actor: str = OPERATOR) -> None:
-        """Queue a failed or unknown callback again. See `operator_actions.retry`."""
-        await self._requeue(operator_actions.retry, callback_id, now, actor, give_up_after)
+        A resend for which the phone has no room is left out: see `resends`.
+        """
+        if is_resend(result):
+            finish = partial(finish_with_resend, claim=claim, result=result, now=now, cap=cap)
+            return await self.write(finish, isolated=True)
+        return await self.write(partial(claims.finish_attempt, claim=claim, result=result, now=now))
 
     async def cancel(self, callback_id: str, now: datetime, actor: str = OPERATOR) -> None:
         """Cancel a callback that is not being sent at this moment. See `operator_actions.cancel`."""
-        await self._write(partial(operator_actions.cancel, callback_id=callback_id, now=now, actor=actor))
+        await self.write(partial(operator_actions.cancel, callback_id=callback_id, now=now, actor=actor))
 
     async def orphaned(self, now: datetime) -> list[Claim]:
         """Return claims without a live worker: all of them where only one process can run, else expired leases."""
-        return await self._read(partial(claims.orphaned, now=None if self._database.is_exclusive else now))
+        return await self.read(partial(claims.orphaned, now=None if self._database.is_exclusive else now))
 
     async def expire(self, now: datetime) -> list[str]:
-        """Fail callbacks past `give_up_at` and return their ids; delete used challenges, cancel blocked phones.
-
-        It runs every second or so, so it also detects a clock that was set back. See `clock_skew`.
-        """
-        expired = await self._write(partial(_expire, now=now, seen=self._last_seen))
-        self._last_seen = now
-        return expired
+        """Fail callbacks past `give_up_at` and return their ids; delete old challenges, cancel blocked phones."""
+        return await self.write(partial(_expire, now=now))
 
     async def hold_unknown(self, now: datetime, holds: Callable[[str], bool]) -> list[str]:
         """Hold unknown callbacks for an operator, at sites for which `holds` returns true; return their ids."""
-        return await self._write(partial(claims.hold_unknown, now=now, holds=holds))
+        return await self.write(partial(claims.hold_unknown, now=now, holds=holds))
 
     async def erase(self, now: datetime, keep: timedelta = timedelta(0)) -> int:
         """Erase the personal data of finished callbacks older than `keep`, in batches; return their number."""
         before = now - keep
         erased = await self._in_batches(partial(retention.erase_batch, before=before, now=now, limit=_ERASE_BATCH))
         await self._in_batches(partial(retention.delete_keys_batch, before=before, limit=_ERASE_BATCH))
-        await self._write(delete_stale_markers)
+        await self._in_batches(partial(retention.delete_duplicates_batch, now=now, limit=_ERASE_BATCH))
+        await self.write(delete_stale_markers)
         return erased
 
     async def save_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
         """Store the files of a release of the widget. See `widget_release_store.save`."""
-        await self._write(partial(widget_release_store.save, version=version, bodies=bodies, now=now))
+        await self.write(partial(widget_release_store.save, version=version, bodies=bodies, now=now))
 
     async def release_versions(self) -> frozenset[str]:
         """Return all versions of the widget that were ever served. See `widget_release_store.release_versions`."""
-        return await self._read(widget_release_store.release_versions)
+        return await self.read(widget_release_store.release_versions)
 
     async def load_release(self, version: str) -> dict[str, bytes]:
         """Return the files of a release of the widget, empty if unknown. See `widget_release_store.load`."""
-        return await self._read(partial(widget_release_store.load, version=version))
+        return await self.read(partial(widget_release_store.load, version=version))
 
     async def waiting(self) -> int:
         """Count the callbacks that wait for an attempt."""
-        return await self._read(lambda connection: connection.execute(_WAITING).scalar_one())
+        return await self.read(lambda connection: connection.execute(_WAITING).scalar_one())
 
     async def queue_stats(self) -> dict[Status, QueueDepth]:
         """Return the depth of the queue by status. See `queue_stats.queue_stats`."""
-        return await self._read(queue_stats)
+        return await self.read(queue_stats)
 
     async def check(self) -> None:
         """Check that the database accepts a write: one that is full or read-only still answers queries.
@@ -230,29 +223,17 @@ class Outbox:
             pass
         self._wakeup.clear()
 
-    async def _requeue(
-        self, action: Callable[..., None], callback_id: str, now: datetime, actor: str, give_up_after: timedelta
-    ) -> None:
-        work = partial(action, callback_id=callback_id, now=now, actor=actor, give_up_after=give_up_after)
-        await self._write(work, setup=partial(self._lock_admission, now=now))
-        self.notify()
-
-    def _lock_admission(self, connection: Connection, now: datetime) -> None:
-        self._database.lock_admission(connection)
-        shift_future_requests(connection, now, self._last_seen)
-
     async def _in_batches(self, batch: Callable[[Connection], int]) -> int:
-        total = last = await self._write(batch)
+        total = last = await self.write(batch)
         while last == _ERASE_BATCH:
             await asyncio.sleep(_ERASE_PAUSE)
-            last = await self._write(batch)
+            last = await self.write(batch)
             total += last
         return total
 
-    async def _write(self, work: Callable[[Connection], T], *, setup: Work | None = None) -> T:
-        return await self._writer.run(work, setup=setup)
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a query in a read-only transaction and return its result."""
 
-    async def _read(self, work: Callable[[Connection], T]) -> T:
         def read() -> T:
             try:
                 with self._database.reading.begin() as connection:
@@ -280,10 +261,7 @@ def _storage_unreadable() -> UnavailableError:
     return UnavailableError("storage_unavailable", "The request could not be answered.", retry_after=5)
 
 
-def _expire(connection: Connection, now: datetime, seen: datetime | None) -> list[str]:
-    shift_future_requests(connection, now, seen)
-    if seen is None or now < seen:  # unknown at start, so a jump can't be ruled out
-        shift_future_waits(connection, now)
-    used_challenges.delete_expired(connection, now)
+def _expire(connection: Connection, now: datetime) -> list[str]:
+    retention.delete_used_challenges(connection, now)
     blocklist_store.cancel_waiting(connection, now)
     return claims.expire(connection, now)

@@ -1,7 +1,7 @@
 """SQL of reading callbacks with their attempts: one by its id, or page by page.
 
-Pages follow the id, which never changes and begins with the time of the request. `created_at` moves when the clock was
-set back. So a reader sees every callback that was there at the start exactly once, even if others are added or change.
+Pages follow the id, which begins with the time of the request and is unique. So a reader sees every callback that was
+there at the start exactly once, even if others are added or change.
 
 No index holds the ids of each filter in order: accepting would pay for it. A selective filter uses its own index, and
 its rows are sorted. An unselective one is met often enough on the way along the ids.
@@ -12,12 +12,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, TextClause, and_, literal, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    TextClause,
+    and_,
+    func,
+    literal,
+    select,
+    text,
+)
 
 from app.outbox.callback import Status
-from app.outbox.query_hints import fewer_than, no_index
-from app.outbox.repeats import leads_to
-from app.outbox.schema import NOT_PLACED, attempts, callbacks, shown_columns, status_history
+from app.outbox.schema import NOT_PLACED, attempts, callbacks, no_index, shown_columns, status_history
 
 SORT_LIMIT: Final = 20_000
 """Rows up to which a page is sorted rather than found along the ids; both take some hundredths of a second then."""
@@ -56,17 +66,14 @@ _Condition = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 
 
 def get(connection: Connection, callback_id: str) -> CallbackRecord | None:
-    """Return a callback by its id, or by the alias of another visitor; None if there is none."""
+    """Return a callback by its id; None if there is none."""
     _repeatable_read(connection)
-    for this in (literal(callback_id), leads_to(callback_id).scalar_subquery()):
-        found = _with_attempts(connection, select(*_PUBLIC_COLUMNS).where(callbacks.c.id == this))
-        if found:
-            changes = select(*shown_columns(status_history)).where(
-                status_history.c.callback_id == found[0].callback["id"]
-            )
-            history = connection.execute(changes.order_by(status_history.c.sequence)).mappings().all()
-            return replace(found[0], history=history)
-    return None
+    found = _with_attempts(connection, select(*_PUBLIC_COLUMNS).where(callbacks.c.id == callback_id))
+    if not found:
+        return None
+    changes = select(*shown_columns(status_history)).where(status_history.c.callback_id == callback_id)
+    history = connection.execute(changes.order_by(status_history.c.sequence)).mappings().all()
+    return replace(found[0], history=history)
 
 
 def list_callbacks(
@@ -114,8 +121,8 @@ def _conditions(filters: CallbackFilter) -> dict[str, _Condition]:
 
 
 def _index_columns(by: str, conditions: Mapping[str, _Condition]) -> tuple[str, ...]:
-    """Return the columns that an index is used for. The indexes of phones and sites hold the time as well."""
-    also = by in ("client_phone", "site") and "created_at" in conditions
+    """Return the columns that an index is used for. The index of sites holds the time as well."""
+    also = by == "site" and "created_at" in conditions
     return (by, "created_at") if also else (by,)
 
 
@@ -125,7 +132,9 @@ def _is_selective(connection: Connection, name: str, conditions: Mapping[str, _C
     ]
     if name == "status":
         which.append(text(NOT_PLACED))
-    return fewer_than(connection, *which, limit=SORT_LIMIT)
+    # Reads at most that many rows of the index.
+    rows = select(literal(1)).select_from(callbacks).where(*which).limit(SORT_LIMIT)
+    return connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one() < SORT_LIMIT
 
 
 def _column(name: str, used: Sequence[str]) -> ColumnElement[Any]:

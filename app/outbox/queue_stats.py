@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select, union_all
+from sqlalchemy import Connection, func, select, text, union_all
 
 from app.outbox.callback import Status
-from app.outbox.query_hints import status_literal
 from app.outbox.schema import Instant, callbacks
 
 OPEN_STATUSES: Final = (Status.HELD, Status.QUEUED, Status.SENDING, Status.UNKNOWN)
@@ -34,7 +33,7 @@ def queue_stats(connection: Connection) -> dict[Status, QueueDepth]:
     held = select(table.status, func.count(), func.min(table.created_at, type_=Instant()))
     rows = connection.execute(
         union_all(
-            held.where(status_literal(Status.HELD)).group_by(table.status),
+            held.where(text("status = 'held'")).group_by(table.status),
             waiting.where(table.due_at.is_not(None)).group_by(table.status),
             waiting.where(table.lease_until.is_not(None)).group_by(table.status),
         )

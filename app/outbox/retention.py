@@ -3,17 +3,27 @@
 It works in batches, so that no other writer waits for long.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, text, update
 
 from app.outbox.callback import Status
-from app.outbox.schema import attempts, callbacks, erased_columns, request_keys
+from app.outbox.schema import NOT_PLACED, attempts, callbacks, erased_columns, request_keys, used_challenges
 from app.outbox.transitions import transition
 
-_FINISHED: Final = (Status.PLACED, Status.FAILED, Status.CANCELLED, Status.UNKNOWN, Status.HELD)
-ERASED_WITH_A_CALLBACK: Final = (attempts, request_keys)
+KEEP_DUPLICATES: Final = timedelta(days=7)
+"""How long a request that was merged into another is kept. So long its visitor may ask for its status."""
+
+_FINISHED: Final = (
+    Status.PLACED,
+    Status.FAILED,
+    Status.CANCELLED,
+    Status.UNKNOWN,
+    Status.HELD,
+    Status.DUPLICATE,
+)
+ERASED_WITH_A_CALLBACK: Final = (attempts,)
 """Tables with rows of a callback, by `callback_id`."""
 
 
@@ -52,16 +62,36 @@ def delete_keys_batch(connection: Connection, before: datetime, limit: int) -> i
 
     Only those of erased callbacks: while a callback may still be sent, its repeated request must find it.
     """
-    scope, key = request_keys.c.scope, request_keys.c.key
+    keys = request_keys.c
     old = (
-        select(scope.label("in_scope"), key.label("named"))
+        select(keys.scope.label("in_scope"), keys.key.label("named"), keys.fingerprint.label("of_request"))
         .join(callbacks)
-        .where(request_keys.c.created_at < before, callbacks.c.client_phone.is_(None))
+        .where(keys.created_at < before, callbacks.c.client_phone.is_(None))
         .limit(limit)
         .with_for_update(of=request_keys, skip_locked=True)
     )
     names = [dict(row) for row in connection.execute(old).mappings()]
     if names:
-        # One statement for each key: for a list of pairs SQLite would read the whole table.
-        connection.execute(delete(request_keys).where(scope == bindparam("in_scope"), key == bindparam("named")), names)
+        # One statement for each key: for a list of them SQLite would read the whole table.
+        this = (keys.scope == bindparam("in_scope")) & (keys.key == bindparam("named"))
+        connection.execute(delete(request_keys).where(this, keys.fingerprint == bindparam("of_request")), names)
     return len(names)
+
+
+def delete_duplicates_batch(connection: Connection, now: datetime, limit: int) -> int:
+    """Delete up to `limit` duplicates past their retention; return how many. Strangers could store any number."""
+    old = (
+        select(callbacks.c.id)
+        # The index of what is not placed: it holds few other rows.
+        .where(callbacks.c.status == Status.DUPLICATE, text(NOT_PLACED), callbacks.c.created_at < now - KEEP_DUPLICATES)
+        .limit(limit)
+    )
+    ids = connection.scalars(old).all()
+    if ids:
+        connection.execute(delete(callbacks).where(callbacks.c.id.in_(ids)))
+    return len(ids)
+
+
+def delete_used_challenges(connection: Connection, now: datetime) -> None:
+    """Delete the nonces of challenges that were used long ago."""
+    connection.execute(delete(used_challenges).where(used_challenges.c.expires_at < now))

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     ForeignKey,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    func,
     text,
 )
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
@@ -43,15 +45,18 @@ _DUE = text("due_at IS NOT NULL")
 _LEASED = text("lease_until IS NOT NULL")
 _HELD = text("status = 'held'")
 _NOT_ERASED = text("client_phone IS NOT NULL")
-_OF_CLIENT = text("client_bucket IS NOT NULL")
 _IN_56 = text("client_bucket_56 IS NOT NULL")
 _IN_48 = text("client_bucket_48 IS NOT NULL")
-_EXPECTED = text("call_expected_at IS NOT NULL")
+_OF_NETWORK = text("client_network IS NOT NULL")
 _HELD_FOR = text("held_for IS NOT NULL")
 _IN_CHAIN = text("again_chain IS NOT NULL")
 NOT_PLACED: Final = f"status <> '{Status.PLACED}'"
 """The condition of an index, to the letter: a statement uses that index only if it repeats it."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TO_RESEND: Final = text("status = 'unknown' AND due_at IS NOT NULL")
+"""The condition of an index, for unknown callbacks with a resend due."""
+LEGACY_FINGERPRINT: Final = "legacy"
+"""The fingerprint of request keys stored by versions before 0.2.0. They match by site and phone."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Instant(TypeDecorator[datetime]):
@@ -68,7 +73,8 @@ class Instant(TypeDecorator[datetime]):
         """Convert an aware time for the driver. Raises TypeError for a naive one."""
         if value is None or dialect.name == "postgresql":
             return value
-        return (value - _EPOCH) // timedelta(microseconds=1)
+        since = value - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Convert a stored value to a time in UTC."""
@@ -76,7 +82,7 @@ class Instant(TypeDecorator[datetime]):
             return None
         if dialect.name == "postgresql":
             return value.astimezone(UTC)  # type: ignore[no-any-return]
-        return _EPOCH + timedelta(microseconds=value)
+        return EPOCH + timedelta(microseconds=value)
 
 
 metadata = MetaData(
@@ -125,7 +131,7 @@ callbacks = Table(
     Column("available_at", Instant, info=INTERNAL),  # last release or retry; null: available since it was accepted
     Column("status_sequence", Integer, nullable=False, server_default="0", info=INTERNAL),  # of the last change
     Column("rings_at", Instant, info=PUBLIC),  # the earliest moment the phone may ring; null: held
-    Column("rings_until", Instant, info=INTERNAL),  # the last moment of an uncertain ring, otherwise equal
+    Column("rings_until", Instant, info=INTERNAL),  # the last moment at which an attempt may ring
     Column("held_for", String(32), info=PUBLIC),  # the reason it was held for when it was accepted
     Column("duplicate_of", String(36), info=PUBLIC),  # the callback that it was merged into
     Column("again_of", String(36), info=PUBLIC),  # the callback that did not ring, as its visitor says
@@ -137,12 +143,11 @@ callbacks = Table(
     Index("ix_callbacks_due_at", "due_at", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_callbacks_lease_until", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index("ix_callbacks_held", "created_at", sqlite_where=_HELD, postgresql_where=_HELD),
-    Index("ix_callbacks_client_phone_created_at", "client_phone", "created_at"),
+    Index("ix_callbacks_client_phone_duplicate_of", "client_phone", "duplicate_of"),
     Index("ix_callbacks_client_bucket_created_at", "client_bucket", "created_at"),
     Index("ix_callbacks_site_created_at", "site", "created_at"),
-    Index("ix_callbacks_site_call_expected_at", "site", "call_expected_at"),
     Index("ix_callbacks_created_at", "created_at"),
-    # Finds callbacks that are not placed. Nearly all callbacks leave this index within seconds, so it stays small.
+    # Finds callbacks that are not placed. Most callbacks leave this index within seconds, duplicates after seven days.
     Index("ix_callbacks_status", "status", sqlite_where=text(NOT_PLACED), postgresql_where=text(NOT_PLACED)),
     # For erasing: rows already erased are not read again.
     Index("ix_callbacks_personal", "created_at", sqlite_where=_NOT_ERASED, postgresql_where=_NOT_ERASED),
@@ -160,11 +165,20 @@ callbacks = Table(
         sqlite_where=_IN_48,
         postgresql_where=_IN_48,
     ),
-    Index("ix_callbacks_site_rings_at", "site", "rings_at"),
-    Index("ix_callbacks_site_client_network_rings_at", "site", "client_network", "rings_at"),
+    # With the status, so that SQLite counts a site's rings without reading its rows.
+    Index("ix_callbacks_site_rings_at_status", "site", "rings_at", "status"),
+    Index(
+        "ix_callbacks_client_network_rings_at",
+        "client_network",
+        "rings_at",
+        sqlite_where=_OF_NETWORK,
+        postgresql_where=_OF_NETWORK,
+    ),
     Index(
         "ix_callbacks_site_created_at_held", "site", "created_at", sqlite_where=_HELD_FOR, postgresql_where=_HELD_FOR
     ),
+    # For each second's look for resends that the settings hold.
+    Index("ix_callbacks_to_resend", "site", sqlite_where=TO_RESEND, postgresql_where=TO_RESEND),
     Index("ix_callbacks_again_chain", "again_chain", sqlite_where=_IN_CHAIN, postgresql_where=_IN_CHAIN),
 )
 
@@ -188,23 +202,13 @@ request_keys = Table(
     metadata,
     Column("scope", String(80), primary_key=True, info=INTERNAL),
     Column("key", String(255), primary_key=True, info=INTERNAL),
-    Column("fingerprint", String(64), nullable=False, info=INTERNAL),
+    # Two visitors may choose the same key. LEGACY_FINGERPRINT matches any request for the callback's site and phone.
+    Column("fingerprint", String(64), primary_key=True, info=INTERNAL),
     Column("callback_id", String(36), ForeignKey("callbacks.id", ondelete="CASCADE"), nullable=False, info=INTERNAL),
     Column("created_at", Instant, nullable=False, info=INTERNAL),
     Column("answer", JSON, nullable=False, info=INTERNAL),  # the first response, for replays
-    # Of an alias, which counts like the callback it appears to be. `client_bucket` also of a visitor's repeated
-    # request, `call_expected_at` only of an alias in the queue of after-hours calls.
-    Column("client_bucket", String(64), info=PERSONAL_INTERNAL),
-    Column("client_bucket_56", String(64), info=PERSONAL_INTERNAL),
-    Column("client_bucket_48", String(64), info=PERSONAL_INTERNAL),
-    Column("call_expected_at", Instant, info=INTERNAL),
     Index("ix_request_keys_created_at", "created_at"),
     Index("ix_request_keys_callback_id", "callback_id"),
-    *(
-        Index(f"ix_request_keys_{name}_created_at", name, "created_at", sqlite_where=there, postgresql_where=there)
-        for name, there in (("client_bucket", _OF_CLIENT), ("client_bucket_56", _IN_56), ("client_bucket_48", _IN_48))
-    ),
-    Index("ix_request_keys_call_expected_at", "call_expected_at", sqlite_where=_EXPECTED, postgresql_where=_EXPECTED),
 )
 
 # Every change of a callback's status, written by `transitions` in the same transaction. It is the log of events, so it
@@ -237,7 +241,7 @@ widget_files = Table(
     Column("kept_at", Instant, nullable=False, info=PUBLIC),
 )
 
-# A challenge is used once; its nonce is kept until it has expired.
+# A challenge is used once; its nonce is kept for two days.
 used_challenges = Table(
     "used_challenges",
     metadata,
@@ -265,6 +269,11 @@ writers = Table(
     Column("last_batch", BigInteger, nullable=False, info=INTERNAL),
     Column("updated_at", Instant, nullable=False, info=INTERNAL),  # by the server's clock
 )
+
+
+def no_index(column: Column[Any]) -> ColumnElement[Any]:
+    """Return an expression equal to a column that fits no index, so that the planner uses that of another condition."""
+    return func.coalesce(column, column, type_=column.type)
 
 
 def erased_columns(table: Table) -> dict[str, None]:

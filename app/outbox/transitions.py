@@ -7,17 +7,19 @@ All functions but `continue_ids` run in the transaction of their caller. The eng
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, update
 
+from app.outbox import bulk
 from app.outbox.callback import Status
-from app.outbox.query_hints import no_index
-from app.outbox.schema import callbacks, status_history
+from app.outbox.rings import Ring
+from app.outbox.schema import callbacks, no_index, status_history
 
 ALLOWED: Final[Mapping[Status | None, frozenset[Status]]] = {
-    None: frozenset({Status.QUEUED, Status.HELD}),
+    None: frozenset({Status.QUEUED, Status.HELD, Status.DUPLICATE}),
     Status.HELD: frozenset({Status.QUEUED, Status.CANCELLED}),
     Status.QUEUED: frozenset({Status.SENDING, Status.FAILED, Status.UNKNOWN, Status.CANCELLED}),
     Status.SENDING: frozenset({Status.PLACED, Status.FAILED, Status.UNKNOWN, Status.QUEUED}),
@@ -26,6 +28,7 @@ ALLOWED: Final[Mapping[Status | None, frozenset[Status]]] = {
     Status.FAILED: frozenset({Status.QUEUED}),
     Status.PLACED: frozenset(),
     Status.CANCELLED: frozenset(),
+    Status.DUPLICATE: frozenset(),
 }
 """The statuses that may follow each status; None is a callback that is not stored yet."""
 
@@ -39,8 +42,8 @@ _PENDING: Final = "status_history"
 BATCH: Final = 500  # rows of one UPDATE: each is a parameter, and SQLite takes 32,766
 
 # Built once: building a statement takes several times as long as executing it.
-_INSERT: Final = insert(callbacks)
-_INSERT_HISTORY: Final = insert(status_history)
+_CALLBACK_COLUMNS: Final = tuple(callbacks.c)
+_HISTORY_COLUMNS: Final = tuple(column for column in status_history.c if column.name != "id")
 _NEXT_SEQUENCE: Final = callbacks.c.status_sequence + 1
 _START_SENDING: Final = (
     update(callbacks)
@@ -52,6 +55,8 @@ _START_SENDING: Final = (
         lease_token=bindparam("token"),
         lease_until=bindparam("until"),
         updated_at=bindparam("now"),
+        rings_at=bindparam("ring"),
+        rings_until=bindparam("ring_until"),
         status_sequence=_NEXT_SEQUENCE,
     )
 )
@@ -65,29 +70,55 @@ def actor_of(api_key: str | None) -> str:
     return OPERATOR if api_key.startswith("(") else f"key:{api_key}"
 
 
-def insert_callback(connection: Connection, values: Mapping[str, Any], reason: str | None = None) -> None:
-    """Insert an accepted callback; `reason` is the stable code of a reason to hold it, None queues it."""
-    status = Status.QUEUED if reason is None else Status.HELD
-    now = values["created_at"]
-    state = {"status": status, "reason": reason, "status_sequence": 1, "updated_at": now}
-    if reason is not None:
-        state["due_at"] = None
-    # As parameters: values() would build an expression for each of them every time.
-    connection.execute(_INSERT, {**values, **state})
-    history = _history(values["id"], values["site"], 1, None, status, reason, actor_of(values["api_key"]), now)
-    _append(connection, [history])
+@dataclass(frozen=True, slots=True)
+class NewCallback:
+    """A callback to insert: its columns, its first status, and a stable code of the reason for that."""
+
+    values: Mapping[str, Any]
+    status: Status
+    reason: str | None
+
+
+def insert_callbacks(connection: Connection, new: Sequence[NewCallback]) -> None:
+    """Insert accepted callbacks by one statement."""
+    rows, history = [], []
+    for one in new:
+        _check(None, one.status)
+        values, now = one.values, one.values["created_at"]
+        rows.append({**values, "status": one.status, "reason": one.reason, "status_sequence": 1, "updated_at": now})
+        actor = actor_of(values["api_key"])
+        history.append(_history(values["id"], values["site"], 1, None, one.status, one.reason, actor, now))
+    bulk.insert_rows(connection, callbacks.name, _CALLBACK_COLUMNS, rows)
+    _append(connection, history)
 
 
 def start_sending(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], token: str, lease_until: datetime, now: datetime
+    connection: Connection,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    rings: Sequence[Ring],
+    token: str,
+    lease_until: datetime,
+    now: datetime,
 ) -> None:
-    """Move locked rows of `callbacks` to `sending`, under the lease of a claim."""
+    """Move locked rows of `callbacks` to `sending`, under the lease of a claim; `rings` are those of the rows."""
     if not rows:
         return
     changes = [_moved(row, Status.SENDING, None, SYSTEM, now) for row in rows]
     lease = {"token": token, "until": lease_until, "now": now}
-    connection.execute(_START_SENDING, [{"callback": row.id, **lease} for row in rows])
+    sent = [
+        {"callback": row.id, "ring": ring.at, "ring_until": latest_ring(row, ring), **lease}
+        for row, ring in zip(rows, rings, strict=True)
+    ]
+    connection.execute(_START_SENDING, sent)
     _append(connection, changes)
+
+
+def latest_ring(row: Row[*tuple[Any, ...]], ring: Ring) -> datetime:
+    """Return the last moment at which an attempt of a callback may ring, those before a new ring included.
+
+    Otherwise an uncertain ring would leave the phone's cap once a later attempt was certain.
+    """
+    return ring.until if row.rings_until is None else max(ring.until, row.rings_until)
 
 
 def finish_sending(
@@ -170,7 +201,7 @@ def write_history(connection: Connection) -> None:
     """Insert the history of a transaction, just before its commit: one statement for all requests that share it."""
     rows = connection.info.pop(_PENDING, None)
     if rows:
-        connection.execute(_INSERT_HISTORY, rows)
+        bulk.insert_rows(connection, status_history.name, _HISTORY_COLUMNS, rows)
 
 
 def drop_history(connection: Connection) -> None:

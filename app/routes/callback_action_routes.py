@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path
@@ -12,7 +11,7 @@ from app.edge.api_keys import require_site
 from app.logs import event
 from app.outbox.callback import callback_not_found
 from app.outbox.transitions import actor_of
-from app.routes.dependencies import Services, ServicesDep, require_key
+from app.routes.dependencies import ServicesDep, require_key
 from app.routes.exception_handlers import responses
 from app.routes.schemas import EXAMPLE
 
@@ -47,8 +46,9 @@ async def perform_action(
 ) -> CallbackActionResponse:
     """Release a `held` callback, retry a `failed` or `unknown` one, or cancel one that is not being sent.
 
-    Responds with 409 `invalid_state` if the status does not allow the action. Responds with 409 `already_called` if
-    the same call has been requested or sent again since. To retry an `unknown` callback may ring the phone twice.
+    Responds with 409 `invalid_state` if the status does not allow the action, `already_called` if another callback
+    covers this one, and `phone_cap` if the phone would ring too often. To retry an `unknown` callback may ring the
+    phone twice.
 
     Needs the scope `callbacks:write`.
     """
@@ -56,15 +56,11 @@ async def perform_action(
     if before is None:
         raise callback_not_found()
     require_site(key, services.api_keys, before.site)
-    await _operation(services, action, actor_of(key))(callback_id)
+    actor = actor_of(key)
+    if action == "cancel":
+        await services.outbox.cancel(callback_id, services.clock(), actor)
+    else:
+        await services.admission.requeue(action, callback_id, actor)
     event(log, "callback.action", callback=callback_id, action=action, api_key=key)
     after = await services.outbox.callback_status(callback_id)
     return CallbackActionResponse(id=callback_id, status=after.status if after else before.status)
-
-
-def _operation(services: Services, action: Action, actor: str) -> Callable[[str], Awaitable[None]]:
-    now, give_up_after = services.clock(), services.settings.give_up_after
-    if action == "cancel":
-        return lambda callback_id: services.outbox.cancel(callback_id, now, actor)
-    operation = services.outbox.release if action == "release" else services.outbox.retry
-    return lambda callback_id: operation(callback_id, now, give_up_after, actor)

@@ -1,14 +1,14 @@
 """GET /v1/callbacks and GET /v1/callbacks/{id}: the list of callbacks, and the status of one."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import key_of, permitted_sites, require_scope, require_site
 from app.errors import FieldError, invalid
-from app.outbox.callback import callback_not_found, public_status
+from app.outbox.callback import callback_not_found
 from app.outbox.queries import CallbackFilter
 from app.routes.callback_action_routes import UUID, CallbackId
 from app.routes.dependencies import Authorization, Services, ServicesDep, require_key
@@ -21,7 +21,11 @@ router = APIRouter(tags=["callbacks"])
 
 
 class PublicCallbackResponse(BaseModel):
-    """The part of a callback that is shown without an API key. The status `held` is shown as `queued`."""
+    """The part of a callback that is shown without an API key.
+
+    Its status is queued, placed, failed or unknown: `held` and `sending` are shown as `queued`, `cancelled` as
+    `failed`. For the first three seconds every callback is `queued`, after seven days its id is unknown.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -29,7 +33,7 @@ class PublicCallbackResponse(BaseModel):
     )
 
     id: str
-    status: str
+    status: Literal["queued", "placed", "failed", "unknown"]
     call_expected_at: datetime | None
 
 
@@ -83,11 +87,10 @@ async def show_callback(
     response.headers["Cache-Control"] = "no-store"
     is_uuid = UUID.fullmatch(callback_id)
     if api_key is None:
-        found = await services.outbox.callback_status(callback_id, services.clock()) if is_uuid else None
+        found = await services.outbox.public_status(callback_id, services.clock()) if is_uuid else None
         if found is None:
             raise callback_not_found()
-        status = public_status(found.status)
-        return PublicCallbackResponse(id=found.id, status=status, call_expected_at=found.call_expected_at)
+        return PublicCallbackResponse(id=found.id, status=found.status, call_expected_at=found.call_expected_at)
     require_scope(api_key, services.api_keys, "callbacks:read")
     record = await services.outbox.get(callback_id) if is_uuid else None
     if record is None:

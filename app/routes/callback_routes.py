@@ -1,6 +1,5 @@
 """POST /v1/callbacks: request a callback."""
 
-import logging
 import re
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,16 +11,11 @@ from app.edge.api_keys import key_of
 from app.edge.request_body import JsonRoute
 from app.errors import FieldError, invalid
 from app.intake.callback_request import CallbackRequest
-from app.logs import event, mask_phone
-from app.metrics import Result
-from app.outbox.callback import AcceptResult, Callback
-from app.routes.admission import admit, identify_sender, request_key
 from app.routes.dependencies import Services
 from app.routes.exception_handlers import responses
 from app.routes.openapi import KEY_OPTIONAL
 from app.routes.schemas import EXAMPLE
-
-log = logging.getLogger(__name__)
+from app.routes.senders import identify_sender, request_key
 
 # draft-ietf-httpapi-idempotency-key-header prescribes a string in quotes. Most clients send it without.
 _KEY = re.compile(r'^("[!#-~]{1,128}"|[!#-~]{1,128})$')
@@ -47,7 +41,10 @@ _REPLAYED: dict[int | str, dict[str, Any]] = {
 
 
 class CallbackAccepted(BaseModel):
-    """The callback is stored. `duplicate`: an earlier callback for this phone covers this request."""
+    """The request is stored. `duplicate`: an earlier callback covers it, and this response shows that one.
+
+    Only a request with an API key is told. To a visitor a duplicate is answered like any other request.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -87,9 +84,9 @@ async def create_callback(
     """Store a request for a callback. The 202 is sent once the request is on disk.
 
     A request is idempotent under its `Idempotency-Key` header or `request_id`. Sent again with the same body, it gets
-    the first response again, with `Idempotency-Replayed: true`. With another body it is refused with 422
-    `request_id_reused`. While the first request is being processed, a repetition with the header is refused with 409
-    `request_in_flight`; one with `request_id` waits for the first response.
+    the first response again, with `Idempotency-Replayed: true`. With another body it is another request; with an API
+    key it is refused with 422 `request_id_reused`. While the first request is being processed, a repetition with the
+    header is refused with 409 `request_in_flight`; one with `request_id` waits for the first response.
 
     Pages need no API key. They send their `Origin`, and a solved challenge if the site requires one. An API key of the
     scope `callbacks:write` replaces both and allows the fields from `client_ip` on.
@@ -107,19 +104,7 @@ async def create_callback(
     sender = identify_sender(request, body.site, services, api_key)
     key = request_key(body, sender, idempotency_key, services)
     with services.in_flight.track(key, refuse=bool(idempotency_key)):
-        accepted, callback = await admit(body, sender, key, request.state.client_buckets, services)
-    services.metrics.accepted(body.site, _result(accepted, callback))
-    event(
-        log,
-        "callback.accepted",
-        callback=accepted.id,
-        site=body.site,
-        client_phone=mask_phone(callback.client_phone) if callback else None,
-        duplicate=accepted.duplicate,
-        replayed=accepted.replayed,
-        hold=callback.hold if callback else None,
-        api_key=sender.api_key,
-    )
+        accepted = await services.admission.admit(body, sender, key, request.state.client_buckets)
     response = CallbackAccepted(
         id=accepted.id,
         status=accepted.status,
@@ -129,11 +114,3 @@ async def create_callback(
     )
     headers = {"Cache-Control": "no-store"} | ({"Idempotency-Replayed": "true"} if accepted.replayed else {})
     return Response(response.model_dump_json(), 202, headers, "application/json")
-
-
-def _result(accepted: AcceptResult, callback: Callback | None) -> Result:
-    if accepted.replayed:
-        return "replayed"
-    if accepted.duplicate:
-        return "duplicate"
-    return "held" if callback is not None and callback.hold is not None else "new"

@@ -8,13 +8,13 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Header, Request
 
+from app.admission.conductor import Admission
 from app.chaser import ChaserClient
 from app.edge.api_keys import scoped_key
 from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.proof_of_work import Challenges
 from app.metrics import Metrics
 from app.net.origins import Origins
-from app.outbox.accepting import AdmissionConfig
 from app.outbox.outbox import Outbox
 from app.routes.in_flight import InFlightKeys
 from app.settings import ApiKey, Scope, Settings
@@ -40,7 +40,7 @@ class Services:
     """The dependencies of all routes.
 
     `api_keys`: the keys of the settings and the operator's key, by name. `chaser`: returns the client of an account by
-    its `client_id`, None for an unknown one. `origins` and `rules`: by site. `secret`: signs challenges and
+    its `client_id`, None for an unknown one. `origins`: by site. `secret`: signs challenges and
     fingerprints. `clock`: returns the present time in UTC. `challenges`: issues and verifies proofs of work with the
     difficulty from `difficulty`. `in_flight`: the idempotency keys of requests that are being accepted.
     `upstream_slots`: limits concurrent queries to Chaser, because each response may hold 8 MiB of memory.
@@ -52,7 +52,7 @@ class Services:
     delivery: Delivery
     chaser: Callable[[str], ChaserClient | None]
     origins: dict[str, Origins]
-    rules: dict[str, AdmissionConfig]
+    admission: Admission
     secret: bytes = field(repr=False)
     clock: Callable[[], datetime]
     challenges: Challenges

@@ -13,7 +13,7 @@ class InFlightKeys:
 
     A repetition with the `Idempotency-Key` header gets a 409 (draft-ietf-httpapi-idempotency-key-header). One with
     `request_id` waits for the first response, because a page that retries after a timeout can't use a 409. A
-    repetition at another replica waits too: replicas accept one at a time. It then gets the first response.
+    repetition at another replica waits too, for the lock of its key. It then gets the first response.
     """
 
     def __init__(self) -> None:
@@ -23,8 +23,8 @@ class InFlightKeys:
     def track(self, key: RequestKey | None, *, refuse: bool) -> Iterator[None]:
         """Track a request for the duration of the block. With `refuse`, raise ConflictError if it is tracked already.
 
-        A different request under the same key passes: the outbox refuses it with `request_id_reused`. `key` may be
-        None, for a request without an idempotency key.
+        A different request under the same key passes: admission decides about it. `key` may be None, for a request
+        without an idempotency key.
         """
         if key is None:
             yield

@@ -106,7 +106,9 @@ A visitor types a phone number and is called back through Chaser.
 - **Idempotency.** Send an `Idempotency-Key` (or `request_id`) with a request for a callback. Sent again, it is the same
   request.
 - **Status.** `held` → `queued` → `sending` → `placed`, `failed` or `unknown` (Chaser's response was lost: the phone
-  may have rung). Or `cancelled`. `release`, `retry` and `cancel` move a callback where its status allows it.
+  may have rung). Or `cancelled`; or `duplicate`, if another callback covers the request. `release`, `retry` and
+  `cancel` move a callback where its status allows it. Without an API key only `queued`, `placed`, `failed` and
+  `unknown` are shown.
 - **Times** are ISO 8601 in UTC. Times that you send need a time zone. Phones are returned in digits with the country
   code.
 - **Errors** are problem documents (RFC 9457). `code` is stable and for programs, `detail` says what to do, `errors`

@@ -46,22 +46,22 @@ EXAMPLE: Final[dict[str, Any]] = {
         {
             "number": 1,
             "started_at": "2026-01-31T07:00:00.140000Z",
-            "rings_at": None,
             "outcome": "not_sent",
             "http_status": None,
             "duration_ms": 12,
             "detail": "NotSent",
             "answer": "",
+            "rings_at": None,
         },
         {
             "number": 2,
             "started_at": "2026-01-31T07:00:06.200000Z",
-            "rings_at": "2026-01-31T07:00:06.200000Z",
             "outcome": "placed",
             "http_status": 200,
             "duration_ms": 270,
             "detail": None,
             "answer": '{"status": "ok"}',
+            "rings_at": "2026-01-31T07:00:06.200000Z",
         },
     ],
 }
@@ -89,9 +89,6 @@ class AttemptResponse(BaseModel):
 
     number: Annotated[int, Field(description="Counted from 1")]
     started_at: datetime
-    rings_at: Annotated[
-        datetime | None, Field(description="When this attempt rings the phone; null: it can't have rung")
-    ]
     outcome: Annotated[
         str | None,
         Field(
@@ -102,6 +99,10 @@ class AttemptResponse(BaseModel):
     duration_ms: int | None
     detail: Annotated[str | None, Field(description="The error in a word, such as NotSent; null without one")]
     answer: Annotated[str | None, Field(description="The first 2 KiB of Chaser's response; null once erased")]
+    # Last: `callbacks show` prints the fields in this order, and scripts cut them out by their number.
+    rings_at: Annotated[
+        datetime | None, Field(description="When this attempt rings the phone; null: it can't have rung")
+    ]
 
 
 class CallbackResponse(BaseModel):

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from app.errors import NotFoundError
 from app.intake.scheduling import available_slots
-from app.intake.working_hours import is_open, ring_time
+from app.intake.working_hours import is_open
 from app.routes.dependencies import ServicesDep
 from app.routes.exception_handlers import responses
-from app.settings import Analytics, Site, Theme, Triggers
+from app.settings import Analytics, Theme, Triggers
 
 router = APIRouter(tags=["visitors"])
 
@@ -103,7 +103,7 @@ async def show_site(
         regions=list(settings.regions),
         timezone=str(settings.timezone),
         open=is_open(settings, now),
-        call_expected_at=_promise(settings, now),
+        call_expected_at=await services.admission.promise(site, now),
         free_times=available_slots(settings, now),
         departments=[DepartmentResponse(id=name, name=part.name) for name, part in settings.departments.items()],
         consent=ConsentResponse.model_validate(settings.consent.model_dump()) if settings.consent else None,
@@ -114,9 +114,3 @@ async def show_site(
         phone=f"+{settings.phone}" if settings.phone else None,
         challenge=settings.asks_for_challenge,
     )
-
-
-def _promise(site: Site, now: datetime) -> datetime | None:
-    """Return when a request sent now would be called; None if no time may be promised."""
-    start_hour, interval = site.call_stack_start_hour, site.call_stack_interval
-    return ring_time(site, site.nwt_action, start_hour, interval, now, now).promise

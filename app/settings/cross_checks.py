@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from limits import RateLimitItem
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from app.settings.model import Settings
+
+
+_KEPT: Final = timedelta(days=7)  # duplicates, which count for their address
 
 
 def cross_checks(settings: "Settings") -> Iterator[tuple[str, str]]:
@@ -36,6 +39,8 @@ def _quota_windows(settings: "Settings") -> Iterator[tuple[str, str]]:
                 name,
                 "its window is longer than KEEP_PERSONAL_DATA, after which requests can't be counted: shorten it",
             )
+        elif "per_address" in name and any(timedelta(seconds=limit.get_expiry()) > _KEPT for limit in limits):
+            yield name, "its window is longer than 7 days, after which merged requests are deleted: shorten it"
 
 
 def _limits(

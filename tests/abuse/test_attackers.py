@@ -60,8 +60,8 @@ def here(tmp_path: Path, far_side: Chaser, clock: Clock) -> Iterator[Service]:
 
 
 def from_address(number: int) -> dict[str, str]:
-    """Return the header of one of many home addresses."""
-    return {"x-forwarded-for": f"198.51.{100 + number // 250}.{1 + number % 250}"}
+    """Return the header of one of many home addresses, each in a network of its own."""
+    return {"x-forwarded-for": f"{100 + number // 250}.{number % 250}.51.7"}
 
 
 def visit(here: Service, clock: Clock, number: str, headers: dict[str, str]) -> httpx2.Response:
@@ -107,8 +107,9 @@ def test_a_captured_request_replayed_from_everywhere_rings_once(here: Service, f
     with ThreadPoolExecutor(4) as scripts:
         statuses = list(scripts.map(replay, range(1, REPLAYS + 1)))
     assert rung(here, far_side, victim, f"a captured request and {REPLAYS} replays") == 1
-    # Only the identical request gets the first response again; a changed one is refused.
-    assert {status for n, status in enumerate(statuses, 1) if n % 3 != 2} == {409, 422}
+    # Only the identical request gets the first response again. A changed one is another request, which needs another
+    # challenge.
+    assert {status for n, status in enumerate(statuses, 1) if n % 3 != 2} == {409}
     assert {status for n, status in enumerate(statuses, 1) if n % 3 == 2} == {202}
 
 
@@ -150,7 +151,8 @@ def test_while_scripts_attack_no_honest_visitor_is_refused(here: Service, far_si
         here.http.get("/v1/challenge", params={"site": "shop"}, headers=headers)
         here.http.post("/v1/callbacks", json={"site": "shop", "client_phone": victim}, headers=headers)
 
-    # A quarter of them, fifty of two hundred, share the address of one mobile carrier. All send within an hour.
+    # A quarter of them, fifty of two hundred, share the address of one mobile carrier. They are fewer than the site's
+    # budget of a hundred an hour.
     carrier = {"x-forwarded-for": "203.0.113.1"}
     visitors = [(phone(), carrier if n % 4 == 0 else from_address(n)) for n in range(VISITORS)]
     refused = []
@@ -160,7 +162,7 @@ def test_while_scripts_attack_no_honest_visitor_is_refused(here: Service, far_si
         answer = visit(here, clock, number, address)
         if answer.status_code != 202:
             refused.append((n, answer.status_code, answer.json()["code"]))
-        clock.advance(seconds=15)
+        clock.advance(seconds=35)
     assert refused == []
     assert rung(here, far_side, victim, f"{5 * VISITORS} attacks among {VISITORS} honest visitors") == 0
-    assert sum(len(far_side.calls(client_phone=number)) for number, _ in visitors) == VISITORS
+    assert sum(len(far_side.calls(client_phone=number)) for number, _ in visitors) == VISITORS, "one was held"

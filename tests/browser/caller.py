@@ -5,11 +5,13 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
+from app.main import utc_now
 from tests.browser.between import FaultProxy
 from tests.browser.visitor import Visitor
 from tests.browser.world import ALWAYS, CONSENT, World
@@ -22,8 +24,8 @@ _SECURE_HOST = "shop.localhost"
 
 
 @contextlib.contextmanager
-def calling_service(shops: World, folder: Path) -> Iterator[Service]:
-    """Run a service for the owners' pages, with the default duplicate window."""
+def calling_service(shops: World, folder: Path, clock: Callable[[], datetime] = utc_now) -> Iterator[Service]:
+    """Run a service for the owners' pages, in which requests within two minutes are duplicates."""
     common = {
         "site_id": 12345,
         "origins": [shops.pages.origin()],
@@ -38,7 +40,7 @@ def calling_service(shops: World, folder: Path) -> Iterator[Service]:
         "asking": common | {"consent": CONSENT, "departments": departments},
         "guarded": common | {"origins": [shops.pages.origin(_SECURE_HOST)], "challenge": "on"},
     }
-    with service(settings(folder, shops.chaser.api_url, sites=sites, duplicate_window="2m")) as running:
+    with service(settings(folder, shops.chaser.api_url, sites=sites, duplicate_window="2m"), clock=clock) as running:
         yield running
 
 

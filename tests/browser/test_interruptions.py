@@ -251,25 +251,3 @@ async def test_a_visitor_who_tries_again_after_an_unknown_outcome_is_not_called_
         assert len(caller.proxy.bodies) > 1
 
     await run_for_all(scenario, callers)
-
-
-async def test_a_visitor_who_tries_again_after_the_countdown_is_not_called_twice(callers: list[Caller]) -> None:
-    async def scenario(caller: Caller) -> None:
-        await caller.page.clock.install()
-        digits = await caller.begin()
-        shown = await caller.number.input_value()
-        await stop_the_clock(caller)
-        await caller.send()
-        await caller.expect_accepted()
-        while await caller.title.inner_text() != caller.words["late_title"]:
-            await caller.page.clock.run_for(5_000)
-        await expect(caller.phone_links).to_have_attribute("href", TEL)
-        await caller.button_named("again").click()
-        await expect(caller.number).to_have_value(shown)
-        await caller.send()
-        await caller.expect_accepted()
-        first, second = caller.proxy.bodies
-        assert first["request_id"] != second["request_id"]
-        assert len(await caller.calls(digits)) == 1
-
-    await run_for_all(scenario, callers)

@@ -227,7 +227,7 @@ async def test_a_request_for_a_number_that_is_already_being_called_is_accepted(c
         assert caller.shops.service.ask(origin, client_phone=digits).status_code == 202
         async with caller.page.expect_response("**/v1/callbacks") as answer:
             await caller.send()
-        assert (await (await answer.value).json())["duplicate"] is True
+        assert (await (await answer.value).json())["duplicate"] is False
         await caller.expect_accepted()
         assert len(await caller.calls(digits)) == 1
 

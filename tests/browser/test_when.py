@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Route, expect
 
 from tests.browser.visitor import Visitor
 from tests.browser.world import MOSCOW, World
-from tests.running import until
+from tests.running import phone, until
 
 pytestmark = pytest.mark.own_window
 
@@ -202,6 +202,18 @@ async def test_with_unknown_working_hours_no_time_is_offered_or_promised(visitor
     calls = visitor.shops.chaser.calls
     await asyncio.to_thread(until, lambda: bool(calls(client_phone=typed.lstrip("+"))))
     await expect(visitor.title).to_have_text("Request accepted")
+
+
+async def test_a_site_over_its_budget_promises_no_time(visitor: Visitor) -> None:
+    """The request is held: an operator decides when it rings."""
+    used_up = visitor.shops.service.ask({"origin": visitor.shops.pages.origin()}, site="full", client_phone=phone())
+    assert used_up.json()["call_expected_at"] is not None
+    await visitor.visit_site("full")
+    await visitor.open()
+    await visitor.ask()
+    await expect(visitor.title).to_have_text("Request accepted")
+    await expect(visitor.dialog.get_by_text("As soon as possible.", exact=True)).to_be_visible()
+    await expect(visitor.dialog.locator(".ring")).to_be_empty()
 
 
 async def test_after_the_countdown_was_closed_the_form_is_shown_without_later_status_changes(visitor: Visitor) -> None:

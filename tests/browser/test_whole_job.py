@@ -1,5 +1,6 @@
 """From the floating button to the call: a real browser, the real service, and the simulator."""
 
+import asyncio
 import re
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.browser.world import CONSENT, opening_day
+from tests.running import until
 
 
 async def test_a_visitor_types_a_number_presses_the_button_and_is_called(visitor: Visitor) -> None:
@@ -144,8 +146,13 @@ async def test_the_status_is_polled_until_it_is_final(visitor: Visitor) -> None:
     await visitor.page.clock.install()
     await visitor.visit()
     await visitor.open()
-    await visitor.ask()
+    async with visitor.page.expect_response("**/v1/callbacks") as answer:
+        await visitor.ask()
+    callback_id = (await (await answer.value).json())["id"]
     await expect(visitor.title).to_have_text("Request accepted")
+    # It is shown as queued for three seconds by the clock of the service.
+    public_status = visitor.shops.service.public_status
+    await asyncio.to_thread(until, lambda: public_status(callback_id) == "placed")
 
     def asked() -> int:
         return sum("/v1/callbacks/" in request.url for request in visitor.requests)

@@ -4,21 +4,20 @@ from typing import Any
 
 from tests.cli.conftest import Terminal
 from tests.routes.refusal import assert_refused
-from tests.running import Service, phone
+from tests.running import AUTHORIZED, Service, phone
 
 
-def test_a_phone_blocked_at_the_terminal_is_refused_at_once_until_it_is_unblocked(
-    here: Service, terminal: Terminal
-) -> None:
+def test_a_phone_blocked_at_the_terminal_is_not_called_until_it_is_unblocked(here: Service, terminal: Terminal) -> None:
     number = phone()
     added = terminal.run("blocklist", "add", f"+{number}", "--note", "asked never to be phoned")
     assert (added.returncode, added.stdout) == (0, f"blocked: {number}\n")
-    assert_refused(here.ask(client_phone=number), 403, "blocked")
+    assert_refused(here.ask(AUTHORIZED, client_phone=number), 403, "blocked")
+    assert here.status(here.accepted(client_phone=number)) == "held"
     (line,) = [line for line in terminal.run("blocklist", "list").stdout.splitlines() if line.startswith(number)]
     assert line.split("\t")[2] == "asked never to be phoned"
     removed = terminal.run("blocklist", "remove", f"+{number}")
     assert (removed.returncode, removed.stdout) == (0, "unblocked\n")
-    assert here.ask(client_phone=number).status_code == 202
+    assert here.status(here.accepted(client_phone=number)) == "queued"
 
 
 def test_an_invalid_entry_is_refused_in_one_line_with_the_fix(terminal: Terminal) -> None:

@@ -114,7 +114,7 @@ def test_a_site_number_unknown_to_chaser_is_a_fault_that_lists_the_known_ones(tm
 @pytest.mark.parametrize(
     ("site", "named", "effect"),
     [
-        ({}, "sales, service", "The site's manager hears the name of the department"),
+        ({}, "sales, service", "The site's manager hears the department's name"),
         ({"message_on_ring": "From the site"}, "sales, service", "Nobody learns which of them a visitor chose"),
         ({"departments": {"sales": {"manager_phone": "+7 495 000-00-02"}}}, "service", "The site's manager hears"),
         ({"departments": {"service": {"message_on_ring": "For service"}}}, "sales", "The site's manager hears"),

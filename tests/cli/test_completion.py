@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.completion import STATUSES
+from app.outbox.callback import Status
 from tests.cli.conftest import Terminal
 from tests.running import Service, values
 
@@ -34,6 +36,10 @@ def propose(terminal: Terminal, words: str) -> list[str]:
 )
 def test_sites_and_statuses_are_proposed(tmp_path: Path, words: str, proposed: list[str]) -> None:
     assert propose(Terminal(values(tmp_path)), words) == proposed
+
+
+def test_every_status_is_known_to_the_filters() -> None:
+    assert list(STATUSES) == list(Status)
 
 
 def test_ids_come_from_the_running_service_and_without_it_nothing_is_proposed(

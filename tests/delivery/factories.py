@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from app.delivery.delivery_config import DeliveryConfig
 from app.delivery.retry_policy import RetryPolicy
+from tests.outbox.factories import CAP
 
 CONFIG = DeliveryConfig(
     timeout=timedelta(seconds=60),
@@ -12,4 +13,5 @@ CONFIG = DeliveryConfig(
     keep_personal_data=timedelta(days=90),
     general=RetryPolicy((timedelta(seconds=5),), "resend_once"),
     by_site={},
+    cap=CAP,
 )

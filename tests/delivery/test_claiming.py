@@ -25,7 +25,7 @@ from app.outbox.outbox import Outbox
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.databases import PostgreSQL
 from tests.delivery.factories import CONFIG
-from tests.outbox.factories import callback, rules
+from tests.outbox.factories import callback, store
 from tests.running import AT_ONCE, Chaser, phone
 
 
@@ -72,7 +72,7 @@ async def running_worker(
 
 async def accepted(outbox: Outbox) -> str:
     new = callback(account=DEMO_CLIENT_ID, client_phone=phone(), created_at=datetime.now(UTC))
-    await outbox.accept(new, None, rules())
+    await store(outbox, new)
     return new.id
 
 

@@ -19,7 +19,7 @@ from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import CONFIG
-from tests.outbox.factories import callback, rules
+from tests.outbox.factories import callback, store
 from tests.running import AT_ONCE, Chaser, Clock, Service, phone, service, settings, until
 
 DAY = timedelta(days=1)
@@ -31,8 +31,8 @@ async def leave_claimed(database_url: str, count: int) -> list[str]:
     outbox = Outbox.open(database_url)
     now = datetime.now(UTC)
     callbacks = [callback(client_phone=phone(), created_at=now) for _ in range(count)]
-    await asyncio.gather(*(outbox.accept(one, None, rules()) for one in callbacks))
-    claims = await outbox.claim_due(now, max_delay=DAY, lease=timedelta(0), limit=count)
+    await store(outbox, *callbacks)
+    claims = await outbox.claim_due(now, max_delay=DAY, lease=timedelta(0), limit=count, cap=CONFIG.cap)
     assert len(claims) == count
     outbox.close()
     return [one.id for one in callbacks]

@@ -20,7 +20,7 @@ from app.outbox.outbox import Outbox
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import CONFIG
-from tests.outbox.factories import callback, rules
+from tests.outbox.factories import callback, store
 from tests.running import Chaser, phone, service, settings, until
 
 
@@ -61,7 +61,7 @@ async def running_worker(outbox: Outbox, far_side: Chaser, shutdown: Shutdown | 
 
 async def accepted(outbox: Outbox) -> str:
     new = callback(client_phone=phone(), created_at=datetime.now(UTC))
-    await outbox.accept(new, None, rules())
+    await store(outbox, new)
     return new.id
 
 

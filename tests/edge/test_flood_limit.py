@@ -184,7 +184,7 @@ def test_each_of_several_limits_applies_and_retry_after_is_that_of_the_one_reach
     with service(settings(tmp_path, limits={"flood": "3/2 seconds;7/hour"})) as here:
 
         def post() -> httpx2.Response:
-            return here.ask(client_phone=phone())
+            return here.ask({"origin": ORIGIN}, client_phone=phone())
 
         # Pipelined, so that they arrive within the two seconds even on a busy machine.
         last = EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -201,5 +201,5 @@ def test_a_dotenv_file_that_slowapi_reads_cannot_disable_the_limit(
     (tmp_path / ".env").write_text("RATELIMIT_ENABLED=false\n")
     monkeypatch.chdir(tmp_path)
     with service(settings(tmp_path, limits={"flood": "1/hour"})) as strict:
-        assert strict.ask(client_phone=phone()).status_code == 202
-        assert_flood(strict.ask(client_phone=phone()))
+        assert strict.ask({"origin": ORIGIN}, client_phone=phone()).status_code == 202
+        assert_flood(strict.ask({"origin": ORIGIN}, client_phone=phone()))

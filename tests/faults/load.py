@@ -29,12 +29,16 @@ def nonce_of(active_page: str | None) -> str | None:
 
 @dataclass(slots=True)
 class VisitorRequest:
-    """A request and its retries: body and headers of each attempt, the parameters Chaser should get, the answers."""
+    """A request and its retries: body and headers of each attempt, the parameters Chaser should get, the answers.
+
+    `address`: from which it is sent.
+    """
 
     nonce: str
     body: dict[str, Any]
     headers: dict[str, str]
     expected: dict[str, str]
+    address: str
     answers: list[Answer] = field(default_factory=list)
 
     @property
@@ -43,31 +47,36 @@ class VisitorRequest:
         return RequestRecord(self.nonce, self.expected, tuple(self.answers))
 
 
-def new_request(number: str | None = None, site: str = "shop", request_id: str | None = None) -> VisitorRequest:
+def new_request(number: str | None = None, site: str = "shop", address: str | None = None) -> VisitorRequest:
     """Create a request with a new nonce; every third is sent with an API key and sets more fields.
 
-    The texts contain everything that an encoding could damage: Cyrillic, escapes, `+`, `~`, names of Chaser's keys.
+    By default each has an address of its own: many phones asked for from one address would be held as a burst. With an
+    `address` it is a visitor's. The texts contain everything that an encoding could damage: Cyrillic, escapes, `+`,
+    `~`, names of Chaser's keys.
     """
     nonce = uuid.uuid4().hex
     number = number or phone()
     page = f"{ORIGIN}/~каталог/?nonce={nonce}&q=я+ты%20[1]#отзывы"
     referrer = f"https://поиск.рф/?{nonce}&PrivateSecurityKey=x&client_id=1"
     body = {"site": site, "client_phone": number, "active_page": page, "referrer": referrer}
-    parameters = {"client_phone": number, "active_page": page, "referrer": referrer, "client_ip": "127.0.0.1"}
+    n = next(_numbers)
+    by_key = address is None and n % 3 == 0
+    address = address or f"127.{2 + n // 50_000 % 200}.{n // 250 % 200}.{1 + n % 250}"
+    parameters = {"client_phone": number, "active_page": page, "referrer": referrer, "client_ip": address}
     headers = {"origin": ORIGIN}
-    if next(_numbers) % 3 == 0:
+    if by_key:
         privileged = {"client_ip": "2001:db8::7", "message_on_ring": f"Звонок «~{nonce}» 📞", "manager_phone": "74951"}
         privileged["manager_phone"] += f"{random.randrange(10**6):06}"
         body, parameters, headers = body | privileged, parameters | privileged, dict(AUTHORIZED)
-    body["request_id"] = request_id or str(uuid.uuid4())
-    return VisitorRequest(nonce, body, headers, parameters | {"site_id": DEMO_SITE_ID})
+    body["request_id"] = str(uuid.uuid4())
+    return VisitorRequest(nonce, body, headers, parameters | {"site_id": DEMO_SITE_ID}, address)
 
 
 def send_once(request: VisitorRequest, url: str, timeout: float = 8.0) -> Answer:
     """Send a request once on a new connection, record its answer and return it. `timeout` is in seconds."""
     started = time.monotonic()
     status = callback_id = code = None
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout, source_address=(request.address, 0))
     try:
         headers = request.headers | {"content-type": "application/json", "connection": "close"}
         connection.request("POST", "/v1/callbacks", json.dumps(request.body).encode(), headers)

@@ -4,15 +4,15 @@ Three independent records are joined by a nonce in the query of `active_page`: o
 the simulator. As in Jepsen, a client's view of its request is `ok` (answered 202), `fail` (refused), or `info`: no
 answer, so that both outcomes are correct.
 
-- lost: a 202 without a stored callback, or a placed attempt without an executed call
+- lost: a 202 without a stored callback, a duplicate without its original, or a placed attempt without an executed call
 - excess: more executed calls than placed and unknown attempts of the callback
 - phantom: executed or stored, but never requested, or requested and refused
 - altered: executed with other parameters than requested
 - stuck: not in a final status long after the last fault
 - duplicated: several callbacks or several ids for one request
 
-These fail a run. Two more are only counted: doubled (a second call after an unknown outcome) and unanswered (stored,
-but the client got no answer).
+These fail a run. Three more are only counted: doubled (a second call after an unknown outcome), unanswered (stored, but
+the client got no answer) and merged (a duplicate: the call of another request covers it).
 """
 
 from collections import Counter, defaultdict
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 FAILING = ("lost", "excess", "phantom", "altered", "stuck", "duplicated")
-_FINAL = ("placed", "failed", "unknown", "cancelled")
+_COUNTED = ("doubled", "unanswered", "merged")
+_FINAL = ("placed", "failed", "unknown", "cancelled", "duplicate")
 
 
 class ClientView(StrEnum):
@@ -66,6 +67,7 @@ class CallbackRecord:
     """A callback in the database.
 
     `outcomes`: of its attempts in order, None for one without outcome. `waiting`: it has a due time.
+    `duplicate_of`: the callback that it was merged into.
     """
 
     id: str
@@ -73,6 +75,7 @@ class CallbackRecord:
     status: str
     waiting: bool
     outcomes: tuple[str | None, ...]
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class Verdict:
         return not any(finding.kind in FAILING for finding in self.findings)
 
     def __str__(self) -> str:
-        kinds = (*FAILING, "doubled", "unanswered")
+        kinds = (*FAILING, *_COUNTED)
         return (
             f"requests {self.requests}, accepted {self.accepted}, refused {self.refused}, executed {self.executed}, "
             + ", ".join(f"{kind} {self.count(kind)}" for kind in kinds)
@@ -145,6 +148,7 @@ def judge(
         detail = f"{len(rows.get(nonce, []))} stored, {len(calls.get(nonce, []))} executed, never requested"
         findings.append(Finding("phantom", nonce, detail))
     all_rows = [row for of_nonce in rows.values() for row in of_nonce]
+    findings += _check_duplicates(all_rows)
     return Verdict(
         findings=tuple(findings),
         requests=len(requests),
@@ -163,7 +167,8 @@ def _check_request(
     ids = {answer.callback_id for answer in request.answers if answer.status == 202}
     if len(rows) > 1 or len(ids) > 1:
         yield Finding("duplicated", nonce, f"ids stored {[row.id for row in rows]}, answered {sorted(map(str, ids))}")
-    for missing in ids - {row.id for row in rows}:
+    # With an API key a duplicate is answered with the id of its original.
+    for missing in ids - {row.id for row in rows} - {row.duplicate_of for row in rows}:
         yield Finding("lost", nonce, f"202 for {missing}, which is not stored")
     if request.view is ClientView.FAIL and (rows or calls):
         yield Finding("phantom", nonce, f"refused, but {len(rows)} stored and {len(calls)} executed")
@@ -171,7 +176,7 @@ def _check_request(
         yield Finding("unanswered", nonce, f"stored as {rows[0].status}")
     if calls and not rows:
         yield Finding("phantom", nonce, f"{len(calls)} executed, nothing stored")
-    yield from _check_calls(request, [outcome for row in rows for outcome in row.outcomes], calls)
+    yield from _check_calls(request, rows, calls)
     for row in rows:
         if row.status not in _FINAL or row.waiting or None in row.outcomes:
             yield Finding("stuck", nonce, f"{row.status}, waiting: {row.waiting}, outcomes {row.outcomes}")
@@ -179,11 +184,22 @@ def _check_request(
             yield Finding("lost", nonce, "placed, but nothing was executed")
 
 
+def _check_duplicates(rows: Sequence[CallbackRecord]) -> Iterator[Finding]:
+    originals = {row.id for row in rows if row.status != "duplicate"}
+    for row in rows:
+        if row.status == "duplicate":
+            yield Finding("merged", row.nonce, f"into {row.duplicate_of}")
+            if row.duplicate_of not in originals:
+                yield Finding("lost", row.nonce, f"merged into {row.duplicate_of}, which is no original")
+
+
 def _check_calls(
-    request: RequestRecord, outcomes: Sequence[str | None], calls: Sequence[ExecutedCall]
+    request: RequestRecord, rows: Sequence[CallbackRecord], calls: Sequence[ExecutedCall]
 ) -> Iterator[Finding]:
+    outcomes = [outcome for row in rows for outcome in row.outcomes]
     explained = outcomes.count("placed") + outcomes.count("unknown")
-    if len(calls) > max(explained, 1) or (outcomes and len(calls) > explained):
+    merged = any(row.status == "duplicate" for row in rows)
+    if len(calls) > max(explained, 1) or ((outcomes or merged) and len(calls) > explained):
         yield Finding("excess", request.nonce, f"{len(calls)} executed, outcomes {outcomes}")
     if 0 < len(calls) < outcomes.count("placed"):
         yield Finding("lost", request.nonce, f"{len(calls)} executed, outcomes {outcomes}")

@@ -2,7 +2,8 @@
 
 It runs the real outbox on SQLite and the real retry policy: accepting, holding, claiming, recording, lost workers,
 expired leases, expiry, operator actions, erasure, restarts and clock jumps. The model knows the accepted callbacks and
-the phones that rang. Only an operator's `retry` allows one more call.
+the phones that rang. Only an operator's `retry` allows one more call. A request for the same phone is stored as a
+duplicate of a callback that covers it, and never rings.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,23 +25,25 @@ from hypothesis.stateful import (
     rule,
 )
 
+from app.admission.requeue import requeue
 from app.delivery.retry_policy import Outcome, RetryPolicy, decide
 from app.errors import ConflictError
 from app.outbox.callback import Callback, RequestKey
 from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.database import open_database
-from app.outbox.outbox import Outbox
+from app.outbox.operator_actions import cancel
+from app.outbox.transitions import OPERATOR
 from tests.faults.world import STATUS_WITHOUT_HISTORY, read_sqlite
+from tests.outbox.factories import CAP, CONFIG, InspectableOutbox
 from tests.outbox.factories import callback as made
-from tests.outbox.factories import rules as accept_rules
 
 LEASE = timedelta(seconds=40)
 MAX_DELAY = timedelta(minutes=30)  # no due time is further ahead, unless the clock was set back
-ACCEPT = accept_rules()
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 STEP = timedelta(seconds=90)
 REFUSED_ACCOUNT = (Outcome.FORBIDDEN, Outcome.UNAUTHORIZED)
-FINAL = {"placed", "failed", "unknown", "cancelled"}
+FINAL = {"placed", "failed", "unknown", "cancelled", "duplicate"}
+ACTIVE = {"queued", "sending", "placed", "unknown"}
 GIVE_UP_AFTER = timedelta(hours=2)
 ALLOWED_FROM = {"release": ["held"], "retry": ["failed", "unknown"], "cancel": ["queued", "held", "unknown"]}
 
@@ -67,7 +70,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(dir=self.empty.parent))
         shutil.copy(self.empty, self.folder / "callbacks.db")
         self.runner = asyncio.Runner()
-        self.outbox = self.open()
+        self.open()
         self.policy = RetryPolicy((timedelta(seconds=5), timedelta(minutes=1)), self.on_unknown)
         self.now = START
         self.numbers = itertools.count()
@@ -77,16 +80,16 @@ class OutboxMachine(RuleBasedStateMachine):
         self.retried: dict[str, int] = {}
         self.claims: list[ActiveClaim] = []
 
-    def open(self) -> Outbox:
-        return Outbox(open_database(f"sqlite:///{self.folder / 'callbacks.db'}"))
+    def open(self) -> None:
+        self.outbox = InspectableOutbox(open_database(f"sqlite:///{self.folder / 'callbacks.db'}"))
 
     @rule(hold=st.sampled_from([None, None, "honeypot"]))
     def accept(self, hold: str | None) -> None:
         number = next(self.numbers)
-        callback = made(id=f"callback-{number}", client_phone=f"7916{number:07}", created_at=self.now, hold=hold)
+        callback = made(id=f"callback-{number}", client_phone=f"7916{number:07}", created_at=self.now, held_for=hold)
         key = RequestKey("site:shop", f"key-{number}", "f")
         self.requests.append((callback, key))
-        result = self.runner.run(self.outbox.accept(callback, key, ACCEPT))
+        result = self.runner.run(self.outbox.admit(callback, key))
         assert (result.id, result.status) == (callback.id, "queued"), "the answer reveals that the callback is held"
         self.accepted.add(result.id)
 
@@ -98,12 +101,12 @@ class OutboxMachine(RuleBasedStateMachine):
         if (callback.id, None) in [(row[0], row[-1]) for row in self.rows()]:
             return  # the key was erased with the number, so this would be a new request
         again = replace(callback, id=f"{callback.id}-again", created_at=self.now, due_at=self.now)
-        assert self.runner.run(self.outbox.accept(again, key, ACCEPT)).id == callback.id
+        assert self.runner.run(self.outbox.admit(again, key)).id == callback.id
 
     @rule(limit=st.integers(1, 3))
     def claim(self, limit: int) -> None:
         held = {row[0] for row in self.rows() if row[1] == "sending"}
-        for claim in self.runner.run(self.outbox.claim_due(self.now, max_delay=MAX_DELAY, lease=LEASE, limit=limit)):
+        for claim in self.claim_due(limit):
             assert claim.callback_id in self.accepted
             assert claim.callback_id not in held
             may_be_sent = Outcome.UNKNOWN not in claim.history or claim.callback_id in self.retried
@@ -113,22 +116,24 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.requests)
     @rule(data=st.data())
     def request_same_phone(self, data: st.DataObject) -> None:
-        """A new request for the same phone creates a callback only if no other is still to be sent."""
+        """A new request for the same phone rings only if no other is still to be sent."""
         phone = data.draw(st.sampled_from(self.requests))[0].client_phone
         rows = [row for row in self.rows() if row[-1] == phone]
         if any(status == "held" for _, status, *_ in rows):
             return  # the release of the held callback would be refused from then on
-        waiting = [name for name, _, due_at, lease_until, *_ in rows if due_at or lease_until]
+        waiting = [name for name, _, due_at, *_ in rows if due_at]
         number = next(self.numbers)
         callback = made(id=f"callback-{number}", client_phone=phone, created_at=self.now, client_bucket=None)
         key = RequestKey("site:shop", f"key-{number}", "f")
-        result = self.runner.run(self.outbox.accept(callback, key, ACCEPT))
-        if result.id != callback.id:
-            assert result.duplicate
+        result = self.runner.run(self.outbox.admit(callback, key))
+        assert (result.id, result.duplicate) == (callback.id, False), "the answer reveals the earlier request"
+        self.accepted.add(result.id)
+        ((status, original),) = self.sql(f"SELECT status, duplicate_of FROM callbacks WHERE id = '{callback.id}'")
+        if status == "duplicate":
+            assert original in [name for name, status, *_ in rows if status in ACTIVE]
             return
         assert waiting == [], "the phone would ring twice"
         self.requests.append((callback, key))
-        self.accepted.add(result.id)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -173,16 +178,15 @@ class OutboxMachine(RuleBasedStateMachine):
         """An operator releases, retries or cancels; an action that the status forbids changes nothing."""
         before = self.rows()
         name, status, *_, number = data.draw(st.sampled_from(before))
-        perform = getattr(self.outbox, action)
-        arguments = () if action == "cancel" else (GIVE_UP_AFTER,)
-        if status in ALLOWED_FROM[action] and (number is not None or action == "cancel"):
-            self.runner.run(perform(name, self.now, *arguments))
-            if action == "retry":
-                self.retried[name] = self.retried.get(name, 0) + 1
-            return
-        with pytest.raises(ConflictError):
-            self.runner.run(perform(name, self.now, *arguments))
-        assert self.rows() == before
+        refused = self.perform(action, name)
+        if status not in ALLOWED_FROM[action] or (number is None and action != "cancel"):
+            assert refused in ("invalid_state", "personal_data_erased")
+        elif refused:
+            others = [row for row in before if row[-1] == number and row[0] != name and row[1] in ACTIVE]
+            assert (refused, bool(others)) == ("already_called", True)
+        elif action == "retry":
+            self.retried[name] = self.retried.get(name, 0) + 1
+        assert not refused or self.rows() == before
 
     @rule(age=st.sampled_from([timedelta(seconds=-1), GIVE_UP_AFTER]))
     def erase(self, age: timedelta) -> None:
@@ -206,12 +210,27 @@ class OutboxMachine(RuleBasedStateMachine):
         if hold:
             self.policy = replace(self.policy, on_unknown="hold")
         self.outbox.close()
-        self.outbox = self.open()
+        self.open()
         if not workers_live:
             self.claims.clear()
         for claim in self.runner.run(self.outbox.orphaned(self.now)):
             self.finish(claim, Outcome.UNKNOWN)
         self.runner.run(self.outbox.hold_unknown(self.now, lambda _: self.holding))
+
+    def claim_due(self, limit: int) -> list[Claim]:
+        claiming = self.outbox.claim_due(self.now, max_delay=MAX_DELAY, lease=LEASE, limit=limit, cap=CAP)
+        return self.runner.run(claiming)
+
+    def perform(self, action: str, name: str) -> str | None:
+        """Perform an action of an operator; return the code of its refusal, None if it was performed."""
+        terms = {"callback_id": name, "now": self.now, "actor": OPERATOR}
+        queue = partial(requeue, action=action, give_up_after=GIVE_UP_AFTER, config=CONFIG, **terms)
+        work = partial(cancel, **terms) if action == "cancel" else queue
+        try:
+            self.runner.run(self.outbox.write(work, isolated=True))
+        except ConflictError as refused:
+            return refused.code
+        return None
 
     @property
     def holding(self) -> bool:
@@ -229,7 +248,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         result = AttemptOutcome(decision.status, decision.due_at, decision.reason, outcome, None, 1, claim.token, None)
         before = self.rows()
-        held = self.runner.run(self.outbox.finish_attempt(claim, result, self.now))
+        held = self.runner.run(self.outbox.finish_attempt(claim, result, self.now, CAP))
         if held is not True:
             assert self.rows() == before, "a worker without the claim, or with an old deadline, changed the row"
         if isinstance(held, datetime):
@@ -274,7 +293,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.restart(workers_live=False)
             for name, status, *_ in self.rows():
                 if status == "held":
-                    self.runner.run(self.outbox.release(name, self.now, GIVE_UP_AFTER))
+                    assert self.perform("release", name) is None
             # A callback that was queued before the clock was set back waits up to MAX_DELAY again. It may also become
             # unknown once more, with another delay.
             for _ in range(2 * (MAX_DELAY // STEP) + 4):
@@ -282,9 +301,7 @@ class OutboxMachine(RuleBasedStateMachine):
                     break
                 self.now += STEP
                 self.runner.run(self.outbox.expire(self.now))
-                for claim in self.runner.run(
-                    self.outbox.claim_due(self.now, max_delay=MAX_DELAY, lease=LEASE, limit=50)
-                ):
+                for claim in self.claim_due(50):
                     name = claim.callback_id
                     self.rung[name] = self.rung.get(name, 0) + 1
                     self.finish(claim, self.last_outcome)

@@ -1,19 +1,19 @@
-"""The clock is set back or forward while callbacks are queued: none is lost, and no limit exceeds its window."""
+"""The clock is set back or forward: no queued callback is lost, and a limit counts what lies in its window."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from app.simulator.options import DEMO_SITE_ID
+from app.outbox.schema import EPOCH
 from tests.faults.doses import note
 from tests.faults.load import new_request, send_once
 from tests.faults.world import WIDE, World, world
-from tests.running import AT_ONCE, ORIGIN, Clock, phone, service, settings, until
+from tests.running import AT_ONCE, Clock, phone, service, settings, until
 
 HOUR = timedelta(hours=1)
 WAITING = 20
+CAP = 2
 
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR], ids=["back", "forward"])
@@ -41,44 +41,51 @@ def test_a_queue_survives_a_clock_jump(tmp_path: Path, database_url: str, jump: 
     assert verdict.accepted == verdict.executed == verdict.statuses["placed"] == WAITING
 
 
-def has_future_callbacks(here: World, clock: Clock) -> bool:
-    """Return whether any callback was created more than a minute after now."""
-    latest = clock() + timedelta(minutes=1)
-    limit = f"'{latest.isoformat()}'" if here.on_postgresql else str(int(latest.timestamp() * 1_000_000))
-    ((count,),) = here.sql(f"SELECT count(*) FROM callbacks WHERE created_at > {limit}")
-    return bool(count)
-
-
 @pytest.mark.parametrize("jumps", [(-60,), (-20,), (20,), (60,), (-60, 60), (60, -60)], ids=str)
-def test_after_clock_jumps_no_limit_lasts_longer_than_its_window(
+def test_a_ring_counts_in_the_windows_around_it_and_in_no_others_however_the_clock_jumps(
     tmp_path: Path, database_url: str, jumps: tuple[int, ...]
 ) -> None:
-    clock = Clock()
-    number = phone()
-    # Chaser can't be reached, so every callback stays queued. At the same site the next request would be a duplicate.
-    sites = {f"shop-{n}": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for n in range(50)}
-    unused = iter(sites)
-    service_settings = settings(tmp_path, database_url=database_url, quotas=WIDE | {"per_phone": "2/hour"}, sites=sites)
-    with (
-        world(tmp_path, database_url),
-        service(service_settings, clock=clock, poll_interval=AT_ONCE) as running,
-    ):
+    clock, number = Clock(), phone()
+    with world(tmp_path, database_url) as here:
+        quotas = WIDE | {"per_phone": f"{CAP}/hour"}
+        chosen = settings(tmp_path, here.far_side.api_url, database_url=database_url, quotas=quotas)
+        with service(chosen, clock=clock, poll_interval=AT_ONCE) as running:
 
-        def send() -> httpx2.Response:
-            request = new_request(number, next(unused))
-            return running.http.post("/v1/callbacks", json=request.body, headers=request.headers)
+            def exhaust_cap() -> None:
+                """Request calls until one is refused."""
+                for _ in range(CAP + 1):
+                    clock.advance(minutes=3)
+                    answer = running.ask(client_phone=number)
+                    if answer.status_code == 429:
+                        assert (answer.json()["code"], answer.headers["retry-after"]) == ("quota_phone", "3600")
+                        return
+                    running.wait_for(answer.json()["id"], "placed")
+                pytest.fail("there is no cap")
 
-        def exhaust_quota() -> httpx2.Response:
-            """Send requests until one is refused, and return the refusal."""
-            for _ in range(3):
-                clock.advance(minutes=3)
-                answer = send()
-                if answer.status_code == 429:
-                    return answer
-                assert answer.status_code == 202
-                assert not answer.json()["duplicate"]
-            pytest.fail("there is no cap")
+            exhaust_cap()
+            for minutes in jumps:
+                clock.advance(minutes=minutes)
+                exhaust_cap()
+            clock.now = max(clock.now, rings(here)[-1] + HOUR)
+            running.wait_for(running.accepted(client_phone=number), "placed")
+        for first, one_too_many in zip(rings(here), rings(here)[CAP:], strict=False):
+            assert one_too_many - first >= HOUR
 
-        exhaust_quota()
-        for minutes in jumps:
+
+def rings(here: World) -> list[datetime]:
+    """Return when the calls rang, by the clock of the service."""
+    moments = [at for (at,) in here.sql("SELECT rings_at FROM attempts WHERE outcome = 'placed' ORDER BY rings_at")]
+    return moments if here.on_postgresql else [EPOCH + timedelta(microseconds=at) for at in moments]
+
+
+@pytest.mark.parametrize("minutes", [-60, -20, 20, 60])
+def test_a_call_before_a_jump_covers_no_request_after_it(tmp_path: Path, database_url: str, minutes: int) -> None:
+    clock, number = Clock(), phone()
+    with world(tmp_path, database_url) as here:
+        chosen = settings(tmp_path, here.far_side.api_url, database_url=database_url, quotas=WIDE)
+        with service(chosen, clock=clock, poll_interval=AT_ONCE) as running:
+            running.wait_for(running.accepted(client_phone=number), "placed")
             clock.advance(minutes=minutes)
+            running.wait_for(running.accepted(client_phone=number), "placed")
+            assert running.status(running.accepted(client_phone=number)) == "duplicate"
+        assert len(rings(here)) == 2

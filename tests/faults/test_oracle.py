@@ -131,11 +131,35 @@ def test_two_callbacks_for_one_request_are_duplicated() -> None:
     assert kinds([REQUEST], [ROW, second], [CALL]) == {"duplicated"}
 
 
+DUPLICATE = CallbackRecord("id-2", "n2", "duplicate", False, (), "id-1")
+REPEATED = RequestRecord("n2", PARAMETERS, [Answer(202, "id-2")])
+
+
+@pytest.mark.parametrize("answered", ["id-2", "id-1"], ids=["visitor", "service"])
+def test_a_request_that_another_call_covers_is_merged_and_no_violation(answered: str) -> None:
+    repeated = RequestRecord("n2", PARAMETERS, [Answer(202, answered)])
+    assert kinds([REQUEST, repeated], [ROW, DUPLICATE], [CALL]) == {"merged"}
+
+
+def test_a_202_for_the_id_of_another_callback_is_lost() -> None:
+    assert kinds([RequestRecord("n2", PARAMETERS, [Answer(202, "id-3")])], [DUPLICATE, ROW], []) >= {"lost"}
+
+
+@pytest.mark.parametrize("original", [None, "id-3", "id-2"])
+def test_a_duplicate_without_its_original_is_lost(original: str | None) -> None:
+    assert kinds([REQUEST, REPEATED], [ROW, replace(DUPLICATE, duplicate_of=original)], [CALL]) == {"merged", "lost"}
+
+
+def test_a_call_of_a_duplicate_is_excess() -> None:
+    call = ExecutedCall("n2", PARAMETERS)
+    assert kinds([REQUEST, REPEATED], [ROW, DUPLICATE], [CALL, call]) == {"merged", "excess"}
+
+
 def test_two_ids_answered_to_one_request_are_duplicated() -> None:
     assert "duplicated" in kinds([RequestRecord("n1", PARAMETERS, [ACCEPTED, Answer(202, "id-2")])], [ROW], [CALL])
 
 
 def test_the_figures_name_every_kind() -> None:
     text = str(judge([REQUEST], [ROW], [CALL]))
-    assert all(f"{kind} 0" in text for kind in (*FAILING, "doubled", "unanswered"))
+    assert all(f"{kind} 0" in text for kind in (*FAILING, "doubled", "unanswered", "merged"))
     assert "lost n1: 202 for" in judge([REQUEST], [], []).explain()

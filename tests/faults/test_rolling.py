@@ -25,7 +25,8 @@ pytestmark = pytest.mark.timeout(3600 if LONG else 240)
 CONFIG = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 ROUNDS = dose(1, 20)
 CAP = 3
-SITES = {f"shop-{n}": {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN]} for n in range(20)}
+SITE = {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN], "working_hours": "mon-sun 00:00-24:00"}
+SITES = {f"shop-{n}": SITE for n in range(20)}
 
 
 @contextmanager

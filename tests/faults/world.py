@@ -63,10 +63,10 @@ class World:
         outcomes: dict[str, tuple[str | None, ...]] = {}
         for callback, outcome in self.sql("SELECT callback_id, outcome FROM attempts ORDER BY callback_id, number"):
             outcomes[callback] = (*outcomes.get(callback, ()), outcome)
-        rows = self.sql("SELECT id, active_page, status, due_at FROM callbacks")
+        rows = self.sql("SELECT id, active_page, status, due_at, duplicate_of FROM callbacks")
         return [
-            CallbackRecord(callback, nonce_of(page), status, due_at is not None, outcomes.get(callback, ()))
-            for callback, page, status, due_at in rows
+            CallbackRecord(callback, nonce_of(page), status, due_at is not None, outcomes.get(callback, ()), original)
+            for callback, page, status, due_at, original in rows
         ]
 
     def outcomes(self, nonce: str) -> tuple[str | None, ...]:

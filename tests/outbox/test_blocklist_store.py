@@ -13,7 +13,7 @@ from app.outbox import blocklist_store
 from app.outbox.blocklist_store import Blocked
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, hold, store
 
 BLOCKED = Blocked(["79161234567", "203.0.113.7/32", "198.51.100.0/24", "2001:db8:1::/48", "0.0.0.0/8"])
 
@@ -70,13 +70,11 @@ async def test_an_entry_added_by_another_process_takes_effect_within_seconds(
 
 
 async def test_blocking_a_phone_cancels_its_waiting_callback_and_no_other(outbox: Outbox) -> None:
-    waiting = await outbox.accept(callback(), None, rules())
-    other = await outbox.accept(callback(client_phone="79161234568"), None, rules())
+    waiting, other = await store(outbox, callback(), callback(client_phone="79161234568"))
+    held = await hold(outbox)
     await outbox.block("79161234567", None, NOW)
-    ended, stays = await outbox.callback_status(waiting.id), await outbox.callback_status(other.id)
-    assert ended is not None
-    assert stays is not None
-    assert (ended.status, stays.status) == ("cancelled", "queued")
+    found = [await outbox.callback_status(one) for one in (waiting, other, held)]
+    assert [one and one.status for one in found] == ["cancelled", "queued", "held"]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Claims, leases and outcomes: one worker at a time holds a callback; on both databases."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from app.outbox import claims, transitions
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.outbox import Outbox
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, update_columns
+from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, store, update_columns
 
 LEASE = timedelta(seconds=40)
 SECOND = timedelta(seconds=1)
@@ -22,10 +22,8 @@ def result(status: Status = Status.PLACED, outcome: str = "placed", **changes: A
     return AttemptOutcome(status=status, outcome=outcome, **(values | {"detail": None, "answer": "{}"} | changes))
 
 
-async def accept(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
-    requests = [callback(**({"client_phone": f"7916{number:07}"} | changes)) for number in range(count)]
-    await asyncio.gather(*(outbox.accept(request, None, rules()) for request in requests))
-    return [request.id for request in requests]
+async def queue(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
+    return await store(outbox, *(callback(**{"client_phone": f"7916{n:07}"} | changes) for n in range(count)))
 
 
 async def status(outbox: Outbox, callback_id: str) -> str | None:
@@ -34,8 +32,12 @@ async def status(outbox: Outbox, callback_id: str) -> str | None:
 
 
 async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
-    values: dict[str, Any] = {"now": NOW, "max_delay": timedelta(minutes=30), "lease": LEASE}
+    values: dict[str, Any] = {"now": NOW, "max_delay": timedelta(minutes=30), "lease": LEASE, "cap": CAP}
     return await outbox.claim_due(limit=limit, **(values | changes))
+
+
+async def finish(outbox: Outbox, claimed: Claim, outcome: AttemptOutcome, now: datetime = NOW) -> bool | datetime:
+    return await outbox.finish_attempt(claimed, outcome, now, CAP)
 
 
 async def test_a_claim_contains_every_parameter_of_the_call(outbox: Outbox) -> None:
@@ -48,7 +50,7 @@ async def test_a_claim_contains_every_parameter_of_the_call(outbox: Outbox) -> N
         call_stack_interval=0,
         referrer="https://search.example/",
     )
-    await outbox.accept(request, None, rules())
+    await store(outbox, request)
     (claimed,) = await claim(outbox)
     assert claimed.parameters == {
         "site_id": 12345,
@@ -67,42 +69,42 @@ async def test_a_claim_contains_every_parameter_of_the_call(outbox: Outbox) -> N
 
 
 async def test_concurrent_claims_never_return_a_callback_twice(outbox: Outbox) -> None:
-    ids = await accept(outbox, 40)
+    ids = await queue(outbox, 40)
     claimed = [one for claims in await asyncio.gather(*(claim(outbox, 7) for _ in range(8))) for one in claims]
     assert sorted(one.callback_id for one in claimed) == sorted(ids)
 
 
 async def test_callbacks_not_yet_due_or_of_a_paused_account_are_not_claimed(outbox: Outbox) -> None:
-    await accept(outbox, due_at=NOW + SECOND)
+    await queue(outbox, due_at=NOW + SECOND)
     assert await claim(outbox) == []
     assert len(await claim(outbox, now=NOW + SECOND, paused=("4712",))) == 1
-    await accept(outbox, client_phone="79169999999")
+    await queue(outbox, client_phone="79169999999")
     assert await claim(outbox, paused=("4711",)) == []
 
 
 async def test_a_finished_claim_is_no_longer_held(outbox: Outbox) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     (claimed,) = await claim(outbox)
     assert await status(outbox, request) == "sending"
-    assert await outbox.finish_attempt(claimed, result(), NOW)
+    assert await finish(outbox, claimed, result(), NOW)
     assert await status(outbox, request) == "placed"
-    assert not await outbox.finish_attempt(claimed, result(Status.FAILED, "refused"), NOW), "the token is spent"
+    assert not await finish(outbox, claimed, result(Status.FAILED, "refused"), NOW), "the token is spent"
     assert await outbox.orphaned(NOW + timedelta(days=1)) == []
 
 
 async def test_a_claim_lists_the_outcomes_of_earlier_attempts(outbox: Outbox) -> None:
-    await accept(outbox)
+    await queue(outbox)
     for number in range(1, 4):
         (claimed,) = await claim(outbox, now=NOW + number * SECOND)
         assert claimed.number == number
-        await outbox.finish_attempt(claimed, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
+        await finish(outbox, claimed, result(Status.QUEUED, "not_sent", due_at=NOW + number * SECOND), NOW)
     (last,) = await claim(outbox, now=NOW + 9 * SECOND)
     assert last.history == ("not_sent",) * 3
 
 
 async def test_a_worker_whose_lease_has_expired_changes_nothing(database_url: str) -> None:
     first = Outbox.open(database_url)
-    (request,) = await accept(first)
+    (request,) = await queue(first)
     (stale,) = await claim(first)
     if database_url.startswith("sqlite"):
         first.close()  # no second process is possible, so only a restart orphans its claims
@@ -115,26 +117,26 @@ async def test_a_worker_whose_lease_has_expired_changes_nothing(database_url: st
     (found,) = await other.orphaned(NOW)
     assert (found.callback_id, found.number, found.history, found.token) == (request, 1, (), stale.token)
     due_at = NOW + timedelta(seconds=60)
-    assert await other.finish_attempt(found, result(Status.UNKNOWN, "unknown", due_at=due_at), NOW)
+    assert await finish(other, found, result(Status.UNKNOWN, "unknown", due_at=due_at), NOW)
     (again,) = await claim(other, now=due_at)
     assert again.history == ("unknown",)
     late = other if database_url.startswith("sqlite") else first
-    assert not await late.finish_attempt(stale, result(), due_at)
+    assert not await finish(late, stale, result(), due_at)
     assert await status(other, request) == "sending"
     for each in {late, other}:
         each.close()
 
 
 async def test_a_callback_due_before_the_clock_was_set_back_is_due_now(outbox: Outbox) -> None:
-    await accept(outbox)
+    await queue(outbox)
     assert len(await claim(outbox, now=NOW - timedelta(hours=1))) == 1
 
 
 async def test_expired_callbacks_fail_and_unknown_ones_are_not_resent(outbox: Outbox) -> None:
-    old, unknown = await accept(outbox, 2, give_up_at=NOW + SECOND)
+    old, unknown = await queue(outbox, 2, give_up_at=NOW + SECOND)
     claims = {one.callback_id: one for one in await claim(outbox)}
-    await outbox.finish_attempt(claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
-    await outbox.finish_attempt(claims[unknown], result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND), NOW)
+    await finish(outbox, claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
+    await finish(outbox, claims[unknown], result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND), NOW)
     assert await outbox.expire(NOW) == []
     assert await outbox.expire(NOW + SECOND) == [old]
     assert [await status(outbox, each) for each in (old, unknown)] == ["failed", "unknown"]
@@ -142,10 +144,10 @@ async def test_expired_callbacks_fail_and_unknown_ones_are_not_resent(outbox: Ou
 
 
 async def test_erasing_affects_finished_callbacks_only(outbox: Outbox) -> None:
-    finished, waiting = await accept(outbox, 2)
+    finished, waiting = await queue(outbox, 2)
     claims = {one.callback_id: one for one in await claim(outbox)}
-    await outbox.finish_attempt(claims[finished], result(answer="called 79160000000"), NOW)
-    await outbox.finish_attempt(claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
+    await finish(outbox, claims[finished], result(answer="called 79160000000"), NOW)
+    await finish(outbox, claims[waiting], result(Status.QUEUED, "not_sent", due_at=NOW), NOW)
     assert await outbox.erase(NOW) == 0, "not older than the limit"
     assert await outbox.erase(NOW + SECOND) == 1
     assert await outbox.erase(NOW + SECOND) == 0, "nothing is left to erase"
@@ -155,27 +157,27 @@ async def test_erasing_affects_finished_callbacks_only(outbox: Outbox) -> None:
 
 
 async def test_a_callback_past_its_deadline_is_not_claimed_even_before_it_expires(outbox: Outbox) -> None:
-    await accept(outbox, give_up_at=NOW + SECOND)
+    await queue(outbox, give_up_at=NOW + SECOND)
     assert await claim(outbox, now=NOW + SECOND) == []
 
 
 async def test_a_callback_that_was_unknown_once_never_expires_as_failed(outbox: Outbox) -> None:
     """An operator may have queued it again, but the phone may have rung all the same."""
     for status_in_between in (Status.QUEUED, Status.UNKNOWN):
-        (request,) = await accept(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
+        (request,) = await queue(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
         (first,) = await claim(outbox)
-        await outbox.finish_attempt(first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
+        await finish(outbox, first, result(Status.UNKNOWN, "unknown", due_at=NOW), NOW)
         (second,) = await claim(outbox)
-        await outbox.finish_attempt(second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
+        await finish(outbox, second, result(status_in_between, "not_sent", due_at=NOW + SECOND), NOW)
         assert await outbox.expire(NOW + SECOND) == []
         assert await status(outbox, request) == "unknown"
         assert await claim(outbox, now=NOW + timedelta(days=1)) == []
 
 
 async def test_a_paused_site_is_claimed_only_by_name(outbox: Outbox) -> None:
-    (request,) = await accept(outbox)
-    (same_name,) = await accept(outbox, client_phone="79169999999", account="4712")
-    (other,) = await accept(outbox, client_phone="79169999998", site="other")
+    (request,) = await queue(outbox)
+    (same_name,) = await queue(outbox, client_phone="79169999999", account="4712")
+    (other,) = await queue(outbox, client_phone="79169999998", site="other")
     assert await claim(outbox, only=("4712", "other")) == []
     free = await claim(outbox, paused_sites=[("4711", "shop"), ("1", "x")])
     assert {one.callback_id for one in free} == {same_name, other}
@@ -185,11 +187,11 @@ async def test_a_paused_site_is_claimed_only_by_name(outbox: Outbox) -> None:
 
 async def test_unknown_callbacks_are_not_resent_at_sites_that_hold_them(outbox: Outbox) -> None:
     for site in ("holding", "resending"):
-        await accept(outbox, 2, site=site)
+        await queue(outbox, 2, site=site)
     claims = await claim(outbox)
     for one in claims:
         state = Status.QUEUED if one.parameters["client_phone"] == "79160000000" else Status.UNKNOWN
-        await outbox.finish_attempt(one, result(state, "unknown", due_at=NOW), NOW)
+        await finish(outbox, one, result(state, "unknown", due_at=NOW), NOW)
     unknown = {one.site: one.callback_id for one in claims if one.parameters["client_phone"] != "79160000000"}
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == [unknown["holding"]]
     assert await outbox.hold_unknown(NOW, lambda site: site == "holding") == []
@@ -205,7 +207,7 @@ async def test_no_unknown_callback_of_a_site_that_holds_is_left_for_a_resend(
     """Also not in a queue that is longer than what other queries move at once."""
     monkeypatch.setattr(claims, "MAX_EXPIRED", 3)
     monkeypatch.setattr(transitions, "BATCH", 3)
-    requests = await accept(outbox, 8)
+    requests = await queue(outbox, 8)
     for request in requests:
         update_columns(outbox, request, status=Status.UNKNOWN)
     assert sorted(await outbox.hold_unknown(NOW, lambda _site: True)) == sorted(requests)

@@ -17,7 +17,7 @@ from app.outbox.migrate import migrate
 from app.outbox.schema import writers
 from tests.databases import PostgreSQL
 from tests.lossy_proxy import Fate, LossyProxy, lossy_proxy
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback
 from tests.outbox.writing import TABLE, Paused, insert, stored
 
 
@@ -105,7 +105,7 @@ async def test_a_connection_lost_before_commit_costs_one_repetition(lossy: Lossy
 @pytest.mark.parametrize("fate", [Fate.LOSE_REPLY, Fate.LOSE_COMMIT])
 async def test_work_with_an_unknown_outcome_is_answered_503_and_never_runs_again(lossy: Lossy, fate: Fate) -> None:
     await lossy.writer.run(partial(insert, number=100))
-    impatient = GroupCommit(lossy.database.writing, retry_for=0.5)
+    impatient = GroupCommit(lossy.database.writing, retry_for=3.0)
     unreadable = threading.Event()
 
     def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -143,7 +143,7 @@ async def test_nothing_is_marked_on_sqlite(tmp_path: Path) -> None:
     event.listen(
         outbox.database.writing, "before_cursor_execute", lambda _a, _b, statement, *_: statements.append(statement)
     )
-    await outbox.accept(callback(), None, rules())
+    await outbox.admit(callback())
     await outbox.erase(NOW)
     assert statements
     assert not any("writers" in statement for statement in statements)

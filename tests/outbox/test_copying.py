@@ -17,7 +17,7 @@ from app.outbox.outbox import Outbox
 from app.outbox.schema import attempts, callbacks, metadata, status_history, writers
 from tests.databases import PostgreSQL
 from tests.outbox.archive import contents, fill, in_order
-from tests.outbox.factories import InspectableOutbox, callback, rules
+from tests.outbox.factories import InspectableOutbox, callback, store
 
 ROWS = 250
 
@@ -87,7 +87,7 @@ async def test_a_service_on_the_copy_gives_new_ids_to_its_history(source: str, t
     copied = max(row[0] for row in rows_of(target)["status_history"])
     outbox = InspectableOutbox.open(target)
     try:
-        await outbox.accept(callback(), None, rules())
+        await store(outbox, callback())
         assert max(outbox.scalars(select(status_history.c.id))) > copied
     finally:
         outbox.close()

@@ -28,7 +28,7 @@ from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
 from tests.databases import PostgreSQL
-from tests.outbox.factories import InspectableOutbox, callback, rules
+from tests.outbox.factories import InspectableOutbox, callback, distinct
 
 
 def test_the_migrations_create_the_tables_of_the_schema(database_url: str) -> None:
@@ -138,15 +138,13 @@ async def test_a_database_that_refuses_writes_causes_503_until_it_accepts_them_a
     path = tmp_path / "callbacks.db"
     outbox = InspectableOutbox.open(f"sqlite:///{path}")
     outbox.execute(text("PRAGMA max_page_count = 1"))
-    requests = [callback(client_phone=f"7916{number:07}", active_page="x" * 2000) for number in range(400)]
-    answers = await asyncio.gather(
-        *(outbox.accept(request, None, rules()) for request in requests), return_exceptions=True
-    )
+    requests = [distinct(number, active_page="x" * 2000) for number in range(400)]
+    answers = await asyncio.gather(*(outbox.admit(request) for request in requests), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, UnavailableError)]
     assert {(answer.code, answer.status) for answer in refused} == {("storage_unavailable", 503)}
     assert await outbox.waiting() == 400 - len(refused)
     outbox.execute(text("PRAGMA max_page_count = 1000000"))
-    accepted = await outbox.accept(callback(client_phone="79169999999"), None, rules())
+    accepted = await outbox.admit(callback(client_phone="79169999999"))
     assert await outbox.callback_status(accepted.id) is not None
     outbox.close()
 
@@ -156,14 +154,14 @@ async def test_a_lasting_lock_fails_all_waiting_requests_at_once(tmp_path: Path)
     outbox.execute(text("PRAGMA busy_timeout = 200"))
     intruder = sqlite3.connect(tmp_path / "callbacks.db", isolation_level=None)
     intruder.execute("BEGIN IMMEDIATE")
-    requests = [callback(client_phone=f"7916{number:07}") for number in range(60)]
-    asked = asyncio.gather(*(outbox.accept(request, None, rules()) for request in requests), return_exceptions=True)
+    requests = [distinct(number) for number in range(60)]
+    asked = asyncio.gather(*(outbox.admit(request) for request in requests), return_exceptions=True)
     async with asyncio.timeout(60 * 0.2):  # less than retrying each of them alone would take
         answers = await asked
     assert {type(answer) for answer in answers} == {UnavailableError}
     intruder.execute("ROLLBACK")
     intruder.close()
-    assert (await outbox.accept(requests[0], None, rules())).id == requests[0].id
+    assert (await outbox.admit(requests[0])).id == requests[0].id
     outbox.close()
 
 
@@ -179,9 +177,9 @@ async def test_no_request_is_lost_when_the_server_disconnects_during_a_commit(po
                 other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": disconnected[-1]})
 
     event.listen(database.writing, "commit", disconnect)
-    outbox = Outbox(database)
-    requests = [callback(client_phone=f"7916{number:07}") for number in range(20)]
-    answers = await asyncio.gather(*(outbox.accept(request, None, rules()) for request in requests))
+    outbox = InspectableOutbox(database)
+    requests = [distinct(number) for number in range(20)]
+    answers = await asyncio.gather(*(outbox.admit(request) for request in requests))
     assert [answer.id for answer in answers] == [request.id for request in requests]
     assert not any(answer.duplicate for answer in answers)
     assert await outbox.waiting() == 20
@@ -193,10 +191,10 @@ async def test_a_server_that_stays_unavailable_causes_503_after_the_time_for_ret
     server = PostgreSQL(tmp_path / "data")
     database = open_database(server.new_database())
     migrate(database.writing)
-    outbox = Outbox(database, retry_for=0.2)
+    outbox = InspectableOutbox(database, retry_for=0.2)
     server.stop()
     with pytest.raises(UnavailableError) as refused:
-        await outbox.accept(callback(), None, rules())
+        await outbox.admit(callback())
     assert refused.value.code == "storage_unavailable"
     with pytest.raises(UnavailableError):
         await outbox.callback_status("x")
@@ -204,11 +202,8 @@ async def test_a_server_that_stays_unavailable_causes_503_after_the_time_for_ret
 
 
 async def test_queued_requests_are_written_before_closing(database_url: str) -> None:
-    outbox = Outbox.open(database_url)
-    waiting = [
-        asyncio.ensure_future(outbox.accept(callback(client_phone=f"7916{number:07}"), None, rules()))
-        for number in range(50)
-    ]
+    outbox = InspectableOutbox.open(database_url)
+    waiting = [asyncio.ensure_future(outbox.admit(distinct(number))) for number in range(50)]
     await asyncio.sleep(0)
     await asyncio.to_thread(outbox.close)
     assert len(await asyncio.gather(*waiting)) == 50
@@ -221,7 +216,7 @@ async def test_queued_requests_are_written_before_closing(database_url: str) -> 
 async def test_a_database_that_does_not_answer_causes_503_after_the_timeout(database_url: str) -> None:
     database = open_database(database_url)
     migrate(database.writing)
-    outbox = Outbox(database, timeout=0.1)
+    outbox = InspectableOutbox(database, timeout=0.1)
     go_on = threading.Event()
     returned = threading.Event()
     for engine in (database.writing, database.reading):
@@ -229,7 +224,7 @@ async def test_a_database_that_does_not_answer_causes_503_after_the_timeout(data
     event.listen(database.reading, "checkin", lambda *_: returned.set())
     request, key = callback(), RequestKey("site:shop", "one", "a" * 64)
     with pytest.raises(UnavailableError) as refused:
-        await outbox.accept(request, key, rules())
+        await outbox.admit(request, key)
     assert (refused.value.code, refused.value.retry_after) == ("storage_unavailable", 5)
     with pytest.raises(UnavailableError) as refused:
         await outbox.callback_status(request.id)
@@ -237,8 +232,8 @@ async def test_a_database_that_does_not_answer_causes_503_after_the_timeout(data
     go_on.set()
     await asyncio.to_thread(returned.wait, 10)
     outbox.close()
-    patient = Outbox.open(database_url)
-    assert (await patient.accept(callback(), key, rules())).id == request.id, "it was stored meanwhile"
+    patient = InspectableOutbox.open(database_url)
+    assert (await patient.admit(callback(), key)).id == request.id, "it was stored meanwhile"
     patient.close()
 
 

@@ -1,4 +1,4 @@
-"""The writer's transactions, and locks between processes: only admission runs in one process at a time."""
+"""The writer's transactions, and what they wait for in other processes."""
 
 import asyncio
 import threading
@@ -12,21 +12,21 @@ import pytest
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import DataError, OperationalError
 
+from app.admission.admission_request import AdmissionRequest
+from app.admission.batch import admit_batch
 from app.errors import ConflictError, ServiceError, UnavailableError
-from app.outbox.callback import Status
+from app.outbox.callback import Callback, Status
 from app.outbox.claims import AttemptOutcome
 from app.outbox.database import Database, open_database
 from app.outbox.group_commit import GroupCommit
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
-from app.version import VERSION
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
+from tests.outbox.factories import CAP, CONFIG, NOW, InspectableOutbox, callback, store
 from tests.outbox.writing import TABLE, Paused, insert, stored
 
 LEASE = timedelta(seconds=40)
 PLACED = AttemptOutcome(Status.PLACED, None, None, "placed", 200, 1, None, None)
-_ACCEPT_LOCK = 0x43484153
 
 
 @pytest.fixture
@@ -37,75 +37,50 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
-async def test_setup_work_runs_once_in_a_transaction_and_only_if_requested(
-    database: Database,
-) -> None:
-    writer = GroupCommit(database.writing)
-    ran: list[str] = []
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def block(_: Connection) -> None:
-        ran.append("block")
-        arrived.set()
-        go_on.wait(10)
-
-    blocked = asyncio.ensure_future(writer.run(block))
-    await asyncio.to_thread(arrived.wait, 10)
-    # While that runs, these queue up for the next transaction.
-    queued = [
-        asyncio.ensure_future(writer.run(lambda _, name=name: ran.append(name), setup=setup))
-        for name, setup in (("a", None), ("b", lambda _: ran.append("of b")), ("c", lambda _: ran.append("of c")))
-    ]
-    await asyncio.sleep(0)
-    go_on.set()
-    await asyncio.gather(blocked, *queued)
-    writer.close()
-    assert ran == ["block", "of c", "a", "b", "c"]
-
-
 @contextmanager
-def accepting_elsewhere(url: str) -> Iterator[None]:
-    """Hold the admission lock, like a process that was stopped in the middle of accepting."""
+def admitting_elsewhere(url: str, *requests: Callback) -> Iterator[None]:
+    """Hold the locks of requests, like a process that was stopped in the middle of admitting them."""
     engine = create_engine(url)
-    with engine.connect() as connection:
-        connection.execute(text(f"SELECT pg_advisory_lock({_ACCEPT_LOCK})"))
+    with engine.begin() as connection:
+        admit_batch(connection, [AdmissionRequest(request) for request in requests], CONFIG)
         yield
     engine.dispose()
 
 
-async def test_delivery_does_not_wait_for_another_process_that_accepts(postgresql: PostgreSQL) -> None:
+async def test_delivery_does_not_wait_for_another_process_that_admits(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
-    outbox = Outbox.open(url)
-    sent, cancelled = callback(), callback(client_phone="79160000002")
-    for request in (sent, cancelled):
-        await outbox.accept(request, None, rules())
-    with accepting_elsewhere(url):
-        accepting = asyncio.ensure_future(outbox.accept(callback(client_phone="79160000003"), None, rules()))
+    outbox = InspectableOutbox.open(url)
+    locked, sent, cancelled = await store(
+        outbox, callback(), callback(client_phone="79160000003"), callback(client_phone="79160000002")
+    )
+    waiting = callback()
+    with admitting_elsewhere(url, callback(site="blog"), callback(client_phone="79160000002", site="blog")):
+        admitting = asyncio.ensure_future(outbox.admit(waiting))
         other = Outbox.open(url)
         async with asyncio.timeout(5):
-            (claim,) = await other.claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=1)
-            assert await other.finish_attempt(claim, PLACED, NOW)
-            left = cancelled if claim.callback_id == sent.id else sent
-            await other.cancel(left.id, NOW)
+            (claim,) = await other.claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=3, cap=CAP)
+            assert claim.callback_id == sent, "those of phones that are being decided about are claimed later"
+            assert await other.finish_attempt(claim, PLACED, NOW, CAP)
+            await other.cancel(cancelled, NOW)
+            await other.cancel(locked, NOW)
             await other.expire(NOW)
             await other.erase(NOW)
             await other.check()
         other.close()
-        assert not accepting.done(), "only one process accepts at a time"
-    await accepting
+        assert not admitting.done(), "one process at a time decides about a phone"
+    assert (await admitting).id == waiting.id
     outbox.close()
 
 
 async def test_two_processes_claiming_concurrently_get_each_callback_once(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     both = [Outbox.open(url), Outbox.open(url)]
-    requests = [callback(client_phone=f"7916{number:07}") for number in range(60)]
-    await asyncio.gather(*(both[0].accept(request, None, rules()) for request in requests))
-    rounds = (both[number % 2].claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=5) for number in range(24))
+    ids = await store(both[0], *(callback(client_phone=f"7916{number:07}") for number in range(60)))
+    rounds = (both[number % 2].claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=5, cap=CAP) for number in range(24))
     claimed = [claim for claims in await asyncio.gather(*rounds) for claim in claims]
-    assert sorted(claim.callback_id for claim in claimed) == sorted(request.id for request in requests)
+    assert sorted(claim.callback_id for claim in claimed) == sorted(ids)
     recorded = await asyncio.gather(
-        *(both[number % 2].finish_attempt(one, PLACED, NOW) for number, one in enumerate(claimed))
+        *(both[number % 2].finish_attempt(one, PLACED, NOW, CAP) for number, one in enumerate(claimed))
     )
     assert all(recorded)
     for outbox in both:
@@ -155,7 +130,7 @@ async def test_the_writer_never_waits_for_readers(postgresql: PostgreSQL) -> Non
         await asyncio.to_thread(reading.acquire, timeout=10)
     try:
         async with asyncio.timeout(5):
-            await outbox.accept(callback(), None, rules())
+            await outbox.admit(callback())
     finally:
         go_on.set()
     await asyncio.gather(*readers)
@@ -273,12 +248,4 @@ async def test_the_writer_sets_its_isolation_level_itself(postgresql: PostgreSQL
         await writer.run(lambda connection: connection.scalar(text("SHOW transaction_isolation"))) == "read committed"
     )
     writer.close()
-    database.close()
-
-
-def test_connections_show_the_version_of_the_service(postgresql: PostgreSQL) -> None:
-    database = open_database(f"{postgresql.new_database()}&application_name=other")
-    for engine in (database.writing, database.reading):
-        with engine.begin() as connection:
-            assert connection.scalar(text("SHOW application_name")) == f"chaser-callback/{VERSION}"
     database.close()

@@ -16,24 +16,22 @@ import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from limits import parse_many
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, text
 from sqlalchemy.exc import OperationalError
 
 import app.outbox.migrations
+from app.admission.admission_request import Quotas
 from app.errors import TooManyRequestsError
 from app.outbox.callback import Callback, RequestKey
 from app.outbox.database import DatabaseError, open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
-from app.outbox.quotas import Quotas
 from app.outbox.schema import attempts, callbacks, request_keys
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, callback, from_address, rules
+from tests.outbox.factories import CAP, MANY, NOW, InspectableOutbox, admission_config, callback, from_address, limits
 from tests.outbox.queue_of_0_1 import upgrade
 
 NAMED = {"application_name": "chaser-callback/0.2.0"}
-WIDE = tuple(parse_many("9999/hour"))
 
 
 def queue(engine: Engine, requests: list[Callback], **changes: Any) -> None:
@@ -58,13 +56,12 @@ async def test_a_queue_of_the_first_version_is_sent_by_this_one(database_url: st
             connection.execute(insert(request_keys).values(**key, created_at=NOW))
     database.close()
 
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     assert await outbox.waiting() == 500
-    again = await outbox.accept(
-        callback(created_at=NOW + timedelta(days=1)), RequestKey("site:shop", "key-7", "a" * 64), rules()
-    )
+    sent_again = callback(client_phone="79160000007", created_at=NOW + timedelta(days=1))
+    again = await outbox.admit(sent_again, RequestKey("site:shop", "key-7", "b" * 64))
     assert (again.id, again.created_at, again.duplicate, again.replayed) == (requests[7].id, NOW, False, True)
-    claims = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=1000)
+    claims = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=1000, cap=CAP)
     assert {claim.callback_id for claim in claims} == {request.id for request in requests}
     assert json.dumps(claims[0].parameters, default=str).count("7916") == 1
     outbox.close()
@@ -78,12 +75,12 @@ async def test_visitors_of_the_second_version_count_in_their_wider_networks(data
     queue(database.writing, [callback(client_phone="79169999999", client_bucket="203.0.113.7")])
     database.close()
 
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     assert await outbox.waiting() == 9
-    twice = rules(Quotas(WIDE, tuple(parse_many("2/hour")), WIDE, WIDE))
+    twice = admission_config(Quotas(limits("2/hour"), MANY, MANY, MANY))
     with pytest.raises(TooManyRequestsError):
-        await outbox.accept(from_address("2001:db8:0:ff::1", client_phone="79168888888"), None, twice)
-    await outbox.accept(from_address("2001:db8:1::1", client_phone="79168888888"), None, twice)
+        await outbox.admit(from_address("2001:db8:0:ff::1", client_phone="79168888888"), None, twice)
+    await outbox.admit(from_address("2001:db8:1::1", client_phone="79168888888"), None, twice)
     outbox.close()
 
 
@@ -98,7 +95,7 @@ async def test_an_erased_number_that_was_queued_again_is_not_called(database_url
     outbox = Outbox.open(database_url)
     seen = [await outbox.callback_status(each.id) for each in (gone, waiting)]
     assert [current and current.status for current in seen] == ["failed", "queued"]
-    (claim,) = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=9)
+    (claim,) = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=9, cap=CAP)
     assert claim.callback_id == waiting.id
     outbox.close()
 
@@ -243,7 +240,7 @@ async def test_stored_words_of_the_first_release_are_renamed(database_url: str) 
         connection.execute(insert(request_keys).values(**key, created_at=NOW, answer=answer))
     database.close()
 
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     stored = [await outbox.get(each.id) for each in (placed, failed, waiting)]
     assert [record and (record.callback["status"], record.callback["reason"]) for record in stored] == [
         ("placed", None),
@@ -252,7 +249,6 @@ async def test_stored_words_of_the_first_release_are_renamed(database_url: str) 
     ]
     assert stored[0] is not None
     assert [attempt["outcome"] for attempt in stored[0].attempts] == ["forbidden", "not_started", "placed"]
-    again = await outbox.answered(RequestKey("site:shop", "old", "a" * 64))
-    assert again is not None
-    assert again.status == "placed"
+    again = await outbox.admit(callback(client_phone="79160000000"), RequestKey("site:shop", "old", "b" * 64))
+    assert (again.id, again.status, again.replayed) == (placed.id, "placed", True)
     outbox.close()

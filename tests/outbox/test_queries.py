@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +12,7 @@ from app.outbox import queries
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.queries import CallbackFilter
-from app.outbox.repeats import ALIAS
-from app.outbox.schema import attempts, callbacks, request_keys
+from app.outbox.schema import attempts, callbacks
 from tests.outbox.factories import NOW, InspectableOutbox, callback
 
 STATUSES = [status.value for status in Status]
@@ -27,9 +25,7 @@ def rows(count: int, **same: Any) -> Iterator[dict[str, Any]]:
     for n in range(count):
         at = NOW + timedelta(minutes=n)
         request = callback(created_at=at, site=rng.choice(["shop", "blog"]), client_phone=rng.choice(PHONES))
-        values = asdict(request) | {"status": rng.choice(STATUSES), "updated_at": at} | same
-        values.pop("hold")
-        yield values
+        yield request.columns() | {"status": rng.choice(STATUSES), "updated_at": at} | same
 
 
 def write(outbox: InspectableOutbox, *values: dict[str, Any]) -> None:
@@ -100,15 +96,14 @@ async def test_attempts_are_returned_with_their_callback_in_order(outbox: Inspec
     assert (found.callback, found.attempts) == (oldest.callback, oldest.attempts)
 
 
-async def test_an_alias_resolves_to_the_original_callback(outbox: InspectableOutbox) -> None:
-    (written,) = rows(1)
-    write(outbox, written)
-    alias = {"scope": ALIAS, "key": "alias-id", "fingerprint": "", "callback_id": written["id"], "answer": {}}
-    with outbox.database.writing.begin() as connection:
-        connection.execute(insert(request_keys).values(alias | {"created_at": NOW}))
-    found = await outbox.get("alias-id")
+async def test_a_duplicate_is_listed_and_found_as_a_callback_of_its_own(outbox: InspectableOutbox) -> None:
+    original, duplicate = rows(2)
+    write(outbox, original | {"status": "placed"})
+    write(outbox, duplicate | {"status": "duplicate", "duplicate_of": original["id"]})
+    found = await outbox.get(duplicate["id"])
     assert found is not None
-    assert found.callback["id"] == written["id"]
+    assert (found.callback["status"], found.callback["duplicate_of"]) == ("duplicate", original["id"])
+    assert await read(outbox, CallbackFilter(statuses=("duplicate",)), 7) == [duplicate["id"]]
     assert await outbox.get("unknown") is None
 
 

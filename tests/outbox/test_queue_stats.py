@@ -8,19 +8,16 @@ from sqlalchemy import event
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.queue_stats import QueueDepth
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules
+from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, hold, store, update_columns
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-GIVE_UP_AFTER = 2 * HOUR
-"""The same as in `factories.callback`."""
 NONE = QueueDepth(0, None)
 
 
-async def accept(outbox: Outbox, number: int, **changes: Any) -> str:
-    request = callback(client_phone=f"7916000{number:04}", **changes)
-    await outbox.accept(request, None, rules())
-    return request.id
+async def queue(outbox: Outbox, number: int, **changes: Any) -> str:
+    (request,) = await store(outbox, callback(client_phone=f"7916000{number:04}", **changes))
+    return request
 
 
 async def test_an_empty_queue_has_an_entry_for_every_status(outbox: Outbox) -> None:
@@ -28,12 +25,12 @@ async def test_an_empty_queue_has_an_entry_for_every_status(outbox: Outbox) -> N
 
 
 async def test_each_status_has_its_count_and_the_start_of_its_longest_wait(outbox: Outbox) -> None:
-    await accept(outbox, 1, created_at=NOW + MINUTE)
-    (sent,) = await outbox.claim_due(NOW + MINUTE, max_delay=HOUR, lease=HOUR, limit=9)
+    await queue(outbox, 1, created_at=NOW + MINUTE)
+    (sent,) = await outbox.claim_due(NOW + MINUTE, max_delay=HOUR, lease=HOUR, limit=9, cap=CAP)
     for number in range(3):
-        await accept(outbox, 10 + number, created_at=NOW + number * MINUTE)
+        await queue(outbox, 10 + number, created_at=NOW + number * MINUTE)
     for number in range(2):
-        await accept(outbox, 20 + number, created_at=NOW + (5 + number) * MINUTE, hold="honeypot")
+        await hold(outbox, client_phone=f"791600000{20 + number}", created_at=NOW + (5 + number) * MINUTE)
     assert sent.available_at == NOW + MINUTE
     assert await outbox.queue_stats() == {
         Status.HELD: QueueDepth(2, NOW + 5 * MINUTE),
@@ -43,27 +40,27 @@ async def test_each_status_has_its_count_and_the_start_of_its_longest_wait(outbo
     }
 
 
-async def test_a_released_callback_waits_since_its_release(outbox: Outbox) -> None:
-    held = await accept(outbox, 1, hold="honeypot")
-    await outbox.release(held, NOW + 30 * HOUR, GIVE_UP_AFTER)
+async def test_a_released_callback_waits_since_its_release(outbox: InspectableOutbox) -> None:
+    released = await queue(outbox, 1)
+    update_columns(outbox, released, available_at=NOW + 30 * HOUR)
     assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW + 30 * HOUR)
 
 
 async def test_a_planned_callback_waits_since_its_acceptance(outbox: Outbox) -> None:
-    await accept(outbox, 1, planned_time=NOW + 30 * HOUR, give_up_at=NOW + 32 * HOUR)
+    await queue(outbox, 1, planned_time=NOW + 30 * HOUR, give_up_at=NOW + 32 * HOUR)
     assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW)
 
 
-async def test_a_repeated_request_waits_since_the_first_one(outbox: Outbox) -> None:
-    await accept(outbox, 1)
-    await accept(outbox, 1, created_at=NOW + HOUR)
+async def test_a_repeated_request_waits_since_the_first_one(outbox: InspectableOutbox) -> None:
+    for created_at in (NOW, NOW + HOUR):
+        await outbox.admit(callback(created_at=created_at))
     assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW)
 
 
 async def test_finished_callbacks_are_not_counted(outbox: Outbox) -> None:
     for number in range(2):
-        await accept(outbox, number)
-    await outbox.cancel(await accept(outbox, 3), NOW)
+        await queue(outbox, number)
+    await outbox.cancel(await queue(outbox, 3), NOW)
     await outbox.expire(NOW + 3 * HOUR)
     assert set((await outbox.queue_stats()).values()) == {NONE}
 

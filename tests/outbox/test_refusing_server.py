@@ -13,7 +13,7 @@ from app.outbox.database import open_database
 from app.outbox.migrate import migrate
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
-from tests.outbox.factories import NOW, callback, rules
+from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, distinct
 from tests.outbox.small_server import small_server
 from tests.routes.refusal import assert_refused
 from tests.running import AT_ONCE, phone, service, settings, until
@@ -57,10 +57,10 @@ def url(postgresql: PostgreSQL) -> str:
 
 
 @contextmanager
-def outbox_at(url: str, retry_for: float) -> Iterator[Outbox]:
+def outbox_at(url: str, retry_for: float) -> Iterator[InspectableOutbox]:
     database = open_database(url)
     migrate(database.writing)
-    outbox = Outbox(database, retry_for=retry_for)
+    outbox = InspectableOutbox(database, retry_for=retry_for)
     yield outbox
     outbox.close()
 
@@ -84,24 +84,24 @@ async def test_a_read_only_server_refuses_all_writes_until_it_is_writable_again(
     url: str, read_only: Callable[..., None]
 ) -> None:
     with outbox_at(url, retry_for=0.3) as outbox:
-        first = await outbox.accept(callback(), None, rules())
+        first = await outbox.admit(callback())
         assert await outbox.waiting() == 1, "a session that has only read must become read-only too"
         read_only(url, on=True)
         try:
             await wait_for_writes(outbox, accepted=False)
-            many = [outbox.accept(callback(client_phone=f"7916000000{number}"), None, rules()) for number in range(9)]
+            many = [outbox.admit(callback(client_phone=f"7916000000{number}")) for number in range(9)]
             answers = await asyncio.gather(*many, return_exceptions=True)
             assert {(type(answer), getattr(answer, "code", None)) for answer in answers} == {
                 (UnavailableError, "storage_unavailable")
             }
             with pytest.raises(UnavailableError):
-                await outbox.claim_due(NOW, max_delay=NOW - NOW, lease=NOW - NOW, limit=9)
+                await outbox.claim_due(NOW, max_delay=NOW - NOW, lease=NOW - NOW, limit=9, cap=CAP)
             current = await outbox.callback_status(first.id)
             assert current is not None, "it still answers queries"
         finally:
             read_only(url, on=False)
         await wait_for_writes(outbox, accepted=True)
-        accepted = await outbox.accept(callback(client_phone="79160000002"), None, rules())
+        accepted = await outbox.admit(callback(client_phone="79160000002"))
         assert await outbox.waiting() == 2
         assert await outbox.callback_status(accepted.id) is not None
 
@@ -109,7 +109,7 @@ async def test_a_read_only_server_refuses_all_writes_until_it_is_writable_again(
 async def test_a_short_failover_fails_no_request(url: str) -> None:
     with outbox_at(url, retry_for=30) as outbox:
         read_only_database(url, on=True)
-        asked = asyncio.ensure_future(outbox.accept(callback(), None, rules()))
+        asked = asyncio.ensure_future(outbox.admit(callback()))
         done, _ = await asyncio.wait([asked], timeout=0.5)
         assert not done
         read_only_database(url, on=False)
@@ -135,13 +135,13 @@ def test_visitors_get_503_and_are_accepted_again_without_a_restart(tmp_path: Pat
         until(lambda: here.http.get("/readyz").json()["database"] == "ok")
 
 
-async def accept_until_refused(outbox: Outbox) -> int:
+async def accept_until_refused(outbox: InspectableOutbox) -> int:
     """Accept requests until the disk is full; return how many were accepted."""
     for number in range(5000):
         # A page has 8 KiB: a few rows fill one, and the next one needs disk space.
-        request = callback(client_phone=f"7916{number:07}", active_page="x" * 1900, client_bucket=str(number))
+        request = distinct(number, active_page="x" * 1900)
         try:
-            await outbox.accept(request, None, rules())
+            await outbox.admit(request)
         except UnavailableError as refused:
             if refused.code == "storage_unavailable":
                 return number
@@ -156,7 +156,7 @@ async def check_recovery_from_full_disk(url: str, fill: Callable[[], None], make
             accepted = await accept_until_refused(outbox)
         assert await outbox.waiting() == accepted, "no answer without a commit"
         make_room()
-        await outbox.accept(callback(client_phone="79169999999", site="blog"), None, rules())
+        await outbox.admit(callback(client_phone="79169999999", site="blog"))
         assert await outbox.waiting() == accepted + 1
 
 

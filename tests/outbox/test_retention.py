@@ -3,29 +3,28 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import event, func, insert, select, update
 
-from app.errors import ConflictError
-from app.outbox.callback import RequestKey
-from app.outbox.schema import attempts, callbacks, request_keys
-from tests.outbox.factories import NOW, InspectableOutbox, callback, from_address, mark_placed, rules
+from app.admission.admission_queries import stored_replay
+from app.outbox.callback import RequestKey, Status
+from app.outbox.retention import KEEP_DUPLICATES
+from app.outbox.schema import attempts, callbacks, request_keys, status_history, used_challenges
+from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, from_address, hold, mark_placed
 
 SECOND = timedelta(seconds=1)
 SOON = timedelta(minutes=5)
+DAY = timedelta(days=1)
 MANY = 2500
 
 
 def insert_rows(outbox: InspectableOutbox, count: int, **changes: Any) -> None:
-    rows = []
-    for number in range(count):
-        row = asdict(callback(client_phone=f"7916{number:07}"))
-        del row["hold"]
-        rows.append(row | {"updated_at": NOW, "status": "placed", "due_at": None} | changes)
+    placed = {"updated_at": NOW, "status": "placed", "due_at": None}
+    rows = [callback(client_phone=f"7916{number:07}").columns() | placed | changes for number in range(count)]
     outbox.execute(insert(callbacks), rows)
 
 
@@ -61,7 +60,7 @@ async def test_a_request_is_accepted_before_erasing_has_finished(outbox: Inspect
     erasing = asyncio.ensure_future(outbox.erase(NOW + SECOND))
     await asyncio.sleep(0)
     request = callback(created_at=NOW + SOON, site="blog", client_bucket="198.51.100.1")
-    accepted = await outbox.accept(request, None, rules())
+    accepted = await outbox.admit(request)
     left = sum(number is not None for number in column(outbox, "client_phone"))
     assert left > 1, "all was erased before the request was accepted"
     assert await erasing == MANY
@@ -86,21 +85,30 @@ async def test_a_request_key_is_kept_as_long_as_the_number_of_its_callback(
     outbox: InspectableOutbox, status: str, *, kept: bool
 ) -> None:
     key = RequestKey("site:shop", "key-1", "")
-    accepted = await outbox.accept(callback(), key, rules())
+    accepted = await outbox.admit(callback(), key)
     if status == "placed":
         mark_placed(outbox, accepted.id)
     await outbox.erase(NOW + SECOND)
-    assert (await outbox.answered(key) is not None) == kept
+    assert (await outbox.read(partial(stored_replay, key=key, site="shop", phone=None)) is not None) == kept
+
+
+async def test_of_the_keys_with_one_name_only_the_erased_ones_are_deleted(outbox: InspectableOutbox) -> None:
+    done, waits = RequestKey("site:shop", "key-1", "a"), RequestKey("site:shop", "key-1", "b")
+    mark_placed(outbox, (await outbox.admit(callback(), done)).id)
+    await outbox.admit(callback(client_phone="79160000002"), waits)
+    await outbox.erase(NOW + SECOND)
+    assert outbox.scalars(select(request_keys.c.fingerprint)) == ["b"]
 
 
 async def test_erasing_leaves_no_personal_data(outbox: InspectableOutbox) -> None:
     request = from_address("2001:db8::7", referrer="https://search.example/", message_on_ring="for Anna")
-    await outbox.accept(request, None, rules())
-    await outbox.accept(replace(request, id="alias", client_bucket="2001:db8:7::/64"), None, rules())
-    (claim,) = await outbox.claim_due(NOW, max_delay=SOON, lease=SOON, limit=1)
-    outbox.execute(update(callbacks).values(status="placed", lease_token=None, lease_until=None))
+    await outbox.admit(request, RequestKey("site:shop", "key-1", "a" * 64))
+    await outbox.admit(from_address("2001:db8:7::1"), RequestKey("site:shop", "key-2", "a" * 64))
+    (claim,) = await outbox.claim_due(NOW, max_delay=SOON, lease=SOON, limit=1, cap=CAP)
+    sent = callbacks.c.id == claim.callback_id
+    outbox.execute(update(callbacks).where(sent).values(status="placed", lease_token=None, lease_until=None))
     outbox.execute(update(attempts).values(answer="called 79161234567", outcome="placed"))
-    assert await outbox.erase(NOW + SECOND) == 1
+    assert await outbox.erase(NOW + SECOND) == 2, "the duplicate too"
     with outbox.database.reading.begin() as connection:
         text = str([connection.execute(select(table)).all() for table in (callbacks, attempts, request_keys)])
     assert claim.callback_id in text, "the statistics stay"
@@ -109,14 +117,11 @@ async def test_erasing_leaves_no_personal_data(outbox: InspectableOutbox) -> Non
 
 
 async def test_a_callback_that_stayed_held_is_cancelled_and_erased(outbox: InspectableOutbox) -> None:
-    request = callback(hold="honeypot")
-    await outbox.accept(request, None, rules())
+    await hold(outbox)
     assert await outbox.erase(NOW) == 0, "not older than the limit"
     assert await outbox.erase(NOW + SECOND) == 1
     assert column(outbox, "status") == ["cancelled"]
     assert column(outbox, "reason") == ["personal_data_erased"]
-    with pytest.raises(ConflictError):
-        await outbox.release(request.id, NOW, SOON)
 
 
 async def test_a_queued_or_sending_callback_keeps_its_number(outbox: InspectableOutbox) -> None:
@@ -125,6 +130,44 @@ async def test_a_queued_or_sending_callback_keeps_its_number(outbox: Inspectable
         insert_rows(outbox, 1, status=status, due_at=due_at, client_phone=f"7916000000{number}")
     assert await outbox.erase(NOW + SECOND) == 0
     assert None not in column(outbox, "client_phone")
+
+
+@pytest.mark.parametrize(("age", "kept"), [(KEEP_DUPLICATES, True), (KEEP_DUPLICATES + SECOND, False)])
+async def test_a_duplicate_is_deleted_after_seven_days(
+    outbox: InspectableOutbox, age: timedelta, *, kept: bool
+) -> None:
+    """Strangers can make any number of them."""
+    assert timedelta(days=7) == KEEP_DUPLICATES
+    first = await outbox.admit(callback())
+    duplicate = callback()
+    await outbox.admit(duplicate, RequestKey("site:shop", "key-1", "a"))
+    await outbox.erase(NOW + age, keep=timedelta(days=90))
+    left = [first.id, duplicate.id] if kept else [first.id]
+    assert sorted(column(outbox, "id")) == sorted(left)
+    assert sorted(outbox.scalars(select(status_history.c.callback_id))) == sorted(left), "with all that belongs to it"
+    assert outbox.scalars(select(request_keys.c.callback_id)) == left[1:]
+
+
+async def test_other_requests_are_not_deleted_with_the_duplicates(outbox: InspectableOutbox) -> None:
+    for status in set(Status) - {Status.DUPLICATE}:
+        insert_rows(outbox, 1, status=status, client_phone=f"7916{len(status):07}", due_at=None)
+    await outbox.erase(NOW + 8 * DAY, keep=90 * DAY)
+    assert len(column(outbox, "id")) == len(Status) - 1
+
+
+async def test_duplicates_are_deleted_in_batches_of_a_thousand(outbox: InspectableOutbox) -> None:
+    insert_rows(outbox, MANY, status="duplicate")
+    with statements(outbox, "DELETE FROM callbacks") as counts:
+        await outbox.erase(NOW + 8 * DAY, keep=90 * DAY)
+    assert counts == [1000, 1000, 500]
+    assert column(outbox, "id") == []
+
+
+async def test_the_nonce_of_a_used_challenge_is_deleted_after_two_days(outbox: InspectableOutbox) -> None:
+    await outbox.admit(callback(), nonce="0" * 32)
+    for age, left in ((2 * DAY, 1), (2 * DAY + SECOND, 0)):
+        await outbox.expire(NOW + age)
+        assert len(outbox.scalars(select(used_challenges.c.nonce))) == left
 
 
 async def test_two_processes_erasing_concurrently_erase_everything(postgresql: Any) -> None:

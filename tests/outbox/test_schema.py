@@ -24,7 +24,7 @@ from app.outbox.schema import (
     status_history,
 )
 from app.routes.schemas import AttemptResponse, CallbackResponse, StatusChangeResponse
-from tests.outbox.factories import NOW, InspectableOutbox, callback, mark_placed, rules
+from tests.outbox.factories import NOW, InspectableOutbox, callback, store_sent
 
 KINDS = [PERSONAL, PERSONAL_INTERNAL, PERSONAL_KEPT, PUBLIC, INTERNAL]
 EVERY_COLUMN = [column for table in metadata.sorted_tables for column in table.c]
@@ -93,12 +93,10 @@ def test_every_table_with_erased_columns_is_erased() -> None:
 
 async def test_erasing_leaves_no_personal_data_in_any_table(outbox: InspectableOutbox) -> None:
     request = callback()
-    await outbox.accept(request, None, rules())
-    mark_placed(outbox, request.id)
-    outbox.execute(insert(attempts).values(callback_id=request.id, number=1, started_at=NOW))
+    await store_sent(outbox, request)
     key = {"scope": "site:shop", "key": "k", "fingerprint": "f", "callback_id": request.id, "created_at": NOW}
     outbox.execute(insert(request_keys).values(**key, answer={}))
-    for table in (callbacks, attempts, request_keys):
+    for table in (callbacks, *ERASED_WITH_A_CALLBACK):
         values = {name: CANARY[: getattr(table.c[name].type, "length", None)] for name in erased_columns(table)}
         outbox.execute(table.update().values(values))
     assert await outbox.erase(NOW + timedelta(days=1)) == 1

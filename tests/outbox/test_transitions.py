@@ -10,9 +10,9 @@ from app.errors import ConflictError
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks, status_history
-from app.outbox.transitions import ALLOWED, insert_callback, transition
-from tests.outbox.factories import NOW, InspectableOutbox, callback, rules, update_columns
-from tests.outbox.test_claims import accept, claim, result, status
+from app.outbox.transitions import ALLOWED, insert_callbacks, transition
+from tests.outbox.factories import NOW, InspectableOutbox, callback, hold, new_callback, store, update_columns
+from tests.outbox.test_claims import claim, finish, queue, result, status
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -27,11 +27,11 @@ async def history(outbox: Outbox, callback_id: str) -> list[tuple[Any, ...]]:
 
 
 async def test_a_placed_callback_has_a_complete_history(outbox: Outbox) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     (first,) = await claim(outbox)
-    await outbox.finish_attempt(first, result(Status.QUEUED, "not_sent", due_at=NOW, reason="not_sent"), NOW)
+    await finish(outbox, first, result(Status.QUEUED, "not_sent", due_at=NOW, reason="not_sent"), NOW)
     (second,) = await claim(outbox)
-    await outbox.finish_attempt(second, result(), NOW + SECOND)
+    await finish(outbox, second, result(), NOW + SECOND)
     assert await history(outbox, request) == [
         (None, "queued", None, "visitor"),
         ("queued", "sending", None, "system"),
@@ -42,60 +42,54 @@ async def test_a_placed_callback_has_a_complete_history(outbox: Outbox) -> None:
 
 
 async def test_the_history_of_a_held_callback_names_the_reason_and_the_actors(outbox: Outbox) -> None:
-    request = callback(hold="honeypot")
-    await outbox.accept(request, None, rules())
-    await outbox.release(request.id, NOW, HOUR, "key:crm")
-    await outbox.cancel(request.id, NOW)
-    assert await history(outbox, request.id) == [
+    held = await hold(outbox)
+    await outbox.cancel(held, NOW, "key:crm")
+    assert await history(outbox, held) == [
         (None, "held", "honeypot", "visitor"),
-        ("held", "queued", "released", "key:crm"),
-        ("queued", "cancelled", "cancelled", "operator"),
+        ("held", "cancelled", "cancelled", "key:crm"),
     ]
 
 
 @pytest.mark.parametrize(("key", "actor"), [(None, "visitor"), ("crm", "key:crm"), ("(terminal)", "operator")])
 async def test_the_first_row_names_the_sender(outbox: Outbox, key: str | None, actor: str) -> None:
-    request = callback(api_key=key)
-    await outbox.accept(request, None, rules())
-    assert await history(outbox, request.id) == [(None, "queued", None, actor)]
+    (request,) = await store(outbox, callback(api_key=key))
+    assert await history(outbox, request) == [(None, "queued", None, actor)]
 
 
 async def test_expiring_blocking_and_erasing_are_in_the_history(outbox: Outbox) -> None:
     expired, unknown, blocked = (
-        await accept(outbox, client_phone="79160000001", give_up_at=NOW + SECOND)
-        + await accept(outbox, client_phone="79160000002", give_up_at=NOW + SECOND)
-        + await accept(outbox, client_phone="79160000003")
+        await queue(outbox, client_phone="79160000001", give_up_at=NOW + SECOND)
+        + await queue(outbox, client_phone="79160000002", give_up_at=NOW + SECOND)
+        + await queue(outbox, client_phone="79160000003")
     )
     claims = {one.callback_id: one for one in await claim(outbox)}
     resend = result(Status.UNKNOWN, "unknown", due_at=NOW + SECOND, reason="resend_once")
-    await outbox.finish_attempt(claims[unknown], resend, NOW)
+    await finish(outbox, claims[unknown], resend, NOW)
     for other in (expired, blocked):
         again = result(Status.QUEUED, "not_sent", due_at=NOW + SECOND, reason="not_sent")
-        await outbox.finish_attempt(claims[other], again, NOW)
-    held = callback(client_phone="79160000004", hold="honeypot")
-    await outbox.accept(held, None, rules())
+        await finish(outbox, claims[other], again, NOW)
+    held = await hold(outbox, client_phone="79160000004")
     await outbox.block("79160000003", None, NOW)
     await outbox.expire(NOW + 2 * SECOND)
     await outbox.erase(NOW + HOUR)
     assert (await history(outbox, expired))[-1] == ("queued", "failed", "expired", "system")
     assert (await history(outbox, unknown))[-1] == ("unknown", "unknown", "expired_unknown", "system")
     assert (await history(outbox, blocked))[-1] == ("queued", "cancelled", "blocked", "system")
-    assert (await history(outbox, held.id))[-1] == ("held", "cancelled", "personal_data_erased", "system")
+    assert (await history(outbox, held))[-1] == ("held", "cancelled", "personal_data_erased", "system")
 
 
 async def test_a_refused_action_leaves_no_row(outbox: Outbox) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     await claim(outbox)
-    for action in (outbox.release(request, NOW, HOUR), outbox.retry(request, NOW, HOUR), outbox.cancel(request, NOW)):
-        with pytest.raises(ConflictError):
-            await action
+    with pytest.raises(ConflictError):
+        await outbox.cancel(request, NOW)
     assert len(await history(outbox, request)) == 2
 
 
 @pytest.mark.parametrize("to", Status)
 @pytest.mark.parametrize("from_", Status)
 async def test_only_the_moves_of_the_table_are_made(outbox: InspectableOutbox, from_: Status, to: Status) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     update_columns(outbox, request, status=from_)
     with outbox.database.writing.begin() as connection:
         moved = transition(connection, callbacks.c.id == request, to, reason="test", now=NOW)
@@ -105,15 +99,15 @@ async def test_only_the_moves_of_the_table_are_made(outbox: InspectableOutbox, f
 
 
 async def test_a_status_that_no_attempt_can_result_in_is_refused(outbox: Outbox) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     (one,) = await claim(outbox)
     with pytest.raises(ValueError, match="from sending to held"):
-        await outbox.finish_attempt(one, result(Status.HELD, "unknown"), NOW)
+        await finish(outbox, one, result(Status.HELD, "unknown"), NOW)
     assert await status(outbox, request) == "sending"
 
 
 async def test_a_limit_bounds_the_rows_of_one_call(outbox: InspectableOutbox) -> None:
-    requests = await accept(outbox, 12)
+    requests = await queue(outbox, 12)
     with outbox.database.writing.begin() as connection:
         some = transition(connection, callbacks.c.site == "shop", Status.CANCELLED, reason="test", now=NOW, limit=5)
         rest = transition(connection, callbacks.c.site == "shop", Status.CANCELLED, reason="test", now=NOW)
@@ -122,23 +116,18 @@ async def test_a_limit_bounds_the_rows_of_one_call(outbox: InspectableOutbox) ->
 
 
 async def test_ids_of_the_history_increase_and_are_never_reused(outbox: InspectableOutbox) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     await outbox.cancel(request, NOW)
     before = outbox.scalars(select(status_history.c.id).order_by(status_history.c.id))
     outbox.execute(status_history.delete())
     with outbox.database.writing.begin() as connection:
-        insert_callback(connection, _values("79160000009"))
+        insert_callbacks(connection, [new_callback(callback(client_phone="79160000009"))])
     (after,) = outbox.scalars(select(status_history.c.id))
     assert before[0] < before[1] < after
 
 
-def _values(phone: str) -> dict[str, Any]:
-    new = callback(client_phone=phone)
-    return {name: getattr(new, name) for name in new.__dataclass_fields__ if name != "hold"}
-
-
 async def test_the_history_of_a_transaction_that_is_rolled_back_is_dropped(outbox: InspectableOutbox) -> None:
-    (request,) = await accept(outbox)
+    (request,) = await queue(outbox)
     with outbox.database.writing.connect() as connection, connection.begin() as transaction:
         transition(connection, callbacks.c.id == request, Status.CANCELLED, reason="test", now=NOW)
         transaction.rollback()
@@ -156,6 +145,6 @@ async def test_the_history_of_a_batch_is_one_statement(outbox: InspectableOutbox
     event.listen(outbox.database.writing, "before_cursor_execute", note)
     with outbox.database.writing.begin() as connection:
         for number in range(5):
-            insert_callback(connection, _values(f"7916000000{number}"))
+            insert_callbacks(connection, [new_callback(callback(client_phone=f"7916000000{number}"))])
     event.remove(outbox.database.writing, "before_cursor_execute", note)
     assert len(inserts) == 1

@@ -41,17 +41,21 @@ def entries(here: Service) -> list[str]:
     return [entry["entry"] for entry in answer.json()["entries"]]
 
 
-def test_a_blocked_phone_is_refused_to_visitors_and_services_until_it_is_unblocked(here: Service) -> None:
+def test_a_blocked_phone_is_held_for_visitors_and_refused_to_services_until_it_is_unblocked(here: Service) -> None:
     number = phone()
     answer = block(here, f"+{number}", "asked never to be phoned")
     assert answer.status_code == 201
     assert answer.json()["entry"] == number
     assert number in entries(here)
-    assert_refused(here.ask(client_phone=number), 403, "blocked")
+    blocked, another = here.ask(client_phone=number).json(), here.ask(client_phone=phone()).json()
+    times = {(name, blocked[name]) for name in ("created_at", "call_expected_at")}
+    assert blocked.items() - another.items() == times | {("id", blocked["id"])}
+    assert here.shown(blocked["id"]).items() >= {"status": "held", "held_for": "blocked_phone"}.items()
+    assert here.public_status(blocked["id"]) == "queued"
     assert_refused(here.ask(AUTHORIZED, client_phone=number), 403, "blocked")
-    assert here.ask(client_phone=phone()).status_code == 202
     assert unblock(here, number).status_code == 204
-    assert here.ask(client_phone=number).status_code == 202
+    here.wait_for(here.accepted(client_phone=number), "queued")
+    here.wait_for(here.ask(AUTHORIZED, client_phone=number).json()["id"], "queued")
 
 
 def test_blocking_an_entry_again_keeps_its_creation_time(here: Service) -> None:

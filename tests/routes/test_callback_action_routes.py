@@ -8,7 +8,7 @@ import pytest
 
 from tests.routes.conftest import BOUND_KEY, READER_KEY, digest
 from tests.routes.refusal import OTHER_ORIGIN, assert_refused
-from tests.running import AUTHORIZED, Chaser, Service, chaser, phone, service, settings
+from tests.running import AT_ONCE, AUTHORIZED, Chaser, Clock, Service, chaser, phone, service, settings
 
 BOT_KEY = "ccb_the-key-of-another-service"
 KEYS = {
@@ -96,3 +96,40 @@ def test_the_history_names_the_key_of_each_action(here: Service) -> None:
         ("held", "visitor"),
         ("queued", "key:bot"),
     ]
+
+
+@pytest.mark.parametrize("action", ["release", "retry", "cancel"])
+def test_an_action_on_a_duplicate_is_refused_with_the_id_to_act_on(here: Service, action: str) -> None:
+    number = phone()
+    original, duplicate = (here.accepted(client_phone=number) for _ in range(2))
+    refused = assert_refused(perform(here, duplicate, action), 409, "invalid_state")
+    assert original in refused["detail"]
+    assert here.status(duplicate) == "duplicate"
+
+
+def test_a_release_is_refused_if_another_callback_covers_it(here: Service, far_side: Chaser) -> None:
+    number = phone()
+    callback_id = held(here, number)
+    other = here.accepted(client_phone=number)
+    here.wait_for(other, "placed")
+    refused = assert_refused(perform(here, callback_id, "release"), 409, "already_called")
+    assert other in refused["detail"]
+    assert here.status(callback_id) == "held"
+    assert len(far_side.calls(client_phone=number)) == 1
+
+
+def test_a_retry_is_refused_if_the_phone_would_ring_more_often_than_its_cap(tmp_path: Path, far_side: Chaser) -> None:
+    clock, number = Clock(), phone()
+    chosen = settings(tmp_path, far_side.api_url, quotas={"per_phone": "2/hour"})
+    with service(chosen, clock=clock, poll_interval=AT_ONCE) as here:
+        far_side.fault("status", status=404, times=1)
+        callback_id = here.accepted(client_phone=number)
+        here.wait_for(callback_id, "failed")
+        for _ in range(2):
+            clock.advance(minutes=2)
+            here.wait_for(here.accepted(client_phone=number), "placed")
+        clock.advance(minutes=2)
+        assert_refused(perform(here, callback_id, "retry"), 409, "phone_cap")
+        clock.advance(hours=1)
+        assert perform(here, callback_id, "retry").status_code == 200
+        here.wait_for(callback_id, "placed")

@@ -46,7 +46,7 @@ def test_a_callback_is_shown_with_all_fields_and_attempts(here: Service) -> None
 def test_a_held_callback_is_shown_as_held_with_an_api_key(here: Service) -> None:
     number = phone()
     held = here.ask(client_phone=number, website="https://spam.example").json()["id"]
-    assert here.status(held) == "queued"
+    assert here.public_status(held) == "queued"
     assert ids(listed(here, client_phone=number, status=["held", "failed"])) == [held]
     assert ids(listed(here, client_phone=number, status="queued")) == []
 

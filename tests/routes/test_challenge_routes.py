@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.routes.refusal import OTHER_ORIGIN, assert_refused
-from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, settings
+from tests.running import AUTHORIZED, ORIGIN, Clock, Service, client, phone, service, settings
 from tests.solving import solve
 
 SITES: dict[str, Any] = {
@@ -17,6 +17,9 @@ SITES: dict[str, Any] = {
     "other": {"site_id": 1, "origins": [OTHER_ORIGIN], "challenge": "on"},
     "open": {"site_id": 2, "origins": [ORIGIN], "challenge": "off"},
 }
+
+PAGE = {"origin": ORIGIN}
+VISITOR = "127.3.2.1"
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +42,25 @@ def solution(here: Service, clock: Clock) -> str:
     return solved
 
 
-def internal_status(here: Service, callback_id: str) -> str:
-    return str(here.http.get(f"/v1/callbacks/{callback_id}", headers=AUTHORIZED).json()["status"])
-
-
 def test_a_solution_is_accepted_once(here: Service, solution: str) -> None:
     assert here.ask(client_phone=phone(), challenge=solution).status_code == 202
     assert_refused(here.ask(client_phone=phone(), challenge=solution), 409, "challenge_used")
 
 
-def test_asking_whether_a_phone_is_blocked_consumes_a_challenge(here: Service, solution: str) -> None:
+def test_a_refused_request_consumes_its_challenge(here: Service, solution: str) -> None:
+    """Otherwise one solution would do to try how many requests are left to an address or a phone."""
+    assert here.http.post("/v1/blocklist", json={"entry": VISITOR}, headers=AUTHORIZED).status_code == 201
+    fields = {"client_phone": phone(), "challenge": solution, "request_id": "blocked"}
+    with client(here.url, from_address=VISITOR) as http:
+        for _ in range(2):  # the same request again consumes no other challenge
+            assert_refused(Service(here.url, http).ask(**fields), 403, "blocked")
+    assert_refused(here.ask(client_phone=phone(), challenge=solution), 409, "challenge_used")
+
+
+def test_a_request_for_a_blocked_phone_consumes_its_challenge(here: Service, solution: str) -> None:
     number = phone()
     assert here.http.post("/v1/blocklist", json={"entry": f"+{number}"}, headers=AUTHORIZED).status_code == 201
-    fields = {"client_phone": number, "challenge": solution, "request_id": "blocked"}
-    for _ in range(2):  # the same request again consumes no other challenge
-        assert_refused(here.ask(**fields), 403, "blocked")
-    assert_refused(here.ask(client_phone=number, challenge=solution), 409, "challenge_used")
+    assert here.status(here.accepted(client_phone=number, challenge=solution)) == "held"
     assert_refused(here.ask(client_phone=phone(), challenge=solution), 409, "challenge_used")
 
 
@@ -136,15 +142,15 @@ def test_a_filled_honeypot_holds_the_callback_and_the_response_is_as_usual(here:
     answer = here.ask(client_phone=phone(), challenge=solution, website="https://spam.example")
     assert answer.status_code == 202
     callback_id = answer.json()["id"]
-    assert (answer.json()["status"], here.status(callback_id)) == ("queued", "queued")
-    assert internal_status(here, callback_id) == "held"
+    assert (answer.json()["status"], here.public_status(callback_id)) == ("queued", "queued")
+    assert here.shown(callback_id).items() >= {"status": "held", "reason": "honeypot", "held_for": "honeypot"}.items()
 
 
 def test_a_request_sent_faster_than_a_person_types_is_held(here: Service, clock: Clock) -> None:
     solution = solve(here.http)
     clock.advance(seconds=1.2)
-    callback_id = here.ask(client_phone=phone(), challenge=solution).json()["id"]
-    assert internal_status(here, callback_id) == "held"
+    callback_id = here.accepted(challenge=solution)
+    assert here.shown(callback_id).items() >= {"status": "held", "held_for": "sent_too_fast"}.items()
 
 
 def test_an_uncertain_phone_is_held_only_from_a_network_with_elevated_difficulty(tmp_path: Path) -> None:
@@ -152,21 +158,22 @@ def test_an_uncertain_phone_is_held_only_from_a_network_with_elevated_difficulty
     with service(settings(tmp_path, sites=SITES), clock=clock) as here:
         first = solve(here.http)
         clock.advance(seconds=5)
-        uncertain = here.ask(client_phone="+7 200 123-45-67", challenge=first).json()["id"]
-        assert internal_status(here, uncertain) != "held"
+        uncertain = here.ask(PAGE, client_phone="+7 200 123-45-67", challenge=first).json()["id"]
+        assert here.status(uncertain) != "held"
         solutions = [solve(here.http) for _ in range(40)]
         clock.advance(seconds=5)
-        elevated = here.ask(client_phone="+7 200 123-45-68", challenge=solutions[0]).json()["id"]
-        certain = here.ask(client_phone=phone(), challenge=solutions[1]).json()["id"]
-        assert (internal_status(here, elevated), internal_status(here, certain) != "held") == ("held", True)
+        elevated = here.ask(PAGE, client_phone="+7 200 123-45-68", challenge=solutions[0]).json()["id"]
+        certain = here.ask(PAGE, client_phone=phone(), challenge=solutions[1]).json()["id"]
+        assert here.shown(elevated).items() >= {"status": "held", "held_for": "suspicious_network"}.items()
+        assert here.status(certain) != "held"
 
 
 def test_a_request_with_an_api_key_is_not_held(here: Service) -> None:
     answer = here.ask(AUTHORIZED, client_phone="+7 200 123-45-69", website="https://its-own.example")
-    assert internal_status(here, answer.json()["id"]) != "held"
+    assert here.status(answer.json()["id"]) != "held"
 
 
 def test_a_held_callback_does_not_expire(here: Service, solution: str, clock: Clock) -> None:
-    callback_id = here.ask(client_phone=phone(), challenge=solution, website="x").json()["id"]
+    callback_id = here.accepted(challenge=solution, website="x")
     clock.advance(hours=48)
-    assert internal_status(here, callback_id) == "held"
+    assert here.status(callback_id) == "held"

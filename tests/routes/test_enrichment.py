@@ -16,7 +16,7 @@ ReadParameters = Callable[[httpx2.Response, str], dict[str, Any]]
 
 def test_a_minimal_request_reaches_chaser_with_the_known_fields_only(here: Service, arrived: ReadParameters) -> None:
     number = phone()
-    parameters = arrived(here.ask(client_phone=number), number)
+    parameters = arrived(here.ask({"origin": ORIGIN}, client_phone=number), number)
     assert parameters == {
         "site_id": "12345",
         "client_phone": number,
@@ -29,6 +29,7 @@ def test_a_full_request_reaches_chaser_with_all_fields(here: Service, arrived: R
     number = phone()
     page = "https://shop.example/каталог?utm_source=a b&q=~+%D0%BF#цена".replace(" ", "%20")
     answer = here.ask(
+        {"origin": ORIGIN},
         client_phone=number,
         site="terms",
         active_page=page,

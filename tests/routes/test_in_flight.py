@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy import event
 
-from app.outbox.callback import AcceptResult
 from app.outbox.database import Database
+from app.outbox.group_commit import BatchWork
 from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import assert_refused
 from tests.running import AUTHORIZED, ORIGIN, phone, service, settings, until
+
+T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class CountingOutbox(InspectableOutbox):
@@ -23,10 +26,10 @@ class CountingOutbox(InspectableOutbox):
         super().__init__(database, **limits)
         self.accepting = 0
 
-    async def accept(self, *arguments: Any) -> AcceptResult:
+    async def write_batched(self, batch: BatchWork[Item, T], item: Item) -> T:
         self.accepting += 1
         try:
-            return await super().accept(*arguments)
+            return await super().write_batched(batch, item)
         finally:
             self.accepting -= 1
 

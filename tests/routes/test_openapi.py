@@ -219,7 +219,7 @@ def test_a_request_has_exactly_the_fields_of_the_contract(document: dict[str, An
     assert set(request["properties"]) == {
         *("site", "client_phone", "active_page", "referrer", "planned_time", "department", "consent", "challenge"),
         *("request_id", "client_ip", "manager_phone", "message_on_ring", "nwt_action"),
-        *("call_stack_start_hour", "call_stack_interval", "website"),
+        *("call_stack_start_hour", "call_stack_interval", "website", "again"),
     }
     assert request["required"] == ["site", "client_phone"]
     assert request["additionalProperties"] is False

@@ -60,9 +60,11 @@ def test_a_request_with_a_consent_that_is_outdated_by_now_is_replayed(tmp_path: 
         assert here.ask(**fields).json() == first
 
 
-def test_an_invalid_request_under_a_used_key_is_refused_for_its_key(here: Service) -> None:
-    assert here.ask(client_phone=phone(), request_id="used-and-wrong").status_code == 202
-    assert_refused(here.ask(client_phone="112", request_id="used-and-wrong"), 422, "request_id_reused")
+@pytest.mark.parametrize("headers", [{"origin": ORIGIN}, AUTHORIZED], ids=["visitor", "service"])
+def test_an_invalid_request_under_a_used_key_is_refused_for_its_fields(here: Service, headers: dict[str, str]) -> None:
+    assert here.ask(headers, client_phone=phone(), request_id="used-and-wrong").status_code == 202
+    invalid = here.ask(headers, client_phone="112", request_id="used-and-wrong")
+    assert_refused(invalid, 422, "invalid", {"client_phone": "phone_short_number"})
 
 
 def test_a_replay_of_a_request_that_would_be_refused_by_now_is_logged_without_a_phone(

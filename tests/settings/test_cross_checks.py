@@ -22,6 +22,11 @@ CONFLICTS = [
         "RESEND_AFTER: not shorter than GIVE_UP_AFTER, so nothing would be sent again: make it shorter",
     ),
     (
+        {"SITES__SHOP__QUOTAS__PER_ADDRESS_PHONES": "5/minute;60/8 days"},
+        "SITES__SHOP__QUOTAS__PER_ADDRESS_PHONES: its window is longer than 7 days, after which merged requests are "
+        "deleted: shorten it",
+    ),
+    (
         {"QUOTAS__PER_PHONE": "3/hour;9/month", "KEEP_PERSONAL_DATA": "7d"},
         "QUOTAS__PER_PHONE: its window is longer than KEEP_PERSONAL_DATA, after which requests can't be counted: "
         "shorten it",

@@ -1,0 +1,24 @@
+"""The names that a request locks, see `outbox.advisory_locks`: all that its decision depends on."""
+
+from collections.abc import Iterator
+
+from app.admission.admission_request import AdmissionRequest
+from app.admission.snapshot import BUCKETS
+from app.outbox.advisory_locks import phone_name
+
+
+def lock_names(request: AdmissionRequest) -> Iterator[str]:
+    """Yield the names: phone, request key, nonce, the request named with `again`, address in each width, and site."""
+    callback = request.callback
+    yield phone_name(callback.client_phone)
+    yield f"site:{callback.site}"
+    if request.key is not None:
+        yield f"key:{request.key.scope}:{request.key.key}"
+    if request.nonce is not None:
+        yield f"nonce:{request.nonce}"
+    if callback.again is not None:
+        yield f"callback:{callback.again}"
+    for column, _ in BUCKETS:
+        bucket = getattr(callback, column)
+        if bucket is not None:
+            yield f"address:{bucket}"
