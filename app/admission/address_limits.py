@@ -14,9 +14,9 @@ from app.errors import TooManyRequestsError
 from app.outbox.rings import Limits
 
 PHONES_A_MINUTE: Final = 20
-"""How many different phones an address may ask for within a minute over all sites. Beyond it a request is held."""
+"""How many different phones an address may ask for within `PHONES_WINDOW` over all sites. Others are held."""
+PHONES_WINDOW: Final = timedelta(minutes=1)
 
-_MINUTE: Final = timedelta(minutes=1)
 _DETAILS: Final = {
     "quota_client": "Too many requests from your network. Please try again later.",
     "quota_client_phones": "Too many different numbers from your network. Please try again later.",
@@ -39,7 +39,7 @@ def check_address(request: AdmissionRequest, snapshot: Snapshot, quotas: Quotas)
         burst |= _check(request, "quota_client", requested, quotas.per_address, times)
         burst |= _check(request, "quota_client_phones", phones, quotas.per_address_phones, times)
         everywhere = _newest_of_others(request, snapshot.requests.get((column, bucket, ANY_SITE), []))
-        burst |= _count(request, everywhere, _MINUTE) >= PHONES_A_MINUTE * times
+        burst |= _count(request, everywhere, PHONES_WINDOW) >= PHONES_A_MINUTE * times
     return burst
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Integer, String, bindparam, text
 from sqlalchemy.sql.expression import TextualSelect
 
+from app.admission.address_limits import PHONES_WINDOW
 from app.admission.admission_request import AdmissionConfig, AdmissionRequest
 from app.admission.ring_counts import read_ring_counts
 from app.admission.snapshot import ANY_SITE, BUCKETS, MAX_CLOCK_SKEW, HeldRequest, RingSpot, Snapshot, StoredKey
@@ -15,7 +16,6 @@ from app.outbox import bulk, phone_callbacks
 from app.outbox.callback import AcceptResult
 from app.outbox.schema import Instant, callbacks, request_keys, used_challenges
 
-_MINUTE: Final = timedelta(minutes=1)
 _WINDOW: Final = (
     Column("width", Integer),
     Column("bucket", String),
@@ -110,7 +110,7 @@ def _windows(requests: Sequence[AdmissionRequest], config: AdmissionConfig) -> I
             bucket = getattr(request.callback, column)
             if bucket is not None:
                 wanted[width, bucket, site] = max(quotas.per_address[-1].window, quotas.per_address_phones[-1].window)
-                wanted[width, bucket, ANY_SITE] = _MINUTE
+                wanted[width, bucket, ANY_SITE] = PHONES_WINDOW
     for (index, bucket, site), window in wanted.items():
         yield {"width": index, "bucket": bucket, "site": site, "since": earliest - window}
 

@@ -25,7 +25,8 @@ from app.outbox.rings import wanted_time
 from app.random_pool import random_bytes
 from app.settings import Department, Settings, Site
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CALLBACK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The form of the ids that `new_id` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def fingerprint(request: CallbackRequest, secret: bytes) -> str:
 
 def _again(named: str | None) -> str | None:
     """Return the id that a request repeats. Anything but an id is ignored, like the id of another phone."""
-    return named if named is not None and _ID.fullmatch(named) else None
+    return named if named is not None and CALLBACK_ID.fullmatch(named) else None
 
 
 def new_id(now: datetime) -> str:

@@ -1,13 +1,13 @@
 """POST /v1/callbacks/{id}/release, retry and cancel: the actions of an operator."""
 
 import logging
-import re
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import require_site
+from app.intake.build_callback import CALLBACK_ID
 from app.logs import event
 from app.outbox.callback import callback_not_found
 from app.outbox.transitions import actor_of
@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["callbacks"])
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CallbackId = Annotated[str, Path(description="The id from the 202 response")]
 Action = Literal["release", "retry", "cancel"]
 
@@ -52,7 +51,7 @@ async def perform_action(
 
     Needs the scope `callbacks:write`.
     """
-    before = await services.outbox.callback_status(callback_id) if UUID.fullmatch(callback_id) else None
+    before = await services.outbox.callback_status(callback_id) if CALLBACK_ID.fullmatch(callback_id) else None
     if before is None:
         raise callback_not_found()
     require_site(key, services.api_keys, before.site)

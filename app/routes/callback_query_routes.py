@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from app.edge.api_keys import key_of, permitted_sites, require_scope, require_site
 from app.errors import FieldError, invalid
+from app.intake.build_callback import CALLBACK_ID
 from app.outbox.callback import callback_not_found
 from app.outbox.queries import CallbackFilter
-from app.routes.callback_action_routes import UUID, CallbackId
+from app.routes.callback_action_routes import CallbackId
 from app.routes.dependencies import Authorization, Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 from app.routes.filters import CallbacksQuery, decode_cursor, encode_cursor, normalize_search_phone
@@ -85,7 +86,7 @@ async def show_callback(
     """
     api_key = key_of(authorization, services.api_keys)
     response.headers["Cache-Control"] = "no-store"
-    is_uuid = UUID.fullmatch(callback_id)
+    is_uuid = CALLBACK_ID.fullmatch(callback_id)
     if api_key is None:
         found = await services.outbox.public_status(callback_id, services.clock()) if is_uuid else None
         if found is None:
