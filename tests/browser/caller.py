@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from app.main import utc_now
 from tests.browser.between import FaultProxy
@@ -117,6 +117,19 @@ class Caller(Visitor):
         calls = self.shops.chaser.calls
         await asyncio.to_thread(until, lambda: bool(calls(client_phone=last)))
         return calls(client_phone=digits)
+
+
+@contextlib.asynccontextmanager
+async def new_callers(browser: Browser, shops: World, callback_service: Service) -> AsyncIterator[list[Caller]]:
+    """A Russian and an English visitor, each with a new browser context."""
+    async with contextlib.AsyncExitStack() as stack:
+        both = []
+        for lang in LANGUAGES:
+            proxy = await stack.enter_async_context(FaultProxy(callback_service.url))
+            context = await browser.new_context(**PROFILE)
+            stack.push_async_callback(context.close)
+            both.append(Caller(await context.new_page(), shops, callback_service, proxy, lang))
+        yield both
 
 
 async def run_for_all(scenario: Callable[[Caller], Awaitable[None]], callers: Sequence[Caller]) -> None:

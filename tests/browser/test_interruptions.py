@@ -5,14 +5,13 @@ As in test_outcomes.py: a real proxy, the real service, calls counted at the sim
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.between import Behaviour, FaultProxy, Gate, silent, silent_after
-from tests.browser.caller import LANGUAGES, PROFILE, TEL, Caller, calling_service, run_for_all
+from tests.browser.between import Behaviour, Gate, silent, silent_after
+from tests.browser.caller import TEL, Caller, calling_service, new_callers, run_for_all
 from tests.browser.world import World
 from tests.running import Service, until
 
@@ -26,13 +25,7 @@ def callback_service(shops: World, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 async def callers(browser: Browser, shops: World, callback_service: Service) -> AsyncIterator[list[Caller]]:
     """A Russian and an English visitor, each with a new browser context."""
-    async with AsyncExitStack() as stack:
-        both = []
-        for lang in LANGUAGES:
-            proxy = await stack.enter_async_context(FaultProxy(callback_service.url))
-            context = await browser.new_context(**PROFILE)
-            stack.push_async_callback(context.close)
-            both.append(Caller(await context.new_page(), shops, callback_service, proxy, lang))
+    async with new_callers(browser, shops, callback_service) as both:
         yield both
     shops.chaser.clear_faults()
 

@@ -1,37 +1,13 @@
 """The aliases of version 0.1.0 become duplicates, and its request keys keep their answers."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import Connection, select, text
 
-from app.outbox.database import Database, open_database
-from app.outbox.migrate import migrate
+from app.outbox.database import Database
 from app.outbox.schema import request_keys, status_history
-from tests.outbox.queue_of_0_1 import LATER, NOW, TOMORROW, Queue, make_queue
+from tests.outbox.queue_of_0_1 import LATER, NOW, TOMORROW, Queue
 from tests.outbox.test_upgrade_to_0_2 import stored
-
-
-@pytest.fixture
-def queue(database_url: str) -> Queue:
-    return make_queue(database_url)
-
-
-@pytest.fixture
-def migrated(database_url: str, queue: Queue) -> Iterator[Database]:
-    """A database that was migrated after `queue` was filled."""
-    assert queue
-    with closing(open_database(database_url)) as database:
-        migrate(database.writing)
-        yield database
-
-
-@pytest.fixture
-def connection(migrated: Database) -> Iterator[Connection]:
-    with migrated.reading.connect() as connection:
-        yield connection
 
 
 def test_each_alias_is_a_duplicate_of_its_original(connection: Connection, queue: Queue) -> None:

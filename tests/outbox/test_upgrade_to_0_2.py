@@ -1,17 +1,15 @@
 """A database of version 0.1.0 with a full queue is migrated: nothing is lost, and nothing rings twice."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import Connection, select, text
 
 from app.outbox.database import Database, open_database
 from app.outbox.migrate import migrate
 from app.outbox.schema import attempts, callbacks
-from tests.outbox.queue_of_0_1 import LATER, NOW, TOMORROW, Queue, make_queue
+from tests.outbox.queue_of_0_1 import LATER, NOW, TOMORROW, Queue
 
 STATUSES = {
     "queued": ("queued", None),
@@ -33,26 +31,6 @@ STATUSES = {
     "of ipv6": ("queued", None),
 }
 RINGS_TOMORROW = {"planned", "placed for tomorrow"}
-
-
-@pytest.fixture
-def queue(database_url: str) -> Queue:
-    return make_queue(database_url)
-
-
-@pytest.fixture
-def migrated(database_url: str, queue: Queue) -> Iterator[Database]:
-    """A database that was migrated after `queue` was filled."""
-    assert queue
-    with closing(open_database(database_url)) as database:
-        migrate(database.writing)
-        yield database
-
-
-@pytest.fixture
-def connection(migrated: Database) -> Iterator[Connection]:
-    with migrated.reading.connect() as connection:
-        yield connection
 
 
 def stored(connection: Connection, names: dict[str, str]) -> dict[str, Any]:
