@@ -168,13 +168,18 @@ async def outcome(services: ServicePair, kinds: str, count: int, per_second: flo
     return Outcome(*await honest_times(services, flood(services.flooded, kinds, count, per_second)))
 
 
-def open_files(service: Process) -> int:
-    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+def open_sockets(service: Process) -> int:
+    """Count the open sockets. Not all files: under load the pool opens another connection to SQLite and keeps it."""
+    count = 0
+    for file in Path(f"/proc/{service.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            count += str(file.readlink()).startswith("socket:")
+    return count
 
 
 @pytest.mark.parametrize("kinds", [*dose([], KINDS), ",".join(KINDS)])
 async def test_honest_visitors_hardly_notice_a_flood_of_connections(services: ServicePair, kinds: str) -> None:
-    memory, files = Memory(services.flooded), open_files(services.flooded)
+    memory, sockets = Memory(services.flooded), open_sockets(services.flooded)
     for _ in range(ROUNDS):
         result = await outcome(services, kinds, COUNT, PER_SECOND)
         note(f"flood of {kinds}", f"{result}; {memory.rise} MB more{LIMITED}")
@@ -185,12 +190,12 @@ async def test_honest_visitors_hardly_notice_a_flood_of_connections(services: Se
     assert result.all_answered
     assert result.times_longer <= MOST_TIMES
     assert memory.rise <= MOST_RISE
-    until(lambda: open_files(services.flooded) <= files)
+    until(lambda: open_sockets(services.flooded) <= sockets)
     assert_nothing_unexpected(services.flooded)
 
 
 async def test_idle_keep_alive_connections_are_closed_and_use_little_memory(services: ServicePair) -> None:
-    memory, files = Memory(services.flooded), open_files(services.flooded)
+    memory, sockets = Memory(services.flooded), open_sockets(services.flooded)
     for _ in range(ROUNDS):
         result = await outcome(services, "keep-alive", COUNT // 4, PER_SECOND / 5)
         note("flood of keep-alive connections", f"{result}; {memory.rise} MB more")
@@ -198,7 +203,7 @@ async def test_idle_keep_alive_connections_are_closed_and_use_little_memory(serv
             break
     assert result.all_closed_in_time
     assert memory.rise <= MOST_RISE
-    until(lambda: open_files(services.flooded) <= files)
+    until(lambda: open_sockets(services.flooded) <= sockets)
     assert_nothing_unexpected(services.flooded)
 
 
@@ -279,7 +284,7 @@ class Sender:
 
 
 def test_a_connection_that_sends_too_much_or_lies_is_refused_in_time_and_costs_no_memory(services: ServicePair) -> None:
-    memory, files = Memory(services.flooded), open_files(services.flooded)
+    memory, sockets = Memory(services.flooded), open_sockets(services.flooded)
     senders = [(name, Sender(services.flooded, *HOSTILE[name][1:])) for name in HOSTILE for _ in range(OF_EACH)]
     deadline = time.monotonic() + 30
     while any(sender.duration is None for _, sender in senders) and time.monotonic() < deadline:
@@ -295,6 +300,6 @@ def test_a_connection_that_sends_too_much_or_lies_is_refused_in_time_and_costs_n
     )
     assert not still_open
     assert statuses == {(name, status) for name, (status, *_) in HOSTILE.items()}
-    until(lambda: open_files(services.flooded) <= files)
+    until(lambda: open_sockets(services.flooded) <= sockets)
     assert memory.rise <= MOST_RISE
     assert_nothing_unexpected(services.flooded)

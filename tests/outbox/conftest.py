@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from app.outbox.database import Database, open_database
 from app.outbox.migrate import migrate
 from tests.outbox.factories import InspectableOutbox
-from tests.outbox.queue_of_0_1 import Queue, make_queue
+from tests.outbox.queue_of_0_1 import Queue, make_queue, without_idle_timeout
 
 
 @pytest.fixture
@@ -39,4 +39,5 @@ def migrated(database_url: str, queue: Queue) -> Iterator[Database]:
 def connection(migrated: Database) -> Iterator[Connection]:
     """A connection to the migrated database."""
     with migrated.reading.connect() as connection:
+        without_idle_timeout(connection)
         yield connection

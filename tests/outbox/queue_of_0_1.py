@@ -9,7 +9,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import JSON, Connection, Engine, Text, column, insert, table
+from sqlalchemy import JSON, Connection, Engine, Text, column, insert, table, text
 
 import app.outbox.migrations
 from app.intake.build_callback import new_id
@@ -77,6 +77,7 @@ def make_queue(url: str) -> Queue:
     with closing(open_database(url)) as database:
         upgrade(database.writing, REVISION)
         with database.writing.begin() as connection:
+            without_idle_timeout(connection)
             for name, changes in _callbacks().items():
                 queue.ids[name] = _insert_callback(connection, **{"client_phone": phone_of(name)} | changes)
                 if changes.get("due_at", NOW) is not None:
@@ -86,6 +87,12 @@ def make_queue(url: str) -> Queue:
                 queue.aliases[name] = _insert_alias(connection, queue.ids[original], **changes)
             _insert_keys(connection, queue)
     return queue
+
+
+def without_idle_timeout(connection: Connection) -> None:
+    """Disable the timeout of PostgreSQL: a busy machine may pause a test between two statements for seconds."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def phone_of(name: str) -> str:
