@@ -1,13 +1,12 @@
 """The read that counts what rings for the sites of a batch: one number for each budget, times only near its end."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Final, NamedTuple
 
-from sqlalchemy import Column, Connection, Integer, String, text
+from sqlalchemy import JSON, Column, Connection, Integer, String, text
 from sqlalchemy.sql.expression import TextualSelect
 
 from app.admission.admission_request import Quotas
@@ -28,9 +27,7 @@ _WINDOW: Final = (
 )
 _RESULT: Final = (
     Column("number", Integer),
-    Column("before", Integer),
-    Column("rings", Integer),
-    Column("times", String),
+    Column("counts", JSON),
 )
 
 
@@ -67,11 +64,11 @@ def read_ring_counts(
         }
         for number, one in enumerate(wanted)
     )
-    counts = {one.window: RingCount(0, 0, ()) for one in wanted}
     found = connection.execute(_counts(connection.dialect.name), {"windows": bulk.encode(connection, rows)})
-    for number, before, rings, times in found:
-        counts[wanted[number].window] = RingCount(before, rings - before, None if times is None else _parse(times))
-    return counts
+    return {
+        wanted[number].window: RingCount(before, rings - before, None if times is None else _instants(times))
+        for number, (before, rings, times) in found
+    }
 
 
 def _windows(
@@ -94,25 +91,36 @@ def _windows(
 
 @cache
 def _counts(dialect: str) -> TextualSelect:
-    windows = bulk.rows_of(dialect, "windows", _WINDOW, "w")
+    """Return the query for the number of rings up to the moment, of all in the window, and perhaps their times.
+
+    One correlated subquery for each window: no plan can then join all windows with all callbacks.
+    """
     on_postgresql = dialect == "postgresql"
     # Instants as the integers of SQLite, so that both databases return the times as one list of numbers.
-    time = "(EXTRACT(EPOCH FROM c.rings_at) * 1000000)::bigint" if on_postgresql else "c.rings_at"
-    times = f"json_agg({time})::text" if on_postgresql else f"json_group_array({time})"
+    array, times = (
+        ("json_build_array", "COALESCE(json_agg((EXTRACT(EPOCH FROM c.rings_at) * 1000000)::bigint), '[]')")
+        if on_postgresql
+        else ("json_array", "json_group_array(c.rings_at)")
+    )
     statuses = ", ".join(f"'{status}'" for status in ACTIVE_STATUSES)
-    branches = (
-        "SELECT w.number, sum(CASE WHEN c.rings_at <= w.moment THEN 1 ELSE 0 END) AS before, count(*) AS rings, "
-        f"CASE WHEN count(*) >= w.enough THEN {times} END AS times "
-        f"FROM {windows} CROSS JOIN callbacks AS c WHERE {condition} "
-        f"AND c.rings_at > w.since AND c.rings_at < w.until AND c.status IN ({statuses}) GROUP BY w.number, w.enough"
+    of_site, of_network = (
+        f"(SELECT {array}(count(CASE WHEN c.rings_at <= w.moment THEN 1 END), count(*), "
+        f"CASE WHEN count(*) >= w.enough THEN {times} END) FROM callbacks AS c "
+        f"WHERE {condition} AND c.status IN ({statuses}))"
         for condition in (
-            "w.network IS NULL AND c.site = w.site",
-            # COALESCE leaves the index of the network as the only one that fits: a site may have many more rings.
-            "c.client_network = w.network AND COALESCE(c.site, '') = w.site",
+            "c.site = w.site AND c.rings_at > w.since AND c.rings_at < w.until",
+            # As rows, because then only the network's index fits: a site may have many more rings.
+            "c.client_network IS NOT NULL "
+            "AND (c.client_network, c.site, c.rings_at) > (w.network, w.site, w.since) "
+            "AND (c.client_network, c.site, c.rings_at) < (w.network, w.site, w.until)",
         )
     )
-    return text(" UNION ALL ".join(branches)).columns(*_RESULT)
+    windows = bulk.rows_of(dialect, "windows", _WINDOW, "w")
+    query = (
+        f"SELECT w.number, CASE WHEN w.network IS NULL THEN {of_site} ELSE {of_network} END AS counts FROM {windows}"
+    )
+    return text(query).columns(*_RESULT)
 
 
-def _parse(times: str) -> tuple[datetime, ...]:
-    return tuple(EPOCH + timedelta(microseconds=value) for value in sorted(json.loads(times)))
+def _instants(times: list[int]) -> tuple[datetime, ...]:
+    return tuple(EPOCH + timedelta(microseconds=value) for value in sorted(times))

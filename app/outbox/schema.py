@@ -168,8 +168,9 @@ callbacks = Table(
     # With the status, so that SQLite counts a site's rings without reading its rows.
     Index("ix_callbacks_site_rings_at_status", "site", "rings_at", "status"),
     Index(
-        "ix_callbacks_client_network_rings_at",
+        "ix_callbacks_client_network_site_rings_at",
         "client_network",
+        "site",
         "rings_at",
         sqlite_where=_OF_NETWORK,
         postgresql_where=_OF_NETWORK,

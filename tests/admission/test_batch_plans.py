@@ -45,8 +45,8 @@ PLANS = {
         },
     ),
     "rings of sites": (
-        "count(*) AS rings",
-        {"ix_callbacks_site_rings_at_status", "ix_callbacks_client_network_rings_at"},
+        "AS counts FROM",
+        {"ix_callbacks_site_rings_at_status", "ix_callbacks_client_network_site_rings_at"},
     ),
     "merges": ("UPDATE callbacks SET give_up_at", {CALLBACK}),
 }

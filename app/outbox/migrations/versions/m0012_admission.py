@@ -90,7 +90,11 @@ def _create_indexes() -> None:
     op.create_index("ix_callbacks_site_rings_at_status", "callbacks", ["site", "rings_at", "status"])
     for name, columns, condition in (
         ("ix_callbacks_site_created_at_held", ["site", "created_at"], "held_for IS NOT NULL"),
-        ("ix_callbacks_client_network_rings_at", ["client_network", "rings_at"], "client_network IS NOT NULL"),
+        (
+            "ix_callbacks_client_network_site_rings_at",
+            ["client_network", "site", "rings_at"],
+            "client_network IS NOT NULL",
+        ),
         ("ix_callbacks_to_resend", ["site"], "status = 'unknown' AND due_at IS NOT NULL"),
         ("ix_callbacks_again_chain", ["again_chain"], "again_chain IS NOT NULL"),
     ):
