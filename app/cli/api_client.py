@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Url = Annotated[str, typer.Option(envvar="CHASER_CALLBACK_URL", help="Where the service listens.", show_default=True)]
 DEFAULT_URL = "http://127.0.0.1:8000"
+OTHER_SETTINGS = (
+    "The service runs with another SECRET_KEY or CHASER__PRIVATE_KEY: run the command with the same settings"
+)
 
 _TIMEOUT = 30.0  # seconds for a response
 _MAX_ATTEMPTS = 6
@@ -106,10 +109,7 @@ class ApiClient:
         except (ValueError, TypeError, KeyError, AttributeError):
             messages = [f"--url: {self._url} answers {status}, but it is not this service: check the address"]
         if status == httpx2.codes.UNAUTHORIZED:
-            messages = [
-                "The service runs with another SECRET_KEY or CHASER__PRIVATE_KEY: "
-                "run the command with the same settings"
-            ]
+            messages = [OTHER_SETTINGS]
         return fail(REFUSED, *messages)
 
 

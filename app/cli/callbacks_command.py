@@ -9,8 +9,7 @@ from app.cli.api_client import DEFAULT_URL, ApiClient, Url, request
 from app.cli.callback_filters import From, Phone, Sites, Statuses, To, filters, read_callbacks
 from app.cli.completion import complete_id
 from app.cli.export import export
-from app.cli.output import WIDE, Column, clean, console, is_tty, show_table
-from app.cli.websites_command import to_text
+from app.cli.output import WIDE, Column, clean, console, is_tty, show_table, to_text
 
 callbacks = typer.Typer(help="List callbacks, and release, retry or cancel one.", no_args_is_help=True)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, Url
+from app.cli.api_client import DEFAULT_URL, OTHER_SETTINGS, Url
 from app.cli.exit_codes import REFUSED
 from app.cli.output import clean, console, is_tty
 
@@ -75,7 +75,7 @@ def _run_checks(url: str) -> Iterator[CheckResult]:
     yield from _check_database(settings)
     yield from _check_chaser(settings)
     yield from _check_proxies(settings)
-    yield _check_service(url)
+    yield _check_service(settings, url)
 
 
 def _check_departments(settings: "Settings") -> Iterator[CheckResult]:
@@ -179,12 +179,17 @@ def _check_proxies(settings: "Settings") -> Iterator[CheckResult]:
         yield CheckResult("ok", "proxies", f"trusted: {', '.join(map(str, trusted))}")
 
 
-def _check_service(url: str) -> CheckResult:
+def _check_service(settings: "Settings", url: str) -> CheckResult:
     import httpx2
 
+    from app.edge.operator_key import operator_key
+
+    operator = {"authorization": f"Bearer {operator_key(settings.secret())}"}
     try:
-        response = httpx2.get(f"{url.rstrip('/')}/readyz", timeout=5, trust_env=False)
+        response = httpx2.get(f"{url.rstrip('/')}/readyz", headers=operator, timeout=5, trust_env=False)
         checks = response.json()
+        if response.status_code == httpx2.codes.UNAUTHORIZED and checks["code"] == "invalid_api_key":
+            return CheckResult("fault", "service", f"{url}: {OTHER_SETTINGS}")
         states = ", ".join(f"{name} {state}" for name, state in checks.items() if name not in ("status", "sites"))
         paused = [site for site, state in checks["sites"].items() if state != "ok"]
     except (httpx2.RequestError, httpx2.InvalidURL):

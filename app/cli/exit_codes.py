@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
+from app.cli.output import clean
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
@@ -23,7 +25,7 @@ CODES = (
 def fail(code: int, *lines: str) -> NoReturn:
     """Print the lines to standard error and end the command with an exit code."""
     for line in lines:
-        typer.echo(line, err=True)
+        typer.echo(clean(line), err=True)
     raise typer.Exit(code)
 
 

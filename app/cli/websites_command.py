@@ -1,11 +1,8 @@
 """The command `chaser-callback websites`: the sites at Chaser of the accounts in the settings."""
 
-import json
-from typing import Any
-
 from app.cli.chaser_query import account_of_site, query_chaser
 from app.cli.exit_codes import settings_or_fail
-from app.cli.output import Column, show_table
+from app.cli.output import Column, show_table, to_text
 
 
 def websites() -> None:
@@ -42,8 +39,3 @@ def websites() -> None:
         for account, site in listed
     )
     show_table(columns, rows, header=True)
-
-
-def to_text(value: Any) -> Any:
-    """Return an object, array or boolean as JSON text, and a plain text or number unchanged."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value

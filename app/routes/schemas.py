@@ -134,7 +134,8 @@ class CallbackResponse(BaseModel):
     referrer: str | None
     client_ip: str | None
     consent: Annotated[
-        dict[str, Any] | None, Field(description="Proof of consent: version, url, text, at and client_ip; null: none")
+        dict[str, Any] | None,
+        Field(description="Proof of consent: version, url, text, at, client_ip; claimed_text: not the site's"),
     ]
     api_key: Annotated[
         str | None, Field(description="The name of the API key of the request; null: it came from a page")

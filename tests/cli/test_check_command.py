@@ -76,6 +76,17 @@ def test_correct_settings_are_all_ok_even_while_the_service_uses_the_file(
     assert "delivery ok" in results["service"][1]
 
 
+def test_a_service_with_another_secret_is_a_fault(
+    service_settings: dict[str, Any], here: Service, far_side: Chaser
+) -> None:
+    other = service_settings | {"secret_key": "another secret key, also of 32 characters"}
+    ended = Terminal(other, here.url).run("check")
+    verdict, message = parse_results(ended.stdout)["service"]
+    assert (ended.returncode, verdict) == (1, "fault")
+    assert "another SECRET_KEY" in message
+    assert Terminal(service_settings, far_side.api_url).run("check").stdout.endswith(": see --url\n")
+
+
 def test_a_wrong_private_key_is_a_fault_and_no_database_is_created(tmp_path: Path, far_side: Chaser) -> None:
     wrong = values(tmp_path / "data", far_side.api_url, chaser={"private_key": "not the key of this account"})
     ended = Terminal(wrong).run("check")

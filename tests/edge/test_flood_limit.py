@@ -134,11 +134,50 @@ def test_ipv4_written_as_ipv6_is_the_same_client(here: Service) -> None:
     assert_flood(write(here, "::ffff:198.51.100.6"))
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/widget.js", "/openapi.json", "/docs", "/nowhere"])
-def test_only_the_api_is_counted(here: Service, path: str) -> None:
+READABLE = (
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/widget.js",
+    "/widget.json",
+    "/widget/000000000000/dialog.js",
+    "/widget-000000000000.js",
+    "/v1/sites/nowhere",
+    "/nowhere",
+    "/livez/",
+    "//livez",
+)
+
+
+@pytest.mark.parametrize("path", READABLE)
+def test_reads_of_every_path_are_counted_as_reads(here: Service, path: str) -> None:
+    address = {"x-forwarded-for": f"203.0.113.{200 + READABLE.index(path)}"}
+    statuses = {here.http.get(path, headers=address).status_code for _ in range(10 * LIMIT)}
+    assert statuses <= {200, 401, 404}
+    assert_flood(here.http.get(path, headers=address))
+    assert_flood(here.http.get("/v1/sites/shop", headers=address))
+    assert here.http.post(path, headers=address).status_code in (404, 405)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_liveness_alone_is_not_counted(here: Service, method: str) -> None:
     address = {"x-forwarded-for": "198.51.100.7"}
-    statuses = {here.http.get(path, headers=address).status_code for _ in range(LIMIT + 1)}
-    assert statuses == {404 if path == "/nowhere" else 200}
+    statuses = {here.http.request(method, "/livez", headers=address).status_code for _ in range(10 * LIMIT + 1)}
+    assert statuses == {405 if method == "POST" else 200}
+
+
+TAKE_KEYS = ("/metrics", "/readyz", "/v1/callbacks", "/v1/statistics")
+
+
+@pytest.mark.parametrize("path", TAKE_KEYS)
+def test_guesses_of_keys_are_counted_at_every_path_that_takes_one(here: Service, path: str) -> None:
+    address = {"x-forwarded-for": f"192.0.2.{200 + TAKE_KEYS.index(path)}"}
+    for guess in range(10 * LIMIT):
+        headers = address | {"authorization": f"Bearer ccb_guess-{guess}"}
+        assert here.http.get(path, headers=headers).status_code == 401
+    assert_flood(here.http.get(path, headers=address | {"authorization": "Bearer ccb_another"}))
+    assert here.http.get("/livez", headers=address).status_code == 200
 
 
 def test_a_preflight_does_not_use_up_the_limit_of_its_page(here: Service) -> None:
@@ -195,10 +234,21 @@ def test_each_of_several_limits_applies_and_retry_after_is_that_of_the_one_reach
         until(lambda: int(post().headers.get("retry-after", "0")) > 60)
 
 
-def test_a_dotenv_file_that_slowapi_reads_cannot_disable_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "dotenv",
+    [
+        b"RATELIMIT_ENABLED=false\n",
+        b"RATELIMIT_STORAGE_URL=redis://192.0.2.1\nRATELIMIT_STRATEGY=moving-window\n",
+        b"RATELIMIT_STORAGE_OPTIONS=1\nRATELIMIT_IN_MEMORY_FALLBACK_ENABLED=perhaps\n",
+        "# ключ магазина=1".encode("cp1251"),
+        b"\xff\xfe\x00=",
+    ],
+    ids=["off", "another storage", "nonsense", "cp1251", "binary"],
+)
+def test_a_dotenv_file_in_the_working_directory_is_not_the_limits_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dotenv: bytes
 ) -> None:
-    (tmp_path / ".env").write_text("RATELIMIT_ENABLED=false\n")
+    (tmp_path / ".env").write_bytes(dotenv)
     monkeypatch.chdir(tmp_path)
     with service(settings(tmp_path, limits={"flood": "1/hour"})) as strict:
         assert strict.ask({"origin": ORIGIN}, client_phone=phone()).status_code == 202
