@@ -16,9 +16,8 @@ from slowapi.errors import RateLimitExceeded
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.edge.api_keys import key_of
+from app.edge.api_keys import OPERATOR, caller_of
 from app.edge.bounded_storage import BoundedStorage
-from app.edge.operator_key import OPERATOR
 from app.errors import TooManyRequestsError, UnauthenticatedError, error_response
 from app.net.client_address import NO_ADDRESS, Address, buckets
 from app.settings import ApiKey
@@ -37,7 +36,7 @@ class FloodLimit:
 
     Reads are counted apart, with ten times the limit: every page view of every visitor behind one address reads the
     site's settings. A request with a known API key is counted by that key, from any address. One with an unknown key
-    is counted by its client. The operator's key is not counted: its commands page through a million callbacks.
+    is counted by its client. The operator's are not counted: a command pages through a million callbacks.
 
     Stores `api_key` in the request's state: the name of the known key, or None.
     """
@@ -103,7 +102,7 @@ class FloodLimit:
 
     def _key_of(self, request: Request) -> str | None:
         try:
-            return key_of(request.headers.get("authorization"), self._api_keys)
+            return caller_of(request, self._api_keys)
         except UnauthenticatedError:
             return None
 

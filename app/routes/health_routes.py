@@ -4,9 +4,10 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
+from app.edge.control_socket import IS_OPERATOR
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
 from app.outbox.single_flight import SharedLook
@@ -57,7 +58,7 @@ def health_router() -> APIRouter:
         summary="Readiness probe",
         responses=_example(_READY) | {503: {"description": "Not ready: the same fields, which show the cause"}},
     )
-    async def ready(services: ServicesDep) -> JSONResponse:
+    async def ready(request: Request, services: ServicesDep) -> JSONResponse:
         """Report whether the database accepts transactions (at most one second ago) and whether the worker runs.
 
         A site that Chaser refuses is shown as `paused`. It does not make the service unready: its requests are
@@ -71,6 +72,8 @@ def health_router() -> APIRouter:
             "delivery": "ok" if services.delivery.running else "stopped",
             "sites": {name: "paused" if paused else "ok" for name, paused in services.paused_sites().items()},
         }
+        if request.scope["state"].get(IS_OPERATOR):  # `chaser-callback check` compares its own settings
+            body["settings"] = {"digest": services.settings.digest(), "read_at": services.started_at.isoformat()}
         return JSONResponse(body, 200 if is_ready else 503)
 
     return router
