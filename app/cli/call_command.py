@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, Url
+from app.cli.api_client import ApiClient, Url
 from app.cli.completion import complete_site
 from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
 from app.cli.output import clean
@@ -38,7 +38,7 @@ def call(
     nwt_action: Annotated[
         Literal["create_leed", "always_call"] | None, typer.Option(help="What Chaser does outside working hours.")
     ] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
 ) -> None:
     """Ring a phone and connect it with the site's manager. Asks for confirmation first.
 

@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.edge.api_keys import key_of, permitted_sites, require_scope, require_site
+from app.edge.api_keys import caller_of, permitted_sites, require_scope, require_site
 from app.errors import FieldError, invalid
 from app.intake.build_callback import CALLBACK_ID
 from app.outbox.callback import callback_not_found
 from app.outbox.queries import CallbackFilter
 from app.routes.callback_action_routes import CallbackId
-from app.routes.dependencies import Authorization, Services, ServicesDep, require_key
+from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 from app.routes.filters import CallbacksQuery, decode_cursor, encode_cursor, normalize_search_phone
 from app.routes.openapi import KEY_OPTIONAL
@@ -78,13 +78,13 @@ async def list_callbacks(
     openapi_extra=KEY_OPTIONAL,
 )
 async def show_callback(
-    callback_id: CallbackId, response: Response, services: ServicesDep, authorization: Authorization = None
+    callback_id: CallbackId, request: Request, response: Response, services: ServicesDep
 ) -> CallbackDetailResponse | PublicCallbackResponse:
     """Show the id, the status and the expected time of a callback. Its id is enough: it can't be guessed.
 
     With an API key of the scope `callbacks:read` all fields are shown, with the attempts.
     """
-    api_key = key_of(authorization, services.api_keys)
+    api_key = caller_of(request, services.api_keys)
     response.headers["Cache-Control"] = "no-store"
     is_uuid = CALLBACK_ID.fullmatch(callback_id)
     if api_key is None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 
 from app.admission.conductor import Admission
 from app.chaser import ChaserClient
-from app.edge.api_keys import scoped_key
+from app.edge.api_keys import caller_of, require_scope
 from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.proof_of_work import Challenges
+from app.errors import UnauthenticatedError
 from app.metrics import Metrics
 from app.net.origins import Origins
 from app.outbox.outbox import Outbox
@@ -39,14 +40,15 @@ class Delivery(Protocol):
 class Services:
     """The dependencies of all routes.
 
-    `api_keys`: the keys of the settings and the operator's key, by name. `chaser`: returns the client of an account by
-    its `client_id`, None for an unknown one. `origins`: by site. `secret`: signs challenges and
-    fingerprints. `clock`: returns the present time in UTC. `challenges`: issues and verifies proofs of work with the
+    `api_keys`: the keys of the settings and the operator's rights, by name. `chaser`: returns the client of an account
+    by its `client_id`, None for an unknown one. `origins`: by site. `secret`: hashes fingerprints. `clock`: returns the
+    present time in UTC. `challenges`: issues and verifies proofs of work with the
     difficulty from `difficulty`. `in_flight`: the idempotency keys of requests that are being accepted.
     `upstream_slots`: limits concurrent queries to Chaser, because each response may hold 8 MiB of memory.
     """
 
     settings: Settings
+    started_at: datetime
     api_keys: Mapping[str, ApiKey]
     outbox: Outbox
     delivery: Delivery
@@ -75,7 +77,6 @@ async def _services(request: Request) -> Services:  # async: FastAPI runs plain 
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
 def require_key(scope: Scope) -> Callable[..., Awaitable[str]]:
@@ -85,7 +86,11 @@ def require_key(scope: Scope) -> Callable[..., Awaitable[str]]:
     resolves it before it validates the request: a client without the right learns nothing about other errors in it.
     """
 
-    async def key(services: ServicesDep, authorization: Authorization = None) -> str:
-        return scoped_key(authorization, services.api_keys, scope)
+    async def key(request: Request, services: ServicesDep) -> str:
+        name = caller_of(request, services.api_keys)
+        if name is None:
+            raise UnauthenticatedError("missing_api_key", "This needs an API key. Send: Authorization: Bearer <key>.")
+        require_scope(name, services.api_keys, scope)
+        return name
 
     return key

@@ -36,7 +36,7 @@ class _Sources(Settings, BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The environment source of pydantic-settings silently ignores one of two conflicting variables.
-        return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file(os.environ))
+        return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file(os.environ))
 
 
 def load_settings() -> Settings:
@@ -48,7 +48,7 @@ def load_settings() -> Settings:
     environment = read_environment(environ)
     environment.suggested.update(file_errors)  # reported by their files: not missing as well
     lines = [*file_errors.values(), *(f"{name}: {message}" for name, message in environment.errors.items())]
-    file = _file(os.environ)
+    file = config_file(os.environ)
     try:
         if file is not None and not file.is_file():
             raise SettingsError([*lines, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
@@ -68,7 +68,8 @@ def load_settings() -> Settings:
     return settings
 
 
-def _file(environ: Mapping[str, str]) -> Path | None:
+def config_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the TOML file: CONFIG_FILE, else the default if it exists, else None."""
     named = environ.get(CONFIG_FILE, "").strip()
     if named:
         return Path(named)
