@@ -1,6 +1,6 @@
 """Queries of the commands to Chaser, and its errors as one line with the fix."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from app.cli.exit_codes import REFUSED, UNREACHABLE, fail
@@ -34,19 +34,40 @@ def query_chaser(settings: "Settings", account: str, query: "Callable[[ChaserCli
 
     A ChaserError ends the command with one line that says how to fix it.
     """
+    results, failures = query_accounts(settings, [account], query)
+    fail_on(failures)
+    return results[account]
+
+
+def query_accounts(
+    settings: "Settings", accounts: Iterable[str], query: "Callable[[ChaserClient], Awaitable[T]]"
+) -> tuple[dict[str, T], list[tuple[int, str]]]:
+    """Run `query` with the client of each account.
+
+    Return the results by account, and for each error of Chaser an exit code with one line that says how to fix it.
+    """
     import asyncio
 
     from app.chaser import ChaserError
 
-    async def run_query() -> T:
+    async def run_query(account: str) -> T:
         async with chaser_client(settings, account) as chaser:
             return await query(chaser)
 
-    try:
-        return asyncio.run(run_query())
-    except ChaserError as error:
-        refused = error.status is not None and 400 <= error.status < 500
-        fail(REFUSED if refused else UNREACHABLE, explain(error, settings, account))
+    results, failures = {}, []
+    for account in accounts:
+        try:
+            results[account] = asyncio.run(run_query(account))
+        except ChaserError as error:
+            refused = error.status is not None and 400 <= error.status < 500
+            failures.append((REFUSED if refused else UNREACHABLE, explain(error, settings, account)))
+    return results, failures
+
+
+def fail_on(failures: Sequence[tuple[int, str]]) -> None:
+    """End the command if there are failures, with a line for each and the highest of their exit codes."""
+    if failures:
+        fail(max(code for code, _ in failures), *(line for _, line in failures))
 
 
 def explain(error: "ChaserError", settings: "Settings", account: str) -> str:
@@ -79,8 +100,3 @@ def account_setting(settings: "Settings", account: str) -> str:
         return "CHASER__CLIENT_ID, CHASER__PRIVATE_KEY"
     site = next(name for name, site in settings.sites.items() if site.client_id == account)
     return f"SITES__{site.upper()}__CLIENT_ID, SITES__{site.upper()}__PRIVATE_KEY"
-
-
-def account_of_site(settings: "Settings", site: str) -> str:
-    """Return the client_id of the account that a site's calls go to."""
-    return settings.sites[site].client_id or settings.chaser.client_id

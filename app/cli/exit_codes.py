@@ -29,11 +29,14 @@ def fail(code: int, *lines: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def settings_or_fail() -> "Settings":
-    """Return the settings. If they are invalid, print a line for each error and end the command."""
+def settings_or_fail(*, draft: bool = False) -> "Settings":
+    """Return the settings. If they are invalid, print a line for each error and end the command.
+
+    `draft`: see `load_settings`.
+    """
     from app.settings import SettingsError, load_settings
 
     try:
-        return load_settings()
+        return load_settings(draft=draft)
     except SettingsError as invalid:
         fail(USAGE_ERROR, *invalid.lines)

@@ -122,6 +122,10 @@ class Settings(SettingsModel):
             raise ConflictingSettings(conflicts)
         return self
 
+    def account_of(self, site: str) -> str:
+        """Return the `client_id` of the account that a site's calls go to. Raises KeyError for an unknown site."""
+        return self.sites[site].client_id or self.chaser.client_id
+
     def accounts(self) -> Iterator[tuple[str, SecretStr]]:
         """Yield every Chaser account in use once: its `client_id` and private key."""
         accounts = {self.chaser.client_id: self.chaser.private_key}
