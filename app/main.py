@@ -53,7 +53,7 @@ from app.routes import (
 from app.routes.dependencies import Services
 from app.routes.exception_handlers import register_exception_handlers
 from app.routes.in_flight import InFlightKeys
-from app.routes.metrics_routes import MetricsCollector, metrics_router, open_metrics_router
+from app.routes.metrics_routes import metrics_routers
 from app.routes.openapi import DESCRIPTION, documentation_router
 from app.settings import Settings
 from app.version import VERSION
@@ -131,7 +131,8 @@ def create_app(
     """
     given_outbox = outbox
     shutdown = Shutdown()
-    metrics, collector = Metrics(settings.sites, tuple(Outcome)), MetricsCollector()
+    metrics = Metrics(settings.sites, tuple(Outcome))
+    metrics_router, open_metrics_router = metrics_routers()
     api_keys = with_operator(settings.api_keys)
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
 
@@ -190,7 +191,7 @@ def create_app(
     register_exception_handlers(app)
     open_metrics = FastAPI(openapi_url=None, telemetry=_TELEMETRY)
     register_exception_handlers(open_metrics)
-    open_metrics.include_router(open_metrics_router(collector))
+    open_metrics.include_router(open_metrics_router)
     for router in (
         callback_routes.router,
         callback_query_routes.router,
@@ -200,7 +201,7 @@ def create_app(
         blocklist_routes.router,
         chaser_routes.router,
         health_routes.health_router(),
-        metrics_router(collector),
+        metrics_router,
         widget_routes.widget_router(),
     ):
         app.include_router(router)

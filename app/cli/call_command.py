@@ -9,7 +9,7 @@ import typer
 
 from app.cli.api_client import ApiClient, Url
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
+from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail, site_or_fail
 from app.cli.output import clean
 
 _FINAL_STATUSES = {"placed", "failed", "unknown", "cancelled", "held"}
@@ -45,11 +45,7 @@ def call(
     The request goes through the running service: its quotas and blocklist apply, and it keeps a record of the call.
     Prints the id, then each new status. Ctrl-C stops the output, not the call.
     """
-    settings = settings_or_fail()
-    if site is None and len(settings.sites) == 1:
-        site = next(iter(settings.sites))
-    if site not in settings.sites:
-        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+    site = site_or_fail(settings_or_fail(), site)
     if not yes:
         _confirm(phone, site)
     options = {

@@ -1,6 +1,6 @@
 """Queries of the commands to Chaser, and its errors as one line with the fix."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from app.cli.exit_codes import REFUSED, UNREACHABLE, fail
@@ -34,40 +34,23 @@ def query_chaser(settings: "Settings", account: str, query: "Callable[[ChaserCli
 
     A ChaserError ends the command with one line that says how to fix it.
     """
-    results, failures = query_accounts(settings, [account], query)
-    fail_on(failures)
-    return results[account]
-
-
-def query_accounts(
-    settings: "Settings", accounts: Iterable[str], query: "Callable[[ChaserClient], Awaitable[T]]"
-) -> tuple[dict[str, T], list[tuple[int, str]]]:
-    """Run `query` with the client of each account.
-
-    Return the results by account, and for each error of Chaser an exit code with one line that says how to fix it.
-    """
     import asyncio
 
     from app.chaser import ChaserError
 
-    async def run_query(account: str) -> T:
+    async def run_query() -> T:
         async with chaser_client(settings, account) as chaser:
             return await query(chaser)
 
-    results, failures = {}, []
-    for account in accounts:
-        try:
-            results[account] = asyncio.run(run_query(account))
-        except ChaserError as error:
-            refused = error.status is not None and 400 <= error.status < 500
-            failures.append((REFUSED if refused else UNREACHABLE, explain(error, settings, account)))
-    return results, failures
+    try:
+        return asyncio.run(run_query())
+    except ChaserError as error:
+        fail(exit_code(error), explain(error, settings, account))
 
 
-def fail_on(failures: Sequence[tuple[int, str]]) -> None:
-    """End the command if there are failures, with a line for each and the highest of their exit codes."""
-    if failures:
-        fail(max(code for code, _ in failures), *(line for _, line in failures))
+def exit_code(error: "ChaserError") -> int:
+    """Return the exit code of a command that Chaser refused or did not answer."""
+    return REFUSED if error.status is not None and 400 <= error.status < 500 else UNREACHABLE
 
 
 def explain(error: "ChaserError", settings: "Settings", account: str) -> str:
@@ -75,23 +58,19 @@ def explain(error: "ChaserError", settings: "Settings", account: str) -> str:
     from app.chaser import Forbidden, NotFound, NotSent, Rejected, Unauthorized, Unavailable, UnreadableAnswer
 
     url = settings.chaser.api_url
-    if isinstance(error, Unauthorized):
-        names = account_setting(settings, account)
-        return f"{names}: Chaser refuses the account {account} (401): correct client_id or private_key"
-    if isinstance(error, Forbidden):
-        return f"Chaser forbids this to the account {account} (403): ask Chaser for the account's permissions"
-    if isinstance(error, NotFound):
-        return "Chaser knows no such site (404): `chaser-callback websites` lists the ones there are"
-    if isinstance(error, NotSent):
-        return f"CHASER__API_URL: {url} can't be reached ({error}): check the address, the network and the firewall"
-    if isinstance(error, Unavailable):
-        when = f"in {error.retry_after:.0f} seconds" if error.retry_after else "later"
-        return f"Chaser is overloaded ({error.status}): try again {when}"
-    if isinstance(error, UnreadableAnswer):
-        return f"CHASER__API_URL: {url} answers, but it is not Chaser's API ({error}): check the address"
-    if isinstance(error, Rejected):
-        return f"Chaser rejects the request ({error.status}): check CHASER__API_URL, which is {url}"
-    return f"CHASER__API_URL: {url} gives no usable answer ({error}): try again, or check the address"
+    when = f"in {error.retry_after:.0f} seconds" if error.retry_after else "later"
+    lines: dict[type[ChaserError], str] = {
+        Unauthorized: f"{account_setting(settings, account)}: Chaser refuses the account {account} (401): "
+        "correct client_id or private_key",
+        Forbidden: f"Chaser forbids this to the account {account} (403): ask Chaser for the account's permissions",
+        NotFound: "Chaser knows no such site (404): `chaser-callback websites` lists the ones there are",
+        NotSent: f"CHASER__API_URL: {url} can't be reached ({error}): check the address, the network and the firewall",
+        Unavailable: f"Chaser is overloaded ({error.status}): try again {when}",
+        UnreadableAnswer: f"CHASER__API_URL: {url} answers, but it is not Chaser's API ({error}): check the address",
+        Rejected: f"Chaser rejects the request ({error.status}): check CHASER__API_URL, which is {url}",
+    }
+    other = f"CHASER__API_URL: {url} gives no usable answer ({error}): try again, or check the address"
+    return lines.get(type(error), other)
 
 
 def account_setting(settings: "Settings", account: str) -> str:

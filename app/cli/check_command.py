@@ -146,7 +146,7 @@ def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
         if result.error is not None:
             yield CheckResult("fault", "account", explain(result.error, settings, result.account))
         else:
-            count = len(result.site_ids)
+            count = len(result.sites)
             message = f"Chaser accepts the signature of {result.account}; sites there: {count}"
             yield CheckResult("ok", "account", message)
     by_account = {result.account: result for result in probes}
@@ -155,14 +155,14 @@ def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
         setting = f"SITES__{name.upper()}__SITE_ID"
         if result.error is not None:
             yield CheckResult("note", "site", f"{name}: its number {site.site_id} could not be checked at Chaser")
-        elif site.site_id in result.site_ids:
+        elif site.site_id in (known := {each.id for each in result.sites}):
             yield CheckResult("ok", "site", f"{name}: Chaser knows its number {site.site_id}")
         else:
-            known = ", ".join(map(str, sorted(result.site_ids))) or "none"
+            has = ", ".join(map(str, sorted(known))) or "none"
             yield CheckResult(
                 "fault",
                 "site",
-                f"{setting}: the account {result.account} has no site {site.site_id} at Chaser (it has: {known})",
+                f"{setting}: the account {result.account} has no site {site.site_id} at Chaser (it has: {has})",
             )
     yield CheckResult(*check_clock([result.date for result in probes if result.date is not None]))
 

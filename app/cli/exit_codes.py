@@ -40,3 +40,11 @@ def settings_or_fail(*, draft: bool = False) -> "Settings":
         return load_settings(draft=draft)
     except SettingsError as invalid:
         fail(USAGE_ERROR, *invalid.lines)
+
+
+def site_or_fail(settings: "Settings", site: str | None) -> str:
+    """Return a site of the settings, by default the only one; end the command if it is unknown."""
+    chosen = next(iter(settings.sites)) if site is None and len(settings.sites) == 1 else site
+    if chosen not in settings.sites:
+        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+    return chosen

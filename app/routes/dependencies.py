@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.admission.conductor import Admission
 from app.chaser import ChaserClient
+from app.delivery.worker import Worker
 from app.edge.api_keys import caller_of, require_scope
 from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.proof_of_work import Challenges
@@ -19,21 +20,6 @@ from app.net.origins import Origins
 from app.outbox.outbox import Outbox
 from app.routes.in_flight import InFlightKeys
 from app.settings import ApiKey, Scope, Settings
-
-
-class Delivery(Protocol):
-    """The state of the delivery worker that health and metrics report."""
-
-    @property
-    def running(self) -> bool:
-        """Return whether the worker's loops run and no shutdown is requested."""
-
-    @property
-    def open_account_circuits(self) -> int:
-        """Return the number of accounts that nothing is sent for, because Chaser refuses them."""
-
-    def is_paused(self, account: str, site: str) -> bool:
-        """Return whether callbacks of a site wait because Chaser refuses its account or the site itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +37,7 @@ class Services:
     started_at: datetime
     api_keys: Mapping[str, ApiKey]
     outbox: Outbox
-    delivery: Delivery
+    delivery: Worker
     chaser: Callable[[str], ChaserClient | None]
     origins: dict[str, Origins]
     admission: Admission
