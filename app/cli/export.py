@@ -10,7 +10,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, Url
+from app.cli.api_client import ApiClient, Url
 from app.cli.callback_filters import From, Phone, Sites, Statuses, To, filters, read_callbacks
 from app.cli.exit_codes import UNREACHABLE, fail
 from app.cli.output import console, to_json
@@ -71,7 +71,7 @@ def export(
     phone: Phone = None,
     from_: From = None,
     to: To = None,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
 ) -> None:
     """Export callbacks, newest first, as CSV or as JSON lines. Times are in UTC.
 
@@ -121,7 +121,8 @@ def _write_json_lines(out: TextIO, callbacks: Iterable[dict[str, Any]]) -> None:
 def _renamed_when_complete(file: Path) -> Iterator[TextIO]:
     part = file.with_name(f"{file.name}.part")
     # Mode 0600, because the file holds phone numbers: other users of the machine must not read it.
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+    part.unlink(missing_ok=True)  # one that was left behind may have a wider mode
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
         yield opened
         opened.flush()
         os.fsync(opened.fileno())

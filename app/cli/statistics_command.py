@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.chaser_query import account_of_site, query_chaser
+from app.cli.chaser_query import query_chaser
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
+from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail, site_or_fail
 from app.cli.output import Column, show_table, to_json, to_text
 from app.cli.spreadsheet import write_csv
 
@@ -83,11 +83,8 @@ def _resolve_site(settings: "Settings", site: str | None, site_id: int | None) -
         site = next((name for name, known in settings.sites.items() if known.site_id == site_id), None)
         if site is None:
             return site_id, settings.chaser.client_id, next(iter(settings.sites.values())).timezone
-    if site is None and len(settings.sites) == 1:
-        site = next(iter(settings.sites))
-    if site not in settings.sites:
-        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
-    return settings.sites[site].site_id, account_of_site(settings, site), settings.sites[site].timezone
+    site = site_or_fail(settings, site)
+    return settings.sites[site].site_id, settings.account_of(site), settings.sites[site].timezone
 
 
 def _plot(by_kind: dict[Filter, Items], zone: Any, first: date | None, last: date | None) -> None:

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 
 from limits import RateLimitItem
 from slowapi import Limiter
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.edge.api_keys import key_of
+from app.edge.api_keys import OPERATOR, caller_of
 from app.edge.bounded_storage import BoundedStorage
-from app.edge.operator_key import OPERATOR
 from app.errors import TooManyRequestsError, UnauthenticatedError, error_response
 from app.net.client_address import Bucket
 from app.settings import ApiKey
@@ -33,8 +32,8 @@ class FloodLimit:
 
     Reads are counted apart, with ten times the limit: every page view of every visitor behind one address reads the
     site's settings and the widget's files. A request with a known API key is counted by that key, from any address.
-    One with an unknown key is counted by its client: an IPv6 client in its /64, /56 and /48. The operator's key is not
-    counted: its commands page through a million callbacks.
+    One with an unknown key is counted by its client: an IPv6 client in its /64, /56 and /48. The operator's are not
+    counted: a command pages through a million callbacks.
 
     Stores `api_key` in the request's state: the name of the known key, or None.
     """
@@ -84,6 +83,6 @@ class FloodLimit:
 
     def _key_of(self, scope: Scope) -> str | None:
         try:
-            return key_of(Headers(scope=scope).get("authorization"), self._api_keys)
+            return caller_of(Request(scope), self._api_keys)
         except UnauthenticatedError:
             return None

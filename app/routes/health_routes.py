@@ -4,13 +4,13 @@ import asyncio
 from typing import Any
 
 from async_lru import alru_cache
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from app.edge.api_keys import key_of
+from app.edge.api_keys import OPERATOR, caller_of
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
-from app.routes.dependencies import Authorization, ServicesDep
+from app.routes.dependencies import ServicesDep
 from app.routes.exception_handlers import responses
 from app.routes.openapi import KEY_OPTIONAL
 
@@ -46,7 +46,7 @@ def health_router() -> APIRouter:
         openapi_extra=KEY_OPTIONAL,
     )
     @router.head("/readyz", include_in_schema=False)
-    async def ready(services: ServicesDep, authorization: Authorization = None) -> JSONResponse:
+    async def ready(request: Request, services: ServicesDep) -> JSONResponse:
         """Report whether the database accepts transactions (at most one second ago) and whether the worker runs.
 
         Without an API key only `status` is shown. The other fields need one with the scope `callbacks:read` that is
@@ -62,13 +62,16 @@ def health_router() -> APIRouter:
             checks = _UNAVAILABLE
         is_ready = checks["database"] == "ok" and services.delivery.running
         body: dict[str, Any] = {"status": "ok" if is_ready else "unavailable"}
-        key = services.api_keys.get(key_of(authorization, services.api_keys) or "")
+        caller = caller_of(request, services.api_keys)
+        key = services.api_keys.get(caller or "")
         if key and "callbacks:read" in key.scopes and not key.sites:
             body |= {
                 **checks,
                 "delivery": "ok" if services.delivery.running else "stopped",
                 "sites": {name: "paused" if paused else "ok" for name, paused in services.paused_sites().items()},
             }
+        if caller == OPERATOR:  # `chaser-callback check` compares its own settings
+            body["settings"] = {"digest": services.settings.digest(), "read_at": services.started_at.isoformat()}
         return JSONResponse(body, 200 if is_ready else 503)
 
     return router

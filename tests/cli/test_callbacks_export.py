@@ -85,8 +85,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         connection.execute(insert(callbacks), list(callback_rows))
         connection.execute(insert(attempts), list(attempt_rows))
     database.close()
-    with process(folder, settings) as running:
-        yield Terminal(settings, running.url)
+    with process(folder, settings):
+        yield Terminal(settings)
 
 
 def export_with_peak(full: Terminal, *words: str) -> int:
@@ -231,7 +231,7 @@ class Busy(BaseHTTPRequestHandler):
 def test_a_busy_service_is_asked_again(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Busy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        ended = Terminal(values(tmp_path), f"http://127.0.0.1:{server.server_port}").run("callbacks", "export")
+        ended = Terminal(values(tmp_path)).run("callbacks", "export", "--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert (ended.returncode, Busy.requests) == (0, 3)
     assert ended.stdout == ",".join(COLUMNS) + "\n"
