@@ -66,21 +66,16 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse a part of a request. Beyond the limit read nothing until the deadline; a response can still be read.
-
-        The end of the stream tells the client not to use the connection again.
-        """
+        """Parse a part of a request. Beyond the limit read nothing until the deadline; a response can still be read."""
         super().data_received(data)
         self._size += len(data)
         if self._size > _MAX_REQUEST and not self.transport.is_closing():
             self.flow.pause_reading()
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write_eof()
 
     def on_message_begin(self) -> None:
         """Start the deadline of the next request. Raises OverflowError for a pipelined one: uvicorn would queue all."""
         if self.cycle is not None:
-            if not self.cycle.response_complete:
+            if self.cycle.more_body or not self.cycle.response_complete:
                 raise OverflowError
             self._update_deadline()
         self._size = self._head_size = 0
@@ -94,14 +89,22 @@ class Connection(HttpToolsProtocol):
             raise OverflowError
 
     def on_message_complete(self) -> None:
-        """Stop the deadline of a request that is complete. One that was answered early keeps its deadline."""
+        """Stop the deadline of a request that is complete. If it was answered before, close the connection."""
         super().on_message_complete()
-        if not self.cycle.response_complete:
+        if self.cycle.response_complete:
+            self.transport.close()
+        else:
             self._update_deadline()
 
     def on_response_complete(self) -> None:
-        """Start the deadline for reading the response and sending the next request."""
+        """Start the deadline for reading the response and sending the next request.
+
+        A response before the end of its request is the last one. Closing at once would reset the connection, and lose
+        the response for a client that still sends.
+        """
         super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            self.transport.write_eof()
         self._update_deadline()
 
     def pause_writing(self) -> None:
@@ -112,7 +115,7 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's own text
         """Refuse invalid HTTP. While a response is pending, make it the last one: a 400 would be taken for it."""
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
+        if cycle is None or cycle.response_complete != cycle.more_body:  # neither pending nor answered early
             self.metrics.refused("bad_request")
             self.transport.write(_bad_request())
             self.transport.close()
