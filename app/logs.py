@@ -15,6 +15,34 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 # These log whole URLs or SQL statements at INFO or DEBUG, with IP addresses, phone numbers and signatures.
 _VERBOSE = ("httpx2", "httpcore2", "sqlalchemy", "alembic", "asyncio")
 
+REFUSALS_PER_SECOND = 20
+"""Lines about refused requests. Metrics count all of them."""
+
+
+class _RefusalSampler(logging.Filter):
+    """Drops lines about refused requests beyond a number a second. Otherwise a flood would fill the disk.
+
+    The next line says how many were dropped, in its field `suppressed`.
+    """
+
+    second, passed, suppressed = 0, 0, 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record."""
+        fields = getattr(record, "fields", {})
+        is_refusal = record.msg in ("http.request", "http.refused") and fields.get("status", 0) >= 400
+        if not is_refusal and (record.name, record.levelno) != ("uvicorn.error", logging.WARNING):
+            return True
+        if int(record.created) != self.second:
+            self.second, self.passed = int(record.created), 0
+        self.passed += 1
+        if self.passed > REFUSALS_PER_SECOND:
+            self.suppressed += 1
+            return False
+        if self.suppressed:
+            record.fields, self.suppressed = {**fields, "suppressed": self.suppressed}, 0
+        return True
+
 
 class _Formatter(logging.Formatter):
     """Writes a record as a line of JSON: time, level, logger, the message as `event`, fields and request id.
@@ -63,8 +91,14 @@ def configure_logging(level: str = "INFO") -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": _Formatter}},
+            "filters": {"refusals": {"()": _RefusalSampler}},
             "handlers": {
-                "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "json",
+                    "filters": ["refusals"],
+                }
             },
             "root": {"level": "WARNING", "handlers": ["stdout"]},
             "loggers": {

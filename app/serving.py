@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 from typing import Any, Final
@@ -19,8 +20,6 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from app.edge.accept_backlog import empty_the_queue
-from app.edge.connection_reaper import Waiting
 from app.edge.connections import Connection, protocol
 from app.edge.control_socket import ControlSocketError, OperatorRequests, listen
 from app.logs import event
@@ -33,6 +32,8 @@ log = logging.getLogger(__name__)
 _REQUEST_TIMEOUT: Final = 4
 _FORCED_EXIT_AFTER: Final = 9.5
 _MAX_OPEN_FILES: Final = 65_536
+_ACCEPT_TIMEOUT: Final = 1.0  # for the listen backlog, on a machine too busy to accept
+_UNACKED: Final = 24  # offset of tcpi_unacked in struct tcp_info (linux/tcp.h): a listening socket's backlog
 
 
 class Server(uvicorn.Server):
@@ -48,8 +49,7 @@ class Server(uvicorn.Server):
         beside: Sequence["SideServer"] = (),
     ) -> None:
         """Serve `app`. Requests refused before they reach it are counted in `metrics`."""
-        self._protocol = protocol(Waiting(), metrics)
-        super().__init__(_config(app, self._protocol, host=host, port=port))
+        super().__init__(_config(app, protocol(metrics), host=host, port=port))
         self._on_shutdown = on_shutdown
         self._beside = beside
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,27 +67,39 @@ class Server(uvicorn.Server):
         timer.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down without resetting connections: new ones are refused, and requests in flight get their response.
+        """Shut down without resetting connections: accept until the backlog is empty, refuse new ones, respond to all.
 
-        `on_shutdown` is called first, so that the worker stops claiming at once.
+        `on_shutdown` is called first, so that the worker stops claiming at once. Closing a socket with a backlog would
+        reset the connections in it: their requests are lost, and a proxy must not send those again. A connection whose
+        handshake ends at the very moment of closing is still reset.
         """
         self._on_shutdown()
         for server in self._beside:
             server.should_exit = True
-        self._protocol.closing = True
-        for connection in self.server_state.connections:
-            if isinstance(connection, Connection):
-                connection.close_soon()
-        await empty_the_queue([listener.fileno() for server in self.servers for listener in server.sockets])
+        # uvicorn closes a connection after a response with this header.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        deadline = time.monotonic() + _ACCEPT_TIMEOUT
+        while self._has_backlog() and time.monotonic() < deadline:  # noqa: ASYNC110  # the kernel has no event for it
+            await asyncio.sleep(0)
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
         await super().shutdown(sockets)
         await asyncio.gather(*self._tasks)
+
+    def _has_backlog(self) -> bool:
+        """Return whether connections wait to be accepted; False on systems without TCP_INFO, such as macOS."""
+        for number in (listening.fileno() for server in self.servers for listening in server.sockets):
+            with contextlib.suppress(AttributeError, OSError), socket.socket(fileno=os.dup(number)) as listening:
+                if any(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED + 4)[_UNACKED:]):
+                    return True
+        return False
 
 
 class SideServer(uvicorn.Server):
     """A server beside the first one, which handles the signals and the lifespan of its application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, listener: socket.socket) -> None:
-        super().__init__(_config(app, protocol(Waiting(), metrics), lifespan="off"))
+        super().__init__(_config(app, protocol(metrics), lifespan="off"))
         self._listener = listener
 
     async def serve_here(self) -> None:

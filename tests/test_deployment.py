@@ -89,6 +89,16 @@ def test_more_proxies_are_trusted_in_addition_to_those_of_the_file(service: str)
     assert set(load(environment(service, str(more))).trusted_proxies) == {*own, more}
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_log_of_a_service_is_rotated(service: str) -> None:
+    assert SERVICES[service]["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+
+
+def test_nginx_does_not_limit_the_web_server_of_this_machine() -> None:
+    gateway = COMPOSE["networks"]["front"]["ipam"]["config"][0]["gateway"]
+    assert re.search(rf'^ *{re.escape(gateway)} "";$', NGINX, re.MULTILINE)
+
+
 def test_a_container_has_enough_time_to_stop() -> None:
     assert all(SERVICES[service]["stop_grace_period"] == "15s" for service in SERVING if service != "demo")
 

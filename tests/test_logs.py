@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
+from app.logs import REFUSALS_PER_SECOND
 from app.simulator.options import DEMO_PRIVATE_KEY
 from tests.routes.refusal import CANARY, CANARY_HEADERS
 from tests.running import API_KEY, AUTHORIZED, ORIGIN, Chaser, Process, chaser, phone, process, until, values
@@ -121,6 +122,25 @@ gc.collect()
     assert "79161234567" not in output
     assert lines[0]["event"] == "Task exception was never retrieved"
     assert re.fullmatch(r"ValueError at <string>:\d+ lost", lines[0]["exception"])
+
+
+def test_of_a_flood_of_refusals_a_few_lines_a_second_are_logged_with_the_number_of_the_others() -> None:
+    code = """
+import time
+for _ in range(500):
+    event(log, "http.request", status=429)
+    event(log, "http.refused", status=429)
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+event(log, "http.request", status=202)
+event(log, "it.broke", logging.ERROR, status=500)
+time.sleep(1)
+event(log, "http.request", status=404)
+"""
+    _, lines = logged(code)
+    *refused, accepted, broken, last = lines
+    assert (accepted["status"], broken["status"], last["status"]) == (202, 500, 404)
+    assert len(refused) <= 3 * REFUSALS_PER_SECOND, "the loop lasts for two seconds at most"
+    assert sum(line.get("suppressed", 0) for line in lines) == 1500 - len(refused)
 
 
 def test_verbose_libraries_log_no_addresses() -> None:

@@ -1,298 +1,149 @@
-"""uvicorn's HTTP protocol with a deadline and a maximum size for every request.
+"""uvicorn's HTTP protocol with one deadline for each connection, a cap on waiting connections, and size limits.
 
 uvicorn itself waits without limit for a request to start or to complete, and stores headers of any size. A slowloris
 attack (ten thousand connections, a byte now and then) would use up the memory and the file descriptors.
+
+Only public methods of uvicorn are overridden or called. A request that misses its deadline gets no response.
+request_body.py limits bodies, and deploy/nginx.conf limits each address.
 """
 
 import asyncio
 import uuid
-from typing import Any, Final
+from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.edge.connection_reaper import Waiting
-from app.edge.early_response import close_after_early_response
-from app.edge.request_body import MAX_BODY_SIZE
-from app.errors import RFC_9110_PHRASES, problem_response
+from app.errors import problem_response
 from app.metrics import Metrics
-from app.net.client_address import buckets, client_address
 
-LARGEST_HEAD: Final = 32 * 1024
+TIME_TO_SEND: Final = 7.0
+"""Seconds for a whole request, from connecting or from its first byte on a keep-alive connection; then for its response
+to be read. uvicorn itself closes an idle keep-alive connection after five seconds."""
+MAX_WAITING: Final = 500
+"""Connections that may wait for their clients. An honest request arrives at once, so a flood drops its own."""
+MAX_HEAD: Final = 32 * 1024
 """Bytes of the path, headers and trailers together: the total of nginx's large_client_header_buffers."""
-MOST_HEADERS: Final = 100
+MAX_HEADERS: Final = 100
 """Headers and trailers of a request. Each costs some 200 bytes of memory, however short. Apache's default as well."""
-MOST_PIPELINED: Final = 10
-"""Pipelined requests queued on a connection (RFC 9112, section 9.3.2). Browsers send none."""
-_LARGEST_HELD = 128 * 1024  # bytes of a request with its chunk framing, before the application is called
-_TO_ASK = 0.5  # seconds of grace for the first request of a connection that is open, but unused, at shutdown
-_MOST_READ = 1024 * 1024  # bytes that are read and discarded from a client that still sends after its response
-
-# uvicorn uses Python's phrases, which differ between versions.
-STATUS_LINE.update({code: f"HTTP/1.1 {code} {phrase}\r\n".encode() for code, phrase in RFC_9110_PHRASES.items()})
+_GRACE = 0.5  # seconds for the first request of a connection that is open, but unused, at shutdown
+_MAX_REQUEST = 64 * 1024  # bytes of a request with its body and the framing of its chunks
 
 
-def protocol(waiting: Waiting, metrics: Metrics) -> type["Connection"]:
-    """Return the class for `uvicorn.Config(http=...)`. All its connections share `waiting` and `metrics`."""
-    return type("Protocol", (Connection,), {"waiting": waiting, "metrics": metrics})
+def protocol(metrics: Metrics, *, seconds: float = TIME_TO_SEND, most: int = MAX_WAITING) -> type["Connection"]:
+    """Return the class for `uvicorn.Config(http=...)`. All its connections share `metrics` and the cap `most`."""
+    return type("Protocol", (Connection,), {"metrics": metrics, "waiting": {}, "seconds": seconds, "most": most})
+
+
+def _bad_request() -> bytes:
+    """Return a response in bytes, with its status line and headers: below ASGI no middleware adds them."""
+    detail = f"This is no valid HTTP, or has headers of more than {MAX_HEAD // 1024} KiB or {MAX_HEADERS} lines."
+    problem = problem_response(400, "bad_request", detail, request_id=str(uuid.uuid4()))
+    # Any page may read it: it holds nothing personal, and the page's origin is unknown at this point.
+    problem.headers["Access-Control-Allow-Origin"] = "*"
+    headers = b"".join(name + b": " + value + b"\r\n" for name, value in problem.raw_headers)
+    return b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n" + headers + b"\r\n" + bytes(problem.body)
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. It is closed when its client does not send or does not read in time.
+    """One connection. It is dropped when its client does not send or does not read in time."""
 
-    The application is called when the body is complete, or has exceeded MAX_BODY_SIZE. So a slow body costs no task.
-    """
-
-    waiting: Waiting
     metrics: Metrics
-    neighbourhood: str
-    closing = False
-    """Set on the class at shutdown: every response then closes its connection."""
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._received = 0  # complete requests
-        self._answered = 0  # complete responses
-        self._in_head = True
-        self._taken = 0  # bytes of the request that is arriving
-        self._head = 0  # bytes of its path, headers and trailers
-        self._head_too_large = False
-        self._held: tuple[Any, Any] | None = None  # the cycle and application to start when the body is complete
-        self._running: Any = None  # the cycle that was started last
-        self._unsent = 0  # bytes of responses in the write buffer when the deadline was set
-        self._ended = False  # further bytes are discarded
+    seconds: float
+    most: int
+    waiting: dict["Connection", asyncio.TimerHandle]
+    """The timers of the connections whose client has to act next, oldest first."""
+    _size = 0  # bytes of the request that is arriving
+    _head_size = 0  # bytes of its headers and trailers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first request."""
         super().connection_made(transport)
-        self.neighbourhood = buckets(client_address(self.client[0] if self.client else None, (), ()))[0].key
-        self.waiting.add(self)
-        if self.closing:
-            self._close_unless_asked()
+        self._update_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the deadline and break reference cycles.
-
-        Otherwise the connections of a flood would stay in memory until the garbage collector runs.
-        """
-        self.waiting.remove(self)
-        self._tell_of_the_end()
+        """Stop the deadline."""
+        self._stop_deadline()
         super().connection_lost(exc)
-        if self._held is not None:
-            self._held = self.cycle = None  # type: ignore[assignment]
-        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of a request and refuse it if it is too large."""
-        self._taken += len(data)
-        if self._taken > _MOST_READ:
-            self.flow.pause_reading()  # until the deadline; the client can still read a response being sent
-        if self._ended:
-            return
+        """Parse a part of a request. Beyond the limit read nothing until the deadline; a response can still be read."""
         super().data_received(data)
-        if self._ended:  # the parser's callbacks have refused it
-            return
-        if self._in_head and self._taken > LARGEST_HEAD:
-            self._refuse_head()
-        elif self._held is not None and self._taken > _LARGEST_HELD:
-            self._refuse(413, "too_large", "The request is too large.")
+        self._size += len(data)
+        if self._size > _MAX_REQUEST and not self.transport.is_closing():
+            self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
-        """Restart the deadline of a keep-alive connection. OverflowError stops the parser of a long pipeline."""
-        if self._received - self._answered > MOST_PIPELINED:
-            raise OverflowError
-        if self.cycle is not None and self._owing and not self.flow.write_paused:
-            self.waiting.remove(self)
-            self.waiting.add(self)
-        self._head = 0
+        """Start the deadline of the next request. Raises OverflowError for a pipelined one: uvicorn would queue all."""
+        if self.cycle is not None:
+            if self.cycle.more_body or not self.cycle.response_complete:
+                raise OverflowError
+            self._update_deadline()
+        self._size = self._head_size = 0
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Count a part of the path."""
-        self._count_head(len(url))
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header or trailer."""
-        self._count_head(len(name) + len(value))
+        """Store a header or trailer. Raises OverflowError, which stops the parser, if there are too many."""
         super().on_header(name, value)
-
-    def _count_head(self, size: int) -> None:
-        self._head += size
-        self._head_too_large = self._head > LARGEST_HEAD or len(self.headers) >= MOST_HEADERS
-        if self._head_too_large:
+        self._head_size += len(name) + len(value)
+        if self._head_size + len(self.url) > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             raise OverflowError
 
-    def on_headers_complete(self) -> None:
-        """Mark the end of the head."""
-        super().on_headers_complete()
-        self._in_head = False
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        declared = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"0")
-        self._held = (cycle, app)
-        if not cycle.more_body or int(declared) > MAX_BODY_SIZE:
-            self._start_held()
-            return
-        if cycle.waiting_for_100_continue:
-            cycle.waiting_for_100_continue = False
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, body: bytes) -> None:
-        """Store a part. A body that is too large goes to the application, whose 413 has CORS headers for the page."""
-        super().on_body(body)
-        if self._held is not None and len(self.cycle.body) > MAX_BODY_SIZE:
-            self._start_held()
-
     def on_message_complete(self) -> None:
-        """Stop the deadline of a request that is complete."""
+        """Stop the deadline of a request that is complete. If it was answered before, close the connection."""
         super().on_message_complete()
-        self._received += 1
-        self._in_head = True
-        self._taken = 0
-        if self._held is not None:
-            self._start_held()
-        if not self._owing:
-            self.waiting.remove(self)
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request; uvicorn closes idle connections after its keep-alive timeout.
-
-        A response before the end of its request is the last one. A closing connection keeps a deadline as well:
-        it closes only when its client has read everything.
-        """
-        self._answered += 1
-        super().on_response_complete()
-        if self._answered > self._received and not self.transport.is_closing():
-            self._end_reading()
-            self.transport.write_eof()
-        if self._owing:
-            self._unsent = self.transport.get_write_buffer_size()
-            self.waiting.add(self)
-
-    def pause_writing(self) -> None:
-        """Start the deadline of a client that does not read fast enough."""
-        super().pause_writing()
-        self._unsent = self.transport.get_write_buffer_size()
-        self.waiting.add(self)
-
-    def resume_writing(self) -> None:
-        """Stop the deadline of a client that reads again. An incomplete request gets a new one."""
-        super().resume_writing()
-        self.waiting.remove(self)
-        if self._owing:
-            self.waiting.add(self)
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's own text
-        """Refuse invalid HTTP or too large a head with problem+json, like every other error."""
-        if self._head_too_large:
-            self._refuse_head()
-        else:
-            self._refuse(400, "bad_request", "This is not a valid HTTP request.")
-
-    def _refuse_head(self) -> None:
-        detail = f"The headers are too large: at most {MOST_HEADERS}, and {LARGEST_HEAD // 1024} KiB together."
-        self._refuse(431, "headers_too_large", detail)
-
-    def end(self) -> None:
-        """Extend the deadline of a client that reads slowly; else respond with 408, or close if nothing has arrived."""
-        unsent = self.transport.get_write_buffer_size()
-        if 0 < unsent < self._unsent:
-            self._unsent = unsent
-            self.waiting.remove(self)
-            self.waiting.add(self)
-        elif self._taken:
-            self._refuse(408, "request_timeout", "The request did not arrive in time: send it again.")
-        else:
-            self.drop()
-
-    def drop(self) -> None:
-        """Close the connection without a response."""
-        if not (self._ended or self.transport.is_closing()):
-            self.metrics.dropped()
-        self.waiting.remove(self)
-        self._tell_of_the_end()
-        self.transport.abort()
-
-    @property
-    def _owing(self) -> bool:
-        return self._received <= self._answered or self.flow.write_paused
-
-    def close_soon(self) -> None:
-        """Close the connection after the current response, which says `Connection: close`."""
-        if self._running is not None:
-            self._running.keep_alive = False
-
-    def shutdown(self) -> None:
-        """Close the connection after the response to any request that is running or arriving."""
-        if self._received > self._answered or self._taken:
-            self.close_soon()
-        elif self._received:
+        if self.cycle.response_complete:
             self.transport.close()
         else:
-            self._close_unless_asked()
+            self._update_deadline()
 
-    def _close_unless_asked(self) -> None:
-        def close() -> None:
-            if not self._received and not self._taken:
-                self.transport.close()
+    def on_response_complete(self) -> None:
+        """Start the deadline for reading the response and sending the next request.
 
-        self.loop.call_later(_TO_ASK, close)
-
-    def _start_held(self) -> None:
-        assert self._held is not None  # noqa: S101
-        cycle, app = self._held
-        cycle.keep_alive = cycle.keep_alive and not self.closing
-        self._held = None
-        self._running = cycle
-        super()._start_asgi_task(
-            cycle, close_after_early_response(app, cycle, self._end_reading) if cycle.more_body else app
-        )
-
-    def _tell_of_the_end(self) -> None:
-        """Notify the running application. uvicorn notifies only the last pipelined request, others would write on."""
-        if self._running is not None:
-            self._running.disconnected = True
-            self._running.message_event.set()
-
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Send a final error and close one second later.
-
-        Closing at once would reset the connection and lose the response for a client that is still sending.
-        While earlier responses are pending, the error would be taken for one of them. Then the running one is
-        completed instead, and the connection closes after it.
+        A response before the end of its request is the last one. Closing at once would reset the connection, and lose
+        the response for a client that still sends.
         """
-        begun = not self._in_head and self.cycle.response_started
-        if self._ended or self.transport.is_closing():
-            self.drop()
-            return
-        if (self._received != self._answered or begun) and self._running is not None:
-            self._running.keep_alive = False  # its response closes the connection
-            self.pipeline.clear()
-            self._end_reading()
-            self.waiting.remove(self)
-            self.waiting.add(self)
-            return
-        self.metrics.refused(code)
-        self._tell_of_the_end()  # otherwise the application would send a second response
-        self._end_reading()
-        self.waiting.remove(self)
-        self.waiting.add(self)  # counted again: refused clients that stay connected share the limit of connections
-        self.flow.pause_reading()
-        self.transport.write(_answer(status, code, detail))
-        self.transport.write_eof()
-        self.loop.call_later(1, self.transport.abort)
+        super().on_response_complete()
+        if self.cycle.more_body and not self.transport.is_closing():
+            self.transport.write_eof()
+        self._update_deadline()
 
-    def _end_reading(self) -> None:
-        self._ended = True
-        self._held = self.parser = None  # type: ignore[assignment]
-        self.headers = []
+    def pause_writing(self) -> None:
+        """Start the deadline of a client that does not read fast enough. Each part that it reads starts it anew."""
+        super().pause_writing()
+        self._update_deadline()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's own text
+        """Refuse invalid HTTP. While a response is pending, make it the last one: a 400 would be taken for it."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete != cycle.more_body:  # neither pending nor answered early
+            self.metrics.refused("bad_request")
+            self.transport.write(_bad_request())
+            self.transport.close()
+        else:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
 
-def _answer(status: int, code: str, detail: str) -> bytes:
-    """Return a refusal in bytes, with its status line and headers: below ASGI no middleware adds them."""
-    problem = problem_response(status, code, detail, request_id=str(uuid.uuid4()))
-    # Any page may read it: it holds nothing personal, and the page's origin is unknown at this point.
-    problem.headers["Access-Control-Allow-Origin"] = "*"
-    headers = [*problem.raw_headers, (b"connection", b"close")]
-    lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-    return STATUS_LINE[status] + lines + b"\r\n" + bytes(problem.body)
+    def shutdown(self) -> None:
+        """Close the connection after a pending response. A new one gets a moment for its first request."""
+        if self.cycle is None:
+            self.loop.call_later(_GRACE, lambda: None if self._size else self.transport.close())
+        else:
+            super().shutdown()
+
+    def _update_deadline(self) -> None:
+        """Restart the deadline if the client has to act next, else stop it. Drop the oldest one beyond the cap."""
+        self._stop_deadline()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body or self.flow.write_paused:
+            self.waiting[self] = self.loop.call_later(self.seconds, self._drop)
+            if len(self.waiting) > self.most:
+                next(iter(self.waiting))._drop()
+
+    def _stop_deadline(self) -> None:
+        if timer := self.waiting.pop(self, None):
+            timer.cancel()
+
+    def _drop(self) -> None:
+        self.metrics.dropped()
+        self._stop_deadline()
+        self.transport.abort()

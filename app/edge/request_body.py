@@ -9,7 +9,6 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BadRequestError, ContentTooLargeError, UnsupportedMediaTypeError, error_response
@@ -24,37 +23,41 @@ _BRACKET = re.compile(rb"[][{}]")
 
 
 class BodyLimit:
-    """Middleware that refuses a larger body: at once by its Content-Length, else when too much has been read.
+    """Middleware that reads the whole body before it calls the application, and refuses a larger one with 413.
 
-    It needs no time limit: connections.py waits for slow bodies and refuses those that miss the deadline. Starlette's
-    own limit responds in plain text, and may replace a response that has been made already.
+    Most refusals then follow the whole request. One that precedes the rest of its body can be lost, because the
+    arriving rest resets a closed connection. It needs no time limit: connections.py closes the connection of a body
+    that misses the deadline. Starlette's own limit responds in plain text, and may replace a response that has been
+    made already.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or respond with 413. Reading too much raises ContentTooLargeError in the application."""
+        """Call the application once the body is complete. A client that disconnects before gets no response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        too_large = ContentTooLargeError("too_large", "The body is too large: at most 16 KiB.")
         declared = Headers(scope=scope).get("content-length", "0")
         # uvicorn has already refused a Content-Length that is no number.
-        if declared.isdecimal() and int(declared) > MAX_BODY_SIZE:
+        size, body, more = int(declared) if declared.isdecimal() else 0, bytearray(), True
+        while more and max(size, len(body)) <= MAX_BODY_SIZE:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if max(size, len(body)) > MAX_BODY_SIZE:
+            too_large = ContentTooLargeError("too_large", "The body is too large: at most 16 KiB.")
             await error_response(too_large, scope["state"]["request_id"])(scope, receive, send)
             return
-        read = 0
+        messages = iter(({"type": "http.request", "body": bytes(body), "more_body": False},))
 
-        async def receiving() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MAX_BODY_SIZE:
-                raise too_large
-            return message
+        async def receive_whole() -> Message:
+            return next(messages, None) or await receive()
 
-        await self._app(scope, receiving, send)
+        await self._app(scope, receive_whole, send)
 
 
 def require_json(content_type: str | None) -> None:
@@ -134,11 +137,7 @@ class HotRoute(JsonRoute):
 
 async def _checked_body(request: Request) -> bytes:
     require_json(request.headers.get("content-type"))
-    try:
-        body = await request.body()
-    except ClientDisconnect:
-        # The client is gone and reads no response. Without this the log would show an unexpected error.
-        raise BadRequestError("body_incomplete", "The connection ended before the body did.") from None
+    body = await request.body()
     require_utf8(body)
     require_shallow(body)
     return body

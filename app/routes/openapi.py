@@ -28,8 +28,8 @@ _KEY_SCHEME = {
         "`callbacks:write`, `callbacks:read` and `chaser:read`. It may be bound to sites."
     ),
 }
-Code = Literal[400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 502, 503, 504]
-_EVERYWHERE: Final[tuple[Code, ...]] = (400, 405, 408, 413, 431, 500)
+Code = Literal[400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 502, 503, 504]
+_EVERYWHERE: Final[tuple[Code, ...]] = (400, 405, 413, 500)
 _ERRORS: Final[dict[int, tuple[str, str, str, str]]] = {
     400: ("BadRequest", "The request can't be read.", "malformed", "The request can't be read: send one JSON object."),
     401: ("Unauthorized", "The API key is missing or unknown.", "invalid_api_key", "This API key is not known here."),
@@ -45,12 +45,6 @@ _ERRORS: Final[dict[int, tuple[str, str, str, str]]] = {
         "The path has other methods: see Allow.",
         "method_not_allowed",
         "This address doesn't take that method.",
-    ),
-    408: (
-        "RequestTimeout",
-        "The request did not arrive in time.",
-        "request_timeout",
-        "The request did not arrive in time.",
     ),
     409: (
         "Conflict",
@@ -71,12 +65,6 @@ _ERRORS: Final[dict[int, tuple[str, str, str, str]]] = {
         "A rate limit or a quota is reached.",
         "rate_limited",
         "Too many requests: wait and send it again.",
-    ),
-    431: (
-        "HeadersTooLarge",
-        "The headers are too large or too many.",
-        "headers_too_large",
-        "The headers are too large.",
     ),
     500: (
         "InternalError",

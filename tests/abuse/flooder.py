@@ -29,8 +29,9 @@ FIRST_BYTES = {
     "body-drip": _POST + b"Content-Length: 10000\r\n\r\n",
     "chunk-drip": _POST + b"Transfer-Encoding: chunked\r\n\r\n",
     "keep-alive": b"GET /livez HTTP/1.1\r\nHost: service\r\n\r\n",
+    "unread": b"GET /widget.js HTTP/1.1\r\nHost: service\r\n\r\n",
 }
-"""The bytes that a connection of each kind sends at once."""
+"""The bytes that a connection of each kind sends at once. One of the kind `unread` reads no response."""
 _DRIPPED = {"header-drip": b"X-A: b\r\n", "body-drip": b" ", "chunk-drip": b"1\r\n \r\n"}
 
 
@@ -91,9 +92,9 @@ class Flood:
             try:
                 if connection.since is None and events & select.EPOLLOUT:
                     connection.since = time.monotonic()
-                    self._poll.modify(number, select.EPOLLIN)
+                    self._poll.modify(number, select.EPOLLRDHUP if connection.kind == "unread" else select.EPOLLIN)
                     connection.socket.send(FIRST_BYTES[connection.kind])
-                if events & ~select.EPOLLOUT and not connection.socket.recv(65536):
+                if events & select.EPOLLRDHUP or (events & ~select.EPOLLOUT and not connection.socket.recv(65536)):
                     self._remove(number)
             except BlockingIOError:
                 pass

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from app.edge.connection_reaper import TIME_TO_SEND
+from app.edge.connections import TIME_TO_SEND
 from app.net.client_address import Address, buckets, parse_networks
 from app.settings import Settings
 from tests.abuse.nginx import nginx

@@ -15,8 +15,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _MEMBERS = {"type", "title", "status", "code", "detail", "request_id"}
 _CODE = re.compile(r"[a-z][a-z0-9_]{2,40}")
 _LONGEST_REFUSAL = 3000
-_BELOW_THE_APPLICATION = {"bad_request", "headers_too_large"}
-"""Errors below the application, which are sent without checking the origin. No page can cause them."""
+_BELOW_THE_APPLICATION = {"bad_request"}
+"""The error below the application, which is sent without checking the origin. No page can cause it."""
 
 
 @dataclass(frozen=True, slots=True)

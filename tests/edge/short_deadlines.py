@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.edge.connection_reaper import Waiting
 from app.edge.connections import protocol
+from app.edge.request_body import BodyLimit
+from app.edge.request_context import RequestContextMiddleware
 from app.metrics import Metrics
 from tests.running import until
 
@@ -30,20 +31,22 @@ GET_SLOW = b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n"
 GET_BUFFERED = b"GET /buffered HTTP/1.1\r\nHost: here\r\n"
 called_queries: list[str] = []
 """The query strings of the requests for which the application was called."""
-first_parts: list[tuple[int, bool]] = []
-"""The first part of every body that the application read: its number of bytes, and whether more follow."""
 
 
 async def echo(request: Request) -> Response:
     return PlainTextResponse(f"read {len(await request.body())}")
 
 
-async def unread(_request: Request) -> Response:
-    return PlainTextResponse("body not read", 413)
-
-
 async def large(_request: Request) -> Response:
     return Response(bytes(LARGE))
+
+
+async def streamed(_request: Request) -> Response:
+    async def parts():
+        for _ in range(LARGE // BUFFERED + 1):
+            yield bytes(BUFFERED)
+
+    return StreamingResponse(parts())
 
 
 async def slow(_request: Request) -> Response:
@@ -57,11 +60,11 @@ async def buffered(_request: Request) -> Response:
 
 @contextlib.contextmanager
 def short_deadline_server() -> Iterator[uvicorn.Server]:
-    """Run a uvicorn whose connections have deadlines of half a second."""
+    """Run a uvicorn whose connections have deadlines of half a second, with the middleware that reads bodies."""
     routes = [
         Route("/", echo, methods=["GET", "POST"]),
-        Route("/unread", unread, methods=["POST"]),
         Route("/large", large),
+        Route("/streamed", streamed),
         Route("/buffered", buffered),
         Route("/slow", slow),
     ]
@@ -70,20 +73,12 @@ def short_deadline_server() -> Iterator[uvicorn.Server]:
     async def app(scope, receive, send) -> None:
         if scope["type"] == "http":
             called_queries.append(scope["query_string"].decode())
-        first = True
+        await inner(scope, receive, send)
 
-        async def receiving():
-            nonlocal first
-            message = await receive()
-            if message["type"] == "http.request" and first:
-                first_parts.append((len(message["body"]), message["more_body"]))
-                first = False
-            return message
-
-        await inner(scope, receiving, send)
-
-    http = protocol(Waiting(seconds=0.5, most=MAX_WAITING), Metrics())
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=http, timeout_graceful_shutdown=1))
+    metrics = Metrics()
+    whole = RequestContextMiddleware(BodyLimit(app), (), metrics)
+    http = protocol(metrics, seconds=0.5, most=MAX_WAITING)
+    server = uvicorn.Server(uvicorn.Config(whole, log_config=None, http=http, timeout_graceful_shutdown=1))
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that the kernel buffers little
         listening.bind(("127.0.0.1", 0))
@@ -144,3 +139,10 @@ def is_closed(server: uvicorn.Server, connection: socket.socket) -> bool:
     """Return whether the server has closed a connection. The socket shows that only when it is read."""
     client = connection.getsockname()
     return client not in [other.client for other in list(server.server_state.connections)]
+
+
+def metrics_of(server: uvicorn.Server) -> dict[str, float]:
+    """Return the metrics of the connections, by error code or by name."""
+    families = list(server.config.http_protocol_class.metrics.registry.collect())  # type: ignore[attr-defined]
+    samples = [sample for family in families if family.name.startswith("chaser_callback") for sample in family.samples]
+    return {sample.labels.get("code", sample.name): sample.value for sample in samples}

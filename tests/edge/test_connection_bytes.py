@@ -1,8 +1,9 @@
-"""Invalid or contradictory HTTP, and the errors that are written below the application."""
+"""Invalid or contradictory HTTP."""
 
 import contextlib
 import logging
 import socket
+import time
 from http.client import parse_headers
 from io import BytesIO
 from uuid import UUID
@@ -11,11 +12,9 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from starlette.requests import ClientDisconnect
 
-from app.edge.connections import MOST_HEADERS
 from app.errors import SECURITY_HEADERS
-from tests.edge.short_deadlines import GET, POST, connect, read_until_closed
+from tests.edge.short_deadlines import GET, GET_SLOW, POST, connect, metrics_of, read_until_closed
 from tests.running import until
 
 
@@ -30,31 +29,28 @@ from tests.running import until
     ],
     ids=["TLS", "CONNECT", "a broken address", "a broken port", "two lengths"],
 )
-def test_invalid_http_is_refused_with_problem_json(port: int, sent: bytes) -> None:
-    answer = read_until_closed(connect(port, sent))
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b'"code":"bad_request"' in answer
-
-
-@pytest.mark.parametrize(
-    ("status", "sent"),
-    [
-        (400, b"?\r\n\r\n"),
-        (408, GET),
-        (413, POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 200_000),
-        (431, GET + b"X-A: b\r\n" * MOST_HEADERS + b"\r\n"),
-    ],
-)
-def test_a_refusal_is_readable_for_any_page_and_has_the_headers_of_every_response(
-    port: int, status: int, sent: bytes
-) -> None:
-    head = read_until_closed(connect(port, sent)).partition(b"\r\n\r\n")[0]
-    assert head.startswith(b"HTTP/1.1 %d " % status)
+def test_invalid_http_is_refused_and_counted(server: uvicorn.Server, port: int, sent: bytes) -> None:
+    before = metrics_of(server).get("bad_request", 0)
+    head, _, body = read_until_closed(connect(port, sent)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b'"code":"bad_request"' in body
     headers = parse_headers(BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n"))
     assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in headers.items()}.items()
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert headers["Cache-Control"] == "no-store"
     assert UUID(headers["X-Request-Id"])
+    assert metrics_of(server)["bad_request"] == before + 1
+
+
+@pytest.mark.parametrize("after", [b"?\r\n\r\n", GET + b"\r\n"], ids=["invalid HTTP", "a pipelined request"])
+def test_what_follows_a_pending_response_makes_it_the_last_one(port: int, after: bytes) -> None:
+    connection = connect(port, GET_SLOW)
+    time.sleep(0.1)
+    connection.sendall(after)
+    answer = read_until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"late")
+    assert b"\r\nconnection: close\r\n" in answer
 
 
 PARTS = [
@@ -114,9 +110,4 @@ def test_no_bytes_cause_an_error_of_the_service(
     read_until_closed(connection)
     until(lambda: not server.server_state.tasks)
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record for record in errors if not disconnected(record)] == []
-
-
-def disconnected(record: logging.LogRecord) -> bool:
-    """Return whether an error is the disconnect of a client, which this test's application does not handle."""
-    return record.exc_info is not None and isinstance(record.exc_info[1], ClientDisconnect)
+    assert errors == []

@@ -1,8 +1,6 @@
 """Replicas are replaced one after another behind nginx with deploy/nginx.conf, under load."""
 
 import itertools
-import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.simulator.options import DEMO_SITE_ID
-from tests.abuse.nginx import nginx
+from tests.abuse.nginx import shipped_nginx
 from tests.databases import PostgreSQL
 from tests.faults.doses import LONG, dose, note
 from tests.faults.load import Crowd, new_request, send_concurrently
@@ -22,7 +20,6 @@ from tests.running import ORIGIN, client, phone, until
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 240)
 
-CONFIG = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 ROUNDS = dose(1, 20)
 CAP = 3
 SITE = {"site_id": int(DEMO_SITE_ID), "origins": [ORIGIN], "working_hours": "mon-sun 00:00-24:00"}
@@ -32,11 +29,8 @@ SITES = {f"shop-{n}": SITE for n in range(20)}
 @contextmanager
 def behind_nginx(folder: Path, running: Sequence[Replica]) -> Iterator[str]:
     """Run nginx before the replicas, with deploy/nginx.conf except for addresses, and yield its URL."""
-    addresses = {f"callback-{n}:8000": f"127.0.0.1:{replica.port}" for n, replica in enumerate(running, 1)}
     port = free_port()
-    config = re.sub(r"callback-\d:8000", lambda match: addresses[match[0]], CONFIG)
-    config = config.replace("listen 8080;", f"listen 127.0.0.1:{port};")
-    with nginx(folder, config, [port]):
+    with shipped_nginx(folder, port, [replica.port for replica in running]):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -45,7 +39,6 @@ def replace(replica: Replica) -> None:
     replica.terminate()
     replica.start()
     until(lambda: replica.ready()["status"] == "ok")
-    time.sleep(2)  # nginx skips a failed server for this long; without the wait it could have none left
 
 
 def test_no_request_fails_while_replicas_are_replaced(

@@ -145,7 +145,6 @@ ERRORS: list[tuple[str, int, SendRequest]] = [
         ),
     ),
     ("bad_request", 400, lambda here: raw(here, b"\x16\x03\x01\x02\x00\r\n\r\n")),
-    ("headers_too_large", 431, lambda here: raw(here, b"GET / HTTP/1.1\r\nx: " + b"x" * 40_000 + b"\r\n\r\n")),
 ]
 
 

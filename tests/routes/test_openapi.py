@@ -84,7 +84,7 @@ def test_the_document_has_exactly_the_public_operations(document: dict[str, Any]
     }
 
 
-EVERYWHERE = {"400", "405", "408", "413", "431", "500"}
+EVERYWHERE = {"400", "405", "413", "500"}
 """Errors that every endpoint may return: of the connection, the size of the body, the method, internal errors."""
 
 
