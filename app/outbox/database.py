@@ -4,11 +4,12 @@ import fcntl
 import logging
 import os
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -28,6 +29,14 @@ APPLICATION: Final = "chaser-callback/"
 
 Versions before 0.2.0 set none: see `older_processes`.
 """
+LOOKS, _PAUSE = 20, 0.05  # pg_stat_activity still lists a connection for a moment after it closed; seconds
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user "
+    "AND backend_type = 'client backend' AND pid <> pg_backend_pid() "
+    "AND (:all OR NOT starts_with(application_name, :ours))"
+).bindparams(ours=APPLICATION)
+# Otherwise a transaction would see the connections that it saw first.
+_CLEAR_SNAPSHOT = text("SELECT pg_stat_clear_snapshot()")
 # Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
 # as its locks would block the other replicas. `tcp_user_timeout` covers sent data that is not acknowledged. Keep-alive
 # probes detect a lost peer while we wait for its reply.
@@ -129,6 +138,24 @@ def driver_message(error: DBAPIError) -> str:
     """
     message = getattr(getattr(error.orig, "diag", None), "message_primary", None) or str(error.orig)
     return " ".join(message.split())[:200]
+
+
+def other_connections(connection: Connection, *, of_older_versions: bool = False) -> int:
+    """Count the other clients of the same user at a PostgreSQL database, or only those of versions before 0.2.0.
+
+    Those that are just closing don't count. SQLite has its process lock for this: there are none.
+    """
+    if connection.dialect.name != "postgresql":
+        return 0
+    others = 0
+    for look in range(LOOKS):
+        if look:
+            time.sleep(_PAUSE)
+        connection.execute(_CLEAR_SNAPSHOT)
+        others = connection.execute(_OTHERS, {"all": not of_older_versions}).scalar_one()
+        if not others:
+            break
+    return others
 
 
 def _connect_postgresql(url: str, session_options: str = "", **options: Any) -> Engine:
