@@ -3,17 +3,15 @@
 import time
 from typing import Any, Final
 
+from cachetools import TLRUCache
 from limits.storage import Storage
 
-from app.edge.bounded_dict import GenerationalDict
-
 MOST_KEYS: Final = 50_000
-"""Keys stored at most: about 20 MB."""
-_NO_WINDOW = (0, 0.0)
+"""Keys stored at most: about 30 MB."""
 
 
 class BoundedStorage(Storage):
-    """Fixed windows of recently counted keys, at most MOST_KEYS. Each window stores its count and its end.
+    """Fixed windows of recently counted keys, at most MOST_KEYS. Each window is a list of its count and its end.
 
     The memory storage of `limits` keeps every key, 400 bytes each, until its window ends. A flood from a million
     addresses would use 400 MB; from IPv6 addresses, which count in three buckets, three times as much. For every
@@ -24,34 +22,29 @@ class BoundedStorage(Storage):
     """
 
     STORAGE_SCHEME = ["bounded"]  # noqa: RUF012  the base class wants a list of URI schemes
+    URI = "bounded://"
+    base_exceptions = ConnectionError
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions, **options)
-        self._windows: GenerationalDict[tuple[int, float]] = GenerationalDict(MOST_KEYS)
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """Return the exceptions of a storage backend; a storage in memory raises none."""
-        return ConnectionError
+        self._windows: TLRUCache[str, list[float]] = TLRUCache(MOST_KEYS, lambda _key, window, _now: window[1])
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Add to a key's count and return it. Its first request starts a window of `expiry` seconds."""
-        now = time.monotonic()
-        count, ends = self._windows.get(key, _NO_WINDOW)
-        if ends <= now:
-            count, ends = 0, now + expiry
-        self._windows.set(key, (count + amount, ends), expiry)
-        return count + amount
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = [0, time.monotonic() + expiry]
+        window[0] += amount
+        return int(window[0])
 
     def get(self, key: str) -> int:
         """Return the count of a key in its current window, 0 without one."""
-        count, ends = self._windows.get(key, _NO_WINDOW)
-        return count if ends > time.monotonic() else 0
+        return int(self._windows.get(key, (0,))[0])
 
     def get_expiry(self, key: str) -> float:
         """Return the end of a key's window in Unix seconds, or the current time without a window."""
-        _, ends = self._windows.get(key, _NO_WINDOW)
-        return time.time() + max(0.0, ends - time.monotonic())
+        now = time.monotonic()
+        return time.time() + self._windows.get(key, (0, now))[1] - now
 
     def check(self) -> bool:
         """Return True: the storage is always healthy."""
@@ -59,8 +52,10 @@ class BoundedStorage(Storage):
 
     def reset(self) -> int:
         """Remove all windows and return their number."""
-        return self._windows.clear()
+        size = len(self._windows)
+        self._windows.clear()
+        return size
 
     def clear(self, key: str) -> None:
         """Remove the window of a key."""
-        self._windows.remove(key)
+        self._windows.pop(key, None)

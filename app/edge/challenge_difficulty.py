@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from app.edge.bounded_dict import GenerationalDict
+from cachetools import TTLCache
+
 from app.net.client_address import Bucket
 
 HALF_LIFE: Final = 120.0
@@ -36,7 +37,7 @@ class AdaptiveDifficulty:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._counts: GenerationalDict[tuple[float, float]] = GenerationalDict(_MOST_KEYS, clock)
+        self._counts: TTLCache[str, tuple[float, float]] = TTLCache(_MOST_KEYS, _LIFETIME, clock)
 
     def next(self, site: str, buckets: Sequence[Bucket]) -> float:
         """Count one challenge and return its difficulty: a multiple of the ordinary one, from 1 to MOST."""
@@ -59,5 +60,5 @@ class AdaptiveDifficulty:
 
     def _increment(self, key: str, now: float, amount: int = 1) -> float:
         count = amount + self._count(key, now)
-        self._counts.set(key, (count, now), _LIFETIME)
+        self._counts[key] = (count, now)
         return count

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from async_lru import alru_cache
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -36,7 +37,6 @@ from app.outbox.queries import CallbackFilter, CallbackRecord
 from app.outbox.queue_stats import QueueDepth, queue_stats
 from app.outbox.resends import finish_with_resend, is_resend
 from app.outbox.schema import callbacks
-from app.outbox.single_flight import SharedLook
 from app.outbox.transitions import OPERATOR
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Outbox:
         self._writer = GroupCommit(database.writing, retry_for=retry_for)
         self._wakeup = asyncio.Event()
         self._timeout = timeout
-        self._blocked = SharedLook(partial(self.read, blocklist_store.blocked))
+        self._blocked = alru_cache(maxsize=1, ttl=blocklist_store.FRESH)(partial(self.read, blocklist_store.blocked))
 
     @classmethod
     def open(cls, url: str) -> "Outbox":
@@ -105,7 +105,7 @@ class Outbox:
 
     async def blocked(self) -> Blocked:
         """Return the blocklist as it was at most `blocklist_store.FRESH` seconds ago."""
-        return await self._blocked.answer(blocklist_store.FRESH)
+        return await self._blocked()
 
     async def blocklist(self) -> list[Entry]:
         """Return the entries of the blocklist, newest first."""
@@ -116,14 +116,14 @@ class Outbox:
         try:
             return await self.write(partial(blocklist_store.add, entry=entry, note=note, now=now))
         finally:
-            self._blocked.forget()
+            self._blocked.cache_clear()
 
     async def unblock(self, entry: str) -> bool:
         """Delete an entry of the blocklist; return False if there is none."""
         try:
             return await self.write(partial(blocklist_store.remove, entry=entry))
         finally:
-            self._blocked.forget()
+            self._blocked.cache_clear()
 
     async def claim_due(
         self,

@@ -1,37 +1,20 @@
 """GET /livez and /readyz: liveness and readiness."""
 
 import asyncio
-from functools import partial
 from typing import Any
 
+from async_lru import alru_cache
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
-from app.outbox.single_flight import SharedLook
 from app.routes.dependencies import ServicesDep
 
 _MAX_AGE = 1.0  # seconds for which a result is reused: otherwise a flood of probes would reach the database
 CHECK_TIMEOUT = 3.0  # seconds after which a database that doesn't answer counts as unavailable
 _UNAVAILABLE = {"database": "unavailable"}
 _READY = {"status": "ok", "database": "ok", "waiting": 0, "delivery": "ok", "sites": {"shop": "ok"}}
-
-
-class _DatabaseCheck:
-    """The database check, shared by concurrent probes and cached for `_MAX_AGE`."""
-
-    def __init__(self) -> None:
-        self._check: SharedLook[dict[str, Any]] | None = None
-
-    async def result(self, outbox: Outbox) -> dict[str, Any]:
-        """Return whether the database accepts a transaction, and the number of waiting callbacks if it does."""
-        self._check = self._check or SharedLook(partial(_check_database, outbox))
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT):
-                return await self._check.answer(_MAX_AGE)
-        except TimeoutError:
-            return _UNAVAILABLE
 
 
 async def _check_database(outbox: Outbox) -> dict[str, Any]:
@@ -45,7 +28,7 @@ async def _check_database(outbox: Outbox) -> dict[str, Any]:
 def health_router() -> APIRouter:
     """Return the router of the two probes."""
     router = APIRouter(tags=["health"])
-    database = _DatabaseCheck()
+    check_database = alru_cache(maxsize=1, ttl=_MAX_AGE)(_check_database)
 
     @router.get("/livez", summary="Liveness probe", responses=_example({"status": "ok"}))
     async def live() -> dict[str, str]:
@@ -63,7 +46,11 @@ def health_router() -> APIRouter:
         A site that Chaser refuses is shown as `paused`. It does not make the service unready: its requests are
         accepted, and wait.
         """
-        checks = await database.result(services.outbox)
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                checks = await check_database(services.outbox)
+        except TimeoutError:
+            checks = _UNAVAILABLE
         is_ready = checks["database"] == "ok" and services.delivery.running
         body = {
             "status": "ok" if is_ready else "unavailable",

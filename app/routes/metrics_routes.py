@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Annotated
 
+from async_lru import alru_cache
 from fastapi import APIRouter, Depends, Header, Response
 from prometheus_client.exposition import choose_encoder
 
@@ -12,7 +13,6 @@ from app.errors import UnavailableError
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
 from app.outbox.queue_stats import QueueDepth
-from app.outbox.single_flight import SharedLook
 from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
@@ -26,7 +26,7 @@ class MetricsCollector:
     """The response of GET /metrics. The queue query is shared by concurrent scrapes and cached for `_MAX_AGE`."""
 
     def __init__(self) -> None:
-        self._queue_stats: SharedLook[dict[Status, QueueDepth]] | None = None
+        self._queue_stats = alru_cache(maxsize=1, ttl=_MAX_AGE)(Outbox.queue_stats)
 
     async def render(self, services: Services, accept: str | None) -> Response:
         """Return all metrics in the format that the `Accept` header requests: Prometheus text or OpenMetrics.
@@ -52,10 +52,9 @@ class MetricsCollector:
         return Response(encode(metrics.registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     async def _queue(self, outbox: Outbox) -> dict[Status, QueueDepth] | None:
-        self._queue_stats = self._queue_stats or SharedLook(outbox.queue_stats)
         try:
             async with asyncio.timeout(QUERY_TIMEOUT):
-                return await self._queue_stats.answer(_MAX_AGE)
+                return await self._queue_stats(outbox)
         except (TimeoutError, UnavailableError):
             return None
 

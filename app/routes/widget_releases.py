@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from datetime import datetime
 
+from cachetools import LRUCache
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import UnavailableError
@@ -27,7 +27,7 @@ class Releases:
         self._versions: frozenset[str] = frozenset()
         self._queried_at = float("-inf")
         self._querying = asyncio.Lock()
-        self._cache: OrderedDict[str, Release] = OrderedDict()
+        self._cache: LRUCache[str, Release] = LRUCache(_MAX_CACHED)
 
     async def save_current(self, outbox: Outbox, now: datetime) -> None:
         """Save the current release once. Otherwise pages with its loader would break after the next update."""
@@ -50,9 +50,6 @@ class Releases:
         if version not in self._cache:
             bodies = await outbox.load_release(version)
             self._cache[version] = await run_in_threadpool(make_release, version, bodies)
-            while len(self._cache) > _MAX_CACHED:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(version)
         return self._cache[version]
 
     async def _refresh_versions(self, outbox: Outbox) -> None:

@@ -195,10 +195,21 @@ def test_each_of_several_limits_applies_and_retry_after_is_that_of_the_one_reach
         until(lambda: int(post().headers.get("retry-after", "0")) > 60)
 
 
-def test_a_dotenv_file_that_slowapi_reads_cannot_disable_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "dotenv",
+    [
+        b"RATELIMIT_ENABLED=false\n",
+        b"RATELIMIT_STORAGE_URL=redis://192.0.2.1\nRATELIMIT_STRATEGY=moving-window\n",
+        b"RATELIMIT_STORAGE_OPTIONS=1\nRATELIMIT_IN_MEMORY_FALLBACK_ENABLED=perhaps\n",
+        "# ключ магазина=1".encode("cp1251"),
+        b"\xff\xfe\x00=",
+    ],
+    ids=["off", "another storage", "nonsense", "cp1251", "binary"],
+)
+def test_a_dotenv_file_in_the_working_directory_is_not_the_limits_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dotenv: bytes
 ) -> None:
-    (tmp_path / ".env").write_text("RATELIMIT_ENABLED=false\n")
+    (tmp_path / ".env").write_bytes(dotenv)
     monkeypatch.chdir(tmp_path)
     with service(settings(tmp_path, limits={"flood": "1/hour"})) as strict:
         assert strict.ask({"origin": ORIGIN}, client_phone=phone()).status_code == 202
