@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
+from app.outbox.queue_stats import check_writable, waiting
 from app.routes.dependencies import ServicesDep
 
 _MAX_AGE = 1.0  # seconds for which a result is reused: otherwise a flood of probes would reach the database
@@ -19,8 +20,8 @@ _READY = {"status": "ok", "database": "ok", "waiting": 0, "delivery": "ok", "sit
 
 async def _check_database(outbox: Outbox) -> dict[str, Any]:
     try:
-        await outbox.check()
-        return {"database": "ok", "waiting": await outbox.waiting()}
+        await outbox.write(check_writable, isolated=True)
+        return {"database": "ok", "waiting": await outbox.read(waiting)}
     except UnavailableError:
         return _UNAVAILABLE
 

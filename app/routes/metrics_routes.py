@@ -12,7 +12,7 @@ from app.edge.api_keys import require_unbound
 from app.errors import UnavailableError
 from app.outbox.callback import Status
 from app.outbox.outbox import Outbox
-from app.outbox.queue_stats import QueueDepth
+from app.outbox.queue_stats import QueueDepth, queue_stats
 from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
@@ -26,7 +26,7 @@ class MetricsCollector:
     """The response of GET /metrics. The queue query is shared by concurrent scrapes and cached for `_MAX_AGE`."""
 
     def __init__(self) -> None:
-        self._queue_stats = alru_cache(maxsize=1, ttl=_MAX_AGE)(Outbox.queue_stats)
+        self._read = alru_cache(maxsize=1, ttl=_MAX_AGE)(Outbox.read)
 
     async def render(self, services: Services, accept: str | None) -> Response:
         """Return all metrics in the format that the `Accept` header requests: Prometheus text or OpenMetrics.
@@ -54,9 +54,10 @@ class MetricsCollector:
     async def _queue(self, outbox: Outbox) -> dict[Status, QueueDepth] | None:
         try:
             async with asyncio.timeout(QUERY_TIMEOUT):
-                return await self._queue_stats(outbox)
+                queue: dict[Status, QueueDepth] = await self._read(outbox, queue_stats)
         except (TimeoutError, UnavailableError):
             return None
+        return queue
 
 
 def metrics_router(collector: MetricsCollector) -> APIRouter:

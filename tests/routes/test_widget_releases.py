@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.outbox.outbox import Outbox
 from app.routes.widget_files import read_release
+from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, service, settings, until
 
@@ -22,7 +22,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 @pytest.fixture
 def updated(tmp_path: Path) -> Path:
     """The folder of a service that served an earlier release before its update."""
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     asyncio.run(outbox.save_release(EARLIER, FILES, NOW))
     outbox.close()
     return tmp_path
@@ -97,7 +97,7 @@ def test_the_current_release_needs_no_database(updated: Path) -> None:
 
 
 def test_a_release_saved_by_another_process_is_found(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     with service(settings(tmp_path), outbox=outbox) as here:
         path = f"/widget/{EARLIER}/dialog.js"
         assert here.http.get(path).headers["cache-control"] == "no-cache"
@@ -107,7 +107,7 @@ def test_a_release_saved_by_another_process_is_found(tmp_path: Path) -> None:
 
 
 def test_more_releases_than_the_cache_holds_are_served(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     versions = [f"{number:012x}" for number in range(70)]
     for version in versions:
         asyncio.run(outbox.save_release(version, {"dialog.js": version.encode()}, NOW))
