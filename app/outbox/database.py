@@ -35,6 +35,9 @@ _OTHERS = text(
     "AND backend_type = 'client backend' AND pid <> pg_backend_pid() "
     "AND (:all OR NOT starts_with(application_name, :ours))"
 ).bindparams(ours=APPLICATION)
+AFTER_COMMIT: Final = "after commit"
+"""Key in `Connection.info` of statements that SQLite's writer runs after the commit, outside of a transaction."""
+TRUNCATE_WAL: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 # Otherwise a transaction would see the connections that it saw first.
 _CLEAR_SNAPSHOT = text("SELECT pg_stat_clear_snapshot()")
 # Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
@@ -205,6 +208,7 @@ def _open_sqlite(url: str) -> Database:
     writing = create_engine(resolved, hide_parameters=True, pool_size=1, max_overflow=0)
     reading = create_engine(resolved, hide_parameters=True, pool_size=4, max_overflow=0)
     event.listen(writing, "connect", _prepare_writing)
+    event.listen(writing, "checkin", _run_after_commit)
     event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reading, "connect", _prepare_reading)
     event.listen(reading, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -214,8 +218,18 @@ def _open_sqlite(url: str) -> Database:
 def _prepare_writing(connection: Any, _record: Any) -> None:
     # None turns off the driver's implicit BEGIN, so that BEGIN IMMEDIATE is the first statement.
     connection.isolation_level = None
-    for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    connection.execute("PRAGMA busy_timeout = 5000")
+    # `secure_delete` overwrites erased rows. Otherwise their numbers would stay in the file.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _run_after_commit(connection: Any, record: Any) -> None:
+    try:
+        for statement in record.info.pop(AFTER_COMMIT, ()):
+            connection.execute(statement).fetchall()
+    except sqlite3.Error as error:  # such as a full disk. The next erasure tries again.
+        logs.event(log, "outbox.not_compacted", logging.WARNING, cause=str(error))
 
 
 def _prepare_reading(connection: Any, _record: Any) -> None:

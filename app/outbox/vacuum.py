@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import Database, DatabaseError, driver_message
+from app.outbox.database import TRUNCATE_WAL, Database, DatabaseError, driver_message
 from app.outbox.schema import metadata
 
 
@@ -31,7 +31,7 @@ def _on_sqlite(connection: Connection) -> tuple[int, int]:
     path = Path(str(connection.engine.url.database))
     before = path.stat().st_size
     driver.execute("VACUUM")
-    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    driver.execute(TRUNCATE_WAL)
     return before, path.stat().st_size
 
 
