@@ -79,8 +79,3 @@ def account_setting(settings: "Settings", account: str) -> str:
         return "CHASER__CLIENT_ID, CHASER__PRIVATE_KEY"
     site = next(name for name, site in settings.sites.items() if site.client_id == account)
     return f"SITES__{site.upper()}__CLIENT_ID, SITES__{site.upper()}__PRIVATE_KEY"
-
-
-def account_of_site(settings: "Settings", site: str) -> str:
-    """Return the client_id of the account that a site's calls go to."""
-    return settings.sites[site].client_id or settings.chaser.client_id

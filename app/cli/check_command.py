@@ -124,7 +124,7 @@ def _check_database(settings: "Settings") -> Iterator[CheckResult]:
 
 
 def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
-    from app.cli.chaser_query import account_of_site, explain
+    from app.cli.chaser_query import explain
     from app.cli.clock_check import check_clock
     from app.cli.probe import probe
 
@@ -138,7 +138,7 @@ def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
             yield CheckResult("ok", "account", message)
     by_account = {result.account: result for result in probes}
     for name, site in settings.sites.items():
-        result = by_account[account_of_site(settings, name)]
+        result = by_account[settings.account_of(name)]
         setting = f"SITES__{name.upper()}__SITE_ID"
         if result.error is not None:
             yield CheckResult("note", "site", f"{name}: its number {site.site_id} could not be checked at Chaser")

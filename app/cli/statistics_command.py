@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.chaser_query import account_of_site, query_chaser
+from app.cli.chaser_query import query_chaser
 from app.cli.completion import complete_site
 from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
 from app.cli.output import Column, show_table
@@ -92,7 +92,7 @@ def _resolve_site(settings: "Settings", site: str | None, site_id: int | None) -
         site = next(iter(settings.sites))
     if site not in settings.sites:
         fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
-    return settings.sites[site].site_id, account_of_site(settings, site), settings.sites[site].timezone
+    return settings.sites[site].site_id, settings.account_of(site), settings.sites[site].timezone
 
 
 def _plot(by_kind: dict[Filter, Items], zone: Any, first: date | None, last: date | None) -> None:

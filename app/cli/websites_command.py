@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from app.cli.chaser_query import account_of_site, query_chaser
+from app.cli.chaser_query import query_chaser
 from app.cli.exit_codes import settings_or_fail
 from app.cli.output import Column, show_table
 
@@ -15,7 +15,7 @@ def websites() -> None:
     separated by tabs.
     """
     settings = settings_or_fail()
-    local_names = {(account_of_site(settings, name), site.site_id): name for name, site in settings.sites.items()}
+    local_names = {(settings.account_of(name), site.site_id): name for name, site in settings.sites.items()}
     listed = [
         (account, site)
         for account, _ in settings.accounts()

@@ -80,7 +80,7 @@ def build_callback(
     return Callback(
         id=new_id(now),
         site=request.site,
-        account=site.client_id or settings.chaser.client_id,
+        account=settings.account_of(request.site),
         chaser_site_id=site.site_id,
         client_phone=phone.digits,
         phone_certain=phone.certain,

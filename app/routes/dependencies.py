@@ -63,10 +63,7 @@ class Services:
 
     def paused_sites(self) -> dict[str, bool]:
         """Return for each site whether its callbacks wait because Chaser refuses its account or the site itself."""
-        general = self.settings.chaser.client_id
-        return {
-            name: self.delivery.is_paused(site.client_id or general, name) for name, site in self.settings.sites.items()
-        }
+        return {name: self.delivery.is_paused(self.settings.account_of(name), name) for name in self.settings.sites}
 
 
 async def _services(request: Request) -> Services:  # async: FastAPI runs plain functions in a thread
