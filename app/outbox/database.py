@@ -27,7 +27,7 @@ READ_ONLY: Final = "25006"
 APPLICATION: Final = "chaser-callback/"
 """The application name of every connection to PostgreSQL begins with this, and ends with the version.
 
-Versions before 0.2.0 set none: see `older_processes`.
+Versions before 0.2.0 set none: see `migrate.why_not_migrated`.
 """
 LOOKS, _PAUSE = 20, 0.05  # pg_stat_activity still lists a connection for a moment after it closed; seconds
 _OTHERS = text(
