@@ -37,7 +37,9 @@ _OTHERS = text(
 ).bindparams(ours=APPLICATION)
 AFTER_COMMIT: Final = "after commit"
 """Key in `Connection.info` of statements that SQLite's writer runs after the commit, outside of a transaction."""
-TRUNCATE_WAL: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
+_BUSY_TIMEOUT: Final = "PRAGMA busy_timeout = 5000"
+TRUNCATE_WAL: Final = ("PRAGMA busy_timeout = 100", "PRAGMA wal_checkpoint(TRUNCATE)", _BUSY_TIMEOUT)
+"""Statements that empty the WAL. A reader that stays, such as Litestream, must not hold up the writer for seconds."""
 # Otherwise a transaction would see the connections that it saw first.
 _CLEAR_SNAPSHOT = text("SELECT pg_stat_clear_snapshot()")
 # Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
@@ -218,7 +220,7 @@ def _open_sqlite(url: str) -> Database:
 def _prepare_writing(connection: Any, _record: Any) -> None:
     # None turns off the driver's implicit BEGIN, so that BEGIN IMMEDIATE is the first statement.
     connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(_BUSY_TIMEOUT)
     # `secure_delete` overwrites erased rows. Otherwise their numbers would stay in the file.
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -234,5 +236,5 @@ def _run_after_commit(connection: Any, record: Any) -> None:
 
 def _prepare_reading(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(_BUSY_TIMEOUT)
     connection.execute("PRAGMA query_only = ON")

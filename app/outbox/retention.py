@@ -124,7 +124,7 @@ def _compact(connection: Connection, *, rewrite: bool) -> None:
     """
     if connection.dialect.name == "sqlite":
         is_small = Path(str(connection.engine.url.database)).stat().st_size <= _MAX_REWRITTEN
-        connection.info[AFTER_COMMIT] = ("VACUUM", TRUNCATE_WAL) if rewrite and is_small else (TRUNCATE_WAL,)
+        connection.info[AFTER_COMMIT] = ("VACUUM", *TRUNCATE_WAL) if rewrite and is_small else TRUNCATE_WAL
 
 
 async def _in_batches(outbox: Outbox, batch: Callable[[Connection], int]) -> int:

@@ -30,8 +30,8 @@ def _on_sqlite(connection: Connection) -> tuple[int, int]:
     assert driver is not None  # noqa: S101  (set while the connection is open)
     path = Path(str(connection.engine.url.database))
     before = path.stat().st_size
-    driver.execute("VACUUM")
-    driver.execute(TRUNCATE_WAL)
+    for statement in ("VACUUM", *TRUNCATE_WAL):
+        driver.execute(statement).fetchall()
     return before, path.stat().st_size
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -83,6 +84,20 @@ def phones_in(path: Path) -> set[bytes]:
     files = list(path.parent.glob(f"{path.name}*"))
     assert len(files) == 4, "the lock too"
     return {found for file in files for found in re.findall(rb"7916\d{7}", file.read_bytes())}
+
+
+async def test_a_reader_that_stays_holds_up_no_writer(tmp_path: Path) -> None:
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    insert_rows(outbox, 3)
+    with outbox.database.reading.begin() as reader:
+        reader.execute(select(func.count()).select_from(callbacks))
+        started = time.monotonic()
+        await outbox.erase(NOW + SECOND)
+        assert time.monotonic() - started < 5, "less than the timeout of a lock"
+    assert phones_in(tmp_path / "callbacks.db")
+    await outbox.erase(NOW + SECOND)
+    assert not phones_in(tmp_path / "callbacks.db"), "the next erasure empties the WAL, whether it erases or not"
+    outbox.close()
 
 
 async def test_a_full_disk_does_not_end_the_erasing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
