@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from datetime import datetime
+from functools import partial
 
 from cachetools import LRUCache
 from starlette.concurrency import run_in_threadpool
@@ -11,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from app.errors import UnavailableError
 from app.logs import event
 from app.outbox.outbox import Outbox
+from app.outbox.widget_release_store import load, release_versions, save
 from app.routes.widget_files import Release, is_genuine, make_release
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class Releases:
             return
         self._is_saved = True
         try:
-            await outbox.save_release(self.current.version, self.current.bodies(), now)
+            await outbox.write(partial(save, version=self.current.version, bodies=self.current.bodies(), now=now))
         except UnavailableError:
             self._is_saved = False  # the next request for the loader tries again
 
@@ -56,7 +58,7 @@ class Releases:
         if version not in self._versions:
             return None
         if version not in self._cache:
-            bodies = await outbox.load_release(version)
+            bodies = await outbox.read(partial(load, version=version))
             genuine = is_genuine(version, bodies)
             if not genuine:
                 event(log, "widget.release_altered", logging.ERROR, version=version)
@@ -67,5 +69,5 @@ class Releases:
         """Read the known versions from the database: another process may have saved a newer one."""
         async with self._querying:
             if time.monotonic() - self._queried_at >= _MIN_INTERVAL:
-                self._versions = await outbox.release_versions()
+                self._versions = await outbox.read(release_versions)
                 self._queried_at = time.monotonic()
