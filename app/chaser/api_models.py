@@ -4,15 +4,17 @@ A `Call` and the parameters of `statistics` are validated here, so every instanc
 only as far as they are documented: unknown fields are kept, and a statistics item is returned as received.
 """
 
+import codecs
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from typing import Any, Literal, TypeAlias, get_args
+from ipaddress import ip_address
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from . import validation
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
+
 from .chaser_errors import InvalidParameter
 
 NwtAction: TypeAlias = Literal["create_leed", "always_call"]
@@ -20,9 +22,70 @@ NwtAction: TypeAlias = Literal["create_leed", "always_call"]
 
 StatisticsFilter: TypeAlias = Literal["success_calls", "failed_calls"]
 
-CALL_STACK_START_HOUR = (0, 24)
-CALL_STACK_INTERVAL = (0, 60)  # minutes
-_MAX_NESTING = 100
+_LATEST_TIME: Final = 253_402_300_799  # last second of the year 9999: a larger value is in milliseconds by mistake
+
+
+def _encodable(text: str) -> str:
+    text.encode()  # raises UnicodeEncodeError, a ValueError, for a lone surrogate
+    return text
+
+
+def _without_zone(text: str) -> str:
+    if "%" in text or not ip_address(text):
+        raise ValueError("a zone is valid only on the machine that wrote it")
+    return text
+
+
+def _unix_seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _written(day: date) -> str:
+    return f"{day.day:02}-{day.month:02}-{day.year:04}"
+
+
+_Text = Annotated[str, AfterValidator(_encodable)]
+# E.164: at most 15 digits, and no country code begins with 0. The shortest numbers in use have 7 with the code.
+_Phone = (
+    Annotated[str, Field(pattern=r"^[1-9][0-9]{6,14}$")]
+    | Annotated[int, Field(ge=10**6, lt=10**15), AfterValidator(str)]
+)
+_Time = Annotated[Annotated[AwareDatetime, AfterValidator(_unix_seconds)] | int, Field(ge=1, le=_LATEST_TIME)]
+_IS_PHONE = "must be 7 to 15 digits with the country code and no other character"
+_IS_TEXT = "must be text that UTF-8 can encode, without lone surrogates"
+# A datetime is no date: its day depends on the time zone, and Chaser does not document which one it uses.
+_IS_DAY = "must be a date without a time of day"
+
+# The ranges are the vendor's, see the documentation of `call`. 64 bits are PHP's integers, which Chaser is written in.
+_RULES: Final[dict[str, tuple[Any, str]]] = {
+    "client_id": (Annotated[_Text, Field(min_length=1)], f"{_IS_TEXT}, and not empty"),
+    "private_key": (Annotated[_Text, Field(min_length=1)], f"{_IS_TEXT}, and not empty"),
+    "site_id": (Annotated[int, Field(ge=1, lt=2**63)], "must be an integer from 1"),
+    "client_phone": (_Phone, _IS_PHONE),
+    "manager_phone": (_Phone, _IS_PHONE),
+    "planned_time": (_Time, f"must be a datetime with a time zone, or Unix seconds from 1 to {_LATEST_TIME}"),
+    "active_page": (_Text, _IS_TEXT),
+    "client_ip": (Annotated[str, AfterValidator(_without_zone)], "must be an IPv4 or IPv6 address without a zone"),
+    "message_on_ring": (_Text, _IS_TEXT),
+    "nwt_action": (NwtAction, "must be one of create_leed, always_call"),
+    "call_stack_start_hour": (Annotated[int, Field(ge=0, le=24)], "must be an integer from 0 to 24"),
+    "call_stack_interval": (Annotated[int, Field(ge=0, le=60)], "must be an integer from 0 to 60"),  # minutes
+    "referrer": (_Text, _IS_TEXT),
+    "date_from": (Annotated[date, AfterValidator(_written)], _IS_DAY),
+    "date_to": (Annotated[date, AfterValidator(_written)], _IS_DAY),
+    "filter": (StatisticsFilter, "must be one of success_calls, failed_calls"),
+}
+_VALIDATORS: Final = {name: TypeAdapter(kind) for name, (kind, _) in _RULES.items()}
+
+
+def validated(name: str, value: Any) -> Any:
+    """Return a parameter in its canonical form. Raises InvalidParameter with its name and range, never the value."""
+    try:
+        return _VALIDATORS[name].validate_python(value, strict=True)
+    except ValidationError:
+        del value  # error trackers print the local variables of a traceback
+    # Raised here, without context: the ValidationError contains the value.
+    raise InvalidParameter(name, _RULES[name][1])
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -59,15 +122,14 @@ class Call:
         call_stack_start_hour: int | None = None,
         call_stack_interval: int | None = None,
         referrer: str | None = None,
-        now: datetime | None = None,
     ) -> None:
         """Validate all parameters. Raises InvalidParameter for the first one out of its range.
 
-        None leaves a parameter out. With `now` (a datetime with a time zone) planned_time must be later. Without it
-        any time is accepted: this class reads no clock, and a late attempt is still worth sending.
+        None leaves a parameter out. A planned_time may be past: this class reads no clock, and a late attempt is still
+        worth sending.
         """
-        values = {name: value for name, value in locals().items() if name not in {"self", "now"}}
-        error = _store(self, values, now)
+        values = {name: value for name, value in locals().items() if name != "self"}
+        error = _store(self, values)
         if error is not None:
             # Error trackers print the local variables of a traceback. They must not find the visitor's data here, nor a
             # partly initialized Call, whose repr fails.
@@ -80,37 +142,16 @@ class Call:
         return [(name, value) for name, value in pairs if value is not None]
 
 
-def _store(call: Call, values: dict[str, Any], now: datetime | None) -> InvalidParameter | None:
+def _store(call: Call, values: dict[str, Any]) -> InvalidParameter | None:
     try:
-        for name, value in _validated(values, now):
-            object.__setattr__(call, name, value)
+        for name, value in values.items():
+            if name.startswith("call_stack_") and value is not None and values["nwt_action"] != "always_call":
+                return InvalidParameter(name, "has a meaning only together with nwt_action always_call")
+            is_absent = value is None and name not in {"site_id", "client_phone"}
+            object.__setattr__(call, name, None if is_absent else validated(name, value))
     except InvalidParameter as error:
         return error.with_traceback(None)  # its frames hold the values
     return None
-
-
-def _validated(values: dict[str, Any], now: datetime | None) -> list[tuple[str, Any]]:
-    validators = {
-        "site_id": lambda name, value: validation.integer(name, value, 1, validation.LARGEST_INTEGER),
-        "client_phone": validation.phone,
-        "manager_phone": validation.phone,
-        "planned_time": lambda name, value: validation.unix_time(name, value, now),
-        "active_page": validation.text,
-        "client_ip": validation.ip_address,
-        "message_on_ring": validation.text,
-        "nwt_action": lambda name, value: validation.one_of(name, value, get_args(NwtAction)),
-        "call_stack_start_hour": lambda name, value: validation.integer(name, value, *CALL_STACK_START_HOUR),
-        "call_stack_interval": lambda name, value: validation.integer(name, value, *CALL_STACK_INTERVAL),
-        "referrer": validation.text,
-    }
-    required = {"site_id", "client_phone"}
-    validated = []
-    for name, validate in validators.items():
-        value = values[name]
-        if name.startswith("call_stack_") and value is not None and values["nwt_action"] != "always_call":
-            raise InvalidParameter(name, "has a meaning only together with nwt_action always_call")
-        validated.append((name, None if value is None and name not in required else validate(name, value)))
-    return validated
 
 
 def statistics_parameters(
@@ -120,17 +161,12 @@ def statistics_parameters(
     filter: StatisticsFilter | None = None,  # noqa: A002  (Chaser's name)
 ) -> list[tuple[str, str | int]]:
     """Return the validated parameters of `statistics` in order. Raises InvalidParameter for the first wrong one."""
-    parameters: list[tuple[str, str | int]] = [
-        ("site_id", validation.integer("site_id", site_id, 1, validation.LARGEST_INTEGER))
+    values = {"site_id": site_id, "date_from": date_from, "date_to": date_to, "filter": filter}
+    parameters = [
+        (name, validated(name, value)) for name, value in values.items() if value is not None or name == "site_id"
     ]
-    if date_from is not None:
-        parameters.append(("date_from", validation.day("date_from", date_from)))
-    if date_to is not None:
-        parameters.append(("date_to", validation.day("date_to", date_to)))
     if date_from is not None and date_to is not None and date_from > date_to:
         raise InvalidParameter("date_from", "must not be later than date_to")
-    if filter is not None:
-        parameters.append(("filter", validation.one_of("filter", filter, get_args(StatisticsFilter))))
     return parameters
 
 
@@ -156,45 +192,26 @@ def read_statistics(body: bytes) -> list[dict[str, Any]]:
 
 def _website(item: dict[str, Any]) -> Website:
     extra = dict(item)
-    number = extra.pop("id", None)
-    name, title = extra.pop("name", None), extra.pop("title", None)
+    number, name, title = (extra.pop(field, None) for field in ("id", "name", "title"))
     # The documentation shows ids as strings, but `statistics` and `call` accept integers.
     if isinstance(number, bool) or not re.fullmatch(r"[1-9][0-9]{0,18}", str(number), re.ASCII):
         raise ValueError("a website has no id that is a positive integer")
-    return Website(id=int(number), name=_to_text(name), title=_to_text(title), extra=extra)
+    return Website(id=int(number), name=str(name or ""), title=str(title or ""), extra=extra)
 
 
-def _to_text(value: Any) -> str:
-    return "" if value is None else str(value)
+_OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
 
 
 def _objects(body: bytes) -> list[dict[str, Any]]:
-    """Parse a JSON list of objects that can be serialized again. Raises ValueError for anything else."""
+    """Parse a JSON list of objects that can be serialized again. Raises ValueError for anything else.
+
+    The parser of pydantic refuses lone surrogates, and deeper nesting than its serializer can write.
+    """
     try:
-        items = json.loads(body, parse_constant=_finite, parse_float=_finite)
-        # Escapes can spell a lone surrogate, which fails later when it is encoded as UTF-8.
-        if re.search(rb"\\u[dD][89a-fA-F]", body):
-            json.dumps(items, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        items = None  # raised below, without context: the caught error contains the whole document
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items) or _is_too_deep(items):
-        raise ValueError("the body is not a JSON list of objects")
-    return items
-
-
-def _is_too_deep(items: list[Any]) -> bool:
-    """Return whether the items are nested too deeply to serialize them again: pydantic raises above 255 levels."""
-    level: list[Any] = [items]
-    for _ in range(_MAX_NESTING):
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
-        level = [inner for inner in level if isinstance(inner, dict | list)]
-        if not level:
-            return False
-    return True
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
+        items = _OBJECTS.validate_json(body.removeprefix(codecs.BOM_UTF8))
+        json.dumps(items, allow_nan=False)  # 1e999 is infinite
+    except ValueError:
+        pass  # raised below, without context: the caught error contains the whole document
+    else:
+        return items
+    raise ValueError("the body is not a JSON list of objects")

@@ -17,7 +17,7 @@ from .chaser_errors import InvalidParameter
 from .http_request import ConnectionTracker, build_request, parse_base_url
 from .log_redaction import redact_logs
 from .outcome import EXCERPT_BYTES, Exchange, error_of, retry_after_seconds, unreadable
-from .signing import Parameters, encode_utf8, request_body
+from .signing import Parameters, request_body
 
 API_URL = "https://api.chaser.ru/v1/"
 LARGEST_ANSWER = 8 * 1024 * 1024
@@ -66,11 +66,9 @@ class ChaserClient:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         private_key = private_key if isinstance(private_key, SecretStr) else SecretStr(private_key)
-        self._client_id = str(client_id)
+        self._client_id = api_models.validated("client_id", str(client_id))
         self._private_key = private_key
-        if not encode_utf8("client_id", self._client_id):
-            raise InvalidParameter("client_id", "must not be empty")
-        _check_key(private_key)
+        api_models.validated("private_key", private_key.get_secret_value())
         self._api_url = parse_base_url(api_url)
         if not math.isfinite(timeout) or timeout <= 0:
             raise InvalidParameter("timeout", "must be a number of seconds above 0")
@@ -199,15 +197,3 @@ def _describe(error: Exception, sent: bool) -> str:
     """Return the type of a failure. Its text is added only if nothing was sent, so it cannot echo the request."""
     kind = type(error).__name__
     return f"{kind}: {error}" if isinstance(error, httpx2.ConnectError) and not sent else kind
-
-
-def _check_key(private_key: SecretStr) -> None:
-    if not private_key.get_secret_value():
-        raise InvalidParameter("private_key", "must not be empty")
-    try:
-        encode_utf8("private_key", private_key.get_secret_value())
-    except InvalidParameter as error:
-        invalid = error.with_traceback(None)  # its frame holds the key
-    else:
-        return
-    raise invalid

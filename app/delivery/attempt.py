@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from app.chaser import (
     Call,
@@ -17,6 +17,14 @@ from app.chaser import (
 )
 from app.delivery.retry_policy import Outcome
 from app.outbox.rings import wanted_time
+
+_OUTCOMES: Final = {
+    Unauthorized: Outcome.UNAUTHORIZED,
+    Forbidden: Outcome.FORBIDDEN,
+    NotSent: Outcome.NOT_SENT,
+    Unavailable: Outcome.NOT_SENT,
+    OutcomeUnknown: Outcome.UNKNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,4 @@ async def call_chaser(client: ChaserClient, parameters: dict[str, Any], now: dat
 
 def classify(error: ChaserError) -> Outcome:
     """Map an error of the Chaser client to an outcome of the retry policy."""
-    if isinstance(error, Unauthorized):
-        return Outcome.UNAUTHORIZED
-    if isinstance(error, Forbidden):
-        return Outcome.FORBIDDEN
-    if isinstance(error, NotSent | Unavailable):
-        return Outcome.NOT_SENT
-    if isinstance(error, OutcomeUnknown):
-        return Outcome.UNKNOWN
-    return Outcome.REFUSED
+    return next((outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)), Outcome.REFUSED)

@@ -52,7 +52,15 @@ class Recorder:
         now = self._clock()
         self._update_breakers(claim, result, now)
         while True:
-            decision = self._decide(claim, result, now)
+            decision = decide(
+                result.outcome,
+                history=claim.history,
+                give_up_at=claim.give_up_at,
+                retry_after=result.retry_after,
+                now=now,
+                random=self._random.random(),
+                policy=self._config.policy_for(claim.site),
+            )
             written = await self._write(claim, _to_outcome(result, decision), retry_forever=retry_forever)
             if not isinstance(written, datetime):
                 break
@@ -73,17 +81,6 @@ class Recorder:
             duration_ms=round(result.duration * 1000),
             status=decision.status,
             due_at=decision.due_at.isoformat() if decision.due_at else None,
-        )
-
-    def _decide(self, claim: Claim, result: AttemptResult, now: datetime) -> Decision:
-        return decide(
-            result.outcome,
-            history=claim.history,
-            give_up_at=claim.give_up_at,
-            retry_after=result.retry_after,
-            now=now,
-            random=self._random.random(),
-            policy=self._config.policy_for(claim.site),
         )
 
     def _count(self, claim: Claim, result: AttemptResult, decision: Decision, now: datetime) -> None:

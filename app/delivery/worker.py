@@ -105,9 +105,11 @@ class Worker:
         await self._maintenance.recover()
         self._loops = [
             asyncio.create_task(self._repeat(self._claim_and_start), name="delivery"),
-            asyncio.create_task(self._repeat(self._maintain), name="delivery-maintenance"),
+            asyncio.create_task(self._repeat(self._maintenance.run_once, pause=True), name="delivery-maintenance"),
         ]
-        self._background = [asyncio.create_task(self._repeat(self._erase), name="delivery-erasure")]
+        self._background = [
+            asyncio.create_task(self._repeat(self._maintenance.erase, pause=True), name="delivery-erasure")
+        ]
 
     async def stop(self) -> None:
         """Claim nothing new and let calls in flight finish. Those unfinished after the timeout become `unknown`."""
@@ -133,15 +135,18 @@ class Worker:
         unknown = AttemptResult(Outcome.UNKNOWN, None, 0.0, "shutdown", "")
         await self._recorder.finish(call.claim, call.result or unknown, retry_forever=True)
 
-    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[None]], *, pause: bool = False) -> None:
+        """Repeat work until the shutdown, with a pause after each failure, or after each run."""
         while not self._shutdown.requested:
             try:
                 await work()
+                if not pause:
+                    continue
             except UnavailableError:
-                await self._shutdown.wait(self._poll_interval)  # the outbox has logged why
+                pass  # the outbox has logged why
             except Exception:
                 log.exception("delivery.unexpected_error")
-                await self._shutdown.wait(self._poll_interval)
+            await self._shutdown.wait(self._poll_interval)
 
     async def _claim_and_start(self) -> None:
         """Claim as many callbacks as concurrency and rate limit allow, or wait until more are possible."""
@@ -161,14 +166,6 @@ class Worker:
                 return
         if await self._claim(limit) < limit:
             await self._outbox.wait(self._poll_interval)
-
-    async def _maintain(self) -> None:
-        await self._maintenance.run_once()
-        await self._shutdown.wait(self._poll_interval)
-
-    async def _erase(self) -> None:
-        await self._maintenance.erase()
-        await self._shutdown.wait(self._poll_interval)
 
     async def _claim(self, limit: int, only: SiteKey | None = None) -> int:
         claimed_at = self._monotonic()

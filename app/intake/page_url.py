@@ -8,27 +8,21 @@ import re
 import unicodedata
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
-import idna
+from app.net.origins import url_origin
 
 MOST_CHARACTERS: Final = 2048
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_ASCII_HOST = re.compile(r"[a-z0-9_.-]{1,253}|\[[0-9a-f:.]{2,45}\]")
 _CONTINUATION = re.compile("%[89AaBb][0-9A-Fa-f]")
 
 
 def page_address(text: str | None) -> str | None:
     """Return the text if it is an absolute http or https URL, cut to `MOST_CHARACTERS`; None for any other text.
 
-    Invalid are white space, control and invisible characters, a user name or password, and a host that browsers refuse.
-    A long URL is cut between two characters. An escaped character (`%D0%BF`) and a letter with its accents count as
-    one, so the cut URL can still be decoded.
+    Invalid is what `url_origin` refuses. A long URL is cut between two characters. An escaped character (`%D0%BF`) and
+    a letter with its accents count as one, so the cut URL can still be decoded.
     """
-    if text is None or _origin(text) is None:
-        return None
-    return _cut(text)
+    return None if text is None or url_origin(text) is None else _cut(text)
 
 
 def active_page(
@@ -39,38 +33,11 @@ def active_page(
     The first of these is used that is a valid page URL with an `allowed` origin (`https://shop.example`). None
     otherwise. The result has at most `MOST_CHARACTERS`.
     """
-    for candidate in (submitted, referer_header, origin):
-        if candidate is None:
-            continue
-        page_origin = _origin(candidate)
+    for candidate in filter(None, (submitted, referer_header, origin)):
+        page_origin = url_origin(candidate)
         if page_origin is not None and allowed(page_origin):
             return _cut(candidate)
     return None
-
-
-def _origin(text: str) -> str | None:
-    """Return the origin of a URL as browsers serialise it (RFC 6454, section 6.2), or None for an invalid page URL."""
-    # isprintable() is False for controls, lone surrogates, zero-width and direction marks, and all spaces but U+0020.
-    if not text.isprintable() or " " in text:
-        return None
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:  # brackets without an IPv6 address, an invalid port, characters that NFKC turns into "/"
-        return None
-    default = _DEFAULT_PORTS.get(parts.scheme)
-    if default is None or port == 0:
-        return None
-    host = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
-    if not host.isascii():
-        try:
-            host = idna.encode(host, uts46=True).decode()
-        except UnicodeError:  # base class of idna.IDNAError
-            return None
-    host = host.lower()
-    if not _ASCII_HOST.fullmatch(host):
-        return None
-    return f"{parts.scheme}://{host}" if port in (None, default) else f"{parts.scheme}://{host}:{port}"
 
 
 def _cut(text: str) -> str:

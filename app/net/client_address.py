@@ -4,7 +4,7 @@ Any client can send an X-Forwarded-For header. Only the entries that trusted pro
 reliable. Entries left of the first address that is no trusted proxy may be forged.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -56,15 +56,6 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     return client
 
 
-def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse the trusted proxies, each an address or a network in CIDR notation.
-
-    Raises ValueError, which names the fix, for any other text. Also for IPv4 networks wider than /8 and IPv6 networks
-    wider than /7, as no organisation's proxies fill one.
-    """
-    return tuple(_network(text) for text in texts)
-
-
 def buckets(address: Address) -> tuple[Bucket, ...]:
     """Return the buckets that an address is counted in, narrowest first.
 
@@ -89,17 +80,13 @@ def client_network(bucket: str) -> str:
 def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
     """Yield the entries of all lines from right to left, without the empty ones.
 
-    It is lazy: splitting a long hostile header at once would cost time and memory for entries that are never read.
+    Only as many are split off as may be read: a long hostile header would cost time and memory for nothing.
     RFC 9110, section 5.3: several lines are one list; section 5.6.1.2: a recipient ignores empty elements.
     """
     for line in reversed(lines):
-        end = len(line)
-        while end >= 0:
-            comma = line.rfind(",", 0, end)
-            entry = line[comma + 1 : end].strip()
-            if entry:
-                yield entry
-            end = comma
+        for entry in reversed(line.rsplit(",", _MOST_HOPS + 1)):
+            if entry.strip():
+                yield entry.strip()
 
 
 def parse_address(text: str) -> Address | None:
@@ -135,7 +122,13 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-def _network(text: str) -> Network:
+def parse_network(value: object) -> Network:
+    """Parse a trusted proxy: an address, or a network in CIDR notation.
+
+    Raises ValueError, which names the fix, for any other text. Also for IPv4 networks wider than /8 and IPv6 networks
+    wider than /7, as no organisation's proxies fill one.
+    """
+    text = str(value)
     if text.strip() == "*":
         raise ValueError("'*' would let anybody forge an address; list the addresses of your proxies")
     try:

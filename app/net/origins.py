@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
+from urllib.parse import urlsplit
 
 import idna
 
@@ -63,21 +64,16 @@ class Origins:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(map(parse_origin_pattern, patterns))
-        self._exact = frozenset(str(pattern) for pattern in self.patterns if not pattern.wildcard)
-        self._wildcard = re.compile(_union(pattern.regex() for pattern in self.patterns if pattern.wildcard))
+        self._regex = re.compile(union_regex([self]))
 
     def allows(self, origin: str) -> bool:
         """Return whether the value of an Origin header is one of these origins."""
-        return origin in self._exact or self._wildcard.fullmatch(origin) is not None
-
-    def regex(self) -> str:
-        """Return a regular expression that matches the same origins, for CORSMiddleware's `allow_origin_regex`."""
-        return _union(pattern.regex() for pattern in self.patterns)
+        return self._regex.fullmatch(origin) is not None
 
 
 def union_regex(sites: Iterable[Origins]) -> str:
-    """Return one regular expression for the origins of several sites."""
-    return _union(pattern.regex() for site in sites for pattern in site.patterns)
+    """Return one regular expression for the origins of several sites, for CORSMiddleware's `allow_origin_regex`."""
+    return "|".join(pattern.regex() for site in sites for pattern in site.patterns) or NO_ORIGIN
 
 
 def parse_origin_pattern(text: str) -> OriginPattern:
@@ -114,6 +110,21 @@ def parse_origin_pattern(text: str) -> OriginPattern:
     return OriginPattern(scheme, host, _port(text, match["port"], _DEFAULT_PORTS[scheme]), wildcard)
 
 
+def url_origin(url: str) -> str | None:
+    """Return the origin of a web URL as browsers serialise it (RFC 6454, section 6.2); None for any other text.
+
+    Invalid are white space, control and invisible characters, a user name or password, and a host that browsers refuse.
+    """
+    # isprintable() is False for controls, lone surrogates, zero-width and direction marks, and all spaces but U+0020.
+    if not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        return None if "*" in parts.netloc else str(parse_origin_pattern(f"{parts.scheme}://{parts.netloc}"))
+    except ValueError:  # also for brackets without an IPv6 address, and characters that NFKC turns into "/"
+        return None
+
+
 def _host(text: str) -> str | None:
     """Return a host in the form that browsers send. None if it is invalid, or browsers rewrite it in their own way."""
     try:
@@ -136,7 +147,3 @@ def _port(text: str, port: str | None, default: int) -> int | None:
     if not 1 <= number <= 65535:
         raise ValueError(f"{text!r} has no valid port; write one from 1 to 65535, or leave it and the colon out")
     return None if number == default else number
-
-
-def _union(expressions: Iterable[str]) -> str:
-    return "|".join(expressions) or NO_ORIGIN

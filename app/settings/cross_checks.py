@@ -1,10 +1,9 @@
 """Checks of settings against each other. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from limits import RateLimitItem
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
@@ -30,9 +29,10 @@ def cross_checks(settings: "Settings") -> Iterator[tuple[str, str]]:
 
 
 def _quota_windows(settings: "Settings") -> Iterator[tuple[str, str]]:
-    windows = {f"quotas__{name}": limits for name, limits in _limits(settings.quotas)}
+    # Iterating over a pydantic model yields its field names and values.
+    windows = {f"quotas__{quota}": limits for quota, limits in settings.quotas}
     for name, site in settings.sites.items():
-        windows |= {f"sites__{name}__quotas__{quota}": limits for quota, limits in _limits(site.quotas)}
+        windows |= {f"sites__{name}__quotas__{quota}": limits or () for quota, limits in site.quotas}
     for name, limits in windows.items():
         if any(timedelta(seconds=limit.get_expiry()) > settings.keep_personal_data for limit in limits):
             yield (
@@ -41,13 +41,6 @@ def _quota_windows(settings: "Settings") -> Iterator[tuple[str, str]]:
             )
         elif "per_address" in name and any(timedelta(seconds=limit.get_expiry()) > _KEPT for limit in limits):
             yield name, "its window is longer than 7 days, after which merged requests are deleted: shorten it"
-
-
-def _limits(
-    quotas: Iterable[tuple[str, tuple[RateLimitItem, ...] | None]],
-) -> Iterator[tuple[str, tuple[RateLimitItem, ...]]]:
-    # Iterating over a pydantic model yields its field names and values.
-    yield from ((name, limits) for name, limits in quotas if limits is not None)
 
 
 def _private_keys(settings: "Settings") -> Iterator[tuple[str, str]]:

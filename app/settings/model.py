@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import ItemsView
 from datetime import timedelta
 from hashlib import scrypt, sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from sqlalchemy import make_url
 
-from app.net.client_address import parse_networks
+from app.net.client_address import parse_network
 from app.settings.cross_checks import cross_checks
-from app.settings.setting_types import CommaList, Limits, boolean, duration, integer, parse_limits
+from app.settings.setting_types import CommaList, Limits, duration, integer, parse_limits
 from app.settings.settings_base import ConflictingSettings, Name, SettingsModel, without_empty
 from app.settings.site_settings import OnUnknown, Site
 from app.settings.text_types import ClientId, Secret, StrongSecret, text_line
@@ -22,10 +22,6 @@ from app.settings.urls import BaseUrl, DatabaseUrl
 
 Scope = Literal["callbacks:write", "callbacks:read", "chaser:read"]
 _DIGEST_OF_EMPTY_KEY = sha256(b"").hexdigest()
-
-
-def _network(value: Any) -> IPv4Network | IPv6Network:
-    return parse_networks([str(value)])[0]
 
 
 def _address(value: Any) -> str:
@@ -90,9 +86,9 @@ class Settings(SettingsModel):
     secret_key: StrongSecret | None = None
     control_socket: Annotated[str, text_line(1024)] | None = None
     trusted_proxies: Annotated[
-        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], CommaList
+        tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(parse_network)], ...], CommaList
     ] = ()
-    docs: Annotated[bool, boolean()] = True
+    docs: bool = True
     metrics_port: Annotated[int, integer(1, 65535)] | None = None
     metrics_host: Annotated[str, BeforeValidator(_address)] = "127.0.0.1"
     limits: FloodLimits = FloodLimits()
@@ -135,13 +131,10 @@ class Settings(SettingsModel):
         own = {name: limits for name, limits in self.sites[site].quotas if limits is not None}
         return self.quotas.model_copy(update=own)
 
-    def accounts(self) -> Iterator[tuple[str, SecretStr]]:
-        """Yield every Chaser account in use once: its `client_id` and private key."""
-        accounts = {self.chaser.client_id: self.chaser.private_key}
-        for site in self.sites.values():
-            if site.client_id is not None and site.private_key is not None:
-                accounts[site.client_id] = site.private_key
-        yield from accounts.items()
+    def accounts(self) -> ItemsView[str, SecretStr]:
+        """Return every Chaser account in use once: its `client_id` and private key."""
+        own = {site.client_id: site.private_key for site in self.sites.values() if site.client_id and site.private_key}
+        return ({self.chaser.client_id: self.chaser.private_key} | own).items()
 
     @property
     def uses_sqlite(self) -> bool:

@@ -1,4 +1,4 @@
-"""Types of settings: numbers, booleans, durations, rate limits, lists and telephone numbers. Pure.
+"""Types of settings: numbers, durations, rate limits, lists and telephone numbers. Pure.
 
 Each parser raises ValueError with the fix, and never with the value.
 """
@@ -22,7 +22,6 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(ms|s|m|h|d|min|sec|seconds?|minutes?|hours?|days?)?")
-_BOOLEANS = dict.fromkeys(("on", "true", "yes", "1"), True) | dict.fromkeys(("off", "false", "no", "0"), False)
 _MAX_AMOUNT = 1_000_000
 _MAX_WINDOW = timedelta(days=366)
 
@@ -66,18 +65,6 @@ def _integer_between(lowest: int, highest: int | None, value: Any) -> int:
     if not lowest <= number <= (2**63 - 1 if highest is None else highest):
         raise ValueError(f"write a whole number from {lowest}" + ("" if highest is None else f" to {highest}"))
     return number
-
-
-def boolean() -> BeforeValidator:
-    """Return the validator of a boolean: on, true, yes, 1, or off, false, no, 0."""
-    return BeforeValidator(_parse_boolean)
-
-
-def _parse_boolean(value: Any) -> bool:
-    written = str(value).strip().lower()
-    if written not in _BOOLEANS:
-        raise ValueError("write on or off")
-    return _BOOLEANS[written]
 
 
 def parse_limits(value: Any) -> tuple[RateLimitItem, ...]:

@@ -93,6 +93,8 @@ class _Error:
         entry = f"entry {self._entry + 1}: " if self._entry is not None else ""
         if self.kind == "literal_error":
             return f"{entry}write {self._context['expected']}"
+        if self.kind in {"bool_parsing", "bool_type"}:
+            return f"{entry}write on or off"
         return f"{entry}{error or self._text}"
 
 

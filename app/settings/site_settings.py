@@ -37,14 +37,6 @@ def _origin(value: Any) -> str:
     return str(parse_origin_pattern(value.strip()))
 
 
-def _challenge(value: Any) -> str:
-    if isinstance(value, bool):  # true and false in a TOML file
-        return "on" if value else "off"
-    if str(value).strip().lower() not in ("on", "off"):
-        raise ValueError("write on or off")
-    return str(value).strip().lower()
-
-
 class Department(SettingsModel):
     """A department that visitors can choose. It may override the manager and the message of the site."""
 
@@ -87,7 +79,7 @@ class Site(SettingsModel):
     analytics: Analytics = Analytics()
     phone: Telephone | None = None
     on_unknown: OnUnknown | None = None
-    challenge: Annotated[Literal["on", "off"], BeforeValidator(_challenge)] | None = None
+    challenge: bool | None = None
     quotas: SiteQuotas = SiteQuotas()
     client_id: ClientId | None = None
     private_key: Secret | None = None
@@ -95,7 +87,7 @@ class Site(SettingsModel):
     @property
     def asks_for_challenge(self) -> bool:
         """Return whether a request from a page needs a challenge. Default: if browsers can solve it at all origins."""
-        return self.challenge == "on" or (self.challenge is None and not self.plain_origins)
+        return not self.plain_origins if self.challenge is None else self.challenge
 
     @property
     def consent_texts(self) -> frozenset[str]:
@@ -113,30 +105,29 @@ class Site(SettingsModel):
 
     @model_validator(mode="after")
     def _cross_check(self) -> Self:
-        conflicts = []
-        if self.challenge == "on" and self.plain_origins:
-            pages = ", ".join(self.plain_origins)
-            conflicts.append(
-                ("challenge", f"browsers can't solve it on pages without HTTPS ({pages}): use https, or set off")
-            )
-        call_stack = [
-            name for name in ("call_stack_start_hour", "call_stack_interval") if getattr(self, name) is not None
-        ]
-        if call_stack and self.nwt_action != "always_call":
-            names = " and ".join(name.upper() for name in call_stack)
-            conflicts.append(("nwt_action", f"set it to always_call, or leave out {names}"))
-        if self.nwt_action == "always_call" and self.working_hours is None:
-            # Otherwise these calls would ring at unknown times, and a phone's quota could not count them.
-            fix = "set those that are set at Chaser; always open is mon-sun 00:00-24:00"
-            conflicts.append(("working_hours", f"missing although NWT_ACTION is always_call: {fix}"))
-        if self.client_id is not None and self.private_key is None:
-            conflicts.append(
-                ("private_key", "missing although CLIENT_ID is set: set both, or neither to use CHASER__...")
-            )
-        if self.private_key is not None and self.client_id is None:
-            conflicts.append(
-                ("client_id", "missing although PRIVATE_KEY is set: set both, or neither to use CHASER__...")
-            )
+        pages = ", ".join(self.plain_origins)
+        call_stack = ("call_stack_start_hour", "call_stack_interval")
+        stacked = " and ".join(name.upper() for name in call_stack if getattr(self, name) is not None)
+        always_call = self.nwt_action == "always_call"
+        both = "set both, or neither to use CHASER__..."
+        checks = (
+            (
+                self.challenge and pages,
+                "challenge",
+                f"browsers can't solve it on pages without HTTPS ({pages}): use https, or set off",
+            ),
+            (stacked and not always_call, "nwt_action", f"set it to always_call, or leave out {stacked}"),
+            (
+                # Otherwise these calls would ring at unknown times, and a phone's quota could not count them.
+                always_call and self.working_hours is None,
+                "working_hours",
+                "missing although NWT_ACTION is always_call: set those that are set at Chaser; always open is "
+                "mon-sun 00:00-24:00",
+            ),
+            (self.client_id and not self.private_key, "private_key", f"missing although CLIENT_ID is set: {both}"),
+            (self.private_key and not self.client_id, "client_id", f"missing although PRIVATE_KEY is set: {both}"),
+        )
+        conflicts = [(name, message) for wrong, name, message in checks if wrong]
         if conflicts:
             raise ConflictingSettings(conflicts)
         return self

@@ -126,14 +126,11 @@ def _table(annotation: Any) -> Any:
 
 @cache
 def _loose_pattern(generic: str) -> re.Pattern[str]:
-    steps = [step.replace("_", "_*") for step in generic.split("__")]
-    if len(steps) > 1:
-        steps[0] += "?" if steps[0].endswith("S") else ""
-    chosen = [r"_+(.+?)" if step == "*" else step for step in steps]
-    text = chosen[0]
-    for before, step in zip(steps, chosen[1:], strict=False):
-        text += step if step.startswith("_+") else ("_+" if before == "*" else "_*") + step
-    return re.compile(text)
+    """Return the pattern of a name, in which groups match the chosen names, with any number of underscores."""
+    steps = [r"_+(.+?)(?=_|$)" if step == "*" else step.replace("_", "_*") for step in generic.split("__")]
+    if len(steps) > 1 and steps[0].endswith("S"):
+        steps[0] += "?"
+    return re.compile("_*".join(steps))
 
 
 def _normalized(name: str) -> str:

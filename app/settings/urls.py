@@ -5,15 +5,14 @@ Each parser raises ValueError with the fix, and never with the value, which may 
 
 import re
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.net.origins import url_origin
 from app.settings.text_types import parse_text, refuse_placeholder
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\]", re.I)
 _MAX_LENGTH = 2048
 _POSTGRESQL = re.compile(r"(postgres|postgresql|postgresql\+psycopg)://")
 
@@ -35,14 +34,7 @@ def parse_base_url(value: Any) -> str:
 
 
 def _is_web_url(written: str) -> bool:
-    if not written.isascii() or " " in written:
-        return False
-    try:
-        parts = urlsplit(written)
-        host = parts.netloc if parts.port is None else parts.netloc.rpartition(":")[0]
-    except ValueError:  # brackets without an IPv6 address, or an invalid port
-        return False
-    return parts.scheme in {"http", "https"} and _HOST.fullmatch(host) is not None and parts.port != 0
+    return written.isascii() and url_origin(written) is not None
 
 
 def parse_database_url(value: Any) -> str:

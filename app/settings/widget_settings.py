@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from app.settings.icon import Icon
-from app.settings.setting_types import boolean, integer
+from app.settings.setting_types import integer
 from app.settings.settings_base import SettingsModel
 from app.settings.text_types import text_line
 from app.settings.urls import WebUrl
@@ -53,7 +53,6 @@ TextName = Literal[
     "error",
 ]
 Line = Annotated[str, text_line(500)]
-Switch = Annotated[bool, boolean()]
 _MAX_OFFSET = 200  # CSS pixels; beyond it the button would leave a screen of 320 px
 
 
@@ -86,7 +85,7 @@ class Theme(SettingsModel):
 
     color: Annotated[str, BeforeValidator(_color)] = "#2563eb"
     scheme: Literal["auto", "light", "dark"] = "auto"
-    button: Switch = True
+    button: bool = True
     icon: Icon | None = None
     position: Literal["left", "right"] = "right"
     offset_x: Annotated[int, integer(0, _MAX_OFFSET)] = 20
@@ -97,7 +96,7 @@ class Theme(SettingsModel):
 class Triggers(SettingsModel):
     """Events that open the dialog: leaving the page, seconds on the page, percent scrolled. None by default."""
 
-    exit_intent: Switch = False
+    exit_intent: bool = False
     seconds: Annotated[int, integer(1, 3600)] | None = None
     scroll: Annotated[int, integer(1, 100)] | None = None
 
@@ -105,6 +104,6 @@ class Triggers(SettingsModel):
 class Analytics(SettingsModel):
     """Analytics that the widget sends events to, without personal data. None by default."""
 
-    data_layer: Switch = False
-    gtag: Switch = False
+    data_layer: bool = False
+    gtag: bool = False
     metrika: Annotated[int, integer(1)] | None = None

@@ -140,13 +140,6 @@ def test_a_planned_time_is_unix_seconds_or_a_datetime_with_a_zone(moment: Any):
     rejected("planned_time", planned_time=moment)
 
 
-def test_a_planned_time_must_be_later_than_now_if_now_is_passed():
-    now = datetime.fromtimestamp(1790000000, UTC)
-    for moment in (1790000000, 1789999999, now, now - timedelta(days=1)):
-        assert rejected("planned_time", planned_time=moment, now=now).rule == "must be in the future"
-    assert Call(site_id=1, client_phone=79161234567, planned_time=1790000001, now=now).planned_time == 1790000001
-
-
 @pytest.mark.parametrize(
     "address", ["", "shop.example", "203.0.113", "203.0.113.7:80", "::1%eth0", "[::1]", 1, b"\0" * 4]
 )
@@ -201,9 +194,8 @@ def error_for(name: str, value: Any) -> str | None:
 
 @given(st.sampled_from(list(EVERYTHING)), st.text() | st.floats() | st.integers() | st.binary())
 def test_the_error_text_does_not_depend_on_the_value(name: str, value: Any):
-    # A lone surrogate and a plain object produce the only two error texts of each other parameter.
     also_possible = {"call_stack_start_hour: has a meaning only together with nwt_action always_call"}
-    assert error_for(name, value) in {None, error_for(name, "\ud800"), error_for(name, object()), *also_possible}
+    assert error_for(name, value) in {None, error_for(name, object()), *also_possible}
 
 
 # Statistics.

@@ -59,7 +59,7 @@ IN_FILE = [
     ("timeout = 5", "TIMEOUT", "timeout", "unknown name, did you mean CHASER__TIMEOUT?"),
     ("chaser.timeout = true", "CHASER__TIMEOUT", "chaser.timeout", "write a duration such as 10s"),
     ("database_url = []", "DATABASE_URL", "database_url", "write sqlite:///path/to/callbacks.db"),
-    ("sites.shop.challenge = 1", "SITES__SHOP__CHALLENGE", "sites.shop.challenge", "write on or off"),
+    ("sites.shop.challenge = 2", "SITES__SHOP__CHALLENGE", "sites.shop.challenge", "write on or off"),
     (
         "sites.shop.message_on_ring = 1.5",
         "SITES__SHOP__MESSAGE_ON_RING",
