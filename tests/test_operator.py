@@ -20,6 +20,7 @@ from app.edge.proof_of_work import Challenges
 from app.main import create_app, utc_now
 from app.serving import ListenError, side_servers
 from tests.databases import PostgreSQL
+from tests.log_records import events
 from tests.routes.refusal import assert_refused
 from tests.running import Clock, Service, operator, phone, process, service, settings, values
 from tests.solving import solve, solved
@@ -182,8 +183,8 @@ def test_with_postgresql_a_second_replica_in_the_folder_is_warned(
     app = create_app(chosen)
     with contextlib.closing(listen(chosen.control_path())), caplog.at_level(logging.WARNING):
         assert side_servers(app, app, app.metrics, chosen) == []
-    (warning,) = [record for record in caplog.records if record.message == "service.no_control_socket"]
-    assert "set CONTROL_SOCKET to another path" in warning.__dict__["advice"]
+    (warning,) = events(caplog.records, "service.no_control_socket")
+    assert "set CONTROL_SOCKET to another path" in warning["advice"]
 
 
 @pytest.mark.parametrize("changes", [(None, "b" * 32), ("a" * 32, "b" * 32), ("a" * 32, None)])
