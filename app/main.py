@@ -253,9 +253,7 @@ def _clients(settings: Settings, clock: Callable[[], datetime]) -> dict[str, Cha
 
 def _delivery_config(settings: Settings) -> DeliveryConfig:
     general = RetryPolicy(settings.retry_schedule, settings.on_unknown, settings.resend_after)
-    by_site = {
-        name: replace(general, on_unknown=site.on_unknown) for name, site in settings.sites.items() if site.on_unknown
-    }
+    by_site = {name: replace(general, on_unknown=settings.on_unknown_of(name)) for name in settings.sites}
     return DeliveryConfig(
         timeout=settings.chaser.timeout,
         calls_at_once=settings.calls_at_once,

@@ -6,24 +6,24 @@ from app.admission.admission_request import AdmissionConfig, Quotas
 from app.intake.working_hours import ring_time, unknown_hours
 from app.outbox.phone_callbacks import RingTime, Wish
 from app.outbox.rings import Ring, limits_of, wanted_time
-from app.settings import Settings, Site
+from app.settings import Quotas as QuotaSettings
+from app.settings import Settings
 
 
 def admission_config(settings: Settings) -> AdmissionConfig:
     """Return what decides about requests besides the stored data."""
-    quotas = {name: _quotas(settings, site) for name, site in settings.sites.items()}
+    quotas = {name: _quotas(settings.quotas_of(name)) for name in settings.sites}
     return AdmissionConfig(
         settings.duplicate_window, limits_of(settings.quotas.per_phone), quotas, ring_times(settings)
     )
 
 
-def _quotas(settings: Settings, site: Site) -> Quotas:
-    general, own = settings.quotas, site.quotas
+def _quotas(quotas: QuotaSettings) -> Quotas:
     return Quotas(
-        per_address=limits_of(own.per_address or general.per_address),
-        per_address_phones=limits_of(own.per_address_phones or general.per_address_phones),
-        per_site=limits_of(own.per_site or general.per_site),
-        held_per_site=limits_of(own.held_per_site or general.held_per_site),
+        per_address=limits_of(quotas.per_address),
+        per_address_phones=limits_of(quotas.per_address_phones),
+        per_site=limits_of(quotas.per_site),
+        held_per_site=limits_of(quotas.held_per_site),
     )
 
 

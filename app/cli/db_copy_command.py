@@ -1,14 +1,11 @@
 """The command `chaser-callback db copy`: copy the whole database into another one, with a progress bar."""
 
 import logging
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from app.cli.exit_codes import REFUSED, UNREACHABLE, USAGE_ERROR, fail, settings_or_fail
-
-if TYPE_CHECKING:
-    from app.outbox.copying import Sum
 
 _INTERRUPTED = 130
 
@@ -16,10 +13,10 @@ _INTERRUPTED = 130
 def copy(
     to: Annotated[str, typer.Option(help="A new, empty database: sqlite:///… or postgresql://…")],
 ) -> None:
-    """Copy everything into another database, verify the copy, and hand over to it.
+    """Copy everything into another database, and hand over to it.
 
-    Stop the service first. If the copy is interrupted, run the command again to resume it. Then set DATABASE_URL to
-    the new database: no service starts on the old one any more.
+    Stop the service first. If the copy is interrupted, nothing is copied: run the command again. Then set DATABASE_URL
+    to the new database: no service starts on the old one any more.
     """
     from app.outbox.copying import NotCopied
     from app.outbox.database import DatabaseError
@@ -43,13 +40,13 @@ def copy(
     except DatabaseError as error:
         fail(UNREACHABLE, str(error))
     except KeyboardInterrupt:
-        fail(_INTERRUPTED, "Interrupted: run the command again to resume.")
+        fail(_INTERRUPTED, "Interrupted: nothing was copied. Run the command again.")
     for name, total in copied.items():
-        typer.echo(f"{name:<16} {total.rows:>10} rows  {total.checksum}")
-    typer.echo("Both databases hold the same. Set DATABASE_URL to the new one, then start the service.")
+        typer.echo(f"{name:<16} {total:>10} rows")
+    typer.echo("The copy is complete. Set DATABASE_URL to the new one, then start the service.")
 
 
-def _copy_with_progress(source: str, target: str) -> "dict[str, Sum]":
+def _copy_with_progress(source: str, target: str) -> dict[str, int]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 

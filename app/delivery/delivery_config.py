@@ -11,7 +11,7 @@ from app.outbox.phone_callbacks import PhoneCap
 class DeliveryConfig:
     """Configuration of the worker.
 
-    `timeout`: of one call. `by_site`: policies of sites with their own `on_unknown`. `cap`: how often a phone may ring.
+    `timeout`: of one call. `general` is for sites that have left the settings. `cap`: how often a phone may ring.
     """
 
     timeout: timedelta
@@ -23,7 +23,7 @@ class DeliveryConfig:
     cap: PhoneCap
 
     def policy_for(self, site: str) -> RetryPolicy:
-        """Return the retry policy of a site: the general one unless the site has its own."""
+        """Return the retry policy of a site."""
         return self.by_site.get(site, self.general)
 
     def holds_unknown(self, site: str) -> bool:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from app.delivery.attempt import AttemptResult
 from app.delivery.circuit_breaker import CircuitBreakers
@@ -13,8 +14,9 @@ from app.delivery.retry_policy import EXPIRED, Outcome
 from app.errors import UnavailableError
 from app.logs import event
 from app.metrics import Metrics
-from app.outbox.claims import Claim
+from app.outbox.claims import Claim, expire, hold_unknown, orphaned
 from app.outbox.outbox import Outbox
+from app.outbox.retention import erase
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Maintenance:
         now = self._clock()
         if now < self._erase_at <= now + _ERASE_INTERVAL:  # further ahead: the clock was set back
             return
-        erased = await self._outbox.erase(now, self._config.keep_personal_data)
+        erased = await erase(self._outbox, now, self._config.keep_personal_data)
         self._erase_at = now + _ERASE_INTERVAL
         if erased:
             event(log, "outbox.erased", callbacks=erased)
@@ -79,7 +81,8 @@ class Maintenance:
     async def _finish_orphans(self, *, at_start: bool) -> None:
         if time.monotonic() < self._grace_until:
             return
-        claims = await self._outbox.orphaned(self._clock())
+        # Where only one process can run, a claim of another has no live worker, whatever its lease.
+        claims = await self._outbox.read(partial(orphaned, now=None if self._outbox.is_exclusive else self._clock()))
         # A lease of our own can expire during an outage of the database; its result is still to be written.
         orphans = [claim for claim in claims if not self._is_local(claim)]
         # A local claim may have been finished since the query, so an orphan counts only in two runs in succession.
@@ -99,10 +102,11 @@ class Maintenance:
 
     async def _hold_unknown(self) -> None:
         """Cancel resends that were scheduled before the settings said `hold`."""
-        for callback_id in await self._outbox.hold_unknown(self._clock(), self._config.holds_unknown):
+        hold = partial(hold_unknown, now=self._clock(), holds=self._config.holds_unknown)
+        for callback_id in await self._outbox.write(hold):
             event(log, "delivery.held", callback=callback_id)
 
     async def _expire(self) -> None:
-        for callback_id in await self._outbox.expire(self._clock()):
+        for callback_id in await self._outbox.write(partial(expire, now=self._clock())):
             self._metrics.expired()
             event(log, "delivery.expired", logging.ERROR, callback=callback_id, reason=EXPIRED)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from app.delivery.attempt import AttemptResult
 from app.delivery.circuit_breaker import CircuitBreakers
@@ -17,6 +18,7 @@ from app.metrics import Metrics
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome, Claim
 from app.outbox.outbox import Outbox
+from app.outbox.resends import finish, is_resend
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +105,11 @@ class Recorder:
             self._breakers.on_success(site)
 
     async def _write(self, claim: Claim, outcome: AttemptOutcome, *, retry_forever: bool) -> bool | datetime:
-        """Write an outcome and return the result of `Outbox.finish_attempt`."""
+        """Write an outcome and return the result of `resends.finish`."""
         while True:
             try:
-                return await self._outbox.finish_attempt(claim, outcome, self._clock(), self._config.cap)
+                work = partial(finish, claim=claim, result=outcome, now=self._clock(), cap=self._config.cap)
+                return await self._outbox.write(work, isolated=is_resend(outcome))
             except UnavailableError:
                 if not retry_forever:
                     raise

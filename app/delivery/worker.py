@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from app.delivery.attempt import AttemptResult, call_chaser
 from app.delivery.circuit_breaker import CircuitBreakers
@@ -19,7 +20,7 @@ from app.delivery.retry_policy import Outcome
 from app.delivery.shutdown import Shutdown
 from app.errors import UnavailableError
 from app.metrics import Metrics
-from app.outbox.claims import Claim, SiteKey
+from app.outbox.claims import Claim, SiteKey, claim_due
 from app.outbox.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -173,8 +174,9 @@ class Worker:
         claimed_at = self._monotonic()
         self._claiming = token = str(uuid.uuid4())
         try:
-            claims = await self._outbox.claim_due(
-                self._clock(),
+            work = partial(
+                claim_due,
+                now=self._clock(),
                 max_delay=self._config.general.max_delay,
                 lease=self._config.timeout + _LEASE_MARGIN,
                 limit=limit,
@@ -184,6 +186,7 @@ class Worker:
                 token=token,
                 cap=self._config.cap,
             )
+            claims = await self._outbox.write(work)
         finally:
             # After an error nobody works on what was perhaps claimed, so maintenance may finish it.
             self._claiming = None

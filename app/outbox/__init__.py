@@ -1,4 +1,5 @@
 """The outbox: stores callbacks durably and hands them to delivery.
 
-Other packages use it through `Outbox`. No request is confirmed before its transaction is committed.
+Other packages pass its functions to `Outbox.read` and `Outbox.write`. No request is confirmed before its transaction is
+committed.
 """

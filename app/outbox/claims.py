@@ -11,9 +11,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, literal, or_, select, update
 
+from app.outbox.blocklist_store import cancel_waiting
 from app.outbox.callback import Status
 from app.outbox.phone_callbacks import PhoneCap
 from app.outbox.phone_room import within_cap
+from app.outbox.retention import delete_used_challenges
 from app.outbox.schema import TO_RESEND, attempts, blocklist, callbacks, no_index
 from app.outbox.transitions import finish_sending, start_sending, transition
 
@@ -164,8 +166,10 @@ def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome,
 def expire(connection: Connection, now: datetime) -> list[str]:
     """Fail due callbacks past their `give_up_at`; those that may have rung become or stay unknown. At most 1,000 each.
 
-    Return the ids of the failed ones.
+    Also delete old challenges, and cancel callbacks that wait for a blocked phone. Return the ids of the failed ones.
     """
+    delete_used_challenges(connection, now)
+    cancel_waiting(connection, now)
     old = (callbacks.c.due_at <= now) & (callbacks.c.give_up_at <= now)
     if connection.scalar(select(literal(1)).select_from(callbacks).where(old).limit(1)) is None:
         return []

@@ -5,11 +5,12 @@ import fcntl
 import logging
 import os
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -27,8 +28,21 @@ READ_ONLY: Final = "25006"
 APPLICATION: Final = "chaser-callback/"
 """The application name of every connection to PostgreSQL begins with this, and ends with the version.
 
-Versions before 0.2.0 set none: see `older_processes`.
+Versions before 0.2.0 set none: see `migrate.why_not_migrated`.
 """
+LOOKS, _PAUSE = 20, 0.05  # pg_stat_activity still lists a connection for a moment after it closed; seconds
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user "
+    "AND backend_type = 'client backend' AND pid <> pg_backend_pid() "
+    "AND (:all OR NOT starts_with(application_name, :ours))"
+).bindparams(ours=APPLICATION)
+AFTER_COMMIT: Final = "after commit"
+"""Key in `Connection.info` of statements that SQLite's writer runs after the commit, outside of a transaction."""
+_BUSY_TIMEOUT: Final = "PRAGMA busy_timeout = 5000"
+TRUNCATE_WAL: Final = ("PRAGMA busy_timeout = 100", "PRAGMA wal_checkpoint(TRUNCATE)", _BUSY_TIMEOUT)
+"""Statements that empty the WAL. A reader that stays, such as Litestream, must not hold up the writer for seconds."""
+# Otherwise a transaction would see the connections that it saw first.
+_CLEAR_SNAPSHOT = text("SELECT pg_stat_clear_snapshot()")
 # Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
 # as its locks would block the other replicas. `tcp_user_timeout` covers sent data that is not acknowledged. Keep-alive
 # probes detect a lost peer while we wait for its reply.
@@ -137,6 +151,24 @@ def driver_message(error: DBAPIError) -> str:
     return " ".join(message.split())[:200]
 
 
+def other_connections(connection: Connection, *, of_older_versions: bool = False) -> int:
+    """Count the other clients of the same user at a PostgreSQL database, or only those of versions before 0.2.0.
+
+    Those that are just closing don't count. SQLite has its process lock for this: there are none.
+    """
+    if connection.dialect.name != "postgresql":
+        return 0
+    others = 0
+    for look in range(LOOKS):
+        if look:
+            time.sleep(_PAUSE)
+        connection.execute(_CLEAR_SNAPSHOT)
+        others = connection.execute(_OTHERS, {"all": not of_older_versions}).scalar_one()
+        if not others:
+            break
+    return others
+
+
 def _connect_postgresql(url: str, session_options: str = "", **options: Any) -> Engine:
     connect_args = {**_POSTGRES, "options": f"{_POSTGRES['options']}{session_options}"}
     engine = create_engine(url, hide_parameters=True, connect_args=connect_args, **options)
@@ -185,6 +217,7 @@ def _open_sqlite(url: str) -> Database:
     writing = create_engine(resolved, hide_parameters=True, pool_size=1, max_overflow=0)
     reading = create_engine(resolved, hide_parameters=True, pool_size=4, max_overflow=0)
     event.listen(writing, "connect", _prepare_writing)
+    event.listen(writing, "checkin", _run_after_commit)
     event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reading, "connect", _prepare_reading)
     event.listen(reading, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -194,11 +227,21 @@ def _open_sqlite(url: str) -> Database:
 def _prepare_writing(connection: Any, _record: Any) -> None:
     # None turns off the driver's implicit BEGIN, so that BEGIN IMMEDIATE is the first statement.
     connection.isolation_level = None
-    for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    connection.execute(_BUSY_TIMEOUT)
+    # `secure_delete` overwrites erased rows. Otherwise their numbers would stay in the file.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _run_after_commit(connection: Any, record: Any) -> None:
+    try:
+        for statement in record.info.pop(AFTER_COMMIT, ()):
+            connection.execute(statement).fetchall()
+    except sqlite3.Error as error:  # such as a full disk. The next erasure tries again.
+        logs.event(log, "outbox.not_compacted", logging.WARNING, cause=str(error))
 
 
 def _prepare_reading(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(_BUSY_TIMEOUT)
     connection.execute("PRAGMA query_only = ON")

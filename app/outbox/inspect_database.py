@@ -11,8 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.outbox.database import APPLICATION, DatabaseError, driver_message, file_at
 from app.outbox.handover import why_unusable
-from app.outbox.migrate import SchemaState, schema_revision, schema_state
-from app.outbox.older_processes import why_not_migrated
+from app.outbox.migrate import SchemaState, schema_revision, schema_state, why_not_migrated
 from app.version import VERSION
 
 _POSTGRES = {"connect_timeout": 5, "application_name": f"{APPLICATION}{VERSION}"}  # seconds
@@ -27,7 +26,7 @@ class DatabaseInfo:
     """The state of a database.
 
     `place` is its file, or its database and host, without the password. `there` is whether it exists. `unusable` is why
-    a service must not use it (see `handover` and `older_processes`), None if it may. `exposed`: files of it that other
+    a service must not use it (see `handover` and `why_not_migrated`), None if it may. `exposed`: files of it that other
     users of the machine may read or write.
     """
 
@@ -54,7 +53,7 @@ def inspect(url: str) -> DatabaseInfo:
             schema = schema_state(revision)
             _check_server_is_writable(connection, schema)
             unusable = why_unusable(connection)
-            if unusable is None and revision is not None and schema is SchemaState.OLDER:
+            if unusable is None and schema is SchemaState.OLDER:
                 unusable = why_not_migrated(connection, revision)
     except DBAPIError as error:
         raise DatabaseError(

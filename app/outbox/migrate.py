@@ -9,8 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app.logs import event
-from app.outbox.database import DatabaseError, driver_message
-from app.outbox.older_processes import check_no_older_processes
+from app.outbox.database import DatabaseError, driver_message, other_connections
 from app.outbox.schema import metadata
 
 log = logging.getLogger(__name__)
@@ -19,6 +18,8 @@ _FOLDER = Path(__file__).parent / "migrations"
 _REVISIONS = sorted(file.name[1:5] for file in (_FOLDER / "versions").glob("m*.py"))  # m0001_….py is "0001"
 _LOCK = 0x4D494752
 MADE_BY_NEWER = "DATABASE_URL: the database was made by a newer version of this service: update the service"
+NOT_ROLLING = "0013"
+"""The first revision that processes of older versions can't work with."""
 _MAX_ATTEMPTS = 6
 _RETRY_DELAY = 0.5  # seconds
 # SQLSTATEs after which a retry may succeed: class 40 (deadlock and the like), and a lock timeout.
@@ -85,13 +86,11 @@ def _upgrade(connection: Connection) -> None:
         return
     if state is SchemaState.NEWER:
         raise DatabaseError(MADE_BY_NEWER)
-    if revision is not None:
-        check_no_older_processes(connection, revision)
+    _check_no_older_processes(connection, revision)
     if on_postgresql:
         connection.execute(text(_SET_LOCK_TIMEOUT))
         _lock_all_tables(connection)
-        if revision is not None:
-            check_no_older_processes(connection, revision)  # again: one may have connected before the locks
+        _check_no_older_processes(connection, revision)  # again: one may have connected before the locks
     # Imported only here: most starts find the tables up to date, and are spared the time and memory.
     from alembic import command
     from alembic.config import Config
@@ -100,6 +99,29 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(_FOLDER))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def why_not_migrated(connection: Connection, revision: str | None) -> str | None:
+    """Return why a database with the schema of `revision` can't be migrated now, and the fix; None if it can.
+
+    Most migrations run beside old replicas. One doesn't: older versions would insert into columns that it drops. A psql
+    session of the same user counts too: PostgreSQL can't tell the two apart. SQLite has its process lock for this.
+    """
+    if revision is None or revision >= NOT_ROLLING:
+        return None
+    others = other_connections(connection, of_older_versions=True)
+    if not others:
+        return None
+    are_open = "1 connection of an older version is" if others == 1 else f"{others} connections of an older version are"
+    return (
+        f"DATABASE_URL: {are_open} open, and this upgrade can't run beside them: stop all processes of the older "
+        "version, then start this one. A psql session or a pooler of the same user counts too: close it"
+    )
+
+
+def _check_no_older_processes(connection: Connection, revision: str | None) -> None:
+    if why := why_not_migrated(connection, revision):
+        raise DatabaseError(why)
 
 
 def _lock_all_tables(connection: Connection) -> None:

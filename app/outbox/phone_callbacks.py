@@ -7,44 +7,22 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Union
 
 from sqlalchemy import Connection, Row, bindparam, text
 from sqlalchemy.sql.expression import TextualSelect
 
 from app.outbox import bulk
-from app.outbox.callback import Status
+from app.outbox.callback import Callback, Status
 from app.outbox.rings import Limits, Ring
 from app.outbox.schema import Instant, attempts, callbacks
 
 _LONGEST_DUPLICATE_WINDOW: Final = timedelta(minutes=10)
 
-RingTime = Callable[["Wish", datetime], Ring]
+Wish = Union[Callback, "PhoneCallback", Row[Any]]
+"""What decides when a callback rings: its site, its planned time, and what Chaser does outside working hours."""
+RingTime = Callable[[Wish, datetime], Ring]
 """Returns when the call of a wish would ring if it was sent at a time: see `intake.working_hours.ring_time`."""
-
-
-class Wish(Protocol):
-    """What decides when a callback rings: its site, its planned time, and what Chaser does outside working hours."""
-
-    @property
-    def site(self) -> str:
-        """Return the name of the site."""
-
-    @property
-    def planned_time(self) -> datetime | None:
-        """Return the time asked for; None: at once."""
-
-    @property
-    def nwt_action(self) -> str | None:
-        """Return Chaser's parameter of this name."""
-
-    @property
-    def call_stack_start_hour(self) -> int | None:
-        """Return Chaser's parameter of this name."""
-
-    @property
-    def call_stack_interval(self) -> int | None:
-        """Return Chaser's parameter of this name, in minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Query the depth of the queue and the age of its oldest entry. Partial indexes limit the reads to waiting rows."""
+"""Query the depth of the queue, and whether it can be written. Partial indexes limit the reads to waiting rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +13,30 @@ OPEN_STATUSES: Final = (Status.HELD, Status.QUEUED, Status.SENDING, Status.UNKNO
 """The statuses of unfinished callbacks. Of the `unknown` ones only those count that are due to be resent."""
 
 
+# Rewrites the one row of `alembic_version` with its own value.
+_WRITE_PROBE: Final = text("UPDATE alembic_version SET version_num = version_num")
+_WAITING: Final = select(func.count()).where(callbacks.c.due_at.is_not(None))
+
+
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
     """How many callbacks have one status, and since when the oldest of them waits; None if there are none."""
 
     count: int
     since: datetime | None
+
+
+def check_writable(connection: Connection) -> None:
+    """Check that the database accepts a write: one that is full or read-only still answers queries.
+
+    In a transaction of its own: all replicas write the same row, so it must not stay locked while other work runs.
+    """
+    connection.execute(_WRITE_PROBE)
+
+
+def waiting(connection: Connection) -> int:
+    """Count the callbacks that wait for an attempt."""
+    return connection.execute(_WAITING).scalar_one()
 
 
 def queue_stats(connection: Connection) -> dict[Status, QueueDepth]:

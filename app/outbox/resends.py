@@ -22,13 +22,15 @@ def is_resend(result: AttemptOutcome) -> bool:
     return result.status is Status.UNKNOWN and result.due_at is not None
 
 
-def finish_with_resend(
+def finish(
     connection: Connection, claim: Claim, result: AttemptOutcome, now: datetime, cap: PhoneCap
 ) -> bool | datetime:
     """Store the result of an attempt like `finish_attempt`, without its resend if the phone has no room for it.
 
-    Needs a transaction of its own on PostgreSQL: the phone is locked before any row.
+    With a resend it needs a transaction of its own on PostgreSQL: the phone is locked before any row.
     """
+    if not is_resend(result):
+        return finish_attempt(connection, claim, result, now)
     phone = claim.parameters["client_phone"]
     lock(connection, [phone_name(phone)])
     found = phone_callbacks.load(connection, [phone], now, cap.limits, [claim.callback_id])

@@ -3,18 +3,28 @@
 It works in batches, so that no other writer waits for long.
 """
 
+import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, or_, select, text, update
 
 from app.outbox.callback import Status
+from app.outbox.commit_markers import delete_stale_markers
+from app.outbox.database import AFTER_COMMIT, TRUNCATE_WAL
+from app.outbox.outbox import Outbox
 from app.outbox.schema import NOT_PLACED, attempts, callbacks, erased_columns, request_keys, used_challenges
 from app.outbox.transitions import transition
 
 KEEP_DUPLICATES: Final = timedelta(days=7)
 """How long a request that was merged into another is kept. So long its visitor may ask for its status."""
 
+_BATCH: Final = 1000  # rows
+_PAUSE: Final = 0.05  # seconds
+_MAX_REWRITTEN: Final = 100_000_000  # bytes of a file: about a second, for which requests wait
 _FINISHED: Final = (
     Status.PLACED,
     Status.FAILED,
@@ -90,6 +100,40 @@ def delete_duplicates_batch(connection: Connection, now: datetime, limit: int) -
     if ids:
         connection.execute(delete(callbacks).where(callbacks.c.id.in_(ids)))
     return len(ids)
+
+
+async def erase(outbox: Outbox, now: datetime, keep: timedelta) -> int:
+    """Erase the personal data of finished callbacks older than `keep`, in batches; return their number.
+
+    Also delete their request keys, old duplicates, and the markers of processes that have ended. On SQLite no copy of
+    what was erased stays in the files.
+    """
+    before = now - keep
+    erased = await _in_batches(outbox, partial(erase_batch, before=before, now=now, limit=_BATCH))
+    keys = await _in_batches(outbox, partial(delete_keys_batch, before=before, limit=_BATCH))
+    duplicates = await _in_batches(outbox, partial(delete_duplicates_batch, now=now, limit=_BATCH))
+    await outbox.write(delete_stale_markers)
+    await outbox.write(partial(_compact, rewrite=bool(erased or keys or duplicates)))
+    return erased
+
+
+def _compact(connection: Connection, *, rewrite: bool) -> None:
+    """Remove erased data from SQLite's files after the commit. PostgreSQL leaves that to its autovacuum.
+
+    Its `secure_delete` overwrites nearly all of it. But pages that were split keep old copies of rows until VACUUM.
+    """
+    if connection.dialect.name == "sqlite":
+        is_small = Path(str(connection.engine.url.database)).stat().st_size <= _MAX_REWRITTEN
+        connection.info[AFTER_COMMIT] = ("VACUUM", *TRUNCATE_WAL) if rewrite and is_small else TRUNCATE_WAL
+
+
+async def _in_batches(outbox: Outbox, batch: Callable[[Connection], int]) -> int:
+    total = last = await outbox.write(batch)
+    while last == _BATCH:
+        await asyncio.sleep(_PAUSE)
+        last = await outbox.write(batch)
+        total += last
+    return total
 
 
 def delete_used_challenges(connection: Connection, now: datetime) -> None:

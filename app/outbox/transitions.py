@@ -3,7 +3,7 @@
 ALLOWED is the table of moves; docs/lifecycle.md draws it. A status written elsewhere would be missing in the history,
 which is the log of events, so `make lint` refuses it.
 
-All functions but `continue_ids` run in the transaction of their caller. The engine inserts the history at its commit.
+All functions run in the transaction of their caller. The engine inserts the history at its commit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -193,8 +193,7 @@ def continue_ids(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         last = select(func.coalesce(func.max(status_history.c.id), 0) + 1).scalar_subquery()
         sequence = func.pg_get_serial_sequence(status_history.name, status_history.c.id.name)
-        with connection.begin():
-            connection.execute(select(func.setval(sequence, last, False)))  # not used yet
+        connection.execute(select(func.setval(sequence, last, False)))  # not used yet
 
 
 def write_history(connection: Connection) -> None:

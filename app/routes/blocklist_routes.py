@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -13,6 +14,7 @@ from app.errors import NotFoundError
 from app.intake.blocklist_entry import read_entry
 from app.intake.callback_request import Text
 from app.logs import event, mask_phone
+from app.outbox import blocklist_store
 from app.routes.dependencies import ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
@@ -77,7 +79,7 @@ async def show_blocklist(services: ServicesDep, key: Reader) -> Blocklist:
     Needs the scope `callbacks:read`, and a key that is not bound to sites.
     """
     require_unbound(key, services.api_keys)
-    entries = await services.outbox.blocklist()
+    entries = await services.outbox.read(blocklist_store.entries)
     return Blocklist(
         entries=[BlocklistEntry(entry=each.entry, note=each.note, created_at=each.created_at) for each in entries]
     )
@@ -99,7 +101,8 @@ async def block(body: BlocklistEntryCreate, services: ServicesDep, key: Writer) 
     """
     require_unbound(key, services.api_keys)
     entry = read_entry(body.entry)
-    since = await services.outbox.block(entry, body.note, services.clock())
+    add = partial(blocklist_store.add, entry=entry, note=body.note, now=services.clock())
+    since = await services.outbox.change_blocklist(add)
     event(log, "blocklist.added", entry=_masked(entry), api_key=key)
     return BlocklistEntry(entry=entry, note=body.note, created_at=since)
 
@@ -117,6 +120,6 @@ async def unblock(services: ServicesDep, entry: Annotated[EntryText, Query()], k
     """
     require_unbound(key, services.api_keys)
     parsed = read_entry(entry, listed=True)
-    if not await services.outbox.unblock(parsed):
+    if not await services.outbox.change_blocklist(partial(blocklist_store.remove, entry=parsed)):
         raise NotFoundError("not_found", "The blocklist has no such entry.")
     event(log, "blocklist.removed", entry=_masked(parsed), api_key=key)

@@ -1,6 +1,7 @@
 """POST /v1/callbacks/{id}/release, retry and cancel: the actions of an operator."""
 
 import logging
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path
@@ -10,6 +11,8 @@ from app.edge.api_keys import require_site
 from app.intake.build_callback import CALLBACK_ID
 from app.logs import event
 from app.outbox.callback import callback_not_found
+from app.outbox.operator_actions import cancel
+from app.outbox.public_status import callback_status
 from app.outbox.transitions import actor_of
 from app.routes.dependencies import ServicesDep, require_key
 from app.routes.exception_handlers import responses
@@ -51,15 +54,16 @@ async def perform_action(
 
     Needs the scope `callbacks:write`.
     """
-    before = await services.outbox.callback_status(callback_id) if CALLBACK_ID.fullmatch(callback_id) else None
+    read_status = partial(callback_status, callback_id=callback_id)
+    before = await services.outbox.read(read_status) if CALLBACK_ID.fullmatch(callback_id) else None
     if before is None:
         raise callback_not_found()
     require_site(key, services.api_keys, before.site)
     actor = actor_of(key)
     if action == "cancel":
-        await services.outbox.cancel(callback_id, services.clock(), actor)
+        await services.outbox.write(partial(cancel, callback_id=callback_id, now=services.clock(), actor=actor))
     else:
         await services.admission.requeue(action, callback_id, actor)
     event(log, "callback.action", callback=callback_id, action=action, api_key=key)
-    after = await services.outbox.callback_status(callback_id)
+    after = await services.outbox.read(read_status)
     return CallbackActionResponse(id=callback_id, status=after.status if after else before.status)

@@ -1,6 +1,7 @@
 """GET /v1/callbacks and GET /v1/callbacks/{id}: the list of callbacks, and the status of one."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -9,7 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from app.edge.api_keys import caller_of, permitted_sites, require_scope, require_site
 from app.errors import FieldError, UnprocessableContentError, invalid
 from app.intake.build_callback import CALLBACK_ID
+from app.outbox import queries
 from app.outbox.callback import callback_not_found
+from app.outbox.public_status import public_status
 from app.outbox.queries import CallbackFilter
 from app.routes.callback_action_routes import CallbackId
 from app.routes.dependencies import Services, ServicesDep, require_key
@@ -64,7 +67,9 @@ async def list_callbacks(
     if query.cursor and not CALLBACK_ID.fullmatch(query.cursor):
         detail = "This cursor is invalid: start again without one, or send next_cursor unchanged."
         raise UnprocessableContentError("invalid_cursor", detail)
-    records = await services.outbox.list_callbacks(filters, query.cursor or None, query.limit + 1)
+    records = await services.outbox.read(
+        partial(queries.list_callbacks, filters=filters, before_id=query.cursor or None, limit=query.limit + 1)
+    )
     page = records[: query.limit]
     response.headers["Cache-Control"] = "no-store"
     return CallbacksPage(
@@ -90,12 +95,13 @@ async def show_callback(
     response.headers["Cache-Control"] = "no-store"
     is_uuid = CALLBACK_ID.fullmatch(callback_id)
     if api_key is None:
-        found = await services.outbox.public_status(callback_id, services.clock()) if is_uuid else None
+        read_status = partial(public_status, callback_id=callback_id, now=services.clock())
+        found = await services.outbox.read(read_status) if is_uuid else None
         if found is None:
             raise callback_not_found()
         return PublicCallbackResponse(id=found.id, status=found.status, call_expected_at=found.call_expected_at)
     require_scope(api_key, services.api_keys, "callbacks:read")
-    record = await services.outbox.get(callback_id) if is_uuid else None
+    record = await services.outbox.read(partial(queries.get, callback_id=callback_id)) if is_uuid else None
     if record is None:
         raise callback_not_found()
     require_site(api_key, services.api_keys, record.callback["site"])

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from app.edge.api_keys import OPERATOR, caller_of
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
+from app.outbox.queue_stats import check_writable, waiting
 from app.routes.dependencies import ServicesDep
 from app.routes.exception_handlers import responses
 from app.routes.openapi import KEY_OPTIONAL
@@ -22,8 +23,8 @@ _READY = {"status": "ok", "database": "ok", "waiting": 0, "delivery": "ok", "sit
 
 async def _check_database(outbox: Outbox) -> dict[str, Any]:
     try:
-        await outbox.check()
-        return {"database": "ok", "waiting": await outbox.waiting()}
+        await outbox.write(check_writable, isolated=True)
+        return {"database": "ok", "waiting": await outbox.read(waiting)}
     except UnavailableError:
         return _UNAVAILABLE
 

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from app.edge.api_keys import require_unbound
 from app.errors import UnavailableError
 from app.outbox.outbox import Outbox
+from app.outbox.queue_stats import queue_stats
 from app.routes.dependencies import ServicesDep, require_key
 from app.routes.exception_handlers import responses
 
@@ -27,7 +28,7 @@ def metrics_routers() -> tuple[APIRouter, APIRouter]:
 
     They share the queue query, which is cached for `_MAX_AGE`.
     """
-    queue_stats = alru_cache(maxsize=1, ttl=_MAX_AGE)(Outbox.queue_stats)
+    read = alru_cache(maxsize=1, ttl=_MAX_AGE)(Outbox.read)
     public, open_ = APIRouter(tags=["health"]), APIRouter()
 
     @open_.get("/metrics")
@@ -40,7 +41,7 @@ def metrics_routers() -> tuple[APIRouter, APIRouter]:
         queue = None
         with suppress(TimeoutError, UnavailableError):
             async with asyncio.timeout(QUERY_TIMEOUT):
-                queue = await queue_stats(services.outbox)
+                queue = await read(services.outbox, queue_stats)
         delivery, metrics, now = services.delivery, services.metrics, services.clock()
         metrics.show_delivery(
             running=delivery.running, paused=services.paused_sites(), accounts=delivery.open_account_circuits

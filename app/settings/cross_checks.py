@@ -21,7 +21,7 @@ def cross_checks(settings: "Settings") -> Iterator[tuple[str, str]]:
     """
     if settings.retry_schedule[0] >= settings.give_up_after:
         yield "retry_schedule", "the first wait is not shorter than GIVE_UP_AFTER: make it shorter"
-    resends = "resend_once" in {site.on_unknown or settings.on_unknown for site in settings.sites.values()}
+    resends = "resend_once" in map(settings.on_unknown_of, settings.sites)
     if resends and settings.resend_after >= settings.give_up_after:
         yield "resend_after", "not shorter than GIVE_UP_AFTER, so nothing would be sent again: make it shorter"
     yield from _quota_windows(settings)

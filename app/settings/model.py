@@ -126,6 +126,15 @@ class Settings(SettingsModel):
         """Return the `client_id` of the account that a site's calls go to. Raises KeyError for an unknown site."""
         return self.sites[site].client_id or self.chaser.client_id
 
+    def on_unknown_of(self, site: str) -> OnUnknown:
+        """Return what happens to a site's callbacks after a lost answer."""
+        return self.sites[site].on_unknown or self.on_unknown
+
+    def quotas_of(self, site: str) -> Quotas:
+        """Return the quotas in force at a site: its own, and the general ones for the rest."""
+        own = {name: limits for name, limits in self.sites[site].quotas if limits is not None}
+        return self.quotas.model_copy(update=own)
+
     def accounts(self) -> Iterator[tuple[str, SecretStr]]:
         """Yield every Chaser account in use once: its `client_id` and private key."""
         accounts = {self.chaser.client_id: self.chaser.private_key}

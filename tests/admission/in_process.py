@@ -11,18 +11,20 @@ import httpx2
 from starlette.types import ASGIApp
 
 from app.outbox.blocklist_store import Blocked
+from app.outbox.claims import claim_due
 from app.outbox.database import Database
-from app.outbox.outbox import Outbox
+from app.outbox.resends import finish
 from app.simulator.fault_script import Fault
 from app.simulator.records import Call
 from app.simulator.simulator_app import create_simulator
 from tests.admission.shops import chaser_options
+from tests.outbox.factories import InspectableOutbox
 
 PROXY = "127.0.0.2"
 """The trusted proxy from which all requests come."""
 
 
-class SteppedOutbox(Outbox):
+class SteppedOutbox(InspectableOutbox):
     """The outbox, whose worker looks for due callbacks only when told to."""
 
     def __init__(self, database: Database) -> None:
@@ -59,16 +61,13 @@ class SteppedOutbox(Outbox):
             self.known = await super().blocked()
         return self.known
 
-    async def claim_due(self, *arguments: Any, **named: Any) -> Any:
-        """Count the claims."""
-        claims = await super().claim_due(*arguments, **named)
-        self.claimed += len(claims)
-        return claims
-
-    async def finish_attempt(self, *arguments: Any, **named: Any) -> Any:
-        """Count the claims that are finished."""
-        result = await super().finish_attempt(*arguments, **named)
-        if not isinstance(result, datetime):
+    async def write(self, work: Any, *, isolated: bool = False) -> Any:
+        """Count the claims, and those that are finished."""
+        result = await super().write(work, isolated=isolated)
+        function = getattr(work, "func", None)
+        if function is claim_due:
+            self.claimed += len(result)
+        elif function is finish and not isinstance(result, datetime):
             self.finished += 1
             self.changed.set()
         return result

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from app.outbox import claims, operator_actions
 from app.outbox.callback import RequestKey, Status
 from app.outbox.claims import AttemptOutcome
 from app.outbox.phone_callbacks import PhoneCap, Wish
-from app.outbox.resends import finish_with_resend, is_resend
+from app.outbox.resends import finish
 from app.outbox.rings import Ring
 from app.outbox.schema import callbacks, metadata
 from tests.admission.deciding import DAY, HOUR, MINUTE, NOW, SECOND, config
@@ -165,8 +164,7 @@ class Day:
             if claim.history.count("unknown") and status is Status.UNKNOWN:
                 due_at = None
             found = AttemptOutcome(status, due_at, None, outcome, None, 1, None, None)
-            finish = partial(finish_with_resend, cap=cap) if is_resend(found) else claims.finish_attempt
-            assert finish(connection, claim, found, self.now) is True
+            assert finish(connection, claim, found, self.now, cap) is True
 
     def _act(self, connection: Connection, step: Act) -> None:
         if not self.ids:

@@ -18,7 +18,7 @@ from alembic.config import Config
 
 import app.outbox.migrations
 from app.outbox.database import has_wal_reset_bug, open_database
-from app.outbox.handover import Role, mark
+from app.outbox.handover import mark_moved
 from app.outbox.outbox import Outbox
 from tests.cli.conftest import Terminal
 from tests.databases import PostgreSQL
@@ -42,7 +42,7 @@ def make_moved(url: str) -> None:
     Outbox.open(url).close()
     database = open_database(url)
     with database.writing.begin() as connection:
-        mark(connection, Role.AWAY, "postgresql://db.example/callback")
+        mark_moved(connection, "postgresql://db.example/callback")
     database.close()
 
 

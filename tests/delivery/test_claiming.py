@@ -18,18 +18,17 @@ from app.delivery.recorder import Recorder
 from app.delivery.retry_policy import Outcome
 from app.delivery.worker import Worker
 from app.main import utc_now
-from app.outbox.claims import Claim
+from app.outbox.claims import Claim, claim_due
 from app.outbox.database import Database, open_database
 from app.outbox.migrate import migrate
-from app.outbox.outbox import Outbox
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.databases import PostgreSQL
 from tests.delivery.factories import CONFIG
-from tests.outbox.factories import callback, store
+from tests.outbox.factories import InspectableOutbox, callback, store
 from tests.running import AT_ONCE, Chaser, phone
 
 
-class StallingOutbox(Outbox):
+class StallingOutbox(InspectableOutbox):
     """An outbox whose first claim stalls: `meanwhile` runs before the worker receives it, then `claimed` is set.
 
     `monotonic` is the clock for the worker; `stalled` seconds are added to it.
@@ -44,18 +43,18 @@ class StallingOutbox(Outbox):
     def monotonic(self) -> float:
         return time.monotonic() + self.stalled
 
-    async def claim_due(self, *arguments: Any, **terms: Any) -> list[Claim]:
-        claims = await super().claim_due(*arguments, **terms)
-        if claims and not self.claimed.is_set():
+    async def write(self, work: Any, *, isolated: bool = False) -> Any:
+        result = await super().write(work, isolated=isolated)
+        if getattr(work, "func", None) is claim_due and result and not self.claimed.is_set():
             if self.meanwhile is not None:
-                await self.meanwhile(claims[0])
+                await self.meanwhile(result[0])
             self.claimed.set()
-        return claims
+        return result
 
 
 @asynccontextmanager
 async def running_worker(
-    outbox: Outbox, far_side: Chaser, monotonic: Callable[[], float] = time.monotonic
+    outbox: InspectableOutbox, far_side: Chaser, monotonic: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Worker]:
     """Run a worker, and stop it at the end, when its claims are finished."""
     breakers = CircuitBreakers(
@@ -70,13 +69,13 @@ async def running_worker(
         await breakers.aclose()
 
 
-async def accepted(outbox: Outbox) -> str:
+async def accepted(outbox: InspectableOutbox) -> str:
     new = callback(account=DEMO_CLIENT_ID, client_phone=phone(), created_at=datetime.now(UTC))
     await store(outbox, new)
     return new.id
 
 
-async def status(outbox: Outbox, callback_id: str) -> str | None:
+async def status(outbox: InspectableOutbox, callback_id: str) -> str | None:
     current = await outbox.callback_status(callback_id)
     return current and current.status
 
@@ -91,7 +90,7 @@ async def test_a_suspended_worker_does_not_send_a_callback_that_was_cancelled_me
     postgresql: PostgreSQL, far_side: Chaser
 ) -> None:
     url = postgresql.new_database()
-    outbox, other = StallingOutbox.open(url), Outbox.open(url)
+    outbox, other = StallingOutbox.open(url), InspectableOutbox.open(url)
 
     async def cancel(claim: Claim) -> None:
         outbox.stalled = 100
@@ -135,7 +134,7 @@ async def test_claims_whose_commit_reply_was_lost_are_delivered(
     url = postgresql.new_database()
     database = open_database(url)
     migrate(database.writing)
-    outbox = Outbox(database, retry_for=0)
+    outbox = InspectableOutbox(database, retry_for=0)
     callback_ids = [await accepted(outbox) for _ in range(3)]
     lost: list[object] = []
 
@@ -174,7 +173,7 @@ async def test_a_result_whose_write_failed_unexpectedly_is_written_later(
 ) -> None:
     database = open_database(postgresql.new_database())
     migrate(database.writing)
-    outbox = Outbox(database)
+    outbox = InspectableOutbox(database)
     broken: list[str] = []
 
     def break_once(_connection: object, _cursor: object, statement: str, *_: object) -> None:

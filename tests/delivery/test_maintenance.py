@@ -15,11 +15,10 @@ from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.recorder import Recorder
 from app.errors import UnavailableError
 from app.main import utc_now
-from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import CONFIG
-from tests.outbox.factories import callback, store
+from tests.outbox.factories import InspectableOutbox, callback, store
 from tests.running import AT_ONCE, AUTHORIZED, Chaser, Clock, Service, phone, service, settings, until
 
 DAY = timedelta(days=1)
@@ -28,7 +27,7 @@ ORPHANS = 150
 
 async def leave_claimed(database_url: str, count: int) -> list[str]:
     """Leave claims behind, as a process that dies with so many calls in flight. Returns the ids of the callbacks."""
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     now = datetime.now(UTC)
     callbacks = [callback(client_phone=phone(), created_at=now) for _ in range(count)]
     await store(outbox, *callbacks)
@@ -68,7 +67,7 @@ async def test_after_a_database_outage_other_processes_have_time_to_write_their_
 ) -> None:
     url = postgresql.new_database()
     (orphan,) = await leave_claimed(url, 1)
-    outbox = Outbox.open(url)
+    outbox = InspectableOutbox.open(url)
     breakers = CircuitBreakers({})
     recorder = Recorder(outbox, breakers, CONFIG, utc_now)
 
@@ -96,7 +95,7 @@ async def test_after_a_database_outage_other_processes_have_time_to_write_their_
 
 async def test_a_claim_that_this_process_lost_is_finished_without_a_restart(database_url: str) -> None:
     (orphan,) = await leave_claimed(database_url, 1)
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     breakers = CircuitBreakers({})
     is_local = True
     recorder = Recorder(outbox, breakers, CONFIG, utc_now)

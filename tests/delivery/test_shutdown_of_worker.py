@@ -15,23 +15,22 @@ from app.delivery.circuit_breaker import CircuitBreakers
 from app.delivery.shutdown import Shutdown
 from app.delivery.worker import Worker
 from app.main import utc_now
-from app.outbox.claims import Claim
-from app.outbox.outbox import Outbox
+from app.outbox.claims import claim_due
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import CONFIG
-from tests.outbox.factories import callback, store
+from tests.outbox.factories import InspectableOutbox, callback, store
 from tests.running import AUTHORIZED, Chaser, phone, service, settings, until
 
 
-class ClaimedOutbox(Outbox):
+class ClaimedOutbox(InspectableOutbox):
     """An outbox that records whether a worker has started to claim."""
 
     claiming = False
 
-    async def claim_due(self, *arguments: Any, **terms: Any) -> list[Claim]:
-        self.claiming = True
-        return await super().claim_due(*arguments, **terms)
+    async def write(self, work: Any, *, isolated: bool = False) -> Any:
+        self.claiming = self.claiming or getattr(work, "func", None) is claim_due
+        return await super().write(work, isolated=isolated)
 
 
 class ImmediateShutdown(Shutdown):
@@ -49,7 +48,9 @@ async def outbox(tmp_path: Path) -> AsyncIterator[ClaimedOutbox]:
 
 
 @asynccontextmanager
-async def running_worker(outbox: Outbox, far_side: Chaser, shutdown: Shutdown | None = None) -> AsyncIterator[Worker]:
+async def running_worker(
+    outbox: InspectableOutbox, far_side: Chaser, shutdown: Shutdown | None = None
+) -> AsyncIterator[Worker]:
     """Run a worker that the test stops."""
     client = ChaserClient(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, api_url=far_side.api_url, timeout=60)
     breakers = CircuitBreakers({DEMO_CLIENT_ID: client})
@@ -59,13 +60,13 @@ async def running_worker(outbox: Outbox, far_side: Chaser, shutdown: Shutdown | 
     await breakers.aclose()
 
 
-async def accepted(outbox: Outbox) -> str:
+async def accepted(outbox: InspectableOutbox) -> str:
     new = callback(client_phone=phone(), created_at=datetime.now(UTC))
     await store(outbox, new)
     return new.id
 
 
-async def status(outbox: Outbox, callback_id: str) -> str | None:
+async def status(outbox: InspectableOutbox, callback_id: str) -> str | None:
     current = await outbox.callback_status(callback_id)
     return current and current.status
 
@@ -85,7 +86,7 @@ def other_program(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 async def test_once_a_shutdown_is_requested_nothing_is_claimed(
-    outbox: Outbox, far_side: Chaser, attempts: Attempts
+    outbox: InspectableOutbox, far_side: Chaser, attempts: Attempts
 ) -> None:
     shutdown = Shutdown()
     async with running_worker(outbox, far_side, shutdown) as worker:
@@ -122,7 +123,7 @@ async def test_claims_that_arrive_after_the_request_for_shutdown_are_returned_an
 
 
 async def test_a_result_that_is_known_when_time_is_up_is_written_and_does_not_become_unknown(
-    outbox: Outbox, far_side: Chaser, attempts: Attempts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    outbox: InspectableOutbox, far_side: Chaser, attempts: Attempts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     far_side.fault("slow", times=1, seconds=0.3)
     with other_program(tmp_path) as database:
@@ -149,7 +150,7 @@ def test_a_call_in_flight_is_finished_before_the_service_stops(
 
 async def stop_during_a_hanging_call(folder: Path, far_side: Chaser) -> str:
     """Stop a worker while its call hangs. Returns the id of the callback."""
-    outbox = Outbox.open(f"sqlite:///{folder}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{folder}/callbacks.db")
     far_side.fault("hang_after", times=1)
     callback_id = await accepted(outbox)
     async with running_worker(outbox, far_side, ImmediateShutdown()) as worker:

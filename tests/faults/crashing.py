@@ -1,9 +1,9 @@
 """Failpoints: a test makes a replica kill or stop itself at the boundary of a transaction.
 
 A file is read at every boundary. It contains three words such as `record before SIGKILL`: the kind of work (accept,
-claim, record), before or after its commit, and the signal that the process sends to itself. The file is removed first,
-so that a failpoint triggers once. With `readonly` or `full` in the file SQLite refuses to write, as on a read-only or
-full disk, until the file changes.
+claim, record), `during` its statement or before or after its commit, and the signal that the process sends to itself.
+The file is removed first, so that a failpoint triggers once. With `readonly` or `full` in the file SQLite refuses to
+write, as on a read-only or full disk, until the file changes.
 
 The code of the service is unchanged: events of SQLAlchemy report statements, commits and returned connections.
 """
@@ -75,6 +75,7 @@ class FailpointListener:
         for beginning, kind in _KINDS.items():
             if statement.startswith(beginning):
                 connection.info.setdefault(_KIND, set()).add(kind)
+                self._trigger({kind}, "during")
 
     def _on_commit(self, connection: Connection) -> None:
         kinds = connection.info.pop(_KIND, set())

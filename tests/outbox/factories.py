@@ -1,7 +1,8 @@
 """Factories for callbacks as `intake` builds them, and an outbox whose tables a test can inspect."""
 
+import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -15,13 +16,24 @@ from app.admission.batch import admit_batch
 from app.errors import ServiceError
 from app.intake.build_callback import new_id
 from app.net.client_address import buckets, client_network
+from app.outbox import (
+    blocklist_store,
+    claims,
+    operator_actions,
+    public_status,
+    queries,
+    queue_stats,
+    resends,
+    retention,
+    widget_release_store,
+)
 from app.outbox.callback import CLIENT_BUCKETS, AcceptResult, Callback, RequestKey, Status
 from app.outbox.database import Database
 from app.outbox.outbox import Outbox
 from app.outbox.phone_callbacks import PhoneCap, Wish
 from app.outbox.rings import Limits, Ring, limits_of
 from app.outbox.schema import attempts, callbacks
-from app.outbox.transitions import NewCallback, insert_callbacks
+from app.outbox.transitions import OPERATOR, NewCallback, insert_callbacks
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -35,7 +47,10 @@ MANY = limits("1000/hour")
 
 
 class InspectableOutbox(Outbox):
-    """An outbox whose tables a test reads and changes directly, bypassing all rules."""
+    """An outbox with a method for each function that the service passes to it.
+
+    A test also reads and changes its tables directly, bypassing all rules.
+    """
 
     def __init__(self, database: Database, **options: float) -> None:
         super().__init__(database, **options)
@@ -51,6 +66,71 @@ class InspectableOutbox(Outbox):
         """Return the first column of all rows that a query finds."""
         with self.database.reading.begin() as connection:
             return list(connection.scalars(query))
+
+    async def waiting(self) -> int:
+        return await self.read(queue_stats.waiting)
+
+    async def queue_stats(self) -> dict[Status, queue_stats.QueueDepth]:
+        return await self.read(queue_stats.queue_stats)
+
+    async def check(self) -> None:
+        await self.write(queue_stats.check_writable, isolated=True)
+
+    async def callback_status(self, callback_id: str) -> public_status.CallbackStatus | None:
+        return await self.read(partial(public_status.callback_status, callback_id=callback_id))
+
+    async def public_status(self, callback_id: str, now: datetime) -> public_status.PublicStatus | None:
+        return await self.read(partial(public_status.public_status, callback_id=callback_id, now=now))
+
+    async def get(self, callback_id: str) -> queries.CallbackRecord | None:
+        return await self.read(partial(queries.get, callback_id=callback_id))
+
+    async def list_callbacks(
+        self, filters: queries.CallbackFilter, before_id: str | None, limit: int
+    ) -> list[queries.CallbackRecord]:
+        return await self.read(partial(queries.list_callbacks, filters=filters, before_id=before_id, limit=limit))
+
+    async def blocklist(self) -> list[blocklist_store.Entry]:
+        return await self.read(blocklist_store.entries)
+
+    async def block(self, entry: str, note: str | None, now: datetime) -> datetime:
+        return await self.change_blocklist(partial(blocklist_store.add, entry=entry, note=note, now=now))
+
+    async def unblock(self, entry: str) -> bool:
+        return await self.change_blocklist(partial(blocklist_store.remove, entry=entry))
+
+    async def claim_due(self, now: datetime, **terms: Any) -> list[claims.Claim]:
+        return await self.write(partial(claims.claim_due, now=now, **{"token": str(uuid.uuid4())} | terms))
+
+    async def finish_attempt(
+        self, claim: claims.Claim, result: claims.AttemptOutcome, now: datetime, cap: PhoneCap
+    ) -> bool | datetime:
+        finish = partial(resends.finish, claim=claim, result=result, now=now, cap=cap)
+        return await self.write(finish, isolated=resends.is_resend(result))
+
+    async def cancel(self, callback_id: str, now: datetime, actor: str = OPERATOR) -> None:
+        await self.write(partial(operator_actions.cancel, callback_id=callback_id, now=now, actor=actor))
+
+    async def orphaned(self, now: datetime) -> list[claims.Claim]:
+        return await self.read(partial(claims.orphaned, now=None if self.is_exclusive else now))
+
+    async def expire(self, now: datetime) -> list[str]:
+        return await self.write(partial(claims.expire, now=now))
+
+    async def hold_unknown(self, now: datetime, holds: Callable[[str], bool]) -> list[str]:
+        return await self.write(partial(claims.hold_unknown, now=now, holds=holds))
+
+    async def erase(self, now: datetime, keep: timedelta = timedelta(0)) -> int:
+        return await retention.erase(self, now, keep)
+
+    async def save_release(self, version: str, bodies: Mapping[str, bytes], now: datetime) -> None:
+        await self.write(partial(widget_release_store.save, version=version, bodies=bodies, now=now))
+
+    async def release_versions(self) -> frozenset[str]:
+        return await self.read(widget_release_store.release_versions)
+
+    async def load_release(self, version: str) -> dict[str, bytes]:
+        return await self.read(partial(widget_release_store.load, version=version))
 
     async def admit(
         self, request: Callback, key: RequestKey | None = None, config: AdmissionConfig | None = None, **more: Any

@@ -10,7 +10,6 @@ from sqlalchemy import text
 from app.outbox import claims, transitions
 from app.outbox.callback import Status
 from app.outbox.claims import AttemptOutcome, Claim
-from app.outbox.outbox import Outbox
 from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, store, update_columns
 
 LEASE = timedelta(seconds=40)
@@ -22,25 +21,27 @@ def result(status: Status = Status.PLACED, outcome: str = "placed", **changes: A
     return AttemptOutcome(status=status, outcome=outcome, **(values | {"detail": None, "answer": "{}"} | changes))
 
 
-async def queue(outbox: Outbox, count: int = 1, **changes: Any) -> list[str]:
+async def queue(outbox: InspectableOutbox, count: int = 1, **changes: Any) -> list[str]:
     return await store(outbox, *(callback(**{"client_phone": f"7916{n:07}"} | changes) for n in range(count)))
 
 
-async def status(outbox: Outbox, callback_id: str) -> str | None:
+async def status(outbox: InspectableOutbox, callback_id: str) -> str | None:
     current = await outbox.callback_status(callback_id)
     return current and current.status
 
 
-async def claim(outbox: Outbox, limit: int = 10, **changes: Any) -> list[Claim]:
+async def claim(outbox: InspectableOutbox, limit: int = 10, **changes: Any) -> list[Claim]:
     values: dict[str, Any] = {"now": NOW, "max_delay": timedelta(minutes=30), "lease": LEASE, "cap": CAP}
     return await outbox.claim_due(limit=limit, **(values | changes))
 
 
-async def finish(outbox: Outbox, claimed: Claim, outcome: AttemptOutcome, now: datetime = NOW) -> bool | datetime:
+async def finish(
+    outbox: InspectableOutbox, claimed: Claim, outcome: AttemptOutcome, now: datetime = NOW
+) -> bool | datetime:
     return await outbox.finish_attempt(claimed, outcome, now, CAP)
 
 
-async def test_a_claim_contains_every_parameter_of_the_call(outbox: Outbox) -> None:
+async def test_a_claim_contains_every_parameter_of_the_call(outbox: InspectableOutbox) -> None:
     request = callback(
         manager_phone="74951234567",
         planned_time=NOW + timedelta(hours=1),
@@ -68,13 +69,13 @@ async def test_a_claim_contains_every_parameter_of_the_call(outbox: Outbox) -> N
     assert (claimed.number, claimed.history, claimed.account) == (1, (), "4711")
 
 
-async def test_concurrent_claims_never_return_a_callback_twice(outbox: Outbox) -> None:
+async def test_concurrent_claims_never_return_a_callback_twice(outbox: InspectableOutbox) -> None:
     ids = await queue(outbox, 40)
     claimed = [one for claims in await asyncio.gather(*(claim(outbox, 7) for _ in range(8))) for one in claims]
     assert sorted(one.callback_id for one in claimed) == sorted(ids)
 
 
-async def test_callbacks_not_yet_due_or_of_a_paused_account_are_not_claimed(outbox: Outbox) -> None:
+async def test_callbacks_not_yet_due_or_of_a_paused_account_are_not_claimed(outbox: InspectableOutbox) -> None:
     await queue(outbox, due_at=NOW + SECOND)
     assert await claim(outbox) == []
     assert len(await claim(outbox, now=NOW + SECOND, paused=("4712",))) == 1
@@ -82,7 +83,7 @@ async def test_callbacks_not_yet_due_or_of_a_paused_account_are_not_claimed(outb
     assert await claim(outbox, paused=("4711",)) == []
 
 
-async def test_a_finished_claim_is_no_longer_held(outbox: Outbox) -> None:
+async def test_a_finished_claim_is_no_longer_held(outbox: InspectableOutbox) -> None:
     (request,) = await queue(outbox)
     (claimed,) = await claim(outbox)
     assert await status(outbox, request) == "sending"
@@ -92,7 +93,7 @@ async def test_a_finished_claim_is_no_longer_held(outbox: Outbox) -> None:
     assert await outbox.orphaned(NOW + timedelta(days=1)) == []
 
 
-async def test_a_claim_lists_the_outcomes_of_earlier_attempts(outbox: Outbox) -> None:
+async def test_a_claim_lists_the_outcomes_of_earlier_attempts(outbox: InspectableOutbox) -> None:
     await queue(outbox)
     for number in range(1, 4):
         (claimed,) = await claim(outbox, now=NOW + number * SECOND)
@@ -103,7 +104,7 @@ async def test_a_claim_lists_the_outcomes_of_earlier_attempts(outbox: Outbox) ->
 
 
 async def test_a_worker_whose_lease_has_expired_changes_nothing(database_url: str) -> None:
-    first = Outbox.open(database_url)
+    first = InspectableOutbox.open(database_url)
     (request,) = await queue(first)
     (stale,) = await claim(first)
     if database_url.startswith("sqlite"):
@@ -127,12 +128,12 @@ async def test_a_worker_whose_lease_has_expired_changes_nothing(database_url: st
         each.close()
 
 
-async def test_a_callback_due_before_the_clock_was_set_back_is_due_now(outbox: Outbox) -> None:
+async def test_a_callback_due_before_the_clock_was_set_back_is_due_now(outbox: InspectableOutbox) -> None:
     await queue(outbox)
     assert len(await claim(outbox, now=NOW - timedelta(hours=1))) == 1
 
 
-async def test_expired_callbacks_fail_and_unknown_ones_are_not_resent(outbox: Outbox) -> None:
+async def test_expired_callbacks_fail_and_unknown_ones_are_not_resent(outbox: InspectableOutbox) -> None:
     old, unknown = await queue(outbox, 2, give_up_at=NOW + SECOND)
     claims = {one.callback_id: one for one in await claim(outbox)}
     await finish(outbox, claims[old], result(Status.QUEUED, "not_sent", due_at=NOW + SECOND), NOW)
@@ -143,7 +144,7 @@ async def test_expired_callbacks_fail_and_unknown_ones_are_not_resent(outbox: Ou
     assert await claim(outbox, now=NOW + timedelta(days=1)) == []
 
 
-async def test_erasing_affects_finished_callbacks_only(outbox: Outbox) -> None:
+async def test_erasing_affects_finished_callbacks_only(outbox: InspectableOutbox) -> None:
     finished, waiting = await queue(outbox, 2)
     claims = {one.callback_id: one for one in await claim(outbox)}
     await finish(outbox, claims[finished], result(answer="called 79160000000"), NOW)
@@ -156,12 +157,12 @@ async def test_erasing_affects_finished_callbacks_only(outbox: Outbox) -> None:
     assert await status(outbox, finished) == "placed"
 
 
-async def test_a_callback_past_its_deadline_is_not_claimed_even_before_it_expires(outbox: Outbox) -> None:
+async def test_a_callback_past_its_deadline_is_not_claimed_even_before_it_expires(outbox: InspectableOutbox) -> None:
     await queue(outbox, give_up_at=NOW + SECOND)
     assert await claim(outbox, now=NOW + SECOND) == []
 
 
-async def test_a_callback_that_was_unknown_once_never_expires_as_failed(outbox: Outbox) -> None:
+async def test_a_callback_that_was_unknown_once_never_expires_as_failed(outbox: InspectableOutbox) -> None:
     """An operator may have queued it again, but the phone may have rung all the same."""
     for status_in_between in (Status.QUEUED, Status.UNKNOWN):
         (request,) = await queue(outbox, give_up_at=NOW + SECOND, client_phone=f"7916{len(status_in_between):07}")
@@ -174,7 +175,7 @@ async def test_a_callback_that_was_unknown_once_never_expires_as_failed(outbox: 
         assert await claim(outbox, now=NOW + timedelta(days=1)) == []
 
 
-async def test_a_paused_site_is_claimed_only_by_name(outbox: Outbox) -> None:
+async def test_a_paused_site_is_claimed_only_by_name(outbox: InspectableOutbox) -> None:
     (request,) = await queue(outbox)
     (same_name,) = await queue(outbox, client_phone="79169999999", account="4712")
     (other,) = await queue(outbox, client_phone="79169999998", site="other")
@@ -185,7 +186,7 @@ async def test_a_paused_site_is_claimed_only_by_name(outbox: Outbox) -> None:
     assert claimed.callback_id == request
 
 
-async def test_unknown_callbacks_are_not_resent_at_sites_that_hold_them(outbox: Outbox) -> None:
+async def test_unknown_callbacks_are_not_resent_at_sites_that_hold_them(outbox: InspectableOutbox) -> None:
     for site in ("holding", "resending"):
         await queue(outbox, 2, site=site)
     claims = await claim(outbox)

@@ -25,7 +25,6 @@ from app.outbox.callback import RequestKey
 from app.outbox.database import Database, DatabaseError, open_database
 from app.outbox.group_commit import GroupCommit
 from app.outbox.migrate import migrate
-from app.outbox.outbox import Outbox
 from app.outbox.schema import metadata
 from tests.databases import PostgreSQL
 from tests.outbox.factories import InspectableOutbox, callback, distinct
@@ -41,7 +40,7 @@ def test_the_migrations_create_the_tables_of_the_schema(database_url: str) -> No
 
 
 def test_a_second_process_on_sqlite_is_refused_with_the_reason(tmp_path: Path) -> None:
-    first = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    first = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     try:
         code = "import sys; from app.outbox.database import open_database; open_database(sys.argv[1])"
         second = subprocess.run(
@@ -54,7 +53,7 @@ def test_a_second_process_on_sqlite_is_refused_with_the_reason(tmp_path: Path) -
         assert "PostgreSQL" in second.stderr
     finally:
         first.close()
-    Outbox.open(f"sqlite:///{tmp_path}/callbacks.db").close()
+    InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db").close()
 
 
 @pytest.mark.parametrize("linked", ["folder", "file", "folder and file"])
@@ -65,7 +64,7 @@ def test_a_second_process_is_refused_through_any_symbolic_link(tmp_path: Path, l
     (tmp_path / "other.db").symlink_to(file)
     (tmp_path / "data" / "third.db").symlink_to("callbacks.db")
     link = {"folder": "folder/callbacks.db", "file": "other.db", "folder and file": "folder/third.db"}[linked]
-    first = Outbox.open(f"sqlite:///{tmp_path / link}")  # the file is not there yet
+    first = InspectableOutbox.open(f"sqlite:///{tmp_path / link}")  # the file is not there yet
     try:
         for again in (file, tmp_path / link):
             with pytest.raises(DatabaseError, match="another process already works on"):
@@ -73,7 +72,7 @@ def test_a_second_process_is_refused_through_any_symbolic_link(tmp_path: Path, l
     finally:
         first.close()
     assert {path.name for path in tmp_path.iterdir()} == {"data", "folder", "other.db"}
-    Outbox.open(f"sqlite:///{file}").close()
+    InspectableOutbox.open(f"sqlite:///{file}").close()
 
 
 def test_a_loop_of_links_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
 
 def test_an_unreachable_server_is_reported_in_one_line_without_the_password() -> None:
     with pytest.raises(DatabaseError) as refused:
-        Outbox.open("postgresql+psycopg://user:hunter22@127.0.0.1:1/callbacks")
+        InspectableOutbox.open("postgresql+psycopg://user:hunter22@127.0.0.1:1/callbacks")
     assert "hunter22" not in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -20,7 +20,6 @@ from app.outbox.claims import AttemptOutcome
 from app.outbox.database import Database, open_database
 from app.outbox.group_commit import GroupCommit
 from app.outbox.migrate import migrate
-from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.outbox.factories import CAP, CONFIG, NOW, InspectableOutbox, callback, store
 from tests.outbox.writing import TABLE, Paused, insert, stored
@@ -56,7 +55,7 @@ async def test_delivery_does_not_wait_for_another_process_that_admits(postgresql
     waiting = callback()
     with admitting_elsewhere(url, callback(site="blog"), callback(client_phone="79160000002", site="blog")):
         admitting = asyncio.ensure_future(outbox.admit(waiting))
-        other = Outbox.open(url)
+        other = InspectableOutbox.open(url)
         async with asyncio.timeout(5):
             (claim,) = await other.claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=3, cap=CAP)
             assert claim.callback_id == sent, "those of phones that are being decided about are claimed later"
@@ -74,7 +73,7 @@ async def test_delivery_does_not_wait_for_another_process_that_admits(postgresql
 
 async def test_two_processes_claiming_concurrently_get_each_callback_once(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
-    both = [Outbox.open(url), Outbox.open(url)]
+    both = [InspectableOutbox.open(url), InspectableOutbox.open(url)]
     ids = await store(both[0], *(callback(client_phone=f"7916{number:07}") for number in range(60)))
     rounds = (both[number % 2].claim_due(NOW, max_delay=LEASE, lease=LEASE, limit=5, cap=CAP) for number in range(24))
     claimed = [claim for claims in await asyncio.gather(*rounds) for claim in claims]

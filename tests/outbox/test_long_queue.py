@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import event, insert
 
 from app.outbox.callback import Status
-from app.outbox.outbox import Outbox
 from app.outbox.schema import blocklist
 from tests.outbox.factories import NOW, InspectableOutbox, update_columns
 from tests.outbox.test_claims import claim, queue, status
@@ -89,7 +88,7 @@ async def test_callbacks_are_held_and_cancelled_whatever_else_waits(outbox: Insp
     assert {one.callback_id for one in await claim(outbox)} == {resending, free}
 
 
-async def test_callbacks_due_implausibly_late_are_claimed_last_and_within_the_limit(outbox: Outbox) -> None:
+async def test_callbacks_due_implausibly_late_are_claimed_last_and_within_the_limit(outbox: InspectableOutbox) -> None:
     ahead = await queue(outbox, 2, due_at=NOW + 2 * HOUR)
     (request,) = await queue(outbox, client_phone="79169999999")
     first = [one.callback_id for one in await claim(outbox, 2)]
@@ -98,7 +97,7 @@ async def test_callbacks_due_implausibly_late_are_claimed_last_and_within_the_li
     assert sorted(first[1:] + second) == sorted(ahead)
 
 
-async def test_more_sites_may_be_paused_than_the_depth_of_an_expression_allows(outbox: Outbox) -> None:
+async def test_more_sites_may_be_paused_than_the_depth_of_an_expression_allows(outbox: InspectableOutbox) -> None:
     """SQLite limits the depth of an expression to a thousand."""
     (other,) = await queue(outbox, site="other")
     await queue(outbox, client_phone="79169999999")

@@ -25,7 +25,6 @@ from app.errors import TooManyRequestsError
 from app.outbox.callback import Callback, RequestKey
 from app.outbox.database import DatabaseError, open_database
 from app.outbox.migrate import migrate
-from app.outbox.outbox import Outbox
 from app.outbox.schema import attempts, callbacks, request_keys
 from tests.databases import PostgreSQL
 from tests.outbox.factories import CAP, MANY, NOW, InspectableOutbox, admission_config, callback, from_address, limits
@@ -92,7 +91,7 @@ async def test_an_erased_number_that_was_queued_again_is_not_called(database_url
     queue(database.writing, [gone], client_phone=None)
     database.close()
 
-    outbox = Outbox.open(database_url)
+    outbox = InspectableOutbox.open(database_url)
     seen = [await outbox.callback_status(each.id) for each in (gone, waiting)]
     assert [current and current.status for current in seen] == ["failed", "queued"]
     (claim,) = await outbox.claim_due(NOW, max_delay=timedelta(1), lease=timedelta(seconds=40), limit=9, cap=CAP)
@@ -105,7 +104,7 @@ def test_a_start_on_current_tables_imports_neither_alembic_nor_another_database_
 ) -> None:
     """Importing them would cost memory and time at each start."""
     url = f"sqlite:///{tmp_path}/callbacks.db"
-    Outbox.open(url).close()
+    InspectableOutbox.open(url).close()
     start = f"import sys, app.main\nfrom app.outbox.outbox import Outbox\nOutbox.open({url!r}).close()\n"
     script = f"{start}print(sorted({{'alembic', 'psycopg'}} & sys.modules.keys()))"
     command_line = [sys.executable, "-c", script]
@@ -122,7 +121,7 @@ def test_the_files_of_migrations_are_named_by_their_revisions() -> None:
 
 
 def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
-    Outbox.open(database_url).close()
+    InspectableOutbox.open(database_url).close()
     database = open_database(database_url)
     with database.writing.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

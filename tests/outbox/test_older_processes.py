@@ -11,10 +11,9 @@ import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 
-from app.outbox.database import Database, DatabaseError, open_database
+from app.outbox.database import LOOKS, Database, DatabaseError, open_database
 from app.outbox.inspect_database import inspect
-from app.outbox.migrate import SchemaState, migrate
-from app.outbox.older_processes import LOOKS, why_not_migrated
+from app.outbox.migrate import SchemaState, migrate, why_not_migrated
 from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.outbox.queue_of_0_1 import REVISION, upgrade

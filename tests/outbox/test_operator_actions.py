@@ -6,7 +6,6 @@ import pytest
 
 from app.errors import ConflictError, NotFoundError
 from app.outbox.callback import Status
-from app.outbox.outbox import Outbox
 from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, store, update_columns
 
 LATER = NOW + timedelta(hours=30)
@@ -38,7 +37,7 @@ async def test_a_resend_is_cancelled(outbox: InspectableOutbox) -> None:
     assert await outbox.claim_due(LATER, max_delay=DAY, lease=DAY, limit=9, cap=CAP) == []
 
 
-async def test_an_unknown_id_is_not_found(outbox: Outbox) -> None:
+async def test_an_unknown_id_is_not_found(outbox: InspectableOutbox) -> None:
     with pytest.raises(NotFoundError):
         await outbox.cancel("unknown", LATER)
 
@@ -65,7 +64,7 @@ async def test_a_cancelled_callback_is_never_sent_and_the_next_request_is_a_new_
     assert current.status is Status.QUEUED
 
 
-async def test_a_repeated_cancellation_is_refused_even_at_the_same_time(outbox: Outbox) -> None:
+async def test_a_repeated_cancellation_is_refused_even_at_the_same_time(outbox: InspectableOutbox) -> None:
     (request,) = await store(outbox, callback())
     await outbox.cancel(request, NOW)
     with pytest.raises(ConflictError):

@@ -10,7 +10,6 @@ from sqlalchemy import insert, update
 
 from app.outbox import queries
 from app.outbox.callback import Status
-from app.outbox.outbox import Outbox
 from app.outbox.queries import CallbackFilter
 from app.outbox.schema import attempts, callbacks
 from tests.outbox.factories import NOW, InspectableOutbox, callback
@@ -33,7 +32,7 @@ def write(outbox: InspectableOutbox, *values: dict[str, Any]) -> None:
         connection.execute(insert(callbacks), list(values))
 
 
-async def read(outbox: Outbox, criteria: CallbackFilter, limit: int) -> list[str]:
+async def read(outbox: InspectableOutbox, criteria: CallbackFilter, limit: int) -> list[str]:
     ids: list[str] = []
     while page := await outbox.list_callbacks(criteria, ids[-1] if ids else None, limit):
         ids += [record.callback["id"] for record in page]

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import event, text
 
 from app.outbox import queries
-from app.outbox.outbox import Outbox
 from app.outbox.queries import CallbackFilter
 from tests.outbox.factories import NOW, InspectableOutbox
 from tests.outbox.test_queries import rows, write
@@ -51,7 +50,7 @@ def sqlite(tmp_path: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", EXPECTED_PLANS)
-async def test_few_rows_are_found_by_the_index_of_the_filter(sqlite: Outbox, name: str) -> None:
+async def test_few_rows_are_found_by_the_index_of_the_filter(sqlite: InspectableOutbox, name: str) -> None:
     criteria, index = EXPECTED_PLANS[name]
     recorder = PlanRecorder(sqlite, "EXPLAIN QUERY PLAN")
     await sqlite.list_callbacks(criteria, LAST, 100)
@@ -61,7 +60,9 @@ async def test_few_rows_are_found_by_the_index_of_the_filter(sqlite: Outbox, nam
 
 
 @pytest.mark.parametrize("name", EXPECTED_PLANS)
-async def test_many_rows_are_read_in_id_order(sqlite: Outbox, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_rows_are_read_in_id_order(
+    sqlite: InspectableOutbox, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queries, "SORT_LIMIT", 0)
     recorder = PlanRecorder(sqlite, "EXPLAIN QUERY PLAN")
     await sqlite.list_callbacks(EXPECTED_PLANS[name][0], LAST, 100)
@@ -87,7 +88,7 @@ def on_postgresql(postgresql: Any) -> Any:
     outbox.close()
 
 
-async def test_postgresql_scans_no_whole_table_for_a_page(on_postgresql: Outbox) -> None:
+async def test_postgresql_scans_no_whole_table_for_a_page(on_postgresql: InspectableOutbox) -> None:
     outbox = on_postgresql
     with outbox.database.writing.begin() as connection:
         connection.execute(text(_INSERT_MANY), {"rows": ROWS})

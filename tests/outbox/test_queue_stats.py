@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import event
 
 from app.outbox.callback import Status
-from app.outbox.outbox import Outbox
 from app.outbox.queue_stats import QueueDepth
 from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, hold, store, update_columns
 
@@ -15,16 +14,16 @@ MINUTE = timedelta(minutes=1)
 NONE = QueueDepth(0, None)
 
 
-async def queue(outbox: Outbox, number: int, **changes: Any) -> str:
+async def queue(outbox: InspectableOutbox, number: int, **changes: Any) -> str:
     (request,) = await store(outbox, callback(client_phone=f"7916000{number:04}", **changes))
     return request
 
 
-async def test_an_empty_queue_has_an_entry_for_every_status(outbox: Outbox) -> None:
+async def test_an_empty_queue_has_an_entry_for_every_status(outbox: InspectableOutbox) -> None:
     assert await outbox.queue_stats() == dict.fromkeys(("held", "queued", "sending", "unknown"), NONE)
 
 
-async def test_each_status_has_its_count_and_the_start_of_its_longest_wait(outbox: Outbox) -> None:
+async def test_each_status_has_its_count_and_the_start_of_its_longest_wait(outbox: InspectableOutbox) -> None:
     await queue(outbox, 1, created_at=NOW + MINUTE)
     (sent,) = await outbox.claim_due(NOW + MINUTE, max_delay=HOUR, lease=HOUR, limit=9, cap=CAP)
     for number in range(3):
@@ -46,7 +45,7 @@ async def test_a_released_callback_waits_since_its_release(outbox: InspectableOu
     assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW + 30 * HOUR)
 
 
-async def test_a_planned_callback_waits_since_its_acceptance(outbox: Outbox) -> None:
+async def test_a_planned_callback_waits_since_its_acceptance(outbox: InspectableOutbox) -> None:
     await queue(outbox, 1, planned_time=NOW + 30 * HOUR, give_up_at=NOW + 32 * HOUR)
     assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW)
 
@@ -57,7 +56,7 @@ async def test_a_repeated_request_waits_since_the_first_one(outbox: InspectableO
     assert (await outbox.queue_stats())[Status.QUEUED] == QueueDepth(1, NOW)
 
 
-async def test_finished_callbacks_are_not_counted(outbox: Outbox) -> None:
+async def test_finished_callbacks_are_not_counted(outbox: InspectableOutbox) -> None:
     for number in range(2):
         await queue(outbox, number)
     await outbox.cancel(await queue(outbox, 3), NOW)

@@ -11,7 +11,6 @@ import pytest
 from app.errors import UnavailableError
 from app.outbox.database import open_database
 from app.outbox.migrate import migrate
-from app.outbox.outbox import Outbox
 from tests.databases import PostgreSQL
 from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, distinct
 from tests.outbox.small_server import small_server
@@ -65,7 +64,7 @@ def outbox_at(url: str, retry_for: float) -> Iterator[InspectableOutbox]:
     outbox.close()
 
 
-async def wait_for_writes(outbox: Outbox, *, accepted: bool) -> None:
+async def wait_for_writes(outbox: InspectableOutbox, *, accepted: bool) -> None:
     """Wait until existing sessions have read the new setting; fail after 20 s."""
     async with asyncio.timeout(20):
         while True:
@@ -120,7 +119,7 @@ async def test_a_short_failover_fails_no_request(url: str) -> None:
 def test_visitors_get_503_and_are_accepted_again_without_a_restart(tmp_path: Path, url: str) -> None:
     database = open_database(url)
     migrate(database.writing)
-    outbox = Outbox(database, retry_for=0.3)
+    outbox = InspectableOutbox(database, retry_for=0.3)
     with service(settings(tmp_path), outbox=outbox, poll_interval=AT_ONCE) as here:
         assert here.ask(client_phone=phone()).status_code == 202
         read_only_database(url, on=True)

@@ -1,14 +1,19 @@
 """Erasing personal data: completely, in small batches, and without blocking requests."""
 
 import asyncio
+import random
+import re
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, insert, select, update
+from sqlalchemy import bindparam, event, func, insert, select, update
 
 from app.admission.admission_queries import stored_replay
 from app.outbox.callback import RequestKey, Status
@@ -53,6 +58,59 @@ async def test_callbacks_are_erased_in_batches_of_a_thousand(outbox: Inspectable
     assert counts == [1000, 1000, 500]
     assert column(outbox, "client_phone") == [None] * MANY
     assert await outbox.erase(NOW + SECOND) == 0, "nothing is left to erase"
+
+
+async def test_no_file_of_the_database_holds_an_erased_number(tmp_path: Path) -> None:
+    path = tmp_path / "callbacks.db"
+    outbox = InspectableOutbox.open(f"sqlite:///{path}")
+    insert_rows(outbox, MANY, message_on_ring="for 79160000001")
+    numbers = random.Random(1)
+    change = update(callbacks).where(callbacks.c.client_phone == bindparam("phone"))
+    for status in ("sending", "unknown", "placed"):  # rows grow and shrink, so pages are split
+        chosen = [f"7916{number:07}" for number in numbers.sample(range(MANY), MANY // 2)]
+        texts = [{"phone": phone, "text": "x" * numbers.randrange(900)} for phone in chosen]
+        outbox.execute(change.values(status=status, referrer=bindparam("text")), texts)
+    outbox.execute(update(callbacks).values(status="placed"))
+    await outbox.block("79169999999", None, NOW)  # is kept
+    assert len(phones_in(path)) == MANY + 1
+    assert await outbox.erase(NOW + SECOND) == MANY
+    assert phones_in(path) == {b"79169999999"}
+    assert path.with_name("callbacks.db-wal").stat().st_size == 0
+    outbox.close()
+
+
+def phones_in(path: Path) -> set[bytes]:
+    """Return the phones in all files of a database, its WAL and its shared memory included."""
+    files = list(path.parent.glob(f"{path.name}*"))
+    assert len(files) == 4, "the lock too"
+    return {found for file in files for found in re.findall(rb"7916\d{7}", file.read_bytes())}
+
+
+async def test_a_reader_that_stays_holds_up_no_writer(tmp_path: Path) -> None:
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    insert_rows(outbox, 3)
+    with outbox.database.reading.begin() as reader:
+        reader.execute(select(func.count()).select_from(callbacks))
+        started = time.monotonic()
+        await outbox.erase(NOW + SECOND)
+        assert time.monotonic() - started < 5, "less than the timeout of a lock"
+    assert phones_in(tmp_path / "callbacks.db")
+    await outbox.erase(NOW + SECOND)
+    assert not phones_in(tmp_path / "callbacks.db"), "the next erasure empties the WAL, whether it erases or not"
+    outbox.close()
+
+
+async def test_a_full_disk_does_not_end_the_erasing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    insert_rows(outbox, 3)
+
+    def refuse(action: int, *_: Any) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK  # VACUUM attaches a file
+
+    event.listen(outbox.database.writing, "checkin", lambda one, _: one.set_authorizer(refuse), insert=True)
+    assert await outbox.erase(NOW + SECOND) == 3
+    assert "outbox.not_compacted" in caplog.messages
+    outbox.close()
 
 
 async def test_a_request_is_accepted_before_erasing_has_finished(outbox: InspectableOutbox) -> None:

@@ -8,7 +8,6 @@ from sqlalchemy import event, select
 
 from app.errors import ConflictError
 from app.outbox.callback import Status
-from app.outbox.outbox import Outbox
 from app.outbox.schema import callbacks, status_history
 from app.outbox.transitions import ALLOWED, insert_callbacks, transition
 from tests.outbox.factories import NOW, InspectableOutbox, callback, hold, new_callback, store, update_columns
@@ -18,7 +17,7 @@ SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 
 
-async def history(outbox: Outbox, callback_id: str) -> list[tuple[Any, ...]]:
+async def history(outbox: InspectableOutbox, callback_id: str) -> list[tuple[Any, ...]]:
     record = await outbox.get(callback_id)
     assert record is not None
     changes = [tuple(row[name] for name in ("from_status", "to_status", "reason", "actor")) for row in record.history]
@@ -26,7 +25,7 @@ async def history(outbox: Outbox, callback_id: str) -> list[tuple[Any, ...]]:
     return changes
 
 
-async def test_a_placed_callback_has_a_complete_history(outbox: Outbox) -> None:
+async def test_a_placed_callback_has_a_complete_history(outbox: InspectableOutbox) -> None:
     (request,) = await queue(outbox)
     (first,) = await claim(outbox)
     await finish(outbox, first, result(Status.QUEUED, "not_sent", due_at=NOW, reason="not_sent"), NOW)
@@ -41,7 +40,7 @@ async def test_a_placed_callback_has_a_complete_history(outbox: Outbox) -> None:
     ]
 
 
-async def test_the_history_of_a_held_callback_names_the_reason_and_the_actors(outbox: Outbox) -> None:
+async def test_the_history_of_a_held_callback_names_the_reason_and_the_actors(outbox: InspectableOutbox) -> None:
     held = await hold(outbox)
     await outbox.cancel(held, NOW, "key:crm")
     assert await history(outbox, held) == [
@@ -51,12 +50,12 @@ async def test_the_history_of_a_held_callback_names_the_reason_and_the_actors(ou
 
 
 @pytest.mark.parametrize(("key", "actor"), [(None, "visitor"), ("crm", "key:crm"), ("(terminal)", "operator")])
-async def test_the_first_row_names_the_sender(outbox: Outbox, key: str | None, actor: str) -> None:
+async def test_the_first_row_names_the_sender(outbox: InspectableOutbox, key: str | None, actor: str) -> None:
     (request,) = await store(outbox, callback(api_key=key))
     assert await history(outbox, request) == [(None, "queued", None, actor)]
 
 
-async def test_expiring_blocking_and_erasing_are_in_the_history(outbox: Outbox) -> None:
+async def test_expiring_blocking_and_erasing_are_in_the_history(outbox: InspectableOutbox) -> None:
     expired, unknown, blocked = (
         await queue(outbox, client_phone="79160000001", give_up_at=NOW + SECOND)
         + await queue(outbox, client_phone="79160000002", give_up_at=NOW + SECOND)
@@ -78,7 +77,7 @@ async def test_expiring_blocking_and_erasing_are_in_the_history(outbox: Outbox) 
     assert (await history(outbox, held))[-1] == ("held", "cancelled", "personal_data_erased", "system")
 
 
-async def test_a_refused_action_leaves_no_row(outbox: Outbox) -> None:
+async def test_a_refused_action_leaves_no_row(outbox: InspectableOutbox) -> None:
     (request,) = await queue(outbox)
     await claim(outbox)
     with pytest.raises(ConflictError):
@@ -98,7 +97,7 @@ async def test_only_the_moves_of_the_table_are_made(outbox: InspectableOutbox, f
     assert len(await history(outbox, request)) == 1 + len(moved)
 
 
-async def test_a_status_that_no_attempt_can_result_in_is_refused(outbox: Outbox) -> None:
+async def test_a_status_that_no_attempt_can_result_in_is_refused(outbox: InspectableOutbox) -> None:
     (request,) = await queue(outbox)
     (one,) = await claim(outbox)
     with pytest.raises(ValueError, match="from sending to held"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.outbox.outbox import Outbox
+from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import CANARY, assert_cors, assert_protected, assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Service, phone, service, settings, until
 
@@ -46,13 +46,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outbox(folder: Path) -> Outbox:
+def outbox(folder: Path) -> InspectableOutbox:
     """The outbox of the service. The service closes it."""
-    return Outbox.open(f"sqlite:///{folder / 'callbacks.db'}")
+    return InspectableOutbox.open(f"sqlite:///{folder / 'callbacks.db'}")
 
 
 @pytest.fixture(scope="module")
-def here(folder: Path, clock: BreakingClock, outbox: Outbox) -> Iterator[Service]:
+def here(folder: Path, clock: BreakingClock, outbox: InspectableOutbox) -> Iterator[Service]:
     with service(settings(folder), clock=clock, outbox=outbox) as running:
         yield running
 
@@ -137,7 +137,7 @@ def test_a_visitor_can_retry_when_the_database_is_back(here: Service, folder: Pa
 
 
 def test_a_full_queue_of_writes_refuses_the_next_request(
-    here: Service, folder: Path, outbox: Outbox, clock: BreakingClock
+    here: Service, folder: Path, outbox: InspectableOutbox, clock: BreakingClock
 ) -> None:
     queued: list[asyncio.Future[list[BaseException | None]]] = []
 

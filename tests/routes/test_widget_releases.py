@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.outbox.outbox import Outbox
 from app.routes.widget_files import Release, read_release
+from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, service, settings, until
 
@@ -33,7 +33,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 @pytest.fixture
 def updated(tmp_path: Path) -> Path:
     """The folder of a service that served an earlier release before its update."""
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     asyncio.run(outbox.save_release(EARLIER, FILES, NOW))
     outbox.close()
     return tmp_path
@@ -108,7 +108,7 @@ def test_the_current_release_needs_no_database(updated: Path) -> None:
 
 
 def test_a_release_saved_by_another_process_is_found(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     with service(settings(tmp_path), outbox=outbox) as here:
         path = f"/widget/{EARLIER}/dialog.js"
         assert here.http.get(path).headers["cache-control"] == "no-cache"
@@ -118,7 +118,7 @@ def test_a_release_saved_by_another_process_is_found(tmp_path: Path) -> None:
 
 
 def test_more_releases_than_the_cache_holds_are_served(tmp_path: Path) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     releases = [release_of({"widget.js": "", "dialog.js": f"{number}"}) for number in range(70)]
     for release in releases:
         asyncio.run(outbox.save_release(release.version, release.bodies(), NOW))
@@ -143,7 +143,7 @@ ALTERED = {
 def test_stored_files_that_differ_from_their_version_are_not_served(
     tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outbox = Outbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
     asyncio.run(outbox.save_release(EARLIER, ALTERED[change], NOW))
     with service(settings(tmp_path), outbox=outbox) as here:
         for path, current in ((f"/widget-{EARLIER}.js", "widget.js"), (f"/widget/{EARLIER}/dialog.js", "dialog.js")):

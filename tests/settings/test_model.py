@@ -212,3 +212,19 @@ def test_the_challenge_is_required_if_browsers_can_solve_it(
 ) -> None:
     settings = load(NEEDED | {"SITES__SHOP__ORIGINS": origins} | challenge)
     assert settings.sites["shop"].asks_for_challenge is expected
+
+
+def test_a_site_has_its_own_settings_and_the_general_ones_for_the_rest() -> None:
+    own = {
+        "CLIENT_ID": "4712",
+        "PRIVATE_KEY": "another-key-of-chaser",
+        "ON_UNKNOWN": "hold",
+        "QUOTAS__PER_SITE": "7/hour",
+    }
+    other = {"SITES__OTHER__SITE_ID": "2", "SITES__OTHER__ORIGINS": "https://other.example"}
+    settings = load(NEEDED | other | {f"{SHOP}{name}": value for name, value in own.items()})
+    assert [settings.account_of(name) for name in ("shop", "other")] == ["4712", "4711"]
+    assert [settings.on_unknown_of(name) for name in ("shop", "other")] == ["hold", "resend_once"]
+    assert settings.quotas_of("other") == settings.quotas
+    assert [str(limit) for limit in settings.quotas_of("shop").per_site] == ["7 per 1 hour"]
+    assert settings.quotas_of("shop").per_address == settings.quotas.per_address
