@@ -12,7 +12,6 @@ from functools import partial
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from sqlalchemy import Connection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission.admission_config import admission_config, ring_times
@@ -38,7 +37,7 @@ from app.outbox.database import DatabaseError
 from app.outbox.outbox import Outbox
 from app.outbox.phone_callbacks import PhoneCap
 from app.outbox.rings import limits_of
-from app.outbox.secret_store import Secrets, load_secrets
+from app.outbox.secret_store import load_secrets
 from app.routes import (
     blocklist_routes,
     callback_action_routes,
@@ -146,8 +145,9 @@ def create_app(
             stack.push_async_callback(breakers.aclose)
             config = _delivery_config(settings)
             worker = Worker(outbox, breakers, config, clock, shutdown, metrics, poll_interval=poll_interval)
-            secrets = await outbox.write(_secrets_of(settings, clock()))
-            challenges = Challenges(secrets.signing, clock, secrets.previous)
+            secrets = await outbox.write(partial(load_secrets, settings=settings, now=clock()))
+            former = secrets.previous and Challenges(secrets.previous[0], clock, until=secrets.previous[1])
+            challenges = Challenges(secrets.signing, clock, former=former)
             difficulty = AdaptiveDifficulty()
             admission = Admission(
                 outbox,
@@ -215,11 +215,6 @@ def create_app(
         metrics,
         RequestContextMiddleware(open_metrics, (), metrics),
     )
-
-
-def _secrets_of(settings: Settings, now: datetime) -> Callable[[Connection], Secrets]:
-    secret_key = settings.secret_key.get_secret_value().encode() if settings.secret_key else None
-    return partial(load_secrets, secret_key=secret_key, legacy=settings.legacy_secret, now=now)
 
 
 def _warn_of_disabled_challenges(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from app.edge.accept_backlog import empty_the_queue
 from app.edge.connection_reaper import Waiting
 from app.edge.connections import Connection, protocol
-from app.edge.control_socket import ControlSocketError, OperatorRequests, listen
+from app.edge.control_socket import OperatorRequests, listen
 from app.logs import event
 from app.metrics import Metrics
 from app.settings import Settings
@@ -115,28 +115,40 @@ def _config(app: ASGIApp, http: type[Connection], **options: Any) -> uvicorn.Con
     )
 
 
-def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> list[SideServer]:
-    """Return the server for METRICS_PORT, none without that setting. Raises OSError if the port can't be bound."""
-    if settings.metrics_port is None:
-        return []
-    host = settings.metrics_host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return [SideServer(app, metrics, socket.create_server((host, settings.metrics_port), family=family))]
+class ListenError(Exception):
+    """A server beside the first one can't listen. The text names the setting, the reason and the fix."""
 
 
-def control_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> list[SideServer]:
-    """Return the server of the control socket, which serves `app` to the operator.
+def side_servers(app: ASGIApp, open_metrics: ASGIApp, metrics: Metrics, settings: Settings) -> list[SideServer]:
+    """Return the server of METRICS_PORT, if that is set, and of the control socket. Raises `ListenError`.
 
-    Several replicas in one folder, or a read-only folder, are usual with PostgreSQL. So without CONTROL_SOCKET a
-    failure is only logged there. Otherwise raises `ControlSocketError`.
+    Several replicas in one folder, or a read-only folder, are usual with PostgreSQL. So there a failure of the default
+    control socket is only logged.
     """
+    servers = []
+    if settings.metrics_port is not None:
+        address = (settings.metrics_host, settings.metrics_port)
+        try:
+            listener = socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        except OSError as error:
+            raise _listen_error("METRICS_PORT", f"{address[0]}:{address[1]}", error, "choose another") from None
+        servers.append(SideServer(open_metrics, metrics, listener))
+    path = settings.control_path()
     try:
-        return [SideServer(OperatorRequests(app), metrics, listen(settings.control_path()))]
-    except ControlSocketError as error:
+        servers.append(SideServer(OperatorRequests(app), metrics, listen(path)))
+    except OSError as error:
+        fix = "set CONTROL_SOCKET to another path, in a folder of this user. Each process needs its own"
+        failed = _listen_error("CONTROL_SOCKET", str(path), error, fix)
         if settings.uses_sqlite or settings.control_socket is not None:
-            raise
-        event(log, "service.no_control_socket", logging.WARNING, advice=str(error))
-        return []
+            raise failed from None
+        event(log, "service.no_control_socket", logging.WARNING, advice=str(failed))
+    return servers
+
+
+def _listen_error(setting: str, address: str, error: OSError, fix: str) -> ListenError:
+    # Not `strerror`: that of `create_server` repeats the address. Too long a path has a message, but no errno.
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return ListenError(f"{setting}: can't listen on {address}: {reason}: {fix}")
 
 
 def allow_open_files() -> None:

@@ -32,7 +32,7 @@ import httpx2
 from app.delivery.worker import POLL_INTERVAL
 from app.main import create_app, utc_now
 from app.outbox.outbox import Outbox
-from app.serving import Server, control_server
+from app.serving import Server, side_servers
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Options
 from app.simulator.running import running_in_thread
@@ -269,7 +269,9 @@ def service(
     listening = listening or _listening()
     app = create_app(chosen, outbox=outbox, clock=clock, poll_interval=poll_interval)
     # A test on PostgreSQL may run several services with the same settings.
-    beside = control_server(app, app.metrics, chosen) if chosen.uses_sqlite or chosen.control_socket else []
+    beside = (
+        side_servers(app, app.open_metrics, app.metrics, chosen) if chosen.uses_sqlite or chosen.control_socket else []
+    )
     server = Server(app, app.end, app.metrics, beside=beside)
     failures: list[BaseException] = []
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from app.edge.control_socket import ControlSocketError, listen
+from app.edge.control_socket import listen
 from app.edge.proof_of_work import Challenges
 from app.main import create_app, utc_now
-from app.serving import control_server
+from app.serving import ListenError, side_servers
 from tests.databases import PostgreSQL
 from tests.routes.refusal import assert_refused
 from tests.running import Clock, Service, operator, phone, process, service, settings, values
@@ -158,18 +158,19 @@ def test_a_socket_in_use_and_a_file_are_refused_with_the_fix(tmp_path: Path) -> 
     with contextlib.closing(listener):
         with pytest.raises(AssertionError) as failed, process(tmp_path, values(tmp_path)):
             pass
-        fix = "stop it, or set CONTROL_SOCKET to another path: each process needs its own"
-        expected = f"CONTROL_SOCKET: another process listens at {path}: {fix}"
+        fix = "set CONTROL_SOCKET to another path, in a folder of this user. Each process needs its own"
+        expected = f"CONTROL_SOCKET: can't listen on {path}: Address already in use: {fix}"
         assert expected in str(failed.value).splitlines()
         assert "Traceback" not in str(failed.value)
         assert path.is_socket()
     path.unlink()
     path.write_text("the owner's notes")
-    with pytest.raises(ControlSocketError, match="is no socket: remove it"):
+    with pytest.raises(OSError, match="in use"):
         listen(path)
     assert path.read_text() == "the owner's notes"
-    with pytest.raises(ControlSocketError, match="too long: set CONTROL_SOCKET"):
-        listen(tmp_path / ("long" * 30))
+    app = create_app(settings(tmp_path))
+    with pytest.raises(ListenError, match=f"too long: {fix}"):
+        side_servers(app, app, app.metrics, settings(tmp_path, control_socket=str(tmp_path / ("long" * 30))))
 
 
 def test_with_postgresql_a_second_replica_in_the_folder_is_warned(
@@ -180,7 +181,7 @@ def test_with_postgresql_a_second_replica_in_the_folder_is_warned(
     assert chosen.control_path() == Path("data/control.sock")
     app = create_app(chosen)
     with contextlib.closing(listen(chosen.control_path())), caplog.at_level(logging.WARNING):
-        assert control_server(app, app.metrics, chosen) == []
+        assert side_servers(app, app, app.metrics, chosen) == []
     (warning,) = [record for record in caplog.records if record.message == "service.no_control_socket"]
     assert "set CONTROL_SOCKET to another path" in warning.__dict__["advice"]
 

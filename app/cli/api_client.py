@@ -1,6 +1,5 @@
 """HTTP client of a running service. Over HTTP a command also works on SQLite, where one process owns the file."""
 
-import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -34,10 +33,12 @@ def connect(place: str | Path, timeout: float) -> "httpx2.Client":
     """
     import httpx2
 
+    from app.settings.loader import command_api_key
+
     if isinstance(place, Path):
         transport = httpx2.HTTPTransport(uds=str(place), trust_env=False)
         return httpx2.Client(base_url="http://localhost", transport=transport, timeout=timeout)
-    key = os.environ.get("CHASER_CALLBACK_API_KEY", "").strip()
+    key = command_api_key()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     return httpx2.Client(base_url=place.rstrip("/"), headers=headers, timeout=timeout, trust_env=False)
 

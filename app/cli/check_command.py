@@ -1,7 +1,6 @@
 """The command `chaser-callback check`: check everything the service needs, and print how to fix each fault."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -225,7 +224,7 @@ def _compare_settings(own: str, running: str, read_at: datetime) -> CheckResult:
 
     if own == running:
         return CheckResult("ok", "running", f"the service has these settings ({own})")
-    file = config_file(os.environ)
+    file = config_file()
     read = f"{read_at.astimezone():%Y-%m-%d %H:%M}"
     if file is not None and file.stat().st_mtime > read_at.timestamp():
         fix = f"{file} was changed since then: restart the service"

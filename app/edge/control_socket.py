@@ -3,6 +3,7 @@
 The kernel checks its mode, 0600. No header makes a request the operator's: only the server of this socket does.
 """
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -12,11 +13,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 IS_OPERATOR: Final = "is_operator"
 """The key in the state of a request that came through the control socket."""
-_FIX: Final = "set CONTROL_SOCKET to a path in a folder of this user"
-
-
-class ControlSocketError(Exception):
-    """The control socket can't be opened. The text names the reason and the fix."""
 
 
 class OperatorRequests:
@@ -33,45 +29,22 @@ class OperatorRequests:
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a listening Unix socket with the mode 0600. Replaces the one that a process left behind.
-
-    Raises `ControlSocketError` if another process listens there, or if it can't be created.
-    """
+    """Return a listening Unix socket with the mode 0600. Replaces one that a process left behind. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)  # otherwise a stopped process with a full backlog would block the start
+            is_stale = probe.connect_ex(str(path)) == errno.ECONNREFUSED
+        if is_stale:
+            path.unlink()
     listener = socket.socket(socket.AF_UNIX)
+    umask = os.umask(0o177)  # so that the socket never has a wider mode, not even for a moment
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_stale(path)
-        # With the umask the socket never has a wider mode, not even for a moment.
-        umask = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(umask)
+        listener.bind(str(path))
         listener.listen()
-    except OSError as error:
-        listener.close()
-        # Too long a path (over 107 bytes) has a message, but no errno.
-        reason = error.strerror or str(error)
-        raise ControlSocketError(f"CONTROL_SOCKET: can't listen at {path}: {reason}: {_FIX}") from None
-    except ControlSocketError:
+    except OSError:
         listener.close()
         raise
+    finally:
+        os.umask(umask)
     return listener
-
-
-def _remove_stale(path: Path) -> None:
-    if not path.exists():
-        return
-    if not path.is_socket():
-        raise ControlSocketError(f"CONTROL_SOCKET: {path} is no socket: remove it, or {_FIX}")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)  # otherwise a stopped process with a full backlog would block the start
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise ControlSocketError(
-        f"CONTROL_SOCKET: another process listens at {path}: stop it, or set CONTROL_SOCKET to another path: each "
-        "process needs its own"
-    )

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -38,36 +38,24 @@ class VerifiedChallenge:
     age: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The keys derived from one secret: of the challenges' signatures, and of the signatures of their solutions."""
-
-    challenge: bytes = field(repr=False)
-    solution: bytes = field(repr=False)
-
-    @classmethod
-    def derive(cls, secret: bytes) -> "_Keys":
-        return cls(*(hmac.digest(secret, purpose, hashlib.sha256) for purpose in (b"challenge", b"challenge key")))
-
-    def verify(self, solution: Payload) -> bool:
-        """Return whether these keys signed the challenge, and it is solved. Raises ForbiddenError if it expired."""
-        result = verify_solution(solution, self.challenge, hmac_key_secret=self.solution)
-        if result.expired:
-            raise _expired()
-        return bool(result.verified)
-
-
 class Challenges:
     """Issues challenges and verifies solutions. `secret` signs the challenges, `clock` returns the time in UTC.
 
-    `previous` is a secret that signed them until a time, None if there is none. Challenges of that time stay valid.
+    Challenges issued after `until` are not valid. `former` verifies those that this secret did not sign.
     """
 
     def __init__(
-        self, secret: bytes, clock: Callable[[], datetime], previous: tuple[bytes, datetime] | None = None
+        self,
+        secret: bytes,
+        clock: Callable[[], datetime],
+        *,
+        until: datetime | None = None,
+        former: "Challenges | None" = None,
     ) -> None:
-        self._keys = _Keys.derive(secret)
-        self._previous = previous and (_Keys.derive(previous[0]), previous[1])
+        self._signing = _derived(secret, b"challenge")
+        self._key_signing = _derived(secret, b"challenge key")
+        self._until = until
+        self._former = former
         self._clock = clock
 
     def issue(self, site: str, difficulty: float) -> dict[str, Any]:
@@ -81,8 +69,8 @@ class Challenges:
             counter=secrets.randbelow(round(COUNTERS * difficulty)),
             expires_at=now + LONGEST_AGE,
             data={"site": site, "given": int(now.timestamp() * 1000)},
-            hmac_secret=self._keys.challenge,
-            hmac_key_secret=self._keys.solution,
+            hmac_secret=self._signing,
+            hmac_key_secret=self._key_signing,
         )
         return challenge.to_dict()
 
@@ -97,17 +85,19 @@ class Challenges:
             solution = Payload.from_base64(payload)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise _wrong() from None
-        is_verified, before = self._keys.verify(solution), None
-        if not is_verified and self._previous is not None:
-            is_verified, before = self._previous[0].verify(solution), self._previous[1]
-        if not is_verified:
+        result = verify_solution(solution, self._signing, hmac_key_secret=self._key_signing)
+        if result.expired:
+            raise _expired()
+        if not result.verified and self._former is not None:
+            return self._former.verify(payload, site)
+        if not result.verified:
             raise _wrong()
         signed = solution.challenge.parameters
         data: dict[str, Any] = signed.data or {}
         if data["site"] != site:
             raise ForbiddenError("challenge_wrong", "The challenge was issued for another site.")
         issued_at = datetime.fromtimestamp(data["given"] / 1000, UTC)
-        if before is not None and issued_at > before:
+        if self._until is not None and issued_at > self._until:
             raise _wrong()
         age = self._clock() - issued_at
         if age < SHORTEST_AGE:
@@ -128,3 +118,7 @@ def _wrong() -> ForbiddenError:
 
 def _expired() -> ForbiddenError:
     return ForbiddenError("challenge_expired", "The challenge is more than ten minutes old: solve a new one.")
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    return hmac.digest(secret, purpose, hashlib.sha256)

@@ -6,7 +6,6 @@ SECRET_KEY, or with this secret if that is not set. A challenge signed before a 
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_bytes
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, select, update
 
 from app.outbox import upsert
 from app.outbox.schema import LEGACY_SIGNING, service_secrets
+from app.settings import Settings
 
 _IN_FLIGHT: Final = timedelta(minutes=10)  # no challenge is valid for longer
 
@@ -29,14 +29,12 @@ class Secrets:
     previous: tuple[bytes, datetime] | None = field(repr=False)
 
 
-def load_secrets(
-    connection: Connection, secret_key: bytes | None, legacy: Callable[[], bytes], now: datetime
-) -> Secrets:
+def load_secrets(connection: Connection, settings: Settings, now: datetime) -> Secrets:
     """Return the secrets, and insert them at the first start. All processes that start at once get the same ones.
 
-    `secret_key` is the setting. `legacy` returns what versions before 0.2.0 signed with. Only a digest of the setting
-    is stored.
+    Of SECRET_KEY only a digest is stored.
     """
+    secret_key = settings.secret_key.get_secret_value().encode() if settings.secret_key else None
     made = token_bytes(32)
     first = {"id": 1, "secret": made.hex(), "signing": _signing(secret_key or made)}
     connection.execute(upsert.insert(connection, service_secrets).values(first).on_conflict_do_nothing())
@@ -48,7 +46,7 @@ def load_secrets(
         connection.execute(update(service_secrets).values(signing=signing, previous=previous, changed_at=now))
     before = None
     if changed_at is not None and now - changed_at < _IN_FLIGHT:
-        before = legacy() if previous == LEGACY_SIGNING else bytes.fromhex(previous), changed_at
+        before = settings.legacy_secret() if previous == LEGACY_SIGNING else bytes.fromhex(previous), changed_at
     return Secrets(secret, bytes.fromhex(signing), before)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +39,7 @@ class _Sources(Settings, BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The environment source of pydantic-settings silently ignores one of two conflicting variables.
-        return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file(os.environ))
+        return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
 
 
 class _DraftSite(Site):
@@ -65,7 +64,7 @@ def load_settings(*, draft: bool = False) -> Settings:
     environment = read_environment(environ)
     environment.suggested.update(file_errors)  # reported by their files: not missing as well
     lines = [*file_errors.values(), *(f"{name}: {message}" for name, message in environment.errors.items())]
-    file = config_file(os.environ)
+    file = config_file()
     try:
         if file is not None and not file.is_file():
             raise SettingsError([*lines, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
@@ -85,9 +84,14 @@ def load_settings(*, draft: bool = False) -> Settings:
     return settings
 
 
-def config_file(environ: Mapping[str, str]) -> Path | None:
+def command_api_key() -> str:
+    """Return the API key with which commands connect to a URL, empty if it is not set."""
+    return os.environ.get("CHASER_CALLBACK_API_KEY", "").strip()
+
+
+def config_file() -> Path | None:
     """Return the path of the TOML file: CONFIG_FILE, else the default if it exists, else None."""
-    named = environ.get(CONFIG_FILE, "").strip()
+    named = os.environ.get(CONFIG_FILE, "").strip()
     if named:
         return Path(named)
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None

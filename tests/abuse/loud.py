@@ -57,8 +57,9 @@ def loud_process(folder: Path, values: Mapping[str, Any]) -> Iterator[Process]:
     port = free_port()
     log = folder / "loud.log"
     command = [sys.executable, "-X", "dev", "-c", _LOUD, str(folder / "broken"), "serve", "--port", str(port)]
+    variables = {"CONTROL_SOCKET": str(folder / "control.sock")} | environment(values)
     with log.open("wb") as output:
-        child = subprocess.Popen(command, env=environment(values), cwd=ROOT, stdout=output, stderr=output)
+        child = subprocess.Popen(command, env=variables, cwd=ROOT, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
         with client(url) as http:

@@ -179,7 +179,7 @@ def test_no_repr_shows_a_secret_or_a_number(tmp_path: Path) -> None:
     record = AttemptOutcome(Status.FAILED, None, None, "refused", 404, 1, None, f"client_phone={PHONE}")
     client = ChaserClient("4711", PRIVATE_KEY)
     secret = chosen.legacy_secret()
-    challenges = Challenges(secret, utc_now, (secret, utc_now()))
+    challenges = Challenges(secret, utc_now, former=Challenges(secret, utc_now))
     members = {"settings": chosen, "secret": secret, "challenges": challenges}
     services = Services(**(dict.fromkeys(field.name for field in fields(Services)) | members))
     shown: list[object] = [request, sender, callback, claim, call, record, client, services, create_app(chosen)]

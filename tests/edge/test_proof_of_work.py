@@ -109,7 +109,7 @@ def test_a_former_secret_verifies_what_it_signed_before_the_change_and_nothing_l
     former = Challenges(b"a former secret", clock)
     before = solved(former.issue("shop", 1))
     clock.now += SHORTEST_AGE
-    changed = Challenges(SECRET, clock, (b"a former secret", clock.now))
+    changed = Challenges(SECRET, clock, former=Challenges(b"a former secret", clock, until=clock.now))
     assert changed.verify(before, "shop").age >= SHORTEST_AGE
     clock.now += SHORTEST_AGE
     after = solved(former.issue("shop", 1))

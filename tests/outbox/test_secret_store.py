@@ -3,6 +3,7 @@
 import threading
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -13,14 +14,14 @@ from app.outbox.secret_store import Secrets, load_secrets
 from tests.databases import PostgreSQL
 from tests.outbox.factories import NOW, InspectableOutbox
 from tests.outbox.queue_of_0_1 import make_queue, upgrade
+from tests.running import settings
 
-LEGACY = b"what version 0.1 signed with"
-SETTING = b"a secret key in the settings, of 32 characters"
+SECRET_KEY = "a secret key in the settings, of 32 characters"
 MINUTE = timedelta(minutes=1)
 
 
-def load(connection: Connection, secret_key: bytes | None = None, minutes: int = 0) -> Secrets:
-    return load_secrets(connection, secret_key, lambda: LEGACY, NOW + minutes * MINUTE)
+def load(connection: Connection, secret_key: str | None = None, minutes: int = 0) -> Secrets:
+    return load_secrets(connection, settings(Path(), secret_key=secret_key), NOW + minutes * MINUTE)
 
 
 async def test_it_is_random_and_stays_the_same(outbox: InspectableOutbox) -> None:
@@ -36,25 +37,26 @@ async def test_it_is_random_and_stays_the_same(outbox: InspectableOutbox) -> Non
 
 async def test_a_secret_key_in_the_settings_wins_and_is_not_stored(outbox: InspectableOutbox) -> None:
     own = await outbox.write(load)
-    chosen = await outbox.write(lambda connection: load(connection, SETTING, 1))
+    chosen = await outbox.write(lambda connection: load(connection, SECRET_KEY, 1))
     assert chosen.signing not in (own.signing, own.hashing)
     assert chosen.hashing == own.hashing
     rows = await outbox.read(lambda connection: connection.execute(select(service_secrets)).all())
     assert len(rows) == 1
-    assert SETTING.decode() not in str(rows)
-    assert SETTING.hex() not in str(rows)
+    assert SECRET_KEY not in str(rows)
+    assert SECRET_KEY.encode().hex() not in str(rows)
 
 
 async def test_what_signed_before_is_known_for_ten_minutes(outbox: InspectableOutbox) -> None:
     own = await outbox.write(load)
     for minutes, previous in ((1, (own.signing, NOW + MINUTE)), (10, (own.signing, NOW + MINUTE)), (11, None)):
-        again = await outbox.write(lambda connection, at=minutes: load(connection, SETTING, at))
+        again = await outbox.write(lambda connection, at=minutes: load(connection, SECRET_KEY, at))
         assert again.previous == previous
     assert (await outbox.write(lambda connection: load(connection, None, 12))).signing == own.signing
 
 
 def test_an_upgraded_database_knows_what_version_0_1_signed(migrated: Database) -> None:
-    for minutes, previous in ((0, (LEGACY, NOW)), (9, (LEGACY, NOW)), (10, None)):
+    derived = settings(Path(), secret_key=None).legacy_secret()
+    for minutes, previous in ((0, (derived, NOW)), (9, (derived, NOW)), (10, None)):
         with migrated.writing.begin() as connection:
             assert load(connection, minutes=minutes).previous == previous
 
