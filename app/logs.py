@@ -102,10 +102,9 @@ def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fie
 
 
 def mask_phone(digits: str) -> str:
-    """Return a phone number masked for logs: `+7916***4567` for `79161234567`.
+    """Return a phone number masked for logs: `***67` for `79161234567`. At most a quarter of its digits is shown.
 
-    Of a number with fewer than 11 digits at most half are shown.
+    More digits, together with the time and the site, would leave few enough candidates to find the person.
     """
     digits = digits.removeprefix("+")
-    shown = 4 if len(digits) >= 11 else len(digits) // 4
-    return f"+{digits[:shown]}***{digits[len(digits) - shown :]}"
+    return f"***{digits[len(digits) - min(2, len(digits) // 4) :]}"

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from sqlalchemy import Connection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission.admission_config import admission_config, ring_times
@@ -21,10 +23,10 @@ from app.delivery.delivery_config import DeliveryConfig
 from app.delivery.retry_policy import Outcome, RetryPolicy
 from app.delivery.shutdown import Shutdown
 from app.delivery.worker import POLL_INTERVAL, Worker
+from app.edge.api_keys import with_operator
 from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.cors import Cors
 from app.edge.flood_limit import FloodLimit
-from app.edge.operator_key import with_operator
 from app.edge.proof_of_work import Challenges
 from app.edge.request_body import BodyLimit
 from app.edge.request_context import RequestContextMiddleware
@@ -36,6 +38,7 @@ from app.outbox.database import DatabaseError
 from app.outbox.outbox import Outbox
 from app.outbox.phone_callbacks import PhoneCap
 from app.outbox.rings import limits_of
+from app.outbox.secret_store import Secrets, load_secrets
 from app.routes import (
     blocklist_routes,
     callback_action_routes,
@@ -50,7 +53,7 @@ from app.routes import (
 from app.routes.dependencies import Services
 from app.routes.exception_handlers import register_exception_handlers
 from app.routes.in_flight import InFlightKeys
-from app.routes.metrics_routes import MetricsCollector, metrics_router, open_metrics_router
+from app.routes.metrics_routes import metrics_routers
 from app.routes.openapi import DESCRIPTION, documentation_router
 from app.settings import Settings
 from app.version import VERSION
@@ -103,6 +106,11 @@ class Application:
             await self._app(scope, receive, send_unless_failed)
         except DatabaseError as error:
             reason = str(error)
+        except UnavailableError:
+            reason = (
+                "DATABASE_URL: the database opened, but its queue could not be read or written: "
+                "see the error in the line above, then restart"
+            )
         except Exception:
             log.exception("service.unexpected_error")
         for message in failed:
@@ -123,9 +131,9 @@ def create_app(
     """
     given_outbox = outbox
     shutdown = Shutdown()
-    metrics, collector = Metrics(settings.sites, tuple(Outcome)), MetricsCollector()
-    secret = settings.secret()
-    api_keys = with_operator(settings.api_keys, secret)
+    metrics = Metrics(settings.sites, tuple(Outcome))
+    metrics_router, open_metrics_router = metrics_routers()
+    api_keys = with_operator(settings.api_keys)
     origins = {name: Origins(site.origins) for name, site in settings.sites.items()}
 
     @asynccontextmanager
@@ -138,7 +146,9 @@ def create_app(
             stack.push_async_callback(breakers.aclose)
             config = _delivery_config(settings)
             worker = Worker(outbox, breakers, config, clock, shutdown, metrics, poll_interval=poll_interval)
-            challenges, difficulty = Challenges(secret, clock), AdaptiveDifficulty()
+            secrets = await outbox.write(_secrets_of(settings, clock()))
+            challenges = Challenges(secrets.signing, clock, secrets.previous)
+            difficulty = AdaptiveDifficulty()
             admission = Admission(
                 outbox,
                 settings,
@@ -152,13 +162,14 @@ def create_app(
             stack.push_async_callback(worker.stop)
             app.state.services = open_metrics.state.services = Services(
                 settings=settings,
+                started_at=clock(),
                 api_keys=api_keys,
                 outbox=outbox,
                 delivery=worker,
                 chaser=breakers.client,
                 origins=origins,
                 admission=admission,
-                secret=secret,
+                secret=secrets.hashing,
                 clock=clock,
                 challenges=challenges,
                 difficulty=difficulty,
@@ -166,13 +177,7 @@ def create_app(
                 upstream_slots=asyncio.Semaphore(_UPSTREAM_SLOTS),
                 metrics=metrics,
             )
-            try:
-                await worker.start()
-            except UnavailableError:
-                raise DatabaseError(
-                    "DATABASE_URL: the database opened, but its queue could not be read or written: "
-                    "see the error in the line above, then restart"
-                ) from None
+            await worker.start()
             yield
 
     app = FastAPI(
@@ -186,7 +191,7 @@ def create_app(
     register_exception_handlers(app)
     open_metrics = FastAPI(openapi_url=None, telemetry=_TELEMETRY)
     register_exception_handlers(open_metrics)
-    open_metrics.include_router(open_metrics_router(collector))
+    open_metrics.include_router(open_metrics_router)
     for router in (
         callback_routes.router,
         callback_query_routes.router,
@@ -196,7 +201,7 @@ def create_app(
         blocklist_routes.router,
         chaser_routes.router,
         health_routes.health_router(),
-        metrics_router(collector),
+        metrics_router,
         widget_routes.widget_router(),
     ):
         app.include_router(router)
@@ -210,6 +215,11 @@ def create_app(
         metrics,
         RequestContextMiddleware(open_metrics, (), metrics),
     )
+
+
+def _secrets_of(settings: Settings, now: datetime) -> Callable[[Connection], Secrets]:
+    secret_key = settings.secret_key.get_secret_value().encode() if settings.secret_key else None
+    return partial(load_secrets, secret_key=secret_key, legacy=settings.legacy_secret, now=now)
 
 
 def _warn_of_disabled_challenges(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """HTTP servers: uvicorn with a bounded shutdown and with timeouts for slow connections.
 
-Metrics may have a port of their own: a second server on the same event loop, started and stopped by the first one.
+Metrics may have a port of their own, and the operator has the control socket: further servers on the same event loop,
+started and stopped by the first one.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 from app.edge.accept_backlog import empty_the_queue
 from app.edge.connection_reaper import Waiting
 from app.edge.connections import Connection, protocol
+from app.edge.control_socket import ControlSocketError, OperatorRequests, listen
 from app.logs import event
 from app.metrics import Metrics
 from app.settings import Settings
@@ -43,20 +45,19 @@ class Server(uvicorn.Server):
         metrics: Metrics,
         host: str = "127.0.0.1",
         port: int = 8000,
-        metrics_server: "MetricsServer | None" = None,
+        beside: Sequence["SideServer"] = (),
     ) -> None:
         """Serve `app`. Requests refused before they reach it are counted in `metrics`."""
         self._protocol = protocol(Waiting(), metrics)
         super().__init__(_config(app, self._protocol, host=host, port=port))
         self._on_shutdown = on_shutdown
-        self._metrics_server = metrics_server
-        self._metrics_task: asyncio.Task[None] | None = None
+        self._beside = beside
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then start the metrics server."""
+        """Start, then start the servers beside it."""
         await super().startup(sockets)
-        if self._metrics_server is not None:
-            self._metrics_task = asyncio.create_task(self._metrics_server.serve_here())
+        self._tasks = [asyncio.create_task(server.serve_here()) for server in self._beside]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal: start the shutdown, and the timer that forces an exit if it takes too long."""
@@ -71,26 +72,23 @@ class Server(uvicorn.Server):
         `on_shutdown` is called first, so that the worker stops claiming at once.
         """
         self._on_shutdown()
-        if self._metrics_server is not None:
-            self._metrics_server.should_exit = True
+        for server in self._beside:
+            server.should_exit = True
         self._protocol.closing = True
         for connection in self.server_state.connections:
             if isinstance(connection, Connection):
                 connection.close_soon()
         await empty_the_queue([listener.fileno() for server in self.servers for listener in server.sockets])
         await super().shutdown(sockets)
-        if self._metrics_task is not None:
-            await self._metrics_task
+        await asyncio.gather(*self._tasks)
 
 
-class MetricsServer(uvicorn.Server):
-    """A second server, for an application without a lifespan. Signals are handled by the first one."""
+class SideServer(uvicorn.Server):
+    """A server beside the first one, which handles the signals and the lifespan of its application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, host: str, port: int) -> None:
-        """Bind the port. Raises OSError."""
+    def __init__(self, app: ASGIApp, metrics: Metrics, listener: socket.socket) -> None:
         super().__init__(_config(app, protocol(Waiting(), metrics), lifespan="off"))
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family)
+        self._listener = listener
 
     async def serve_here(self) -> None:
         """Serve on the current event loop until `should_exit`."""
@@ -117,11 +115,28 @@ def _config(app: ASGIApp, http: type[Connection], **options: Any) -> uvicorn.Con
     )
 
 
-def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> MetricsServer | None:
-    """Return the server for METRICS_PORT, or None without that setting. Raises OSError if the port can't be bound."""
+def metrics_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> list[SideServer]:
+    """Return the server for METRICS_PORT, none without that setting. Raises OSError if the port can't be bound."""
     if settings.metrics_port is None:
-        return None
-    return MetricsServer(app, metrics, settings.metrics_host, settings.metrics_port)
+        return []
+    host = settings.metrics_host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return [SideServer(app, metrics, socket.create_server((host, settings.metrics_port), family=family))]
+
+
+def control_server(app: ASGIApp, metrics: Metrics, settings: Settings) -> list[SideServer]:
+    """Return the server of the control socket, which serves `app` to the operator.
+
+    Several replicas in one folder, or a read-only folder, are usual with PostgreSQL. So without CONTROL_SOCKET a
+    failure is only logged there. Otherwise raises `ControlSocketError`.
+    """
+    try:
+        return [SideServer(OperatorRequests(app), metrics, listen(settings.control_path()))]
+    except ControlSocketError as error:
+        if settings.uses_sqlite or settings.control_socket is not None:
+            raise
+        event(log, "service.no_control_socket", logging.WARNING, advice=str(error))
+        return []
 
 
 def allow_open_files() -> None:

@@ -32,7 +32,7 @@ import httpx2
 from app.delivery.worker import POLL_INTERVAL
 from app.main import create_app, utc_now
 from app.outbox.outbox import Outbox
-from app.serving import Server
+from app.serving import Server, control_server
 from app.settings import Settings
 from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Options
 from app.simulator.running import running_in_thread
@@ -120,6 +120,8 @@ class Service:
     """
 
     authorized: Mapping[str, str] = AUTHORIZED
+    control = Path()
+    """Its control socket: see `operator`."""
 
     def __init__(self, url: str, http: httpx2.Client, visitors: httpx2.Client | None = None) -> None:
         self.url = url
@@ -266,7 +268,9 @@ def service(
     """
     listening = listening or _listening()
     app = create_app(chosen, outbox=outbox, clock=clock, poll_interval=poll_interval)
-    server = Server(app, app.end, app.metrics)
+    # A test on PostgreSQL may run several services with the same settings.
+    beside = control_server(app, app.metrics, chosen) if chosen.uses_sqlite or chosen.control_socket else []
+    server = Server(app, app.end, app.metrics, beside=beside)
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -282,7 +286,9 @@ def service(
         assert server.started, f"the service did not start: {failures}"
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with client(url) as http, visiting(url) as visitors:
-            yield Service(url, http, visitors)
+            running = Service(url, http, visitors)
+            running.control = chosen.control_path()
+            yield running
     finally:
         server.should_exit = True
         thread.join()
@@ -300,6 +306,8 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
     for name, value in chosen.items():
         environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
+    if environment["DATABASE_URL"].startswith("postgresql"):
+        environment.setdefault("CONTROL_SOCKET", str(folder / f"control-{port}.sock"))
     log = next(path for n in itertools.count(1) if not (path := folder / f"output-{n}.log").exists())
     command = [sys.executable, "-m", "app.cli.entrypoint", "serve", "--port", str(port)]
     with log.open("wb") as output:
@@ -310,7 +318,9 @@ def process(folder: Path, chosen: Mapping[str, Any]) -> Iterator[Process]:
         with client(url) as http, visiting(url) as visitors:
             until(lambda: started.poll() is not None or _answers(http), within=60)
             assert started.poll() is None, log.read_text(encoding="utf-8")
-            yield Process(url, http, started, log, visitors)
+            running = Process(url, http, started, log, visitors)
+            running.control = Path(environment.get("CONTROL_SOCKET", folder / "control.sock"))
+            yield running
     finally:
         started.kill()
         started.wait(10)
@@ -330,6 +340,14 @@ def client(url: str, from_address: str = "127.0.0.1", timeout: float = 30.0) -> 
     limits = httpx2.Limits(keepalive_expiry=2)
     transport = httpx2.HTTPTransport(local_address=from_address, limits=limits)
     with httpx2.Client(base_url=url, transport=transport, timeout=timeout) as http:
+        yield http
+
+
+@contextlib.contextmanager
+def operator(here: Service) -> Iterator[httpx2.Client]:
+    """Open an HTTP client of the service's control socket."""
+    transport = httpx2.HTTPTransport(uds=str(here.control))
+    with httpx2.Client(base_url="http://localhost", transport=transport, timeout=30.0) as http:
         yield http
 
 

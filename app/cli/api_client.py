@@ -1,6 +1,8 @@
 """HTTP client of a running service. Over HTTP a command also works on SQLite, where one process owns the file."""
 
+import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
@@ -11,8 +13,13 @@ from app.cli.exit_codes import REFUSED, UNREACHABLE, fail, settings_or_fail
 if TYPE_CHECKING:
     import httpx2
 
-Url = Annotated[str, typer.Option(envvar="CHASER_CALLBACK_URL", help="Where the service listens.", show_default=True)]
-DEFAULT_URL = "http://127.0.0.1:8000"
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CHASER_CALLBACK_URL",
+        help="Connect to this address with the API key in CHASER_CALLBACK_API_KEY, and not to the control socket.",
+    ),
+]
 
 _TIMEOUT = 30.0  # seconds for a response
 _MAX_ATTEMPTS = 6
@@ -20,24 +27,35 @@ _DEFAULT_RETRY_DELAY = 1.0  # seconds, for responses without Retry-After
 _MAX_RETRY_DELAY = 300.0  # seconds
 
 
+def connect(place: str | Path, timeout: float) -> "httpx2.Client":
+    """Return an HTTP client for a control socket, or for a URL with the API key of the environment, if there is one.
+
+    `timeout` in seconds. Raises httpx2.InvalidURL.
+    """
+    import httpx2
+
+    if isinstance(place, Path):
+        transport = httpx2.HTTPTransport(uds=str(place), trust_env=False)
+        return httpx2.Client(base_url="http://localhost", transport=transport, timeout=timeout)
+    key = os.environ.get("CHASER_CALLBACK_API_KEY", "").strip()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx2.Client(base_url=place.rstrip("/"), headers=headers, timeout=timeout, trust_env=False)
+
+
 class ApiClient:
-    """Requests to the service at a URL with the operator's key, over one keep-alive connection.
+    """Requests to the service over its control socket, or at a URL, over one keep-alive connection.
 
     An error response, or none, ends the command with one line that says how to fix it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | None) -> None:
         import httpx2
 
-        from app.edge.operator_key import operator_key
-
-        self._url = url
         self._may_be_executed = False  # the last request got no response, but may have reached the service
-        key = operator_key(settings_or_fail().secret())
+        self._place = url or settings_or_fail().control_path()
+        self._setting = "--url" if url else "CONTROL_SOCKET"
         try:
-            self._http = httpx2.Client(
-                base_url=url.rstrip("/"), headers={"authorization": f"Bearer {key}"}, timeout=_TIMEOUT, trust_env=False
-            )
+            self._http = connect(self._place, _TIMEOUT)
         except httpx2.InvalidURL:
             self._fail_unreachable()
 
@@ -88,10 +106,15 @@ class ApiClient:
         if self._may_be_executed:
             fail(
                 UNREACHABLE,
-                f"--url: the response of {self._url} was lost, and the request may have been executed: "
+                f"{self._setting}: the response of {self._place} was lost, and the request may have been executed: "
                 "check with `callbacks list` before you repeat it",
             )
-        fail(UNREACHABLE, f"--url: no service answers at {self._url}: start it, or name the address it listens at")
+        fix = (
+            "name the address it listens at"
+            if self._setting == "--url"
+            else "run the command as its user, in its folder and with its settings"
+        )
+        fail(UNREACHABLE, f"{self._setting}: no service answers at {self._place}: start it, or {fix}")
 
     def _decode(self, response: "httpx2.Response") -> Any:
         import httpx2
@@ -104,17 +127,16 @@ class ApiClient:
             messages = [f"{error['field']}: {error['detail']}" for error in problem.get("errors", [])]
             messages = messages or [problem["detail"]]
         except (ValueError, TypeError, KeyError, AttributeError):
-            messages = [f"--url: {self._url} answers {status}, but it is not this service: check the address"]
-        if status == httpx2.codes.UNAUTHORIZED:
             messages = [
-                "The service runs with another SECRET_KEY or CHASER__PRIVATE_KEY: "
-                "run the command with the same settings"
+                f"{self._setting}: {self._place} answers {status}, but it is not this service: check the address"
             ]
+        if status == httpx2.codes.UNAUTHORIZED:
+            messages = [f"CHASER_CALLBACK_API_KEY: set it to an API key of the service at {self._place}"]
         return fail(REFUSED, *messages)
 
 
-def request(url: str, method: str, path: str, **arguments: Any) -> Any:
-    """Send one request with the operator's key; see `ApiClient.request`."""
+def request(url: str | None, method: str, path: str, **arguments: Any) -> Any:
+    """Send one request; see `ApiClient.request`."""
     with ApiClient(url) as client:
         return client.request(method, path, **arguments)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, Url, request
+from app.cli.api_client import Url, request
 from app.cli.output import Column, is_tty, show_table
 
 blocklist = typer.Typer(
@@ -15,7 +15,7 @@ Entry = Annotated[str, typer.Argument(help="A phone (+79161234567), an address, 
 
 
 @blocklist.command("list")
-def show(url: Url = DEFAULT_URL) -> None:
+def show(url: Url = None) -> None:
     """List the entries, newest first: entry, date, note. Behind a pipe they are separated by tabs."""
     entries = request(url, "GET", "/v1/blocklist")["entries"]
     columns = [Column("entry", whole=True), Column("since", whole=True), Column("note")]
@@ -27,7 +27,7 @@ def show(url: Url = DEFAULT_URL) -> None:
 def add(
     entry: Entry,
     note: Annotated[str | None, typer.Option(help="Why it is blocked, for people who read the list.")] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
 ) -> None:
     """Block a phone or a network at once. Queued callbacks to a blocked phone are cancelled."""
     added = request(url, "POST", "/v1/blocklist", json={"entry": entry, "note": note})
@@ -35,7 +35,7 @@ def add(
 
 
 @blocklist.command()
-def remove(entry: Entry, url: Url = DEFAULT_URL) -> None:
+def remove(entry: Entry, url: Url = None) -> None:
     """Unblock a phone or a network."""
     request(url, "DELETE", "/v1/blocklist", params={"entry": entry})
     typer.echo("unblocked")

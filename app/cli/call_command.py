@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, Url
+from app.cli.api_client import ApiClient, Url
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
+from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail, site_or_fail
 from app.cli.output import clean
 
 _FINAL_STATUSES = {"placed", "failed", "unknown", "cancelled", "held"}
@@ -38,18 +38,14 @@ def call(
     nwt_action: Annotated[
         Literal["create_leed", "always_call"] | None, typer.Option(help="What Chaser does outside working hours.")
     ] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
 ) -> None:
     """Ring a phone and connect it with the site's manager. Asks for confirmation first.
 
     The request goes through the running service: its quotas and blocklist apply, and it keeps a record of the call.
     Prints the id, then each new status. Ctrl-C stops the output, not the call.
     """
-    settings = settings_or_fail()
-    if site is None and len(settings.sites) == 1:
-        site = next(iter(settings.sites))
-    if site not in settings.sites:
-        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+    site = site_or_fail(settings_or_fail(), site)
     if not yes:
         _confirm(phone, site)
     options = {

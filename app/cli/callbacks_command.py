@@ -5,12 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, Url, request
+from app.cli.api_client import ApiClient, Url, request
 from app.cli.callback_filters import From, Phone, Sites, Statuses, To, filters, read_callbacks
 from app.cli.completion import complete_id
 from app.cli.export import export
-from app.cli.output import WIDE, Column, clean, console, is_tty, show_table
-from app.cli.websites_command import to_text
+from app.cli.output import WIDE, Column, clean, console, is_tty, show_table, to_text
 
 callbacks = typer.Typer(help="List callbacks, and release, retry or cancel one.", no_args_is_help=True)
 
@@ -30,7 +29,7 @@ def list_callbacks(
     from_: From = None,
     to: To = None,
     limit: Annotated[int, typer.Option(min=1, help="The largest number of callbacks to list.")] = 20,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
 ) -> None:
     """List callbacks, newest first, with times in this machine's zone.
 
@@ -77,7 +76,7 @@ def _cells(callback: dict[str, Any]) -> list[Any]:
 
 
 @callbacks.command()
-def show(callback_id: Id, url: Url = DEFAULT_URL) -> None:
+def show(callback_id: Id, url: Url = None) -> None:
     """Show every field of a callback, every change of its status, and every attempt to place the call.
 
     Behind a pipe: field and value, separated by a tab; then a line for each change (change, sequence, its fields) and
@@ -139,19 +138,19 @@ def _local_time(value: Any) -> str:
 
 
 @callbacks.command()
-def release(callback_id: Id, url: Url = DEFAULT_URL) -> None:
+def release(callback_id: Id, url: Url = None) -> None:
     """Release a held callback: queue it to be sent."""
     _perform_action(url, callback_id, "release")
 
 
 @callbacks.command()
-def retry(callback_id: Id, url: Url = DEFAULT_URL) -> None:
+def retry(callback_id: Id, url: Url = None) -> None:
     """Send a failed or unknown callback again. If it is unknown, the phone may ring a second time."""
     _perform_action(url, callback_id, "retry")
 
 
 @callbacks.command()
-def cancel(callback_id: Id, url: Url = DEFAULT_URL) -> None:
+def cancel(callback_id: Id, url: Url = None) -> None:
     """Cancel a callback that is queued, held or unknown."""
     _perform_action(url, callback_id, "cancel")
 
@@ -159,6 +158,6 @@ def cancel(callback_id: Id, url: Url = DEFAULT_URL) -> None:
 callbacks.command()(export)
 
 
-def _perform_action(url: str, callback_id: str, action: str) -> None:
+def _perform_action(url: str | None, callback_id: str, action: str) -> None:
     callback = request(url, "POST", f"/v1/callbacks/{callback_id}/{action}")
     typer.echo(f"{callback['id']}: {callback['status']}")

@@ -45,8 +45,12 @@ def query_chaser(settings: "Settings", account: str, query: "Callable[[ChaserCli
     try:
         return asyncio.run(run_query())
     except ChaserError as error:
-        refused = error.status is not None and 400 <= error.status < 500
-        fail(REFUSED if refused else UNREACHABLE, explain(error, settings, account))
+        fail(exit_code(error), explain(error, settings, account))
+
+
+def exit_code(error: "ChaserError") -> int:
+    """Return the exit code of a command that Chaser refused or did not answer."""
+    return REFUSED if error.status is not None and 400 <= error.status < 500 else UNREACHABLE
 
 
 def explain(error: "ChaserError", settings: "Settings", account: str) -> str:
@@ -54,23 +58,19 @@ def explain(error: "ChaserError", settings: "Settings", account: str) -> str:
     from app.chaser import Forbidden, NotFound, NotSent, Rejected, Unauthorized, Unavailable, UnreadableAnswer
 
     url = settings.chaser.api_url
-    if isinstance(error, Unauthorized):
-        names = account_setting(settings, account)
-        return f"{names}: Chaser refuses the account {account} (401): correct client_id or private_key"
-    if isinstance(error, Forbidden):
-        return f"Chaser forbids this to the account {account} (403): ask Chaser for the account's permissions"
-    if isinstance(error, NotFound):
-        return "Chaser knows no such site (404): `chaser-callback websites` lists the ones there are"
-    if isinstance(error, NotSent):
-        return f"CHASER__API_URL: {url} can't be reached ({error}): check the address, the network and the firewall"
-    if isinstance(error, Unavailable):
-        when = f"in {error.retry_after:.0f} seconds" if error.retry_after else "later"
-        return f"Chaser is overloaded ({error.status}): try again {when}"
-    if isinstance(error, UnreadableAnswer):
-        return f"CHASER__API_URL: {url} answers, but it is not Chaser's API ({error}): check the address"
-    if isinstance(error, Rejected):
-        return f"Chaser rejects the request ({error.status}): check CHASER__API_URL, which is {url}"
-    return f"CHASER__API_URL: {url} gives no usable answer ({error}): try again, or check the address"
+    when = f"in {error.retry_after:.0f} seconds" if error.retry_after else "later"
+    lines: dict[type[ChaserError], str] = {
+        Unauthorized: f"{account_setting(settings, account)}: Chaser refuses the account {account} (401): "
+        "correct client_id or private_key",
+        Forbidden: f"Chaser forbids this to the account {account} (403): ask Chaser for the account's permissions",
+        NotFound: "Chaser knows no such site (404): `chaser-callback websites` lists the ones there are",
+        NotSent: f"CHASER__API_URL: {url} can't be reached ({error}): check the address, the network and the firewall",
+        Unavailable: f"Chaser is overloaded ({error.status}): try again {when}",
+        UnreadableAnswer: f"CHASER__API_URL: {url} answers, but it is not Chaser's API ({error}): check the address",
+        Rejected: f"Chaser rejects the request ({error.status}): check CHASER__API_URL, which is {url}",
+    }
+    other = f"CHASER__API_URL: {url} gives no usable answer ({error}): try again, or check the address"
+    return lines.get(type(error), other)
 
 
 def account_setting(settings: "Settings", account: str) -> str:

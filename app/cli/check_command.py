@@ -1,13 +1,15 @@
 """The command `chaser-callback check`: check everything the service needs, and print how to fix each fault."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, Url
+from app.cli.api_client import Url, connect
 from app.cli.exit_codes import REFUSED
 from app.cli.output import clean, console, is_tty
 
@@ -28,7 +30,7 @@ class CheckResult:
     message: str
 
 
-def check(url: Url = DEFAULT_URL) -> None:
+def check(url: Url = None) -> None:
     """Check everything the service needs. Each line is ok, a note, or a fault with its fix.
 
     Checks the settings, the database and its tables, the clock, the trusted proxies, and whether the service runs.
@@ -59,7 +61,7 @@ def _show(result: CheckResult) -> None:
     console().print(row)
 
 
-def _run_checks(url: str) -> Iterator[CheckResult]:
+def _run_checks(url: str | None) -> Iterator[CheckResult]:
     from app.settings import SettingsError, load_settings
 
     try:
@@ -75,7 +77,7 @@ def _run_checks(url: str) -> Iterator[CheckResult]:
     yield from _check_database(settings)
     yield from _check_chaser(settings)
     yield from _check_proxies(settings)
-    yield _check_service(url)
+    yield from _check_service(url, settings)
 
 
 def _check_departments(settings: "Settings") -> Iterator[CheckResult]:
@@ -96,7 +98,9 @@ def _check_departments(settings: "Settings") -> Iterator[CheckResult]:
 
 
 def _check_database(settings: "Settings") -> Iterator[CheckResult]:
-    from app.outbox.database import DatabaseError
+    from sqlite3 import sqlite_version
+
+    from app.outbox.database import WAL_RESET_FIXED, DatabaseError, has_wal_reset_bug
     from app.outbox.inspect_database import inspect
     from app.outbox.migrate import MADE_BY_NEWER, SchemaState
 
@@ -107,6 +111,15 @@ def _check_database(settings: "Settings") -> Iterator[CheckResult]:
         return
     state = "can be opened and written" if database.there else "is not there yet: the first start creates it"
     yield CheckResult("ok", "database", f"{database.place} {state}")
+    if database.exposed:
+        files = " ".join(map(str, database.exposed))
+        yield CheckResult("note", "files", f"other users of this machine can read phone numbers: chmod 600 {files}")
+    if settings.uses_sqlite and has_wal_reset_bug():
+        message = (
+            f"{sqlite_version}: let no other program write to the file while the service runs, because before "
+            f"{WAL_RESET_FIXED} that can damage it"
+        )
+        yield CheckResult("ok", "sqlite", message)
     if database.unusable:
         yield CheckResult("fault", "tables", database.unusable)
         return
@@ -133,7 +146,7 @@ def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
         if result.error is not None:
             yield CheckResult("fault", "account", explain(result.error, settings, result.account))
         else:
-            count = len(result.site_ids)
+            count = len(result.sites)
             message = f"Chaser accepts the signature of {result.account}; sites there: {count}"
             yield CheckResult("ok", "account", message)
     by_account = {result.account: result for result in probes}
@@ -142,14 +155,14 @@ def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
         setting = f"SITES__{name.upper()}__SITE_ID"
         if result.error is not None:
             yield CheckResult("note", "site", f"{name}: its number {site.site_id} could not be checked at Chaser")
-        elif site.site_id in result.site_ids:
+        elif site.site_id in (known := {each.id for each in result.sites}):
             yield CheckResult("ok", "site", f"{name}: Chaser knows its number {site.site_id}")
         else:
-            known = ", ".join(map(str, sorted(result.site_ids))) or "none"
+            has = ", ".join(map(str, sorted(known))) or "none"
             yield CheckResult(
                 "fault",
                 "site",
-                f"{setting}: the account {result.account} has no site {site.site_id} at Chaser (it has: {known})",
+                f"{setting}: the account {result.account} has no site {site.site_id} at Chaser (it has: {has})",
             )
     yield CheckResult(*check_clock([result.date for result in probes if result.date is not None]))
 
@@ -179,18 +192,45 @@ def _check_proxies(settings: "Settings") -> Iterator[CheckResult]:
         yield CheckResult("ok", "proxies", f"trusted: {', '.join(map(str, trusted))}")
 
 
-def _check_service(url: str) -> CheckResult:
+def _check_service(url: str | None, settings: "Settings") -> Iterator[CheckResult]:
     import httpx2
 
+    place = url or settings.control_path()
     try:
-        response = httpx2.get(f"{url.rstrip('/')}/readyz", timeout=5, trust_env=False)
+        with connect(place, timeout=5) as http:
+            response = http.get("/readyz")
         checks = response.json()
-        states = ", ".join(f"{name} {state}" for name, state in checks.items() if name not in ("status", "sites"))
-        paused = [site for site, state in checks["sites"].items() if state != "ok"]
+        states = ", ".join(f"{name} {state}" for name, state in checks.items() if not isinstance(state, dict))
+        paused = [site for site, state in checks.get("sites", {}).items() if state != "ok"]
     except (httpx2.RequestError, httpx2.InvalidURL):
-        return CheckResult("note", "service", f"no answer at {url}: correct if the service is stopped (see --url)")
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return CheckResult("note", "service", f"another program answers at {url}: see --url")
+        message = (
+            f"no running service was found at {place}: correct if it is stopped; else run this command as its user, "
+            "in its folder and with its settings"
+        )
+        yield CheckResult("note", "service", message)
+        return
+    except (ValueError, AttributeError):
+        yield CheckResult("note", "service", f"another program answers at {place}: see --url")
+        return
     if paused:
-        return CheckResult("note", "service", f"runs at {url}, but Chaser refuses: {', '.join(paused)}: see the log")
-    return CheckResult("ok" if response.is_success else "fault", "service", f"runs at {url}: {states}")
+        yield CheckResult("note", "service", f"runs at {place}, but Chaser refuses: {', '.join(paused)}: see the log")
+    else:
+        yield CheckResult("ok" if response.is_success else "fault", "service", f"runs at {place}: {states}")
+    if running := checks.get("settings"):
+        yield _compare_settings(settings.digest(), running["digest"], datetime.fromisoformat(running["read_at"]))
+
+
+def _compare_settings(own: str, running: str, read_at: datetime) -> CheckResult:
+    from app.settings.loader import config_file
+
+    if own == running:
+        return CheckResult("ok", "running", f"the service has these settings ({own})")
+    file = config_file(os.environ)
+    read = f"{read_at.astimezone():%Y-%m-%d %H:%M}"
+    if file is not None and file.stat().st_mtime > read_at.timestamp():
+        fix = f"{file} was changed since then: restart the service"
+    else:
+        fix = "restart it with these, or run this command in its folder with its environment"
+    return CheckResult(
+        "note", "running", f"the service read other settings ({running}) at {read} than these ({own}): {fix}"
+    )

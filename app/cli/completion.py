@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL
+from app.cli.api_client import connect
 
 STATUSES = ("held", "queued", "sending", "placed", "failed", "unknown", "cancelled", "duplicate")
 
@@ -23,18 +23,11 @@ def complete_id(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]
     """Propose the ids of the newest 100 callbacks of the running service, with their status. Waits at most 1 s."""
     import httpx2
 
-    from app.edge.operator_key import operator_key
     from app.settings import SettingsError, load_settings
 
     try:
-        key = operator_key(load_settings().secret())
-        response = httpx2.get(
-            f"{ctx.params.get('url') or DEFAULT_URL}/v1/callbacks",
-            params={"limit": 100},
-            headers={"authorization": f"Bearer {key}"},
-            timeout=1,
-            trust_env=False,
-        )
+        with connect(ctx.params.get("url") or load_settings().control_path(), timeout=1) as http:
+            response = http.get("/v1/callbacks", params={"limit": 100})
         for callback in response.json()["callbacks"]:
             if callback["id"].startswith(incomplete):
                 yield callback["id"], f"{callback['status']}, {callback['site']}"

@@ -46,12 +46,13 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the service. Settings come from the environment and callback.toml."""
     gc.disable()  # objects made during startup live as long as the process: collecting them only delays the start
+    from app.edge.control_socket import ControlSocketError
     from app.errors import ServiceError
     from app.logs import configure_logging
     from app.main import create_app
     from app.outbox.database import DatabaseError
     from app.outbox.outbox import Outbox
-    from app.serving import Server, allow_open_files, metrics_server
+    from app.serving import Server, allow_open_files, control_server, metrics_server
 
     settings = settings_or_fail()
     configure_logging()
@@ -62,7 +63,11 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     allow_open_files()
     app = create_app(settings, outbox=outbox)
     try:
-        metrics = metrics_server(app.open_metrics, app.metrics, settings)
+        beside = metrics_server(app.open_metrics, app.metrics, settings)
+        beside += control_server(app, app.metrics, settings)
+    except ControlSocketError as error:
+        outbox.close()
+        fail(UNREACHABLE, str(error))
     except OSError as error:
         outbox.close()
         address = f"{settings.metrics_host}:{settings.metrics_port}"
@@ -70,7 +75,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
         fail(UNREACHABLE, f"METRICS_PORT: can't listen on {address}: {reason}: choose another")
     gc.freeze()
     gc.enable()
-    Server(app, app.end, app.metrics, host, port, metrics).run()
+    Server(app, app.end, app.metrics, host, port, beside).run()
 
 
 @cli.command()
@@ -116,6 +121,8 @@ def main() -> None:
 
 
 def _run() -> Any:
+    # Databases, exports and snapshots hold phone numbers: other users of the machine must not read them.
+    os.umask(0o077)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Visitors' text can hold characters outside the terminal's encoding; printing them would raise.
         sys.stdout.reconfigure(errors="replace")

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
+from app.cli.output import clean
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
@@ -23,15 +25,26 @@ CODES = (
 def fail(code: int, *lines: str) -> NoReturn:
     """Print the lines to standard error and end the command with an exit code."""
     for line in lines:
-        typer.echo(line, err=True)
+        typer.echo(clean(line), err=True)
     raise typer.Exit(code)
 
 
-def settings_or_fail() -> "Settings":
-    """Return the settings. If they are invalid, print a line for each error and end the command."""
+def settings_or_fail(*, draft: bool = False) -> "Settings":
+    """Return the settings. If they are invalid, print a line for each error and end the command.
+
+    `draft`: see `load_settings`.
+    """
     from app.settings import SettingsError, load_settings
 
     try:
-        return load_settings()
+        return load_settings(draft=draft)
     except SettingsError as invalid:
         fail(USAGE_ERROR, *invalid.lines)
+
+
+def site_or_fail(settings: "Settings", site: str | None) -> str:
+    """Return a site of the settings, by default the only one; end the command if it is unknown."""
+    chosen = next(iter(settings.sites)) if site is None and len(settings.sites) == 1 else site
+    if chosen not in settings.sites:
+        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+    return chosen

@@ -1,7 +1,5 @@
 """The command `chaser-callback callbacks export`: write any number of callbacks to a file, page by page."""
 
-import csv
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +10,11 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from app.cli.api_client import DEFAULT_URL, ApiClient, Url
+from app.cli.api_client import ApiClient, Url
 from app.cli.callback_filters import From, Phone, Sites, Statuses, To, filters, read_callbacks
 from app.cli.exit_codes import UNREACHABLE, fail
-from app.cli.output import console
-from app.cli.spreadsheet import escape_formula
+from app.cli.output import console, to_json
+from app.cli.spreadsheet import write_csv
 
 COLUMNS = (
     "id",
@@ -73,7 +71,7 @@ def export(
     phone: Phone = None,
     from_: From = None,
     to: To = None,
-    url: Url = DEFAULT_URL,
+    url: Url = None,
 ) -> None:
     """Export callbacks, newest first, as CSV or as JSON lines. Times are in UTC.
 
@@ -81,7 +79,8 @@ def export(
     complete; an interrupted export leaves FILE.part. Standard output is complete if the exit code is 0.
 
     In CSV, text that begins with = + - @, a tab or a line break gets an apostrophe before it. It comes from visitors,
-    and a spreadsheet would run it as a formula. JSON lines hold all text unchanged.
+    and a spreadsheet would run it as a formula. At a terminal its control characters become spaces. JSON lines hold all
+    text unchanged, with those characters escaped.
     """
     parameters = filters(site, status, phone, from_, to)
     if file is not None and str(file) == "-":
@@ -103,29 +102,27 @@ def export(
 
 
 def _write_csv(out: TextIO, callbacks: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for callback in callbacks:
-        attempts = callback["attempts"]
-        last = attempts[-1] if attempts else {}
-        flat = callback | {"attempts": len(attempts)} | {f"last_{name}": value for name, value in last.items()}
-        writer.writerow([_cell(flat.get(column)) for column in COLUMNS])
+    write_csv(out, COLUMNS, map(_row, callbacks))
+
+
+def _row(callback: dict[str, Any]) -> list[Any]:
+    attempts = callback["attempts"]
+    last = {f"last_{name}": value for name, value in attempts[-1].items()} if attempts else {}
+    flat = callback | {"attempts": len(attempts)} | last
+    return [flat.get(column) for column in COLUMNS]
 
 
 def _write_json_lines(out: TextIO, callbacks: Iterable[dict[str, Any]]) -> None:
     for callback in callbacks:
-        out.write(json.dumps(callback, ensure_ascii=False) + "\n")
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | bool) else escape_formula(value)
+        out.write(to_json(callback) + "\n")
 
 
 @contextmanager
 def _renamed_when_complete(file: Path) -> Iterator[TextIO]:
     part = file.with_name(f"{file.name}.part")
     # Mode 0600, because the file holds phone numbers: other users of the machine must not read it.
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+    part.unlink(missing_ok=True)  # one that was left behind may have a wider mode
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
         yield opened
         opened.flush()
         os.fsync(opened.fileno())

@@ -4,6 +4,7 @@ Much of the text comes from visitors. It is never interpreted as markup or as a 
 breaks in it become spaces; otherwise it could forge another cell or line.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 # C0, DEL and C1 control the terminal. The others break lines, reverse the direction of the text, or are surrogates.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 WIDE = 110
 """The width of a terminal, in characters, from which tables show their optional columns."""
@@ -47,6 +48,17 @@ class Column:
 def clean(value: Any) -> str:
     """Return a value as one line of text: control characters become spaces, None becomes empty."""
     return "" if value is None else _UNSAFE.sub(" ", str(value))
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON with the characters that `clean` replaces escaped, which every parser reads back."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _UNSAFE.sub(lambda unsafe: "\n" if unsafe[0] == "\n" else f"\\u{ord(unsafe[0]):04x}", text)
+
+
+def to_text(value: Any) -> Any:
+    """Return an object, array or boolean as JSON text, and a plain text or number unchanged."""
+    return to_json(value) if isinstance(value, dict | list | bool) else value
 
 
 def is_tty() -> bool:

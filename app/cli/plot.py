@@ -38,7 +38,8 @@ def count_by_day(items: Sequence[Mapping[str, Any]], zone: tzinfo) -> Counter[da
         return Counter()
     fields = list(dict.fromkeys(field for item in items for field in item))
     days = {field: [day for item in items if (day := parse_day(item.get(field), zone))] for field in fields}
-    best = max(fields, key=lambda field: (len(days[field]), -_rank(field)), default=None)
+    ranks = {name: -rank for rank, name in enumerate(_LIKELY_NAMES)}
+    best = max(fields, key=lambda field: (len(days[field]), ranks.get(field.lower(), -len(ranks))), default=None)
     if best is None or len(days[best]) < _MIN_DATED_SHARE * len(items):
         names = ", ".join(fields) or "none"
         raise NoDateField(f"Chaser's answer has no field that can be read as a date (its fields: {names})")
@@ -71,7 +72,8 @@ def show_plot(success: Days, failed: Days, first: date | None, last: date | None
     if not counted:
         typer.echo("Nothing found.", err=True)
         return
-    days = _date_range(min(first or counted[0], counted[0]), max(last or counted[-1], counted[-1]))
+    start, end = min(first or counted[0], counted[0]), max(last or counted[-1], counted[-1])
+    days = [start + timedelta(number) for number in range((end - start).days + 1)]
     if is_tty():
         _draw(*_group(days, success, failed))
     else:
@@ -79,37 +81,18 @@ def show_plot(success: Days, failed: Days, first: date | None, last: date | None
             typer.echo(f"{day}\t{success.get(day, 0)}\t{failed.get(day, 0)}")
 
 
-def _rank(field: str) -> int:
-    return _LIKELY_NAMES.index(field.lower()) if field.lower() in _LIKELY_NAMES else len(_LIKELY_NAMES)
-
-
-def _date_range(first: date, last: date) -> list[date]:
-    return [first + timedelta(days) for days in range((last - first).days + 1)]
-
-
 def _group(days: list[date], success: Days, failed: Days) -> tuple[str, list[tuple[str, int, int]]]:
-    unit, label = "day", _day
+    """Return the unit of a row, and each row's name with its counts."""
+    unit, labels = "day", [f"{day} {day:%a}" for day in days]
     if len(days) > 7 * _MAX_ROWS:
-        unit, label = "month", _month
+        unit, labels = "month", [f"{day:%Y-%m}" for day in days]
     elif len(days) > _MAX_ROWS:
-        unit, label = "week from", _week
-    rows: dict[str, tuple[int, int]] = {}
-    for day in days:
-        succeeded, missed = rows.get(label(day), (0, 0))
-        rows[label(day)] = (succeeded + success.get(day, 0), missed + failed.get(day, 0))
-    return unit, [(name, *counts) for name, counts in rows.items()]
-
-
-def _day(day: date) -> str:
-    return f"{day} {day:%a}"
-
-
-def _week(day: date) -> str:
-    return str(day - timedelta(day.weekday()))
-
-
-def _month(day: date) -> str:
-    return f"{day:%Y-%m}"
+        unit, labels = "week from", [str(day - timedelta(day.weekday())) for day in days]
+    succeeded, missed = Counter[str](), Counter[str]()
+    for day, label in zip(days, labels, strict=True):
+        succeeded[label] += success.get(day, 0)
+        missed[label] += failed.get(day, 0)
+    return unit, [(label, succeeded[label], missed[label]) for label in succeeded]
 
 
 def _draw(unit: str, rows: Iterable[tuple[str, int, int]]) -> None:
@@ -134,14 +117,10 @@ def _draw(unit: str, rows: Iterable[tuple[str, int, int]]) -> None:
         Text("failed", "red"),
     )
     for name, succeeded, missed in rows:
-        green, red = _bar_length(succeeded, most, width), _bar_length(missed, most, width)
+        # A count of at least 1 has a bar of at least 1, and both bars fit into the width.
+        green, red = (count and max(1, count * (width - 1) // most) for count in (succeeded, missed))
         bar = Text.assemble((full * green, "green"), (light * red, "red"))
         table.add_row(name, bar, str(succeeded), str(missed))
-    all_succeeded, all_missed = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    table.add_row(Text("all", "bold"), "", Text(str(all_succeeded), "bold"), Text(str(all_missed), "bold"))
+    totals = (str(sum(column)) for column in list(zip(*rows, strict=True))[1:])
+    table.add_row(Text("all", "bold"), "", *(Text(total, "bold") for total in totals))
     out.print(table)
-
-
-def _bar_length(count: int, most: int, width: int) -> int:
-    """Return the length of a bar in characters: at least 1 if `count` is not 0, and both bars fit into `width`."""
-    return 0 if not count else max(1, count * (width - 1) // most)

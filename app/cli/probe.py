@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from app.chaser import ChaserError
+from app.chaser import ChaserError, Website
 from app.cli.chaser_query import chaser_client
 from app.cli.clock_check import DateSample
 
@@ -20,7 +20,7 @@ class ProbeResult:
     """The result for one account: `error` is None on success, `date` is None without a Date header."""
 
     account: str
-    site_ids: frozenset[int]
+    sites: tuple[Website, ...]
     error: ChaserError | None
     date: DateSample | None
 
@@ -50,5 +50,5 @@ async def _probe_account(settings: "Settings", account: str) -> ProbeResult:
         try:
             sites = await chaser.websites()
         except ChaserError as error:
-            return ProbeResult(account, frozenset(), error, transport.sample)
-    return ProbeResult(account, frozenset(site.id for site in sites), None, transport.sample)
+            return ProbeResult(account, (), error, transport.sample)
+    return ProbeResult(account, tuple(sites), None, transport.sample)

@@ -1,6 +1,11 @@
-"""Protect CSV files against formula injection: visitors' text must not run when a spreadsheet opens them."""
+"""Write CSV that is safe to open: visitors' text must not run in a spreadsheet, nor control a terminal."""
 
-from typing import Any
+import csv
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, TextIO
+
+from app.cli.output import clean, to_text
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -12,3 +17,11 @@ def escape_formula(value: Any) -> Any:
     break follows it; or it reads JSON lines, where nothing is added.
     """
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+
+
+def write_csv(out: TextIO, titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write titles and rows as CSV. At a terminal, control characters become spaces; a file keeps them."""
+    writer = csv.writer(out, lineterminator="\n")
+    for row in chain([titles], rows):
+        cells = [escape_formula(to_text(value)) for value in row]
+        writer.writerow(map(clean, cells) if out.isatty() else cells)

@@ -1,7 +1,5 @@
 """The command `chaser-callback statistics`: the calls of a site, from Chaser's statistics."""
 
-import csv
-import json
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,10 +9,9 @@ import typer
 
 from app.cli.chaser_query import query_chaser
 from app.cli.completion import complete_site
-from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail
-from app.cli.output import Column, show_table
-from app.cli.spreadsheet import escape_formula
-from app.cli.websites_command import to_text
+from app.cli.exit_codes import REFUSED, USAGE_ERROR, fail, settings_or_fail, site_or_fail
+from app.cli.output import Column, show_table, to_json, to_text
+from app.cli.spreadsheet import write_csv
 
 if TYPE_CHECKING:
     from app.chaser import StatisticsFilter
@@ -70,11 +67,9 @@ def statistics(
     items = fetch(filter_)
     fields = list(dict.fromkeys(field for item in items for field in item))
     if as_json:
-        typer.echo(json.dumps(items, ensure_ascii=False, indent=2))
+        typer.echo(to_json(items, indent=2))
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(escape_formula(field) for field in fields)
-        writer.writerows([escape_formula(to_text(item.get(field))) for field in fields] for item in items)
+        write_csv(sys.stdout, fields, ([item.get(field) for field in fields] for item in items))
     else:
         columns = [Column(field, status=True) for field in fields]
         show_table(columns, ([to_text(item.get(field)) for field in fields] for item in items), header=bool(fields))
@@ -88,10 +83,7 @@ def _resolve_site(settings: "Settings", site: str | None, site_id: int | None) -
         site = next((name for name, known in settings.sites.items() if known.site_id == site_id), None)
         if site is None:
             return site_id, settings.chaser.client_id, next(iter(settings.sites.values())).timezone
-    if site is None and len(settings.sites) == 1:
-        site = next(iter(settings.sites))
-    if site not in settings.sites:
-        fail(USAGE_ERROR, f"--site: name one of the settings' sites: {', '.join(settings.sites)}")
+    site = site_or_fail(settings, site)
     return settings.sites[site].site_id, settings.account_of(site), settings.sites[site].timezone
 
 

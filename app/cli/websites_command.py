@@ -1,49 +1,42 @@
 """The command `chaser-callback websites`: the sites at Chaser of the accounts in the settings."""
 
-import json
-from typing import Any
+import asyncio
 
-from app.cli.chaser_query import query_chaser
-from app.cli.exit_codes import settings_or_fail
-from app.cli.output import Column, show_table
+from app.cli.exit_codes import fail, settings_or_fail
+from app.cli.output import Column, show_table, to_text
 
 
 def websites() -> None:
     """List the sites of your accounts at Chaser: account, id, the name in the settings, name, title, other columns.
 
-    Queries Chaser directly; the service needn't run. Behind a pipe: a line of titles, then a line for each site,
-    separated by tabs.
+    Queries Chaser directly; the service needn't run, and no site has to be set yet. An account that Chaser refuses is
+    reported after the sites of the others. Behind a pipe: a line of titles, then a line for each site, separated by
+    tabs.
     """
-    settings = settings_or_fail()
-    local_names = {(settings.account_of(name), site.site_id): name for name, site in settings.sites.items()}
-    listed = [
-        (account, site)
-        for account, _ in settings.accounts()
-        for site in query_chaser(settings, account, lambda chaser: chaser.websites())
-    ]
+    from app.cli.chaser_query import exit_code, explain
+    from app.cli.probe import probe
+
+    settings = settings_or_fail(draft=True)
+    names = {(settings.account_of(name), site.site_id): name for name, site in settings.sites.items()}
+    results = asyncio.run(probe(settings))
+    listed = [(result.account, site) for result in results for site in result.sites]
     extra = list(dict.fromkeys(field for _, site in listed for field in site.extra))
-    columns = [
-        Column("account"),
-        Column("id", whole=True, justify="right"),
-        Column("here"),
-        Column("name"),
-        Column("title"),
-        *map(Column, extra),
-    ]
-    rows = (
+    titles = ("name", "title", *extra)
+    columns = [Column("account"), Column("id", whole=True, justify="right"), Column("here"), *map(Column, titles)]
+    rows = [
         (
             account,
             site.id,
-            local_names.get((account, site.id)),
+            names.get((account, site.id)),
             site.name,
             site.title,
-            *(to_text(site.extra.get(field)) for field in extra),
+            *map(to_text, map(site.extra.get, extra)),
         )
         for account, site in listed
-    )
-    show_table(columns, rows, header=True)
-
-
-def to_text(value: Any) -> Any:
-    """Return an object, array or boolean as JSON text, and a plain text or number unchanged."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+    ]
+    errors = [(result.error, result.account) for result in results if result.error is not None]
+    if len(errors) < len(results):
+        show_table(columns, rows, header=True)
+    if errors:
+        code = max(exit_code(error) for error, _ in errors)
+        fail(code, *(explain(error, settings, account) for error, account in errors))

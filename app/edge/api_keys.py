@@ -6,9 +6,31 @@ Only SHA-256 digests are stored. A plain hash is enough, because keys are long a
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from typing import Final, get_args
 
+from starlette.requests import Request
+
+from app.edge.control_socket import IS_OPERATOR
 from app.errors import ForbiddenError, UnauthenticatedError
 from app.settings import ApiKey, Scope
+
+OPERATOR: Final = "(terminal)"
+"""The name that stands for a key in requests of the control socket. No key in the settings can have this name."""
+
+
+def with_operator(keys: Mapping[str, ApiKey]) -> dict[str, ApiKey]:
+    """Return the keys of the settings and the operator's rights: every scope, all sites, and a digest of no key."""
+    return {**keys, OPERATOR: ApiKey.model_construct(sha256="", scopes=get_args(Scope), sites=())}
+
+
+def caller_of(request: Request, keys: Mapping[str, ApiKey]) -> str | None:
+    """Return OPERATOR for a request of the control socket, else the name of its API key, None without one.
+
+    Raises UnauthenticatedError for an unknown key.
+    """
+    if request.scope["state"].get(IS_OPERATOR):
+        return OPERATOR
+    return key_of(request.headers.get("authorization"), keys)
 
 
 def key_of(authorization: str | None, keys: Mapping[str, ApiKey]) -> str | None:
@@ -39,18 +61,6 @@ def require_site(name: str, keys: Mapping[str, ApiKey], site: str) -> None:
     """Raise ForbiddenError if a key is bound to sites and this is none of them."""
     if keys[name].sites and site not in keys[name].sites:
         raise ForbiddenError("site_not_allowed", "This API key is bound to other sites.")
-
-
-def scoped_key(authorization: str | None, keys: Mapping[str, ApiKey], scope: Scope) -> str:
-    """Return the name of the API key that an endpoint needs.
-
-    Raises UnauthenticatedError without a known key, and ForbiddenError if the key lacks the scope.
-    """
-    name = key_of(authorization, keys)
-    if name is None:
-        raise UnauthenticatedError("missing_api_key", "This needs an API key. Send: Authorization: Bearer <key>.")
-    require_scope(name, keys, scope)
-    return name
 
 
 def require_unbound(name: str, keys: Mapping[str, ApiKey]) -> None:

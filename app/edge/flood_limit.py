@@ -12,28 +12,28 @@ from collections.abc import Mapping
 
 from limits import RateLimitItem
 from slowapi import Limiter
-from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.edge.api_keys import key_of
+from app.edge.api_keys import OPERATOR, caller_of
 from app.edge.bounded_storage import BoundedStorage
-from app.edge.operator_key import OPERATOR
 from app.errors import TooManyRequestsError, UnauthenticatedError, error_response
 from app.net.client_address import Bucket
 from app.settings import ApiKey
 
+_UNCOUNTED = "/livez"  # a flood must not look like a dead process, which would be restarted
 _READ = ("GET", "HEAD")
-# One page view reads the site's settings and the widget's files, and most page views send no request.
+# Most page views only read: the site's settings and the widget's files.
 _READ_MULTIPLIER = 10
 
 
 class FloodLimit:
-    """Middleware that refuses requests over the limit under `/v1/` with 429.
+    """Middleware that refuses requests over the limit with 429, on every path but `/livez`.
 
     Reads are counted apart, with ten times the limit: every page view of every visitor behind one address reads the
-    site's settings. A request with a known API key is counted by that key, from any address. One with an unknown key
-    is counted by its client: an IPv6 client in its /64, /56 and /48. The operator's key is not counted: its commands
-    page through a million callbacks.
+    site's settings and the widget's files. A request with a known API key is counted by that key, from any address.
+    One with an unknown key is counted by its client: an IPv6 client in its /64, /56 and /48. The operator's are not
+    counted: a command pages through a million callbacks.
 
     Stores `api_key` in the request's state: the name of the known key, or None.
     """
@@ -50,7 +50,7 @@ class FloodLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the request, then pass it to the application or respond with 429."""
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+        if scope["type"] == "http" and scope["path"] != _UNCOUNTED:
             state = scope["state"]
             api_key = state["api_key"] = self._key_of(scope)
             if api_key != OPERATOR:
@@ -83,6 +83,6 @@ class FloodLimit:
 
     def _key_of(self, scope: Scope) -> str | None:
         try:
-            return key_of(Headers(scope=scope).get("authorization"), self._api_keys)
+            return caller_of(Request(scope), self._api_keys)
         except UnauthenticatedError:
             return None

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -38,12 +38,36 @@ class VerifiedChallenge:
     age: timedelta
 
 
-class Challenges:
-    """Issues challenges and verifies solutions. `secret` signs the challenges, `clock` returns the time in UTC."""
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys derived from one secret: of the challenges' signatures, and of the signatures of their solutions."""
 
-    def __init__(self, secret: bytes, clock: Callable[[], datetime]) -> None:
-        self._signing = _derived(secret, b"challenge")
-        self._key_signing = _derived(secret, b"challenge key")
+    challenge: bytes = field(repr=False)
+    solution: bytes = field(repr=False)
+
+    @classmethod
+    def derive(cls, secret: bytes) -> "_Keys":
+        return cls(*(hmac.digest(secret, purpose, hashlib.sha256) for purpose in (b"challenge", b"challenge key")))
+
+    def verify(self, solution: Payload) -> bool:
+        """Return whether these keys signed the challenge, and it is solved. Raises ForbiddenError if it expired."""
+        result = verify_solution(solution, self.challenge, hmac_key_secret=self.solution)
+        if result.expired:
+            raise _expired()
+        return bool(result.verified)
+
+
+class Challenges:
+    """Issues challenges and verifies solutions. `secret` signs the challenges, `clock` returns the time in UTC.
+
+    `previous` is a secret that signed them until a time, None if there is none. Challenges of that time stay valid.
+    """
+
+    def __init__(
+        self, secret: bytes, clock: Callable[[], datetime], previous: tuple[bytes, datetime] | None = None
+    ) -> None:
+        self._keys = _Keys.derive(secret)
+        self._previous = previous and (_Keys.derive(previous[0]), previous[1])
         self._clock = clock
 
     def issue(self, site: str, difficulty: float) -> dict[str, Any]:
@@ -57,8 +81,8 @@ class Challenges:
             counter=secrets.randbelow(round(COUNTERS * difficulty)),
             expires_at=now + LONGEST_AGE,
             data={"site": site, "given": int(now.timestamp() * 1000)},
-            hmac_secret=self._signing,
-            hmac_key_secret=self._key_signing,
+            hmac_secret=self._keys.challenge,
+            hmac_key_secret=self._keys.solution,
         )
         return challenge.to_dict()
 
@@ -73,16 +97,18 @@ class Challenges:
             solution = Payload.from_base64(payload)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise _wrong() from None
-        result = verify_solution(solution, self._signing, hmac_key_secret=self._key_signing)
-        if result.expired:
-            raise _expired()
-        if not result.verified:
+        is_verified, before = self._keys.verify(solution), None
+        if not is_verified and self._previous is not None:
+            is_verified, before = self._previous[0].verify(solution), self._previous[1]
+        if not is_verified:
             raise _wrong()
         signed = solution.challenge.parameters
         data: dict[str, Any] = signed.data or {}
         if data["site"] != site:
             raise ForbiddenError("challenge_wrong", "The challenge was issued for another site.")
         issued_at = datetime.fromtimestamp(data["given"] / 1000, UTC)
+        if before is not None and issued_at > before:
+            raise _wrong()
         age = self._clock() - issued_at
         if age < SHORTEST_AGE:
             wait = (SHORTEST_AGE - age).total_seconds()
@@ -102,7 +128,3 @@ def _wrong() -> ForbiddenError:
 
 def _expired() -> ForbiddenError:
     return ForbiddenError("challenge_expired", "The challenge is more than ten minutes old: solve a new one.")
-
-
-def _derived(secret: bytes, purpose: bytes) -> bytes:
-    return hmac.digest(secret, purpose, hashlib.sha256)

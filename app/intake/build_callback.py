@@ -188,7 +188,12 @@ def _phone(text: str, site: Site, errors: list[FieldError]) -> Phone | None:
 def _consent(
     request: CallbackRequest, sender: Sender, site: Site, now: datetime, errors: list[FieldError]
 ) -> dict[str, Any] | None:
-    """Return the consent receipt to store: time, address, document, and the text shown. Append errors to `errors`."""
+    """Return the consent receipt to store: time, address, document, and the text shown. Append errors to `errors`.
+
+    A receipt holds only what is known. A page has to name the version that it showed. Its text counts if it is one of
+    the site's; any other is stored as `claimed_text`, because anybody can send any text. A service with an API key
+    answers for what it passes on.
+    """
     consent = request.consent
     if site.consent is None:
         return None
@@ -200,13 +205,18 @@ def _consent(
         )
         return None
     version, text = (None, None) if isinstance(consent, bool) else (consent.version, consent.text)
+    if version is None and sender.api_key is None:
+        detail = "Send the version of the document that the visitor saw: GET /v1/sites/{site} has it."
+        errors.append(FieldError("consent", "consent_required", detail))
+        return None
     if version is not None and version != site.consent.version:
         errors.append(FieldError("consent", "consent_outdated", "The document has changed: reload the page."))
         return None
+    is_known = sender.api_key is not None or text is None or " ".join(text.split()) in site.consent_texts
     return {
-        "version": site.consent.version,
+        "version": version,
         "url": site.consent.url,
-        "text": text,
+        "text": text if is_known else None,
         "at": now.astimezone(UTC).isoformat(),
         "client_ip": str(request.client_ip or sender.client_ip),
-    }
+    } | ({} if is_known else {"claimed_text": text})

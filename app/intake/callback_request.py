@@ -47,7 +47,7 @@ class ConsentGiven(BaseModel):
     accepted: Annotated[bool, Field(description="Whether the visitor consented")]
     version: Annotated[
         Annotated[str, Field(max_length=64, pattern=_PRINTABLE)] | None,
-        Field(description="The version of the document, from GET /v1/sites/{site}"),
+        Field(description="The version of the document, from GET /v1/sites/{site}; needed without an API key"),
     ] = None
     text: Annotated[
         Annotated[str, Field(max_length=1000, pattern=_LINES)] | None,

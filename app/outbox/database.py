@@ -1,5 +1,6 @@
 """Open the database: engines, connection settings, and SQLite's lock against a second process."""
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -20,8 +21,8 @@ from app.version import VERSION
 log = logging.getLogger(__name__)
 
 # Before this version two connections that write or checkpoint at once can corrupt a WAL database (sqlite.org/wal.html,
-# "the WAL-reset bug"). The service has one writing connection, so the warning is for opening the file with other tools.
-_WAL_RESET_FIXED = (3, 51, 3)
+# "the WAL-reset bug"). The service has one writing connection, so this concerns other tools that open the file.
+WAL_RESET_FIXED: Final = "3.51.3"
 READ_ONLY: Final = "25006"
 """PostgreSQL's SQLSTATE for a write in a read-only transaction (`read_only_sql_transaction`)."""
 APPLICATION: Final = "chaser-callback/"
@@ -98,6 +99,11 @@ class Database:
         self.writing.dispose()
         if self.lock is not None:
             os.close(self.lock)
+
+
+def has_wal_reset_bug() -> bool:
+    """Return whether this SQLite is older than WAL_RESET_FIXED."""
+    return sqlite3.sqlite_version_info < tuple(map(int, WAL_RESET_FIXED.split(".")))
 
 
 def open_database(url: str) -> Database:
@@ -188,8 +194,11 @@ def _discard_read_only_connection(context: ExceptionContext) -> None:
 def _open_sqlite(url: str) -> Database:
     path = file_at(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # SQLite would create it with the mode 0644. Its -wal and -shm files get the mode of this one.
+        with contextlib.suppress(FileExistsError):
+            path.touch(0o600, exist_ok=False)
     except OSError as error:
         raise DatabaseError(
             f"DATABASE_URL: can't write in {path.parent}: {error.strerror}: give a folder this user may write"
@@ -202,10 +211,8 @@ def _open_sqlite(url: str) -> Database:
             f"DATABASE_URL: another process already works on {path}: stop it first, "
             "or use PostgreSQL to run several processes"
         ) from None
-    if sqlite3.sqlite_version_info < _WAL_RESET_FIXED:
-        logs.event(
-            log, "outbox.sqlite_wal_reset_bug", logging.WARNING, sqlite=sqlite3.sqlite_version, fixed_in="3.51.3"
-        )
+    if has_wal_reset_bug():
+        logs.event(log, "outbox.sqlite_wal_reset_bug", sqlite=sqlite3.sqlite_version, fixed_in=WAL_RESET_FIXED)
     resolved = make_url(url).set(database=str(path))
     writing = create_engine(resolved, hide_parameters=True, pool_size=1, max_overflow=0)
     reading = create_engine(resolved, hide_parameters=True, pool_size=4, max_overflow=0)

@@ -26,13 +26,15 @@ class DatabaseInfo:
     """The state of a database.
 
     `place` is its file, or its database and host, without the password. `there` is whether it exists. `unusable` is why
-    a service must not use it (see `handover` and `why_not_migrated`), None if it may.
+    a service must not use it (see `handover` and `why_not_migrated`), None if it may. `exposed`: files of it that other
+    users of the machine may read or write.
     """
 
     place: str
     there: bool
     schema: SchemaState
     unusable: str | None = None
+    exposed: tuple[Path, ...] = ()
 
 
 def inspect(url: str) -> DatabaseInfo:
@@ -83,9 +85,12 @@ def _inspect_file(path: Path) -> DatabaseInfo:
         raise _unwritable(path.parent, error) from None
     if not path.exists():
         return DatabaseInfo(str(path), False, SchemaState.EMPTY)
+    exposed = []
     for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".lock"))):
         try:
             os.close(os.open(file, os.O_RDWR))
+            if file.stat().st_mode & 0o077:
+                exposed.append(file)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -94,7 +99,7 @@ def _inspect_file(path: Path) -> DatabaseInfo:
     try:
         with engine.connect() as connection:
             schema = schema_state(schema_revision(connection))
-            return DatabaseInfo(str(path), True, schema, why_unusable(connection))
+            return DatabaseInfo(str(path), True, schema, why_unusable(connection), tuple(exposed))
     except DBAPIError as error:
         raise DatabaseError(
             f"DATABASE_URL: {path} can't be read as a database ({driver_message(error)}): give another path, "

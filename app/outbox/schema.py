@@ -56,6 +56,8 @@ TO_RESEND: Final = text("status = 'unknown' AND due_at IS NOT NULL")
 """The condition of an index, for unknown callbacks with a resend due."""
 LEGACY_FINGERPRINT: Final = "legacy"
 """The fingerprint of request keys stored by versions before 0.2.0. They match by site and phone."""
+LEGACY_SIGNING: Final = "legacy"
+"""In place of the key that signed challenges before 0.2.0: see `Settings.legacy_secret`."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -269,6 +271,17 @@ writers = Table(
     Column("process", String(36), primary_key=True, info=INTERNAL),
     Column("last_batch", BigInteger, nullable=False, info=INTERNAL),
     Column("updated_at", Instant, nullable=False, info=INTERNAL),  # by the server's clock
+)
+
+# The service's own secret, in one row: see `secret_store`.
+service_secrets = Table(
+    "service_secrets",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, info=INTERNAL),
+    Column("secret", String(64), nullable=False, info=INTERNAL),
+    Column("signing", String(64), nullable=False, info=INTERNAL),  # signs challenges
+    Column("previous", String(64), info=INTERNAL),  # signed them until `changed_at`
+    Column("changed_at", Instant, info=INTERNAL),
 )
 
 

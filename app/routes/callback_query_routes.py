@@ -4,22 +4,22 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from app.edge.api_keys import key_of, permitted_sites, require_scope, require_site
-from app.errors import FieldError, invalid
+from app.edge.api_keys import caller_of, permitted_sites, require_scope, require_site
+from app.errors import FieldError, UnprocessableContentError, invalid
 from app.intake.build_callback import CALLBACK_ID
 from app.outbox import queries
 from app.outbox.callback import callback_not_found
 from app.outbox.public_status import public_status
 from app.outbox.queries import CallbackFilter
 from app.routes.callback_action_routes import CallbackId
-from app.routes.dependencies import Authorization, Services, ServicesDep, require_key
+from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
-from app.routes.filters import CallbacksQuery, decode_cursor, encode_cursor, normalize_search_phone
+from app.routes.filters import CallbacksQuery, normalize_search_phone
 from app.routes.openapi import KEY_OPTIONAL
-from app.routes.schemas import EXAMPLE, CallbackDetailResponse, CallbackResponse, to_detail_response, to_response
+from app.routes.schemas import EXAMPLE, CallbackDetailResponse, CallbackResponse, values_of
 
 router = APIRouter(tags=["callbacks"])
 
@@ -64,15 +64,16 @@ async def list_callbacks(
     """
     sites = permitted_sites(key, services.api_keys, query.site)
     filters = _filters(query, sites, services)
-    before_id = decode_cursor(query.cursor) if query.cursor else None
-    records = await services.outbox.read(
-        partial(queries.list_callbacks, filters=filters, before_id=before_id, limit=query.limit + 1)
-    )
+    if query.cursor and not CALLBACK_ID.fullmatch(query.cursor):
+        detail = "This cursor is invalid: start again without one, or send next_cursor unchanged."
+        raise UnprocessableContentError("invalid_cursor", detail)
+    page_query = partial(queries.list_callbacks, filters=filters, before_id=query.cursor or None, limit=query.limit + 1)
+    records = await services.outbox.read(page_query)
     page = records[: query.limit]
     response.headers["Cache-Control"] = "no-store"
     return CallbacksPage(
-        callbacks=[to_response(record) for record in page],
-        next_cursor=encode_cursor(page[-1].callback["id"]) if len(records) > query.limit else None,
+        callbacks=[CallbackResponse.model_validate(values_of(record)) for record in page],
+        next_cursor=page[-1].callback["id"] if len(records) > query.limit else None,
     )
 
 
@@ -83,13 +84,13 @@ async def list_callbacks(
     openapi_extra=KEY_OPTIONAL,
 )
 async def show_callback(
-    callback_id: CallbackId, response: Response, services: ServicesDep, authorization: Authorization = None
+    callback_id: CallbackId, request: Request, response: Response, services: ServicesDep
 ) -> CallbackDetailResponse | PublicCallbackResponse:
     """Show the id, the status and the expected time of a callback. Its id is enough: it can't be guessed.
 
     With an API key of the scope `callbacks:read` all fields are shown, with the attempts.
     """
-    api_key = key_of(authorization, services.api_keys)
+    api_key = caller_of(request, services.api_keys)
     response.headers["Cache-Control"] = "no-store"
     is_uuid = CALLBACK_ID.fullmatch(callback_id)
     if api_key is None:
@@ -103,7 +104,7 @@ async def show_callback(
     if record is None:
         raise callback_not_found()
     require_site(api_key, services.api_keys, record.callback["site"])
-    return to_detail_response(record)
+    return CallbackDetailResponse.model_validate(values_of(record))
 
 
 def _filters(query: CallbacksQuery, sites: tuple[str, ...], services: Services) -> CallbackFilter:

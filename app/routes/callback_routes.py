@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.edge.api_keys import key_of
+from app.edge.api_keys import caller_of
 from app.edge.request_body import HotRoute
 from app.errors import FieldError, invalid
 from app.intake.callback_request import CallbackRequest
@@ -100,7 +100,7 @@ async def create_callback(
         )
         raise invalid([error])
     # The flood limit has stored the name of a known key. An unknown key is refused here.
-    api_key = request.state.api_key or key_of(request.headers.get("authorization"), services.api_keys)
+    api_key = request.state.api_key or caller_of(request, services.api_keys)
     sender = identify_sender(request, body.site, services, api_key)
     key = request_key(body, sender, idempotency_key, services)
     with services.in_flight.track(key, refuse=bool(idempotency_key)):

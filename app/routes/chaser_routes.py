@@ -15,7 +15,6 @@ from app.errors import FieldError, ForbiddenError, NotFoundError, invalid
 from app.routes.dependencies import Services, ServicesDep, require_key
 from app.routes.exception_handlers import responses
 from app.routes.upstream_errors import translate_error
-from app.settings import Site
 
 router = APIRouter(tags=["chaser"])
 
@@ -124,7 +123,7 @@ async def show_statistics(
     Needs the scope `chaser:read`.
     """
     bound = services.api_keys[key].sites
-    matching = [name for name, site in _sites(services).items() if site.site_id == site_id]
+    matching = [name for name, site in services.settings.sites.items() if site.site_id == site_id]
     permitted = [name for name in matching if not bound or name in bound]
     if bound and not permitted:
         raise ForbiddenError("site_not_allowed", "This API key is bound to other sites.")
@@ -136,20 +135,15 @@ async def show_statistics(
     return Statistics(statistics=calls)
 
 
-def _sites(services: Services) -> dict[str, Site]:
-    return services.settings.sites
-
-
 def _account(services: Services, sites: tuple[str, ...]) -> str:
     """Return the `client_id` of the account that these sites share; the general account if there are no sites.
 
     Raises NotFoundError for an unknown site, UnprocessableContentError if the sites use different accounts.
     """
-    general = services.settings.chaser.client_id
-    unknown = [name for name in sites if name not in _sites(services)]
-    if unknown:
+    settings = services.settings
+    if any(name not in settings.sites for name in sites):
         raise NotFoundError("unknown_site", "There is no such site in the settings of this service.")
-    accounts = {_sites(services)[name].client_id or general for name in sites} or {general}
+    accounts = {settings.account_of(name) for name in sites} or {settings.chaser.client_id}
     if len(accounts) > 1:
         error = FieldError("site", "required", "The sites of this key use several accounts: name one of the sites.")
         raise invalid([error])

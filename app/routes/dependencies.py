@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 
 from app.admission.conductor import Admission
 from app.chaser import ChaserClient
-from app.edge.api_keys import scoped_key
+from app.delivery.worker import Worker
+from app.edge.api_keys import caller_of, require_scope
 from app.edge.challenge_difficulty import AdaptiveDifficulty
 from app.edge.proof_of_work import Challenges
+from app.errors import UnauthenticatedError
 from app.metrics import Metrics
 from app.net.origins import Origins
 from app.outbox.outbox import Outbox
@@ -20,36 +22,22 @@ from app.routes.in_flight import InFlightKeys
 from app.settings import ApiKey, Scope, Settings
 
 
-class Delivery(Protocol):
-    """The state of the delivery worker that health and metrics report."""
-
-    @property
-    def running(self) -> bool:
-        """Return whether the worker's loops run and no shutdown is requested."""
-
-    @property
-    def open_account_circuits(self) -> int:
-        """Return the number of accounts that nothing is sent for, because Chaser refuses them."""
-
-    def is_paused(self, account: str, site: str) -> bool:
-        """Return whether callbacks of a site wait because Chaser refuses its account or the site itself."""
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """The dependencies of all routes.
 
-    `api_keys`: the keys of the settings and the operator's key, by name. `chaser`: returns the client of an account by
-    its `client_id`, None for an unknown one. `origins`: by site. `secret`: signs challenges and
-    fingerprints. `clock`: returns the present time in UTC. `challenges`: issues and verifies proofs of work with the
+    `api_keys`: the keys of the settings and the operator's rights, by name. `chaser`: returns the client of an account
+    by its `client_id`, None for an unknown one. `origins`: by site. `secret`: hashes fingerprints. `clock`: returns the
+    present time in UTC. `challenges`: issues and verifies proofs of work with the
     difficulty from `difficulty`. `in_flight`: the idempotency keys of requests that are being accepted.
     `upstream_slots`: limits concurrent queries to Chaser, because each response may hold 8 MiB of memory.
     """
 
     settings: Settings
+    started_at: datetime
     api_keys: Mapping[str, ApiKey]
     outbox: Outbox
-    delivery: Delivery
+    delivery: Worker
     chaser: Callable[[str], ChaserClient | None]
     origins: dict[str, Origins]
     admission: Admission
@@ -72,7 +60,6 @@ async def _services(request: Request) -> Services:  # async: FastAPI runs plain 
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
 def require_key(scope: Scope) -> Callable[..., Awaitable[str]]:
@@ -82,7 +69,11 @@ def require_key(scope: Scope) -> Callable[..., Awaitable[str]]:
     resolves it before it validates the request: a client without the right learns nothing about other errors in it.
     """
 
-    async def key(services: ServicesDep, authorization: Authorization = None) -> str:
-        return scoped_key(authorization, services.api_keys, scope)
+    async def key(request: Request, services: ServicesDep) -> str:
+        name = caller_of(request, services.api_keys)
+        if name is None:
+            raise UnauthenticatedError("missing_api_key", "This needs an API key. Send: Authorization: Bearer <key>.")
+        require_scope(name, services.api_keys, scope)
+        return name
 
     return key

@@ -1,8 +1,6 @@
-"""Query parameters of GET /v1/callbacks: filters, cursors and their validation."""
+"""Query parameters of GET /v1/callbacks: filters and their validation."""
 
 import re
-import uuid
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -10,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.errors import FieldError, UnprocessableContentError, invalid
+from app.errors import FieldError, invalid
 from app.intake.phone import KNOWN_REGIONS, PhoneError, read_phone
 from app.outbox.callback import Status
 
@@ -60,24 +58,6 @@ class CallbacksQuery(BaseModel):
     ] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="The maximum number of callbacks")] = 100
     cursor: Annotated[str | None, Field(max_length=64, description="next_cursor of the previous page")] = None
-
-
-def encode_cursor(callback_id: str) -> str:
-    """Return the cursor of the page that follows this callback."""
-    return urlsafe_b64encode(uuid.UUID(callback_id).bytes).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> str:
-    """Return the callback id in a cursor. Raises UnprocessableContentError for an invalid cursor."""
-    try:
-        callback_id = str(uuid.UUID(bytes=urlsafe_b64decode(cursor + "==")))
-        if encode_cursor(callback_id) == cursor:
-            return callback_id
-    except ValueError:
-        pass
-    raise UnprocessableContentError(
-        "invalid_cursor", "This cursor is invalid: start again without one, or send next_cursor unchanged."
-    )
 
 
 def normalize_search_phone(text: str, regions: Iterable[str]) -> str:

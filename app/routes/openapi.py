@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, Field
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from app.errors import MEDIA_TYPE, reason_phrase
 from app.routes.schemas import EXAMPLES
@@ -145,12 +145,12 @@ def documentation_router(app: FastAPI) -> APIRouter:
     policy = _policy(bytes(page.body))
 
     @cache
-    def document() -> dict[str, Any]:
-        return complete_openapi(app.openapi())
+    def document() -> bytes:
+        return bytes(JSONResponse(complete_openapi(app.openapi())).body)
 
     @router.get("/openapi.json")
-    async def openapi() -> JSONResponse:
-        return JSONResponse(document())
+    async def openapi() -> Response:
+        return Response(document(), media_type="application/json")
 
     @router.get("/docs")
     async def docs(_request: Request) -> HTMLResponse:
@@ -176,15 +176,15 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = {_KEY: _KEY_SCHEME}
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            _complete(operation, rate_limited=path.startswith("/v1/"))
+            _complete(path, operation)
     return document
 
 
-def _complete(operation: dict[str, Any], *, rate_limited: bool) -> None:
+def _complete(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("default", None)
-    own = [int(status) for status in responses if int(status) >= 400] if rate_limited else []
-    for status in {*own, *_EVERYWHERE, *((429,) if rate_limited else ())}:
+    own = [int(status) for status in responses if int(status) >= 400 and (path, status) != ("/readyz", "503")]
+    for status in {*own, *_EVERYWHERE, *(() if path == "/livez" else (429,))}:
         responses[str(status)] = {"$ref": f"#/components/responses/{_ERRORS[status][0]}"}
     operation["responses"] = dict(sorted(responses.items()))
     if "401" in responses:

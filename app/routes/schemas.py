@@ -79,7 +79,7 @@ _HISTORY = [
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "CallbackResponse": EXAMPLE,
     "CallbackDetailResponse": {**EXAMPLE, "status_history": _HISTORY},
-    "CallbacksPage": {"callbacks": [EXAMPLE], "next_cursor": "AZqwuXbAfz6dUTwcih9bAg"},
+    "CallbacksPage": {"callbacks": [EXAMPLE], "next_cursor": EXAMPLE["id"]},
 }
 """Examples by schema. They are added later, because FastAPI drops nulls from the examples of models."""
 
@@ -134,7 +134,8 @@ class CallbackResponse(BaseModel):
     referrer: str | None
     client_ip: str | None
     consent: Annotated[
-        dict[str, Any] | None, Field(description="Proof of consent: version, url, text, at and client_ip; null: none")
+        dict[str, Any] | None,
+        Field(description="Proof of consent: version, url, text, at, client_ip; claimed_text: not the site's"),
     ]
     api_key: Annotated[
         str | None, Field(description="The name of the API key of the request; null: it came from a page")
@@ -159,16 +160,10 @@ class CallbackDetailResponse(CallbackResponse):
     status_history: Annotated[list[StatusChangeResponse], Field(description="Oldest first")]
 
 
-def to_detail_response(record: CallbackRecord) -> CallbackDetailResponse:
-    """Return the response model of a stored callback with its attempts and its status history."""
-    history = [dict(change) for change in record.history]
-    return CallbackDetailResponse.model_validate({**_values(record), "status_history": history})
-
-
-def to_response(record: CallbackRecord) -> CallbackResponse:
-    """Return the response model of a stored callback with its attempts."""
-    return CallbackResponse.model_validate(_values(record))
-
-
-def _values(record: CallbackRecord) -> dict[str, Any]:
-    return {**record.callback, "attempts": [dict(attempt) for attempt in record.attempts]}
+def values_of(record: CallbackRecord) -> dict[str, Any]:
+    """Return a stored callback with its attempts and its status history, for the response models."""
+    return {
+        **record.callback,
+        "attempts": [dict(attempt) for attempt in record.attempts],
+        "status_history": [dict(change) for change in record.history],
+    }

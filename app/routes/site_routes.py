@@ -11,7 +11,7 @@ from app.intake.scheduling import available_slots
 from app.intake.working_hours import is_open
 from app.routes.dependencies import ServicesDep
 from app.routes.exception_handlers import responses
-from app.settings import Analytics, Theme, Triggers
+from app.settings import Analytics, Consent, Theme, Triggers
 
 router = APIRouter(tags=["visitors"])
 
@@ -21,14 +21,6 @@ class DepartmentResponse(BaseModel):
 
     id: str
     name: str
-
-
-class ConsentResponse(BaseModel):
-    """The document that the visitor consents to. `text`: by language; empty: the widget's default texts."""
-
-    url: str
-    version: str
-    text: dict[str, str]
 
 
 class SiteResponse(BaseModel):
@@ -72,7 +64,7 @@ class SiteResponse(BaseModel):
     call_expected_at: datetime | None
     free_times: list[datetime]
     departments: list[DepartmentResponse]
-    consent: ConsentResponse | None
+    consent: Consent | None
     texts: dict[str, dict[str, str]]
     theme: Theme
     triggers: Triggers
@@ -106,7 +98,7 @@ async def show_site(
         call_expected_at=await services.admission.promise(site, now),
         free_times=available_slots(settings, now),
         departments=[DepartmentResponse(id=name, name=part.name) for name, part in settings.departments.items()],
-        consent=ConsentResponse.model_validate(settings.consent.model_dump()) if settings.consent else None,
+        consent=settings.consent,
         texts={language: dict(texts) for language, texts in settings.texts.items()},
         theme=settings.theme,
         triggers=settings.triggers,

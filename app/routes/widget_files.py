@@ -58,9 +58,8 @@ class Release:
 
 def read_release(folder: Path = FOLDER) -> Release:
     """Read a release from the files of a folder. Scripts are minified; the loader gets the version inserted."""
-    bodies = {path.name: _minified(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
-    manifest = b"".join(name.encode() + b"\0" + hashlib.sha256(body).digest() for name, body in bodies.items())
-    version = hashlib.sha256(manifest).hexdigest()[:12]
+    bodies = {path.name: _minified(path) for path in folder.iterdir() if path.suffix in _TYPES}
+    version = _version(bodies)
     bodies[LOADER] = bodies[LOADER].replace(_VERSION_MARK, version.encode())
     return make_release(version, bodies)
 
@@ -68,6 +67,18 @@ def read_release(folder: Path = FOLDER) -> Release:
 def make_release(version: str, bodies: Mapping[str, bytes]) -> Release:
     """Compress files, given by name, and return them as a release. Takes some hundredths of a second of CPU time."""
     return Release(version, {name: _file(Path(name).suffix, body) for name, body in bodies.items()})
+
+
+def is_genuine(version: str, bodies: Mapping[str, bytes]) -> bool:
+    """Return whether a version is the hash of files, given by name, as `read_release` returns them."""
+    loader = bodies.get(LOADER, b"").replace(version.encode(), _VERSION_MARK)
+    return _version({**bodies, LOADER: loader}) == version
+
+
+def _version(bodies: Mapping[str, bytes]) -> str:
+    """Return the hash of files by name; the loader has the mark in place of the version."""
+    manifest = b"".join(name.encode() + b"\0" + hashlib.sha256(bodies[name]).digest() for name in sorted(bodies))
+    return hashlib.sha256(manifest).hexdigest()[:12]
 
 
 def _minified(path: Path) -> bytes:

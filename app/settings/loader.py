@@ -4,8 +4,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,7 +17,10 @@ from pydantic_settings import (
 from app.settings.environment import CONFIG_FILE, read_environment
 from app.settings.model import Settings
 from app.settings.secret_files import read_secret_files
+from app.settings.setting_types import integer
+from app.settings.settings_base import Name
 from app.settings.settings_errors import SettingsError, error_lines
+from app.settings.site_settings import Site
 
 DEFAULT_FILE = Path("callback.toml")
 
@@ -36,11 +40,24 @@ class _Sources(Settings, BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The environment source of pydantic-settings silently ignores one of two conflicting variables.
-        return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file(os.environ))
+        return init_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file(os.environ))
 
 
-def load_settings() -> Settings:
-    """Load and validate all settings.
+class _DraftSite(Site):
+    """A site that the owner has not completed."""
+
+    site_id: Annotated[int, integer(1)] = 0
+    origins: tuple[str, ...] = ()
+
+
+class _Draft(_Sources):
+    """Settings of an owner whose sites are not set, or not completely."""
+
+    sites: dict[Name, _DraftSite] = Field(default={})  # type: ignore[assignment]  # a dict is invariant
+
+
+def load_settings(*, draft: bool = False) -> Settings:
+    """Load and validate all settings. With `draft`, sites and their numbers and origins may be missing.
 
     Raises SettingsError with a line for each error.
     """
@@ -48,11 +65,11 @@ def load_settings() -> Settings:
     environment = read_environment(environ)
     environment.suggested.update(file_errors)  # reported by their files: not missing as well
     lines = [*file_errors.values(), *(f"{name}: {message}" for name, message in environment.errors.items())]
-    file = _file(os.environ)
+    file = config_file(os.environ)
     try:
         if file is not None and not file.is_file():
             raise SettingsError([*lines, f"{CONFIG_FILE}: there is no file {file}: correct the path or unset it"])
-        settings = _Sources(**environment.table)
+        settings = (_Draft if draft else _Sources)(**environment.table)
     except tomllib.TOMLDecodeError as error:
         lines.append(f"{CONFIG_FILE}: {file} is not valid TOML: {error}: correct it")
     except UnicodeDecodeError:
@@ -68,7 +85,8 @@ def load_settings() -> Settings:
     return settings
 
 
-def _file(environ: Mapping[str, str]) -> Path | None:
+def config_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the TOML file: CONFIG_FILE, else the default if it exists, else None."""
     named = environ.get(CONFIG_FILE, "").strip()
     if named:
         return Path(named)

@@ -1,20 +1,23 @@
 """All settings of the service as one frozen value. `loader.py` reads them."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import scrypt, sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from sqlalchemy import make_url
 
 from app.net.client_address import parse_networks
 from app.settings.cross_checks import cross_checks
 from app.settings.setting_types import CommaList, Limits, boolean, duration, integer, parse_limits
 from app.settings.settings_base import ConflictingSettings, Name, SettingsModel, without_empty
 from app.settings.site_settings import OnUnknown, Site
-from app.settings.text_types import ClientId, Secret, StrongSecret
+from app.settings.text_types import ClientId, Secret, StrongSecret, text_line
 from app.settings.urls import BaseUrl, DatabaseUrl
 
 Scope = Literal["callbacks:write", "callbacks:read", "chaser:read"]
@@ -85,6 +88,7 @@ class Settings(SettingsModel):
     sites: Annotated[dict[Name, Site], Field(min_length=1)]
     database_url: Annotated[DatabaseUrl, Field(repr=False)] = "sqlite:///data/callbacks.db"
     secret_key: StrongSecret | None = None
+    control_socket: Annotated[str, text_line(1024)] | None = None
     trusted_proxies: Annotated[
         tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], CommaList
     ] = ()
@@ -119,7 +123,7 @@ class Settings(SettingsModel):
         return self
 
     def account_of(self, site: str) -> str:
-        """Return the `client_id` of the account that a site's calls go to."""
+        """Return the `client_id` of the account that a site's calls go to. Raises KeyError for an unknown site."""
         return self.sites[site].client_id or self.chaser.client_id
 
     def on_unknown_of(self, site: str) -> OnUnknown:
@@ -139,12 +143,31 @@ class Settings(SettingsModel):
                 accounts[site.client_id] = site.private_key
         yield from accounts.items()
 
-    def secret(self) -> bytes:
-        """Return the key that this service signs with.
+    @property
+    def uses_sqlite(self) -> bool:
+        """Return whether the database is an SQLite file, which belongs to one process."""
+        return self.database_url.startswith("sqlite")
 
-        Without SECRET_KEY it is derived from Chaser's private key. So it is the same on every replica, and changes with
-        that key. The derivation is slow (scrypt, RFC 7914): otherwise guesses of the private key could be tested
-        against a signature.
+    def control_path(self) -> Path:
+        """Return the path of the control socket: CONTROL_SOCKET, or beside the SQLite file, or in data/."""
+        if self.control_socket is not None:
+            return Path(self.control_socket)
+        file = make_url(self.database_url).database if self.uses_sqlite else None
+        return Path(file or "data/callbacks.db").with_name("control.sock")
+
+    def digest(self) -> str:
+        """Return eight hexadecimal digits that tell different settings apart. Secrets count, and don't show in it."""
+
+        def plain(value: Any) -> str:
+            return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+        return sha256(json.dumps(self.model_dump(), default=plain, sort_keys=True).encode()).hexdigest()[:8]
+
+    def legacy_secret(self) -> bytes:
+        """Return the key that versions before 0.2.0 signed with: SECRET_KEY, or derived from Chaser's private key.
+
+        The vendor and other integrations know the private key. So nothing is signed with this any more. It only
+        verifies the challenges that were in flight during the upgrade.
         """
         if self.secret_key is not None:
             return self.secret_key.get_secret_value().encode()

@@ -11,7 +11,7 @@ from app.settings.hours_syntax import WorkingHours
 from app.settings.setting_types import CommaList, Limits, Telephone, integer
 from app.settings.settings_base import ConflictingSettings, Name, SettingsModel
 from app.settings.text_types import ClientId, Secret, refuse_placeholder
-from app.settings.widget_settings import Analytics, Consent, Language, Line, TextName, Theme, Triggers
+from app.settings.widget_settings import CONSENT_TEXTS, Analytics, Consent, Language, Line, TextName, Theme, Triggers
 
 OnUnknown = Literal["resend_once", "hold"]
 
@@ -96,6 +96,15 @@ class Site(SettingsModel):
     def asks_for_challenge(self) -> bool:
         """Return whether a request from a page needs a challenge. Default: if browsers can solve it at all origins."""
         return self.challenge == "on" or (self.challenge is None and not self.plain_origins)
+
+    @property
+    def consent_texts(self) -> frozenset[str]:
+        """Return the texts that the widget shows beside the checkbox of consent, in all languages."""
+        own = self.consent.text if self.consent else {}
+        return frozenset(
+            own.get(language) or self.texts.get(language, {}).get("consent", default)
+            for language, default in CONSENT_TEXTS.items()
+        )
 
     @property
     def plain_origins(self) -> tuple[str, ...]:

@@ -64,6 +64,13 @@ def _color(value: Any) -> str:
     return written if len(written) == len("#2563eb") else "#" + "".join(digit * 2 for digit in written[1:])
 
 
+CONSENT_TEXTS: dict[Language, str] = {
+    "ru": "Даю согласие на обработку персональных данных.",
+    "en": "I consent to the processing of my personal data.",
+}
+"""The widget's own texts beside the checkbox. A test checks that its message files have the same."""
+
+
 class Consent(SettingsModel):
     """The consent document of the site. Its version is stored with every request."""
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.faults.doses import LONG, dose, note
-from tests.running import ORIGIN, Chaser, Clock, Service, chaser, client, phone, service, settings, until
+from tests.running import AUTHORIZED, ORIGIN, Chaser, Clock, Service, chaser, client, phone, service, settings, until
 from tests.solving import solve
 
 pytestmark = pytest.mark.timeout(3600 if LONG else 300)
@@ -73,7 +73,7 @@ def visit(here: Service, clock: Clock, number: str, headers: dict[str, str]) -> 
 
 def rung(here: Service, far_side: Chaser, number: str, attack: str) -> int:
     """Return the number of a phone's calls, once no callback waits to be sent."""
-    until(lambda: not here.http.get("/readyz").json()["waiting"], within=120)
+    until(lambda: not here.http.get("/readyz", headers=AUTHORIZED).json()["waiting"], within=120)
     count = len(far_side.calls(client_phone=number))
     note(attack, f"{count} calls rung")
     return count

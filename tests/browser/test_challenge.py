@@ -226,7 +226,7 @@ async def test_a_browser_driven_from_many_addresses_at_one_number_rings_it_up_to
     visits = [drive("203.0.113.9", number) for number in honest]
     statuses = await asyncio.gather(*attacks, *visits)
     guarded.service.http.get("/readyz")
-    while guarded.service.http.get("/readyz").json()["waiting"]:
+    while guarded.service.http.get("/readyz", headers=AUTHORIZED).json()["waiting"]:
         await asyncio.sleep(0.1)
     rung = len(guarded.chaser.calls(client_phone=victim))
     note(

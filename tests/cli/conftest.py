@@ -24,11 +24,10 @@ ROOT = Path(__file__).parent.parent.parent
 class Terminal:
     """Runs commands with the service's settings, behind a pipe or at a pseudo-terminal."""
 
-    def __init__(self, settings: dict[str, Any], url: str = "http://127.0.0.1:1") -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         self.environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
         for name, value in settings.items():
             self.environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
-        self.environment["CHASER_CALLBACK_URL"] = url
 
     def run(
         self, *words: str, before: Callable[[], None] | None = None, **environment: str
@@ -87,7 +86,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, service_settings: dict[str, A
 
 @pytest.fixture
 def terminal(service_settings: dict[str, Any], here: Service) -> Terminal:
-    return Terminal(service_settings, here.url)
+    return Terminal(service_settings)
 
 
 @pytest.fixture(scope="module")
@@ -100,5 +99,5 @@ def far_side() -> Iterator[Chaser]:
 def connected(tmp_path_factory: pytest.TempPathFactory, far_side: Chaser) -> Iterator[Terminal]:
     """A terminal, and a service that reaches its Chaser."""
     folder = tmp_path_factory.mktemp("connected")
-    with service(settings(folder, far_side.api_url)) as running:
-        yield Terminal(values(folder, far_side.api_url), running.url)
+    with service(settings(folder, far_side.api_url)):
+        yield Terminal(values(folder, far_side.api_url))

@@ -1,10 +1,10 @@
 """`chaser-callback blocklist` beside a running service."""
 
-from typing import Any
+from pathlib import Path
 
 from tests.cli.conftest import Terminal
 from tests.routes.refusal import assert_refused
-from tests.running import AUTHORIZED, Service, phone
+from tests.running import API_KEY, AUTHORIZED, Service, phone, values
 
 
 def test_a_phone_blocked_at_the_terminal_is_not_called_until_it_is_unblocked(here: Service, terminal: Terminal) -> None:
@@ -32,14 +32,19 @@ def test_removing_an_unknown_entry_is_an_error(terminal: Terminal) -> None:
     assert (ended.returncode, ended.stderr) == (1, "The blocklist has no such entry.\n")
 
 
-def test_a_service_that_does_not_run_is_reported(terminal: Terminal) -> None:
+def test_a_service_that_does_not_run_is_reported(tmp_path: Path, terminal: Terminal) -> None:
     ended = terminal.run("blocklist", "list", "--url", "http://127.0.0.1:1")
     assert ended.returncode == 3
     assert ended.stderr.startswith("--url: no service answers at http://127.0.0.1:1")
+    ended = Terminal(values(tmp_path)).run("blocklist", "list")
+    assert ended.returncode == 3
+    assert ended.stderr.startswith(f"CONTROL_SOCKET: no service answers at {tmp_path}/control.sock: start it, or ")
 
 
-def test_a_command_with_another_secret_key_is_refused(service_settings: dict[str, Any], here: Service) -> None:
-    other = Terminal(service_settings | {"secret_key": "another secret, of 32 characters or more"}, here.url)
-    ended = other.run("blocklist", "list")
-    assert ended.returncode == 1
-    assert "another SECRET_KEY" in ended.stderr
+def test_at_a_url_a_command_has_the_rights_of_its_api_key(here: Service, terminal: Terminal) -> None:
+    words = ("blocklist", "list", "--url", here.url)
+    assert terminal.run(*words, CHASER_CALLBACK_API_KEY=API_KEY).returncode == 0
+    for environment in ({}, {"CHASER_CALLBACK_API_KEY": "ccb_another"}):
+        ended = terminal.run(*words, **environment)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == f"CHASER_CALLBACK_API_KEY: set it to an API key of the service at {here.url}\n"

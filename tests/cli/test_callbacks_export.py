@@ -27,6 +27,9 @@ MANY, FAILED = 5000, 1000
 FIRST = datetime(2026, 10, 1, 9, tzinfo=UTC)
 PAGE = "https://shop.example/?" + "page=" * 400
 HOSTILE = '=HYPERLINK("https://evil.example")'
+CONTROLS = ["\x1b[31m", "\x9b31m", "\x9d0;title\x9c", "\x7f", "\u2028", "\u202e", "\u2066", "\u200f", "\u061c", "\b"]
+"""Escape sequences in C0 and C1, and characters that delete, break the line or reverse the text."""
+TEXT = f"\x1b[31m[red]\x9btab\there{''.join(CONTROLS)}"
 PRINT_PEAK_MEMORY = """
 import atexit, resource, sys
 atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
@@ -52,7 +55,7 @@ def rows() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             "phone_certain": True,
             "active_page": PAGE,
             "referrer": HOSTILE if number == 0 else "https://search.example/",
-            "message_on_ring": "\x1b[31m[red]\x9btab\there",
+            "message_on_ring": TEXT,
             "created_at": at,
             "updated_at": at,
             "give_up_at": at + timedelta(hours=2),
@@ -82,8 +85,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         connection.execute(insert(callbacks), list(callback_rows))
         connection.execute(insert(attempts), list(attempt_rows))
     database.close()
-    with process(folder, settings) as running:
-        yield Terminal(settings, running.url)
+    with process(folder, settings):
+        yield Terminal(settings)
 
 
 def export_with_peak(full: Terminal, *words: str) -> int:
@@ -111,10 +114,33 @@ def test_the_export_has_every_callback_once_and_needs_no_more_memory_for_five_pa
     assert peak_five_pages - peak_one_page < more / 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("list", "--limit", "1"), ("export",), ("export", "--format", "jsonl"), ("show",)],
+    ids=["list", "csv", "jsonl", "show"],
+)
+def test_visitors_text_does_not_control_the_terminal(full: Terminal, words: tuple[str, ...]) -> None:
+    chosen = ["--to", "2026-10-01T12:01+03:00"]
+    if words == ("show",):
+        chosen = [full.run("callbacks", "list", *chosen).stdout.partition("\t")[0]]
+    code, output = full.run_at_terminal("callbacks", *words, *chosen, columns=400)
+    assert code == 0
+    for control in CONTROLS:
+        assert control not in output
+    if words[0] != "list":
+        assert "[red]" in output
+
+
+def test_json_lines_hold_the_text_unchanged_but_no_raw_control_character(full: Terminal) -> None:
+    text = full.run("callbacks", "export", "--format", "jsonl", "--to", "2026-10-01T12:01+03:00").stdout
+    assert not [control for control in CONTROLS if control in text]
+    assert json.loads(text)["message_on_ring"] == TEXT
+
+
 def test_visitors_text_does_not_become_a_formula_in_csv(full: Terminal) -> None:
     ended = full.run("callbacks", "export", "--to", "2026-10-01T12:01+03:00")
     assert ended.stderr == "1 callbacks written to standard output\n"
-    titles, row = list(csv.reader(ended.stdout.splitlines()))
+    titles, row = list(csv.reader(ended.stdout.split("\n")[:-1]))
     assert tuple(titles) == COLUMNS
     cells = dict(zip(titles, row, strict=True))
     assert cells["referrer"] == f"'{HOSTILE}"
@@ -167,7 +193,7 @@ def test_a_list_behind_a_pipe_has_tab_separated_fields_without_control_character
         "refused",
     ]
     shown = full.run("callbacks", "show", line.split("\t")[0]).stdout
-    assert "message_on_ring\t [31m[red] tab here\n" in shown  # no escape sequence, no tab
+    assert "message_on_ring\t [31m[red] tab here" in shown  # no escape sequence, no tab
 
 
 def test_a_day_is_included_completely_and_more_than_a_page_is_listed(full: Terminal) -> None:
@@ -205,7 +231,7 @@ class Busy(BaseHTTPRequestHandler):
 def test_a_busy_service_is_asked_again(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Busy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        ended = Terminal(values(tmp_path), f"http://127.0.0.1:{server.server_port}").run("callbacks", "export")
+        ended = Terminal(values(tmp_path)).run("callbacks", "export", "--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert (ended.returncode, Busy.requests) == (0, 3)
     assert ended.stdout == ",".join(COLUMNS) + "\n"

@@ -3,6 +3,9 @@
 import ctypes
 import hashlib
 import json
+import os
+import re
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,12 +17,12 @@ from alembic import command
 from alembic.config import Config
 
 import app.outbox.migrations
-from app.outbox.database import open_database
+from app.outbox.database import has_wal_reset_bug, open_database
 from app.outbox.handover import mark_moved
 from app.outbox.outbox import Outbox
 from tests.cli.conftest import Terminal
 from tests.databases import PostgreSQL
-from tests.running import NOBODY, Chaser, Service, values
+from tests.running import NOBODY, Chaser, Service, process, values
 
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
@@ -59,21 +62,56 @@ def respect_file_modes() -> None:
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
 
 
-def test_correct_settings_are_all_ok_even_while_the_service_uses_the_file(
-    service_settings: dict[str, Any], here: Service, far_side: Chaser
-) -> None:
-    reaching = service_settings | {
-        "chaser": service_settings["chaser"] | {"api_url": far_side.api_url},
-        "trusted_proxies": "127.0.0.1",
-    }
-    ended = Terminal(reaching, here.url).run("check")
+def test_correct_settings_are_all_ok_even_while_the_service_uses_the_file(tmp_path: Path, far_side: Chaser) -> None:
+    with process(tmp_path, values(tmp_path, far_side.api_url, trusted_proxies="127.0.0.1")):
+        ended = Terminal(values(tmp_path, far_side.api_url, trusted_proxies="127.0.0.1")).run("check")
     assert (ended.returncode, ended.stderr) == (0, "")
     results = parse_results(ended.stdout)
     assert {verdict for verdict, _ in results.values()} == {"ok"}
-    assert list(results) == ["settings", "database", "tables", "account", "site", "clock", "proxies", "service"]
+    old_sqlite = ["sqlite"] if has_wal_reset_bug() else []
+    assert list(results) == [
+        *("settings", "database", *old_sqlite, "tables", "account", "site", "clock", "proxies", "service", "running")
+    ]
     assert results["account"][1] == "Chaser accepts the signature of 4711; sites there: 1"
     assert results["tables"][1] == "up to date"
     assert "delivery ok" in results["service"][1]
+
+
+def test_it_says_whether_the_running_service_has_other_settings(tmp_path: Path, far_side: Chaser) -> None:
+    chosen = values(tmp_path, far_side.api_url)
+    file = tmp_path / "callback.toml"
+    with process(tmp_path, chosen):
+        assert parse_results(Terminal(chosen).run("check").stdout)["running"][0] == "ok"
+        changed = Terminal(values(tmp_path, far_side.api_url, chaser={"private_key": "another"}))
+        ended = changed.run("check")
+        verdict, message = parse_results(ended.stdout)["running"]
+        assert (verdict, message.partition(" (")[0]) == ("note", "the service read other settings")
+        running, own = re.findall(r"\(([0-9a-f]{8})\)", message)
+        assert running != own
+        assert message.endswith("restart it with these, or run this command in its folder with its environment")
+        file.write_text('duplicate_window = "10s"')
+        os.utime(file, (time.time() + 60,) * 2)
+        ended = Terminal(chosen).run("check", CONFIG_FILE=str(file))
+        assert parse_results(ended.stdout)["running"][1].endswith(f"{file} was changed since then: restart the service")
+
+
+def test_in_another_folder_no_running_service_is_found(tmp_path: Path, here: Service, far_side: Chaser) -> None:
+    assert here.http.get("/livez").status_code == 200
+    results = parse_results(Terminal(values(tmp_path / "elsewhere", far_side.api_url)).run("check").stdout)
+    assert results["service"][0] == "note"
+    assert results["service"][1].startswith(f"no running service was found at {tmp_path}/elsewhere/control.sock: ")
+    assert "running" not in results
+
+
+def test_files_that_other_users_can_read_are_noted_with_the_fix(tmp_path: Path, far_side: Chaser) -> None:
+    chosen = values(tmp_path, far_side.api_url)
+    Outbox.open(chosen["database_url"]).close()
+    assert "files" not in parse_results(Terminal(chosen).run("check").stdout)
+    (tmp_path / "callbacks.db").chmod(0o644)
+    assert parse_results(Terminal(chosen).run("check").stdout)["files"] == (
+        "note",
+        f"other users of this machine can read phone numbers: chmod 600 {tmp_path}/callbacks.db",
+    )
 
 
 def test_a_wrong_private_key_is_a_fault_and_no_database_is_created(tmp_path: Path, far_side: Chaser) -> None:

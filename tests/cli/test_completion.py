@@ -47,5 +47,5 @@ def test_ids_come_from_the_running_service_and_without_it_nothing_is_proposed(
 ) -> None:
     callback_id = here.accepted()
     assert callback_id in propose(terminal, f"chaser-callback callbacks show {callback_id[:8]}")
-    terminal.environment["CHASER_CALLBACK_URL"] = "http://127.0.0.1:1"
+    terminal.environment["CONTROL_SOCKET"] = "data/nothing.sock"
     assert propose(terminal, "chaser-callback callbacks show 0") == []

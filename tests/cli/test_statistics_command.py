@@ -5,11 +5,12 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.chaser import Call, ChaserClient
-from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID
+from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, DEMO_SITE_ID, Account, Options, Site
 from tests.cli.conftest import Terminal
 from tests.running import NOBODY, Chaser, chaser, values
 
@@ -101,3 +102,41 @@ def test_an_invalid_option_is_refused_in_one_line(at_chaser: Terminal) -> None:
         ended = at_chaser.run("statistics", *words)
         assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
         assert words[0] in ended.stderr
+
+
+INCOMPLETE: dict[str, Any] = {
+    "no site": {},
+    "no number": {"shop": {"origins": ["https://shop.example"], "working_hours": "mon-fri 9:00-18:00"}},
+    "no origins": {"shop": {"site_id": 12345}},
+    "nothing but a name": {"shop": {"phone": "+7 495 000-00-03"}, "other": {}},
+}
+
+
+@pytest.mark.parametrize("sites", INCOMPLETE)
+def test_the_sites_at_chaser_are_listed_before_a_site_is_complete(tmp_path: Path, far_side: Chaser, sites: str) -> None:
+    chosen = values(tmp_path, far_side.api_url) | {"sites": INCOMPLETE[sites]}
+    ended = Terminal(chosen).run("websites")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[1].split("\t")[:2] == ["4711", "12345"]
+    assert Terminal(chosen).run("statistics").returncode == 2
+
+
+AGENCY = Account("9981", "the key of the agency", (Site("7", "agency.example"), Site("8", "second.example")))
+WRONG: dict[str, tuple[str, str, set[str]]] = {
+    "general": ("wrong", "the key of the agency", {"7", "8"}),
+    "site's": (DEMO_PRIVATE_KEY, "wrong", {"12345"}),
+    "both": ("wrong", "also wrong", set()),
+}
+
+
+@pytest.mark.parametrize("account", WRONG)
+def test_an_account_that_chaser_refuses_hides_no_other(tmp_path: Path, account: str) -> None:
+    general, agency, listed = WRONG[account]
+    own = {"site_id": 7, "origins": ["https://agency.example"], "client_id": "9981", "private_key": agency}
+    shop = Account(DEMO_CLIENT_ID, DEMO_PRIVATE_KEY, (Site(DEMO_SITE_ID, "shop.example"),))
+    with chaser(Options((shop, AGENCY))) as far_side:
+        chosen = values(tmp_path, far_side.api_url, chaser={"private_key": general}, sites={"agency": own})
+        ended = Terminal(chosen).run("websites")
+    assert {line.split("\t")[1] for line in ended.stdout.splitlines()[1:]} == listed
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1 if listed else 2)
+    assert "(401): correct client_id or private_key" in ended.stderr

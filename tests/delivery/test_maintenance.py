@@ -19,7 +19,7 @@ from tests.databases import PostgreSQL
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import CONFIG
 from tests.outbox.factories import InspectableOutbox, callback, store
-from tests.running import AT_ONCE, Chaser, Clock, Service, phone, service, settings, until
+from tests.running import AT_ONCE, AUTHORIZED, Chaser, Clock, Service, phone, service, settings, until
 
 DAY = timedelta(days=1)
 ORPHANS = 150
@@ -41,7 +41,7 @@ def test_all_claims_of_a_dead_process_are_finished_at_the_start(tmp_path: Path, 
     orphans = asyncio.run(leave_claimed(database_url, ORPHANS))
     with service(settings(tmp_path, database_url=database_url)) as here:
         assert {here.status(callback_id) for callback_id in orphans} == {"unknown"}
-        assert here.http.get("/readyz").json()["waiting"] == ORPHANS, "each will be sent once more"
+        assert here.http.get("/readyz", headers=AUTHORIZED).json()["waiting"] == ORPHANS, "each will be sent once more"
 
 
 def test_a_local_claim_whose_lease_expired_keeps_its_own_result(
@@ -127,7 +127,7 @@ def test_a_resend_that_was_scheduled_before_the_settings_said_hold_waits_for_an_
     with service(settings(tmp_path, far_side.api_url, **new_settings), clock=clock, poll_interval=AT_ONCE) as here:
         here.wait_for(here.accepted(), "placed")
         assert here.status(callback_id) == "unknown"
-        assert here.http.get("/readyz").json()["waiting"] == 0
+        assert here.http.get("/readyz", headers=AUTHORIZED).json()["waiting"] == 0
     assert reason(callback_id) == "awaiting_operator"
     assert attempts(callback_id) == [("unknown", None)]
     assert len(far_side.calls()) == 2
@@ -148,7 +148,7 @@ def test_a_resend_that_cannot_be_sent_is_retried_until_it_expires_and_stays_unkn
     clock.advance(hours=2)
     until(lambda: reason(callback_id) == "expired_unknown")
     assert here.status(callback_id) == "unknown"
-    assert here.http.get("/readyz").json()["sites"] == {"shop": "ok"}
+    assert here.http.get("/readyz", headers=AUTHORIZED).json()["sites"] == {"shop": "ok"}
 
 
 def test_a_resend_that_chaser_refuses_stays_unknown(

@@ -10,14 +10,14 @@ import pytest
 
 from app.simulator.options import DEMO_ACCOUNT, DEMO_SITE_ID, Account, Options, Site
 from tests.delivery.conftest import Attempts
-from tests.running import AT_ONCE, ORIGIN, Chaser, Clock, Service, chaser, service, settings, until
+from tests.running import AT_ONCE, AUTHORIZED, ORIGIN, Chaser, Clock, Service, chaser, service, settings, until
 
 FOREIGN_SITE_ID = 777
 """A site_id of another account, which Chaser answers with 403."""
 
 
 def sites(here: Service) -> Any:
-    return here.http.get("/readyz").json()["sites"]
+    return here.http.get("/readyz", headers=AUTHORIZED).json()["sites"]
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -20,7 +20,7 @@ from app.simulator.options import DEMO_CLIENT_ID, DEMO_PRIVATE_KEY
 from tests.delivery.conftest import Attempts
 from tests.delivery.factories import CONFIG
 from tests.outbox.factories import InspectableOutbox, callback, store
-from tests.running import Chaser, phone, service, settings, until
+from tests.running import AUTHORIZED, Chaser, phone, service, settings, until
 
 
 class ClaimedOutbox(InspectableOutbox):
@@ -167,4 +167,4 @@ def test_a_call_that_outlasts_the_shutdown_is_unknown_and_resent_after_the_resta
     assert attempts(callback_id) == [("unknown", None)]
     with service(settings(tmp_path, far_side.api_url)) as here:
         assert here.status(callback_id) == "unknown"
-        assert here.http.get("/readyz").json()["waiting"] == 1, "it will be sent once more"
+        assert here.http.get("/readyz", headers=AUTHORIZED).json()["waiting"] == 1, "it will be sent once more"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.delivery.conftest import Attempts
-from tests.running import Chaser, Clock, Service, phone, until
+from tests.running import AUTHORIZED, Chaser, Clock, Service, phone, until
 
 
 def test_a_200_is_placed_whatever_its_body(here: Service, far_side: Chaser, attempts: Attempts) -> None:
@@ -55,7 +55,7 @@ def test_a_call_without_a_response_is_unknown_and_sent_once_more_after_a_minute(
     here.wait_for(callback_id, "unknown")
     clock.advance(seconds=59)
     here.accepted()  # the worker has looked at the queue after this
-    until(lambda: here.http.get("/readyz").json()["waiting"] == 1)
+    until(lambda: here.http.get("/readyz", headers=AUTHORIZED).json()["waiting"] == 1)
     assert attempts(callback_id) == [("unknown", None)]
     clock.advance(seconds=2)
     here.wait_for(callback_id, "placed")

@@ -8,11 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.edge.operator_key import operator_key
 from tests.edge.short_deadlines import connect, read_until_closed
 from tests.routes.conftest import digest
 from tests.routes.refusal import assert_refused
-from tests.running import ORIGIN, Service, client, phone, service, settings, until
+from tests.running import ORIGIN, Service, client, operator, phone, service, settings, until
 
 LIMIT = 5
 
@@ -134,11 +133,50 @@ def test_ipv4_written_as_ipv6_is_the_same_client(here: Service) -> None:
     assert_flood(write(here, "::ffff:198.51.100.6"))
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/widget.js", "/openapi.json", "/docs", "/nowhere"])
-def test_only_the_api_is_counted(here: Service, path: str) -> None:
+READABLE = (
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/widget.js",
+    "/widget.json",
+    "/widget/000000000000/dialog.js",
+    "/widget-000000000000.js",
+    "/v1/sites/nowhere",
+    "/nowhere",
+    "/livez/",
+    "//livez",
+)
+
+
+@pytest.mark.parametrize("path", READABLE)
+def test_reads_of_every_path_are_counted_as_reads(here: Service, path: str) -> None:
+    address = {"x-forwarded-for": f"203.0.113.{200 + READABLE.index(path)}"}
+    statuses = {here.http.get(path, headers=address).status_code for _ in range(10 * LIMIT)}
+    assert statuses <= {200, 401, 404}
+    assert_flood(here.http.get(path, headers=address))
+    assert_flood(here.http.get("/v1/sites/shop", headers=address))
+    assert here.http.post(path, headers=address).status_code in (404, 405)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_liveness_alone_is_not_counted(here: Service, method: str) -> None:
     address = {"x-forwarded-for": "198.51.100.7"}
-    statuses = {here.http.get(path, headers=address).status_code for _ in range(LIMIT + 1)}
-    assert statuses == {404 if path == "/nowhere" else 200}
+    statuses = {here.http.request(method, "/livez", headers=address).status_code for _ in range(10 * LIMIT + 1)}
+    assert statuses == {405 if method == "POST" else 200}
+
+
+TAKE_KEYS = ("/metrics", "/readyz", "/v1/callbacks", "/v1/statistics")
+
+
+@pytest.mark.parametrize("path", TAKE_KEYS)
+def test_guesses_of_keys_are_counted_at_every_path_that_takes_one(here: Service, path: str) -> None:
+    address = {"x-forwarded-for": f"192.0.2.{200 + TAKE_KEYS.index(path)}"}
+    for guess in range(10 * LIMIT):
+        headers = address | {"authorization": f"Bearer ccb_guess-{guess}"}
+        assert here.http.get(path, headers=headers).status_code == 401
+    assert_flood(here.http.get(path, headers=address | {"authorization": "Bearer ccb_another"}))
+    assert here.http.get("/livez", headers=address).status_code == 200
 
 
 def test_a_preflight_does_not_use_up_the_limit_of_its_page(here: Service) -> None:
@@ -172,12 +210,11 @@ def test_guesses_of_keys_are_counted_by_the_clients_address(here: Service) -> No
     assert_flood(write(here, "198.51.100.10"))
 
 
-def test_the_operators_key_is_not_counted(here: Service, tmp_path: Path) -> None:
-    key = operator_key(settings(tmp_path).secret())
-    operator = {"authorization": f"Bearer {key}", "x-forwarded-for": "198.51.100.11"}
-    for _ in range(10 * LIMIT + 1):
-        assert here.http.get("/v1/callbacks", params={"limit": "1"}, headers=operator).status_code == 200
-    assert write(here, "198.51.100.11").status_code == 202
+def test_requests_of_the_control_socket_are_not_counted(here: Service) -> None:
+    with operator(here) as http:
+        for _ in range(10 * LIMIT + 1):
+            assert http.get("/v1/callbacks", params={"limit": "1"}).status_code == 200
+    assert write(here, "127.0.0.1").status_code == 202
 
 
 def test_each_of_several_limits_applies_and_retry_after_is_that_of_the_one_reached(tmp_path: Path) -> None:

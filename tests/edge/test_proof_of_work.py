@@ -104,6 +104,21 @@ def test_another_services_challenge_is_refused(challenges: Challenges, clock: Cl
     assert code_of(challenges, payload) == "challenge_wrong"
 
 
+def test_a_former_secret_verifies_what_it_signed_before_the_change_and_nothing_later(clock: Clock) -> None:
+    """Otherwise anybody who knows it could sign challenges for as long as it is recognised."""
+    former = Challenges(b"a former secret", clock)
+    before = solved(former.issue("shop", 1))
+    clock.now += SHORTEST_AGE
+    changed = Challenges(SECRET, clock, (b"a former secret", clock.now))
+    assert changed.verify(before, "shop").age >= SHORTEST_AGE
+    clock.now += SHORTEST_AGE
+    after = solved(former.issue("shop", 1))
+    clock.now += SHORTEST_AGE
+    assert code_of(changed, after) == "challenge_wrong"
+    clock.now += LONGEST_AGE
+    assert code_of(changed, before) == "challenge_expired"
+
+
 def test_another_sites_challenge_is_refused(challenges: Challenges, clock: Clock) -> None:
     payload = solved(challenges.issue("other", 1))
     clock.now += SHORTEST_AGE

@@ -68,6 +68,7 @@ class Replica:
         self.url = f"http://127.0.0.1:{self.port}"
         self._fork_server = fork_server
         self.environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        self.environment["CONTROL_SOCKET"] = str(folder / f"control-{self.port}.sock")
         for name, value in settings.items():
             self.environment[name.upper()] = value if isinstance(value, str) else json.dumps(value)
         self._failpoint = failpoint

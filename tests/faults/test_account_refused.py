@@ -12,7 +12,7 @@ from tests.faults.doses import LONG, note
 from tests.faults.load import Crowd
 from tests.faults.servers import ForkServer, replicas
 from tests.faults.world import World, world
-from tests.running import AT_ONCE, Clock, service, settings, until
+from tests.running import AT_ONCE, AUTHORIZED, Clock, service, settings, until
 
 MINUTES = 2
 CONCURRENCY = 16  # calls in flight: as many can be refused before the first refusal is recorded
@@ -61,5 +61,5 @@ def count(here: World, path: str) -> int:
 
 
 def ready(url: str) -> dict[str, Any]:
-    body: dict[str, Any] = httpx2.get(f"{url}/readyz").json()
+    body: dict[str, Any] = httpx2.get(f"{url}/readyz", headers=AUTHORIZED).json()
     return body

@@ -37,7 +37,7 @@ def check_outage(
             begin()
             until(lambda refused=refused: unavailable(crowd) >= refused + 4, within=60)
             if reported:
-                until(lambda: replica.ready()["database"] == "unavailable")
+                until(lambda: replica.ready()["status"] == "unavailable")
             end()
             accept_more(crowd)
     assert not replica.has_exited(), replica.output()[-3000:]

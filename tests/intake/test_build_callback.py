@@ -168,7 +168,8 @@ def test_all_errors_are_reported_at_once(chosen: Settings) -> None:
 
 def test_a_consent_receipt_has_the_time_in_utc_and_the_visitors_address(chosen: Settings) -> None:
     local = NOW.astimezone(tz=None)
-    receipt = accepted(chosen, site="consent", consent=True, now=local).consent
+    consent = {"accepted": True, "version": "2"}
+    receipt = accepted(chosen, site="consent", consent=consent, now=local).consent
     assert receipt == {
         "version": "2",
         "url": "https://shop.example/p",

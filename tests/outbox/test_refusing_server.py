@@ -15,7 +15,7 @@ from tests.databases import PostgreSQL
 from tests.outbox.factories import CAP, NOW, InspectableOutbox, callback, distinct
 from tests.outbox.small_server import small_server
 from tests.routes.refusal import assert_refused
-from tests.running import AT_ONCE, phone, service, settings, until
+from tests.running import AT_ONCE, AUTHORIZED, phone, service, settings, until
 
 _DISCONNECT = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -131,7 +131,7 @@ def test_visitors_get_503_and_are_accepted_again_without_a_restart(tmp_path: Pat
         finally:
             read_only_database(url, on=False)
         assert here.ask(client_phone=phone()).status_code == 202
-        until(lambda: here.http.get("/readyz").json()["database"] == "ok")
+        until(lambda: here.http.get("/readyz", headers=AUTHORIZED).json()["database"] == "ok")
 
 
 async def accept_until_refused(outbox: InspectableOutbox) -> int:

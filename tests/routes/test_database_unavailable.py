@@ -14,7 +14,7 @@ import pytest
 
 from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import CANARY, assert_cors, assert_protected, assert_refused
-from tests.running import ORIGIN, Service, phone, service, settings, until
+from tests.running import AUTHORIZED, ORIGIN, Service, phone, service, settings, until
 
 _OVER_QUEUE_LIMIT = 10_500
 """More operations than the writer holds: at most 10,000 are queued, and 256 are in its batch."""
@@ -111,7 +111,7 @@ def test_a_callback_that_cannot_be_read_is_503(here: Service) -> None:
 @pytest.mark.usefixtures("lost_table")
 def test_a_service_without_its_database_is_alive_but_not_ready(here: Service) -> None:
     assert here.http.get("/livez").status_code == 200
-    answer = here.http.get("/readyz", headers={"origin": ORIGIN})
+    answer = here.http.get("/readyz", headers={"origin": ORIGIN} | AUTHORIZED)
     assert answer.status_code == 503
     assert answer.json() == {
         "status": "unavailable",

@@ -237,7 +237,7 @@ def test_another_nwt_action_drops_the_call_stack_of_the_site(here: Service, stor
     assert (row["call_stack_start_hour"], row["call_stack_interval"]) == (None, None)
 
 
-CONSENT = {"accepted": True, "version": "2026-01", "text": "Я согласен на обработку"}
+CONSENT = {"accepted": True, "version": "2026-01", "text": "Я согласен"}
 
 
 def test_a_consent_is_stored_with_its_proof(by_proxy: Service, stored: ReadRow) -> None:
@@ -250,17 +250,52 @@ def test_a_consent_is_stored_with_its_proof(by_proxy: Service, stored: ReadRow) 
     assert consent == {
         "version": "2026-01",
         "url": "https://shop.example/privacy",
-        "text": "Я согласен на обработку",
+        "text": "Я согласен",
         "client_ip": "203.0.113.7",
     }
 
 
-@pytest.mark.parametrize("consent", [True, {"accepted": True}])
-def test_a_consent_without_a_version_is_stored_with_the_present_one(
+UNVERSIONED = [True, {"accepted": True}, {"accepted": True, "version": None}, {"accepted": True, "text": "Я согласен"}]
+
+
+@pytest.mark.parametrize("consent", UNVERSIONED)
+def test_a_page_has_to_name_the_version_that_it_showed(here: Service, consent: object) -> None:
+    answer = here.ask(client_phone=phone(), site="consent", consent=consent)
+    assert_refused(answer, 422, "invalid", {"consent": "consent_required"})
+
+
+@pytest.mark.parametrize("consent", UNVERSIONED)
+def test_a_receipt_names_no_version_that_a_service_did_not_name(
     here: Service, stored: ReadRow, consent: object
 ) -> None:
-    row = stored(here.ask(client_phone=phone(), site="consent", consent=consent))
-    assert (row["consent"]["version"], row["consent"]["text"]) == ("2026-01", None)
+    assert (
+        stored(here.ask(AUTHORIZED, client_phone=phone(), site="consent", consent=consent))["consent"]["version"]
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Я согласен", True),
+        ("  Я\n согласен ", True),
+        ("I consent to the processing of my personal data.", True),
+        ("Даю согласие на обработку персональных данных.", False),  # the site has its own words in Russian
+        ("Я не согласен", False),
+        ("я согласен", False),
+        ("", False),
+    ],
+)
+def test_only_a_text_of_the_site_is_stored_as_shown(here: Service, stored: ReadRow, text: str, shown: bool) -> None:
+    receipt = stored(here.ask(client_phone=phone(), site="consent", consent=CONSENT | {"text": text}))["consent"]
+    assert (receipt["text"], receipt.get("claimed_text")) == ((text, None) if shown else (None, text))
+
+
+def test_a_service_with_a_key_answers_for_the_text_that_it_passes_on(here: Service, stored: ReadRow) -> None:
+    consent = CONSENT | {"text": "Words of the till"}
+    assert stored(here.ask(AUTHORIZED, client_phone=phone(), site="consent", consent=consent))["consent"]["text"] == (
+        "Words of the till"
+    )
 
 
 @pytest.mark.parametrize("consent", [None, False, {"accepted": False, "version": "2026-01"}])

@@ -13,8 +13,9 @@ from sqlalchemy import event
 from app.routes import health_routes
 from app.simulator.options import Account, Options, Site
 from tests.outbox.factories import InspectableOutbox
-from tests.routes.refusal import assert_protected
-from tests.running import Service, chaser, service, settings, until
+from tests.routes.conftest import digest
+from tests.routes.refusal import assert_protected, assert_refused
+from tests.running import AUTHORIZED, ORIGIN, Service, chaser, service, settings, until
 
 PROBES = 20
 
@@ -26,8 +27,8 @@ def test_a_live_process_responds(here: Service) -> None:
 
 
 def test_a_service_that_can_accept_requests_is_ready(here: Service) -> None:
-    until(lambda: here.http.get("/readyz").json()["waiting"] == 0)
-    answer = here.http.get("/readyz")
+    until(lambda: here.http.get("/readyz", headers=AUTHORIZED).json()["waiting"] == 0)
+    answer = here.http.get("/readyz", headers=AUTHORIZED)
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
@@ -40,7 +41,57 @@ def test_a_service_that_can_accept_requests_is_ready(here: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_probes_are_not_rate_limited_and_not_logged(here: Service, path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_probes_may_ask_for_the_head_alone(here: Service, path: str) -> None:
+    answer, whole = here.http.head(path), here.http.get(path)
+    assert (answer.status_code, answer.content) == (whole.status_code, b"") == (200, b"")
+    assert answer.headers["content-type"] == whole.headers["content-type"]
+    assert_protected(answer)
+
+
+KEYS = {
+    "writer": {"sha256": digest("ccb_writer"), "scopes": ["callbacks:write", "chaser:read"]},
+    "bound": {"sha256": digest("ccb_bound"), "scopes": ["callbacks:read"], "sites": ["shop"]},
+}
+STRANGERS = {
+    "none": {},
+    "writer": {"authorization": "Bearer ccb_writer"},
+    "bound to a site": {"authorization": "Bearer ccb_bound"},
+    "origin": {"origin": ORIGIN},
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with a key that may only write, and one that is bound to a site."""
+    with service(settings(tmp_path_factory.mktemp("shared"), api_keys=KEYS)) as running:
+        running.accepted()
+        yield running
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_without_a_key_for_all_callbacks_readiness_is_a_status_alone(shared: Service, stranger: str) -> None:
+    answer = shared.http.get("/readyz", headers=STRANGERS[stranger])
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_without_a_key_for_all_callbacks_only_the_status_of_a_failure_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: str
+) -> None:
+    monkeypatch.setattr(health_routes, "CHECK_TIMEOUT", 0.2)
+    with service(settings(tmp_path, api_keys=KEYS)) as here, locked(tmp_path):
+        answer = here.http.get("/readyz", headers=STRANGERS[stranger])
+        assert (answer.status_code, answer.json()) == (503, {"status": "unavailable"})
+
+
+@pytest.mark.parametrize("authorization", ["Bearer ccb_guess", "Basic eDp5", "", "Bearer"])
+def test_an_unknown_key_is_refused_at_readiness(shared: Service, authorization: str) -> None:
+    assert_refused(shared.http.get("/readyz", headers={"authorization": authorization}), 401, "invalid_api_key")
+    assert shared.http.get("/livez", headers={"authorization": authorization}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_are_not_logged(here: Service, path: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="app")
     for _ in range(3):
         assert here.http.get(path).status_code == 200
@@ -52,7 +103,7 @@ def test_a_refused_account_is_shown_and_requests_are_still_accepted(tmp_path: Pa
     with chaser(Options(accounts)) as far_side, service(settings(tmp_path, far_side.api_url)) as here:
         waiting = here.accepted()
         expected = {"status": "ok", "database": "ok", "delivery": "ok", "waiting": 1, "sites": {"shop": "paused"}}
-        until(lambda: here.http.get("/readyz").json() == expected)
+        until(lambda: here.http.get("/readyz", headers=AUTHORIZED).json() == expected)
         assert here.http.get("/readyz").status_code == 200
         assert here.status(waiting) == "queued"
         assert here.status(here.accepted()) == "queued"
@@ -115,7 +166,7 @@ def test_a_database_that_does_not_answer_is_reported_without_waiting_for_it(
     monkeypatch.setattr(health_routes, "CHECK_TIMEOUT", 0.2)
     with service(settings(tmp_path)) as here:
         with locked(tmp_path):
-            answer = here.http.get("/readyz")
+            answer = here.http.get("/readyz", headers=AUTHORIZED)
             assert answer.status_code == 503
             assert answer.json() == {
                 "status": "unavailable",
@@ -129,7 +180,7 @@ def test_a_database_that_does_not_answer_is_reported_without_waiting_for_it(
 def test_readiness_names_sites_and_no_account(tmp_path: Path) -> None:
     agency = {"site_id": 7, "origins": ["https://other.example"], "client_id": "9981", "private_key": "of-an-agency"}
     with service(settings(tmp_path, sites={"other": agency})) as here:
-        body = here.http.get("/readyz").text
+        body = here.http.get("/readyz", headers=AUTHORIZED).text
     assert '"sites":{"shop":"ok","other":"ok"}' in body
     assert "4711" not in body
     assert "9981" not in body

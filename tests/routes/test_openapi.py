@@ -97,6 +97,8 @@ EVERYWHERE = {"400", "405", "408", "413", "431", "500"}
         ("/v1/statistics", "get", "200", {"401", "403", "404", "422", "429", "502", "503", "504"}),
         ("/v1/sites/{site}", "get", "200", {"404", "429"}),
         ("/livez", "get", "200", set()),
+        ("/readyz", "get", "200", {"429"}),
+        ("/metrics", "get", "200", {"401", "403", "429"}),
     ],
 )
 def test_an_operation_lists_its_success_and_every_error(

@@ -3,19 +3,30 @@
 import asyncio
 import contextlib
 import sqlite3
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from app.routes.widget_files import read_release
+from app.routes.widget_files import Release, read_release
 from tests.outbox.factories import InspectableOutbox
 from tests.routes.refusal import assert_refused
 from tests.running import ORIGIN, Service, service, settings, until
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
-EARLIER = "0123456789ab"
-FILES = {"widget.js": b"earlier();", "dialog.js": b"export const earlier=1;" * 20, "gone.js": b"export{}"}
+SOURCES = {"widget.js": "earlier(__VERSION__);", "dialog.js": "export const earlier=1;" * 20, "gone.js": "export{}"}
+
+
+def release_of(sources: dict[str, str]) -> Release:
+    """Return the release of a version of the service with these files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, source in sources.items():
+            (Path(folder) / name).write_text(source)
+        return read_release(Path(folder))
+
+
+EARLIER, FILES = release_of(SOURCES).version, release_of(SOURCES).bodies()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -108,10 +119,35 @@ def test_a_release_saved_by_another_process_is_found(tmp_path: Path) -> None:
 
 def test_more_releases_than_the_cache_holds_are_served(tmp_path: Path) -> None:
     outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
-    versions = [f"{number:012x}" for number in range(70)]
-    for version in versions:
-        asyncio.run(outbox.save_release(version, {"dialog.js": version.encode()}, NOW))
+    releases = [release_of({"widget.js": "", "dialog.js": f"{number}"}) for number in range(70)]
+    for release in releases:
+        asyncio.run(outbox.save_release(release.version, release.bodies(), NOW))
     outbox.close()
     with service(settings(tmp_path)) as here:
-        for version in (*versions, *versions):
-            assert here.http.get(f"/widget/{version}/dialog.js").text == version
+        for number, release in (*enumerate(releases), *enumerate(releases)):
+            assert here.http.get(f"/widget/{release.version}/dialog.js").text == str(number)
+
+
+ALTERED = {
+    "a changed file": FILES | {"dialog.js": b"stolen();"},
+    "a changed loader": FILES | {"widget.js": FILES["widget.js"] + b"stolen();"},
+    "a file too many": FILES | {"stolen.js": b""},
+    "a file too few": {name: body for name, body in FILES.items() if name != "gone.js"},
+    "no loader": {name: body for name, body in FILES.items() if name != "widget.js"},
+    "swapped names": FILES | {"dialog.js": FILES["gone.js"], "gone.js": FILES["dialog.js"]},
+    "another version in the loader": FILES | {"widget.js": b"earlier(000000000000);"},
+}
+
+
+@pytest.mark.parametrize("change", ALTERED)
+def test_stored_files_that_differ_from_their_version_are_not_served(
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = InspectableOutbox.open(f"sqlite:///{tmp_path}/callbacks.db")
+    asyncio.run(outbox.save_release(EARLIER, ALTERED[change], NOW))
+    with service(settings(tmp_path), outbox=outbox) as here:
+        for path, current in ((f"/widget-{EARLIER}.js", "widget.js"), (f"/widget/{EARLIER}/dialog.js", "dialog.js")):
+            answer = here.http.get(path)
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache")
+            assert answer.content == read_release().bodies()[current]
+    assert [record.message for record in caplog.records].count("widget.release_altered") == 1

@@ -10,7 +10,7 @@ import pytest
 
 from app.settings import Settings
 from app.settings.suggestions import generic_names
-from app.settings.widget_settings import Language, TextName
+from app.settings.widget_settings import CONSENT_TEXTS, Language, TextName
 from tests.settings.conftest import NEEDED, errors, load
 from tests.settings.naming import generic
 
@@ -130,6 +130,12 @@ def test_the_texts_that_an_owner_may_change_are_exactly_those_of_the_widget(lang
     texts = re.findall(r"^  (\w+):", messages, re.MULTILINE)
     assert len(texts) > 20
     assert [*re.findall(r"texts\[lang\]\?\.(\w+)", loader), *texts] == list(get_args(TextName))
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_the_settings_know_the_widgets_own_text_of_consent(language: Language) -> None:
+    messages = (ROOT / "widget" / f"messages.{language}.js").read_text(encoding="utf-8")
+    assert f'  consent: "{CONSENT_TEXTS[language]}",\n' in messages
 
 
 @pytest.mark.parametrize("text", [ENV.lower(), TOML], ids=["env", "toml"])

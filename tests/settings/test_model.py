@@ -49,6 +49,7 @@ INVALID_VALUES = [
     ("DATABASE_URL", "postgresql://callback:<password>@db/callback", PLACEHOLDER),
     ("SECRET_KEY", "too short", "write at least 32 random characters, as `openssl rand -hex 32` prints them"),
     ("SECRET_KEY", "change-me", PLACEHOLDER),
+    ("CONTROL_SOCKET", "<path>", PLACEHOLDER),
     ("DOCS", "public", SWITCH),
     ("METRICS_PORT", "0", "write a whole number from 1 to 65535"),
     ("METRICS_HOST", "localhost", "write an IP address such as 127.0.0.1, or 0.0.0.0 for all"),
