@@ -1,16 +1,14 @@
 """Logs: one JSON line per event on standard output, with the request id and without personal data or secrets."""
 
+import json
 import logging
 import logging.config
 import sys
 import threading
-from collections.abc import Mapping
 from contextvars import ContextVar
+from datetime import datetime
 from types import TracebackType
 from typing import Any
-
-from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -18,19 +16,28 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _VERBOSE = ("httpx2", "httpcore2", "sqlalchemy", "alembic", "asyncio")
 
 
-class _Formatter(JsonFormatter):
-    """Names the message `event`, adds the request id, and logs the location of an exception without its text.
+class _Formatter(logging.Formatter):
+    """Writes a record as a line of JSON: time, level, logger, the message as `event`, fields and request id.
 
-    The text of an exception can contain a visitor's input (pydantic) or the values of a statement (SQLAlchemy).
+    An exception is its type and location without its text, which can contain a visitor's input (pydantic) or the values
+    of a statement (SQLAlchemy).
     """
 
-    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        super().add_fields(log_data, record, message_dict)
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        line = {
+            "time": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            # The lines of asyncio after the first describe the task, with the text of its exception.
+            "event": message.partition("\n")[0] if record.name == "asyncio" else message,
+            **getattr(record, "fields", {}),
+        }
         if (current := request_id.get()) is not None:
-            log_data.setdefault("request_id", current)
-        if record.name == "asyncio":
-            # The lines after the first describe the task, with the text of its exception.
-            log_data["event"] = str(log_data["event"]).partition("\n")[0]
+            line.setdefault("request_id", current)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # overrides a method of logging
         kind, _, traceback = ei
@@ -55,22 +62,7 @@ def configure_logging(level: str = "INFO") -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {
-                "json": {
-                    "()": _Formatter,
-                    "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
-                    "rename_fields": {
-                        "asctime": "time",
-                        "levelname": "level",
-                        "name": "logger",
-                        "message": "event",
-                        "exc_info": "exception",
-                    },
-                    "datefmt": "%Y-%m-%dT%H:%M:%S%z",
-                    "json_ensure_ascii": True,
-                    "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
-                }
-            },
+            "formatters": {"json": {"()": _Formatter}},
             "handlers": {
                 "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
             },
@@ -106,16 +98,7 @@ def event(logger: logging.Logger, name: str, /, level: int = logging.INFO, **fie
     """Log one event. Field values must contain no personal data: pass phone numbers through mask_phone."""
     if logger.isEnabledFor(level):
         # Same as logger.log(), but without searching the stack for the caller, which the formatter doesn't print.
-        extra = _rename_reserved(fields)
-        logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra=extra))
-
-
-# logging raises KeyError for extra fields named like its own ("name", "module", "created", ...).
-_RESERVED = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime"))
-
-
-def _rename_reserved(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{name}_" if name in _RESERVED else name: value for name, value in fields.items()}
+        logger.handle(logger.makeRecord(logger.name, level, "", 0, name, (), None, extra={"fields": fields}))
 
 
 def mask_phone(digits: str) -> str:

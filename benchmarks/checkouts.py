@@ -42,8 +42,14 @@ class Checkout:
         """
         page = (self.folder / "docs" / "settings.md").read_text(encoding="utf-8")
         no_challenge = 'challenge = "off"\n'
-        text = settings_text(database, upstream, sites=sites, flood=WIDE_FLOOD_LIMIT, each_site=no_challenge)
-        return f'{text}\n[quotas]\nper_site = "{raised_quota(page)}"\n'
+        return settings_text(
+            database,
+            upstream,
+            sites=sites,
+            flood=WIDE_FLOOD_LIMIT,
+            per_site=raised_quota(page),
+            each_site=no_challenge,
+        )
 
     @contextmanager
     def serve(self, folder: Path, settings: str, replicas: int) -> Iterator[list[int]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Table
 from sqlalchemy.engine import make_url
 
 from app.outbox.outbox import Outbox
-from app.outbox.schema import attempts, callbacks, request_keys
+from app.outbox.schema import attempts, callbacks, request_keys, status_history
 from benchmarks.ours import SITE_NAMES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,8 +28,8 @@ def make_tables(database: str) -> None:
 def fill(database: str, *, placed: int = 0, waiting: int = 0) -> None:
     """Insert callbacks as after 90 days of use, or as during an outage of Chaser.
 
-    Each placed callback has an attempt and an idempotency key and was requested in the last 90 days. The waiting ones
-    are queued and due.
+    Each placed callback has an attempt, an idempotency key and its status history, and was requested in the last 90
+    days. The waiting ones are queued and due.
     """
     make_tables(database)
     now = datetime.now(UTC)
@@ -40,6 +40,7 @@ def fill(database: str, *, placed: int = 0, waiting: int = 0) -> None:
         _write(database, callbacks, rows)
         _write(database, attempts, [_attempt(row) for row in rows])
         _write(database, request_keys, [_key(row) for row in rows])
+        _write(database, status_history, [change for row in rows for change in _changes(row)])
     for start in range(placed, placed + waiting, _BATCH):
         batch = range(start, min(start + _BATCH, placed + waiting))
         _write(database, callbacks, [_callback(number, now - timedelta(minutes=5), "queued") for number in batch])
@@ -77,12 +78,16 @@ def _callback(number: int, created_at: datetime, status: str) -> Row:
         "active_page": "https://shop.example/catalog?utm_source=letter",
         "referrer": "https://search.example/",
         "client_bucket": f"198.{18 + (number >> 16) % 2}.{(number >> 8) % 256}.{number % 256}",
+        "client_network": f"198.{18 + (number >> 16) % 2}.{(number >> 8) % 256}.0/24",
         "phone_certain": True,
         "created_at": created_at,
         "due_at": created_at if is_queued else None,
         "give_up_at": created_at + timedelta(hours=2),
         "call_expected_at": created_at,
+        "rings_at": created_at,
+        "rings_until": created_at,
         "updated_at": created_at,
+        "status_sequence": 1 if is_queued else 3,
     }
 
 
@@ -91,6 +96,8 @@ def _attempt(callback: Row) -> Row:
         "callback_id": callback["id"],
         "number": 1,
         "started_at": callback["created_at"],
+        "rings_at": callback["created_at"],
+        "rings_until": callback["created_at"],
         "outcome": "placed",
         "http_status": 200,
         "duration_ms": 300,
@@ -108,6 +115,20 @@ def _key(callback: Row) -> Row:
         "created_at": callback["created_at"],
         "answer": json.dumps(answer | {"call_expected_at": answer["created_at"], "duplicate": False}),
     }
+
+
+def _changes(callback: Row) -> Iterator[Row]:
+    moves = (None, "queued", "visitor"), ("queued", "sending", "system"), ("sending", "placed", "system")
+    for sequence, (from_, to, actor) in enumerate(moves, 1):
+        yield {
+            "callback_id": callback["id"],
+            "site": callback["site"],
+            "sequence": sequence,
+            "from_status": from_,
+            "to_status": to,
+            "actor": actor,
+            "created_at": callback["created_at"],
+        }
 
 
 def _write(database: str, table: Table, rows: list[Row]) -> None:

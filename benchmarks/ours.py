@@ -1,4 +1,4 @@
-"""Run the service for a measurement: every protection is on, and every quota is the default."""
+"""Run the service for a measurement: every protection is on, and every quota but that of a site is the default."""
 
 import contextlib
 import hashlib
@@ -12,6 +12,8 @@ from benchmarks.processes import BIN, free_port, running
 
 KEY = "ccb_the-key-of-the-benchmark-which-is-long-enough"
 SECRET = "the secret of the benchmark, 32 characters or more"  # noqa: S105  it protects nothing
+PER_SITE = "10000/hour;50000/day"
+"""Quota of a site."""
 WIDE_FLOOD_LIMIT, DEFAULT_FLOOD_LIMIT = "1000000/second", "60/minute"
 SITE_NAMES = [f"s{number:03d}" for number in range(SITES)]
 
@@ -28,6 +30,10 @@ flood = "{flood}"
 client_id = "4711"
 private_key = "the private key of the benchmark"
 api_url = "{upstream}"
+
+# A hundred thousand waiting callbacks are more than the sites' default quotas allow.
+[quotas]
+per_site = "{per_site}"
 
 [api_keys.benchmark]
 sha256 = "{digest}"
@@ -66,10 +72,14 @@ def run_service(
         yield RunningService(port, process)
 
 
-def settings_text(database: str, upstream: str, *, sites: int, flood: str, each_site: str = "") -> str:
+def settings_text(
+    database: str, upstream: str, *, sites: int, flood: str, per_site: str = PER_SITE, each_site: str = ""
+) -> str:
     """Return the settings as TOML. `each_site`: lines that are added to the settings of every site."""
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    text = _SETTINGS.format(database=database, secret=SECRET, upstream=upstream, digest=digest, flood=flood)
+    text = _SETTINGS.format(
+        database=database, secret=SECRET, upstream=upstream, digest=digest, flood=flood, per_site=per_site
+    )
     return text + "".join(
         _SITE.format(name=name, number=number, extra=each_site) for number, name in enumerate(SITE_NAMES[:sites], 1)
     )

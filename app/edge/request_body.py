@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -101,18 +102,43 @@ class JsonRoute(APIRoute):
 
         async def checked(request: Request) -> Response:
             if has_body:
-                require_json(request.headers.get("content-type"))
-                body = await _whole_body(request)
-                require_utf8(body)
-                require_shallow(body)
+                await _checked_body(request)
             return await handler(request)
 
         return checked
 
 
-async def _whole_body(request: Request) -> bytes:
+class HotRoute(JsonRoute):
+    """A route for many requests a second. Its endpoint takes `body`, a pydantic model, and `request`, and no more.
+
+    pydantic reads a valid body straight from the bytes. FastAPI's own handler would use a tenth of the CPU of an
+    accepted request: it parses the JSON in Python and resolves dependencies.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return a handler that validates the body and calls the endpoint."""
+        endpoint, model = self.endpoint, get_type_hints(self.endpoint)["body"]
+        by_fastapi = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                body = model.model_validate_json(await _checked_body(request))
+            except ValidationError:
+                # FastAPI reports the errors. It accepts lone surrogates in text, at which pydantic's parser stops.
+                return await by_fastapi(request)
+            response: Response = await endpoint(body, request)
+            return response
+
+        return handle
+
+
+async def _checked_body(request: Request) -> bytes:
+    require_json(request.headers.get("content-type"))
     try:
-        return await request.body()
+        body = await request.body()
     except ClientDisconnect:
         # The client is gone and reads no response. Without this the log would show an unexpected error.
         raise BadRequestError("body_incomplete", "The connection ended before the body did.") from None
+    require_utf8(body)
+    require_shallow(body)
+    return body

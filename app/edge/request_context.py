@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.edge.untrusted_proxy import UntrustedProxyDetector
@@ -21,9 +21,8 @@ log = logging.getLogger(__name__)
 
 _SECURITY = Headers(SECURITY_HEADERS).raw
 _UNLOGGED = ("/livez", "/readyz", "/metrics")
-_POLICY = "Content-Security-Policy"
-_PAGE_POLICY = "frame-ancestors 'none'"
-"""The policy of HTML pages without their own: the strict default would block their scripts."""
+# The strict default policy would block the scripts of HTML pages that have no policy of their own.
+_PAGE_SECURITY = Headers({**SECURITY_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"}).raw
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -56,12 +55,10 @@ class RequestContextMiddleware:
             nonlocal status, finished
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                if headers.get("Content-Type", "").startswith("text/html"):
-                    headers.setdefault(_POLICY, _PAGE_POLICY)
-                own = {name for name, _ in headers.raw}
-                headers.raw.extend(header for header in _SECURITY if header[0] not in own)
+                own = dict(message["headers"])
+                added = _PAGE_SECURITY if own.get(b"content-type", b"").startswith(b"text/html") else _SECURITY
+                added = [(b"x-request-id", request_id.encode()), *added]
+                message["headers"] = [*message["headers"], *(header for header in added if header[0] not in own)]
             await send(message)
             finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 

@@ -6,6 +6,7 @@ reliable. Entries left of the first address that is no trusted proxy may be forg
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -103,8 +104,11 @@ def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
 
 def parse_address(text: str) -> Address | None:
     """Parse an IP address that may have brackets, a port and a zone, which are dropped. Return None for other text."""
-    if len(text) > _LONGEST_ENTRY:
-        return None
+    return _parse(text) if len(text) <= _LONGEST_ENTRY else None
+
+
+@lru_cache(maxsize=1024)  # proxies come with every request, and visitors with several
+def _parse(text: str) -> Address | None:
     host, port = text, ""
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")

@@ -111,10 +111,7 @@ def claim_due(
     rows, rings = within_cap(connection, rows, now, cap)
     histories = _histories(connection, [row.id for row in rows])
     lease_until = _lease_clock(connection, now) + lease
-    claims = []
-    for row in rows:
-        history = histories.get(row.id, ())
-        claims.append(_claim(row, token, len(history) + 1, history))
+    claims = [_claim(row, token, histories.get(row.id, ())) for row in rows]
     start_sending(connection, rows, rings, token, lease_until, now)
     if claims:
         started = [
@@ -131,11 +128,15 @@ def claim_due(
     return claims
 
 
-def orphaned(connection: Connection, now: datetime | None, limit: int | None = None) -> list[Claim]:
+def orphaned(connection: Connection, now: datetime | None) -> list[Claim]:
     """Return claims whose lease expired before `now`; with None all claims, as no other process can be alive."""
-    if now is None:
-        return _leased(connection, callbacks.c.lease_until.is_not(None), limit)
-    return _leased(connection, callbacks.c.lease_until < _lease_clock(connection, now), limit)
+    leased = select(callbacks).where(callbacks.c.lease_until.is_not(None)).order_by(callbacks.c.lease_until)
+    if now is not None:
+        leased = leased.where(callbacks.c.lease_until < _lease_clock(connection, now))
+    rows = connection.execute(leased).all()
+    histories = _histories(connection, [row.id for row in rows])
+    # The last attempt is still in flight and has no outcome: it is not history.
+    return [_claim(row, row.lease_token, histories[row.id][:-1]) for row in rows]
 
 
 def finish_attempt(connection: Connection, claim: Claim, result: AttemptOutcome, now: datetime) -> bool | datetime:
@@ -209,14 +210,6 @@ def _not_paused(accounts: Collection[str], sites: Collection[SiteKey]) -> Column
     return ~or_(callbacks.c.account.in_(accounts), *of_sites)
 
 
-def _leased(connection: Connection, which: ColumnElement[bool], limit: int | None) -> list[Claim]:
-    leased = select(callbacks).where(callbacks.c.lease_until.is_not(None), which)
-    rows = connection.execute(leased.order_by(callbacks.c.lease_until).limit(limit)).all()
-    histories = _histories(connection, [row.id for row in rows])
-    # The last attempt is still in flight and has no outcome: it is not history.
-    return [_claim(row, row.lease_token, len(histories[row.id]), histories[row.id][:-1]) for row in rows]
-
-
 def _lease_clock(connection: Connection, now: datetime) -> datetime:
     """Return the clock of leases: on PostgreSQL the server's, since the clocks of replicas differ."""
     if connection.dialect.name != "postgresql":
@@ -236,14 +229,14 @@ def _histories(connection: Connection, ids: Collection[str]) -> dict[str, tuple[
     return found
 
 
-def _claim(row: Row[Any], token: str, number: int, history: tuple[str, ...]) -> Claim:
+def _claim(row: Row[Any], token: str, history: tuple[str, ...]) -> Claim:
     values = row._mapping  # public in SQLAlchemy despite its underscore
     return Claim(
         callback_id=row.id,
         site=row.site,
         account=row.account,
         token=token,
-        number=number,
+        number=len(history) + 1,
         history=history,
         available_at=row.available_at or row.created_at,
         give_up_at=row.give_up_at,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.edge.api_keys import caller_of
-from app.edge.request_body import JsonRoute
+from app.edge.request_body import HotRoute
 from app.errors import FieldError, invalid
 from app.intake.callback_request import CallbackRequest
 from app.routes.dependencies import Services
@@ -27,7 +27,7 @@ _KEY_HEADER = {
     "description": "The idempotency key as a header, with or without quotes; the same as request_id in the body",
 }
 
-router = APIRouter(route_class=JsonRoute, tags=["callbacks"])
+router = APIRouter(route_class=HotRoute, tags=["callbacks"])
 _REPLAYED: dict[int | str, dict[str, Any]] = {
     202: {
         "headers": {

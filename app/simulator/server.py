@@ -97,6 +97,11 @@ class SimulatorServer:
             server.close()
         if self._reserved is not None:
             self._reserved.close()
+        await self._close_connections()
+        for server in servers:
+            await server.wait_closed()
+
+    async def _close_connections(self) -> None:
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
@@ -109,8 +114,6 @@ class SimulatorServer:
         # Aborted connections call connection_lost in the next iterations of the event loop.
         for _ in range(3):
             await asyncio.sleep(0)
-        for server in servers:
-            await server.wait_closed()
 
     async def refuse(self, seconds: float | None) -> None:
         """Close the API port for `seconds`, None until `restore`. Connections with a request finish it first."""

@@ -22,6 +22,7 @@ from app.net.origins import Origins
 from app.outbox.callback import AcceptResult, RequestKey, Status
 from app.outbox.schema import callbacks
 from tests.admission.deciding import DAY, HOUR, KEY, MINUTE, NOW
+from tests.log_records import events
 from tests.outbox.factories import InspectableOutbox, hold, store_sent, update_columns
 from tests.outbox.factories import callback as made
 from tests.running import Clock, settings
@@ -77,7 +78,7 @@ def make(tmp_path: Path, outbox: InspectableOutbox) -> Callable[..., Here]:
 
 def budget(caplog: pytest.LogCaptureFixture) -> list[int]:
     """Return the percentages that were warned of."""
-    return [record.percent for record in caplog.records if record.message == "quota.site_budget"]
+    return [one["percent"] for one in events(caplog.records, "quota.site_budget")]
 
 
 async def test_a_warning_is_logged_once_at_80_and_once_at_100_percent_of_a_sites_budget(
@@ -197,7 +198,7 @@ async def test_the_log_names_no_phone(make: Callable[..., Here], caplog: pytest.
     caplog.set_level("INFO")
     first = await here.ask()
     second = await here.ask()
-    lines = [record.__dict__ for record in caplog.records if record.message == "callback.accepted"]
+    lines = events(caplog.records, "callback.accepted")
     assert [line["callback"] for line in lines] == [first.id, second.id]
     assert [line["duplicate_of"] for line in lines] == [None, first.id]
     assert [line["client_phone"] for line in lines] == [mask_phone(PHONE)] * 2

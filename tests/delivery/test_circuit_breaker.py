@@ -87,7 +87,7 @@ async def test_a_401_concerns_only_the_callback_if_chaser_accepts_the_account(
         await run_due_probe(breakers, far_side, clock)
         assert breakers.paused == breakers.paused_sites == ()
         logged = [record for record in caplog.records if record.levelno == logging.ERROR]
-        assert [(record.message, record.__dict__["callback"]) for record in logged] == [
+        assert [(record.message, record.__dict__["fields"]["callback"]) for record in logged] == [
             ("delivery.signature_refused", "one")
         ] * times
         assert len(probes_received(far_side)) == times
@@ -154,7 +154,7 @@ async def test_a_403_that_concerns_only_the_site_pauses_only_the_site(
     assert [breakers.is_paused(site) for site in (SHOP, OTHER, ELSEWHERE)] == [True, False, False]
     (logged,) = caplog.records
     assert logged.message == "delivery.site_paused"
-    assert "Chaser refuses calls for site_id 1:" in logged.__dict__["advice"]
+    assert "Chaser refuses calls for site_id 1:" in logged.__dict__["fields"]["advice"]
 
 
 async def test_a_paused_site_is_probed_by_one_callback_a_minute_without_another_websites_request(

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.edge.request_context import RequestContextMiddleware
 from app.metrics import Metrics
+from tests import log_records
 from tests.routes.refusal import CANARY, assert_protected
 from tests.running import ORIGIN, Service, phone, service, settings, until
 
@@ -27,7 +28,7 @@ def log(here: Service, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFix
 
 
 def events(log: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
-    return [vars(record) for record in log.records if record.message == name]
+    return log_records.events(log.records, name)
 
 
 def test_every_answer_has_an_id_of_its_own_and_the_security_headers(
@@ -115,7 +116,7 @@ def test_an_untrusted_proxy_is_logged_once(tmp_path: Path, log: pytest.LogCaptur
             here.http.get("/livez", headers={"x-forwarded-for": f"192.0.2.{host}"})
     (warning,) = events(log, "edge.untrusted_proxy")
     assert "TRUSTED_PROXIES" in warning["advice"]
-    assert warning["levelno"] == logging.WARNING
+    assert warning["level"] == logging.WARNING
 
 
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("192.0.2.1", 1), "state": {}}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.log_records import events
 from tests.routes.refusal import assert_refused
 from tests.running import AUTHORIZED, ORIGIN, Clock, Service, phone, service, settings
 
@@ -76,7 +77,7 @@ def test_a_replay_of_a_request_that_would_be_refused_by_now_is_logged_without_a_
         for _ in range(2):
             assert here.ask(client_phone=number, planned_time=planned, request_id="logged").status_code == 202
             clock.advance(minutes=11)
-    logged = [record for record in caplog.records if record.getMessage() == "callback.accepted"]
-    assert [record.__dict__["replayed"] for record in logged] == [False, True]
-    assert logged[1].__dict__["client_phone"] is None
+    logged = events(caplog.records, "callback.accepted")
+    assert [one["replayed"] for one in logged] == [False, True]
+    assert logged[1]["client_phone"] is None
     assert number not in caplog.text
