@@ -1,6 +1,7 @@
 """The releases of the widget: the current one, and earlier ones for pages that hold an earlier loader."""
 
 import logging
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -27,19 +28,15 @@ class Releases:
 
     def __init__(self, current: Release) -> None:
         self.current = current
-        self._is_saved = False
+        self._save = alru_cache(maxsize=1, key=lambda *_: None)(Outbox.write)
         self._read = alru_cache(maxsize=1, ttl=_MIN_INTERVAL)(Outbox.read)
         self._load = alru_cache(maxsize=_MAX_CACHED)(_load)
 
     async def save_current(self, outbox: Outbox, now: datetime) -> None:
         """Save the current release once. Otherwise pages with its loader would break after the next update."""
-        if self._is_saved:
-            return
-        self._is_saved = True
-        try:
-            await outbox.write(partial(save, version=self.current.version, bodies=self.current.bodies(), now=now))
-        except UnavailableError:
-            self._is_saved = False  # the next request for the loader tries again
+        work = partial(save, version=self.current.version, bodies=self.current.bodies(), now=now)
+        with suppress(UnavailableError):  # errors are not cached: the next request for the loader tries again
+            await self._save(outbox, work)
 
     async def find(self, version: str, outbox: Outbox) -> Release | None:
         """Return a release by its version, None for an unknown one. Raises UnavailableError without the database."""
