@@ -1,7 +1,7 @@
 """The filter options of `callbacks list` and `export`, and reading the callbacks page by page."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -67,12 +67,8 @@ def read_callbacks(client: ApiClient, parameters: dict[str, Any], limit: int | N
 
 def _parse_time(option: str, text: str, *, end_of_day: bool = False) -> datetime:
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
-        return datetime.combine(day + timedelta(1 if end_of_day else 0), time()).astimezone()
-    try:
-        return datetime.fromisoformat(text).astimezone()
+        moment = datetime.fromisoformat(text)
     except ValueError:
         fail(USAGE_ERROR, f"{option}: write a day such as 2026-11-24, or a time such as 2026-11-24T09:30")
+    is_day = len(text) <= len("2026-11-24")
+    return (moment + timedelta(1 if is_day and end_of_day else 0)).astimezone()

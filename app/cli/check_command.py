@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -20,13 +19,10 @@ _MIN_PREFIX_IPV4, _MIN_PREFIX_IPV6 = 24, 64
 """A private network with a shorter prefix than these contains more hosts than proxies."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of one check: ok, a note, or a fault; `message` says how to fix a fault."""
-
-    verdict: Literal["ok", "note", "fault"]
-    subject: str
-    message: str
+Verdict = Literal["ok", "note", "fault"]
+CheckResult = tuple[Verdict, str, str]
+"""Verdict, subject, and a message that says how to fix a fault."""
+_VERDICTS: dict[str, Verdict] = {"ok": "ok", "unavailable": "fault"}  # by the status of /readyz
 
 
 def check(url: Url = None) -> None:
@@ -37,16 +33,16 @@ def check(url: Url = None) -> None:
     be run while the service runs. Exit code 1 if there is a fault. Behind a pipe, tabs separate the three columns.
     """
     failed = False
-    for result in _run_checks(url):
-        _show(result)
-        failed = failed or result.verdict == "fault"
+    for verdict, subject, message in _run_checks(url):
+        _show(verdict, subject, clean(message))
+        failed = failed or verdict == "fault"
     if failed:
         raise typer.Exit(REFUSED)
 
 
-def _show(result: CheckResult) -> None:
+def _show(verdict: str, subject: str, message: str) -> None:
     if not is_tty():
-        typer.echo("\t".join((result.verdict, result.subject, clean(result.message))))
+        typer.echo("\t".join((verdict, subject, message)))
         return
     from rich.table import Table
     from rich.text import Text
@@ -55,8 +51,7 @@ def _show(result: CheckResult) -> None:
     row.add_column(width=5)
     row.add_column(width=10)
     row.add_column(overflow="fold")
-    verdict, subject = Text(result.verdict, _STYLES[result.verdict]), Text(result.subject, "bold")
-    row.add_row(verdict, subject, Text(clean(result.message)))
+    row.add_row(Text(verdict, _STYLES[verdict]), Text(subject, "bold"), Text(message))
     console().print(row)
 
 
@@ -67,11 +62,11 @@ def _run_checks(url: str | None) -> Iterator[CheckResult]:
         settings = load_settings()
     except SettingsError as invalid:
         for message in invalid.lines:
-            yield CheckResult("fault", "settings", message)
-        yield CheckResult("note", "settings", "the other checks need valid settings")
+            yield ("fault", "settings", message)
+        yield ("note", "settings", "the other checks need valid settings")
         return
     accounts = len(list(settings.accounts()))
-    yield CheckResult("ok", "settings", f"sites: {', '.join(settings.sites)}; Chaser accounts: {accounts}")
+    yield ("ok", "settings", f"sites: {', '.join(settings.sites)}; Chaser accounts: {accounts}")
     yield from _check_departments(settings)
     yield from _check_database(settings)
     yield from _check_chaser(settings)
@@ -93,7 +88,7 @@ def _check_departments(settings: "Settings") -> Iterator[CheckResult]:
             if site.message_on_ring
             else "The site's manager hears the department's name: set one of the two for a manager or text of its own"
         )
-        yield CheckResult("note", "department", which + effect)
+        yield ("note", "department", which + effect)
 
 
 def _check_database(settings: "Settings") -> Iterator[CheckResult]:
@@ -106,33 +101,30 @@ def _check_database(settings: "Settings") -> Iterator[CheckResult]:
     try:
         database = inspect(settings.database_url)
     except DatabaseError as error:
-        yield CheckResult("fault", "database", str(error))
+        yield ("fault", "database", str(error))
         return
     state = "can be opened and written" if database.there else "is not there yet: the first start creates it"
-    yield CheckResult("ok", "database", f"{database.place} {state}")
+    yield ("ok", "database", f"{database.place} {state}")
     if database.exposed:
         files = " ".join(map(str, database.exposed))
-        yield CheckResult("note", "files", f"other users of this machine can read phone numbers: chmod 600 {files}")
+        yield ("note", "files", f"other users of this machine can read phone numbers: chmod 600 {files}")
     if settings.uses_sqlite and has_wal_reset_bug():
         message = (
             f"{sqlite_version}: let no other program write to the file while the service runs, because before "
             f"{WAL_RESET_FIXED} that can damage it"
         )
-        yield CheckResult("ok", "sqlite", message)
-    if database.unusable:
-        yield CheckResult("fault", "tables", database.unusable)
-        return
-    match database.schema:
-        case SchemaState.CURRENT:
-            yield CheckResult("ok", "tables", "up to date")
-        case SchemaState.EMPTY:
-            yield CheckResult("ok", "tables", "none yet: the first start creates them")
-        case SchemaState.OLDER:
-            yield CheckResult(
-                "fault", "tables", "of an older version: restart the service, or run `chaser-callback db upgrade`"
-            )
-        case SchemaState.NEWER:
-            yield CheckResult("fault", "tables", MADE_BY_NEWER)
+        yield ("ok", "sqlite", message)
+    states: dict[SchemaState, CheckResult] = {
+        SchemaState.CURRENT: ("ok", "tables", "up to date"),
+        SchemaState.EMPTY: ("ok", "tables", "none yet: the first start creates them"),
+        SchemaState.OLDER: (
+            "fault",
+            "tables",
+            "of an older version: restart the service, or run `chaser-callback db upgrade`",
+        ),
+        SchemaState.NEWER: ("fault", "tables", MADE_BY_NEWER),
+    }
+    yield ("fault", "tables", database.unusable) if database.unusable else states[database.schema]
 
 
 def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
@@ -143,27 +135,26 @@ def _check_chaser(settings: "Settings") -> Iterator[CheckResult]:
     probes = asyncio.run(probe(settings))
     for result in probes:
         if result.error is not None:
-            yield CheckResult("fault", "account", explain(result.error, settings, result.account))
+            yield ("fault", "account", explain(result.error, settings, result.account))
         else:
-            count = len(result.sites)
-            message = f"Chaser accepts the signature of {result.account}; sites there: {count}"
-            yield CheckResult("ok", "account", message)
+            accepted = f"Chaser accepts the signature of {result.account}; sites there: {len(result.sites)}"
+            yield ("ok", "account", accepted)
     by_account = {result.account: result for result in probes}
     for name, site in settings.sites.items():
         result = by_account[settings.account_of(name)]
         setting = f"SITES__{name.upper()}__SITE_ID"
         if result.error is not None:
-            yield CheckResult("note", "site", f"{name}: its number {site.site_id} could not be checked at Chaser")
+            yield ("note", "site", f"{name}: its number {site.site_id} could not be checked at Chaser")
         elif site.site_id in (known := {each.id for each in result.sites}):
-            yield CheckResult("ok", "site", f"{name}: Chaser knows its number {site.site_id}")
+            yield ("ok", "site", f"{name}: Chaser knows its number {site.site_id}")
         else:
             has = ", ".join(map(str, sorted(known))) or "none"
-            yield CheckResult(
+            yield (
                 "fault",
                 "site",
                 f"{setting}: the account {result.account} has no site {site.site_id} at Chaser (it has: {has})",
             )
-    yield CheckResult(*check_clock([result.date for result in probes if result.date is not None]))
+    yield check_clock([result.date for result in probes if result.date is not None])
 
 
 def _check_proxies(settings: "Settings") -> Iterator[CheckResult]:
@@ -173,7 +164,7 @@ def _check_proxies(settings: "Settings") -> Iterator[CheckResult]:
             "none: correct if visitors connect to the service directly. Behind a web server all visitors would share "
             "its address and one rate limit: list it in TRUSTED_PROXIES (docs/behind-a-proxy.md)"
         )
-        yield CheckResult("note", "proxies", message)
+        yield ("note", "proxies", message)
         return
     wide = [
         network
@@ -186,9 +177,9 @@ def _check_proxies(settings: "Settings") -> Iterator[CheckResult]:
             f"TRUSTED_PROXIES: any client in {network} can forge its address: list the addresses that your proxies "
             "connect from, not their network"
         )
-        yield CheckResult("note", "proxies", message)
+        yield ("note", "proxies", message)
     if not wide:
-        yield CheckResult("ok", "proxies", f"trusted: {', '.join(map(str, trusted))}")
+        yield ("ok", "proxies", f"trusted: {', '.join(map(str, trusted))}")
 
 
 def _check_service(url: str | None, settings: "Settings") -> Iterator[CheckResult]:
@@ -199,6 +190,7 @@ def _check_service(url: str | None, settings: "Settings") -> Iterator[CheckResul
         with connect(place, timeout=5) as http:
             response = http.get("/readyz")
         checks = response.json()
+        verdict = _VERDICTS[checks["status"]]
         states = ", ".join(f"{name} {state}" for name, state in checks.items() if not isinstance(state, dict))
         paused = [site for site, state in checks.get("sites", {}).items() if state != "ok"]
     except (httpx2.RequestError, httpx2.InvalidURL):
@@ -206,15 +198,15 @@ def _check_service(url: str | None, settings: "Settings") -> Iterator[CheckResul
             f"no running service was found at {place}: correct if it is stopped; else run this command as its user, "
             "in its folder and with its settings"
         )
-        yield CheckResult("note", "service", message)
+        yield ("note", "service", message)
         return
-    except (ValueError, AttributeError):
-        yield CheckResult("note", "service", f"another program answers at {place}: see --url")
+    except (ValueError, AttributeError, KeyError, TypeError):
+        yield ("note", "service", f"{place} is another program, or does not know this API key: see --url")
         return
     if paused:
-        yield CheckResult("note", "service", f"runs at {place}, but Chaser refuses: {', '.join(paused)}: see the log")
+        yield ("note", "service", f"runs at {place}, but Chaser refuses: {', '.join(paused)}: see the log")
     else:
-        yield CheckResult("ok" if response.is_success else "fault", "service", f"runs at {place}: {states}")
+        yield (verdict, "service", f"runs at {place}: {states}")
     if running := checks.get("settings"):
         yield _compare_settings(settings.digest(), running["digest"], datetime.fromisoformat(running["read_at"]))
 
@@ -223,13 +215,11 @@ def _compare_settings(own: str, running: str, read_at: datetime) -> CheckResult:
     from app.settings.loader import config_file
 
     if own == running:
-        return CheckResult("ok", "running", f"the service has these settings ({own})")
+        return ("ok", "running", f"the service has these settings ({own})")
     file = config_file()
     read = f"{read_at.astimezone():%Y-%m-%d %H:%M}"
     if file is not None and file.stat().st_mtime > read_at.timestamp():
         fix = f"{file} was changed since then: restart the service"
     else:
         fix = "restart it with these, or run this command in its folder with its environment"
-    return CheckResult(
-        "note", "running", f"the service read other settings ({running}) at {read} than these ({own}): {fix}"
-    )
+    return ("note", "running", f"the service read other settings ({running}) at {read} than these ({own}): {fix}")

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Annotated
 
 import typer
 
-from app.cli.db_copy_command import copy
-from app.cli.exit_codes import REFUSED, UNREACHABLE, fail, settings_or_fail
+from app.cli.exit_codes import REFUSED, UNREACHABLE, USAGE_ERROR, fail, settings_or_fail
 
 db = typer.Typer(help="Migrate, vacuum or copy the database of the settings.", no_args_is_help=True)
-db.command()(copy)
+_INTERRUPTED = 130
 
 
 @db.command()
@@ -44,18 +44,72 @@ def vacuum() -> None:
     keeps the space for new rows; the service can run meanwhile.
     """
     from app.outbox.database import open_database
-    from app.outbox.inspect_database import inspect
-    from app.outbox.migrate import SchemaState
     from app.outbox.vacuum import vacuum as vacuum_database
 
     url = settings_or_fail().database_url
     with _database_error_in_one_line():
-        info = inspect(url)
-        if info.schema is SchemaState.EMPTY:
-            fail(REFUSED, f"DATABASE_URL: there is no database of this service in {info.place} yet: nothing to do")
+        _require_tables(url, "vacuum")
         with closing(open_database(url)) as database:
             before, after = vacuum_database(database)
     typer.echo(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+
+
+@db.command()
+def copy(
+    to: Annotated[str, typer.Option(help="A new, empty database: sqlite:///… or postgresql://…")],
+) -> None:
+    """Copy everything into another database, and hand over to it.
+
+    Stop the service first. If the copy is interrupted, nothing is copied: run the command again. Then set DATABASE_URL
+    to the new database: no service starts on the old one any more.
+    """
+    from app.outbox.copying import NotCopied
+    from app.settings.urls import parse_database_url
+
+    url = settings_or_fail().database_url
+    try:
+        target = parse_database_url(to)
+    except ValueError as error:
+        fail(USAGE_ERROR, f"--to: {error}")
+    try:
+        with _database_error_in_one_line():
+            _require_tables(url, "copy")
+            copied = _copy_with_progress(url, target)
+    except NotCopied as error:
+        fail(REFUSED, str(error))
+    except KeyboardInterrupt:
+        fail(_INTERRUPTED, "Interrupted: nothing was copied. Run the command again.")
+    for name, total in copied.items():
+        typer.echo(f"{name:<16} {total:>10} rows")
+    typer.echo("The copy is complete. Set DATABASE_URL to the new one, then start the service.")
+
+
+def _copy_with_progress(source: str, target: str) -> dict[str, int]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from app.outbox.copying import copy_database
+
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = progress.add_task(table, total=total)
+            progress.update(tasks[table], completed=done)
+
+        return copy_database(source, target, report)
+
+
+def _require_tables(url: str, action: str) -> None:
+    from app.outbox.inspect_database import inspect
+    from app.outbox.migrate import SchemaState
+
+    info = inspect(url)
+    if info.schema is SchemaState.EMPTY:
+        fail(REFUSED, f"DATABASE_URL: there is no database of this service in {info.place} yet: nothing to {action}")
 
 
 @contextmanager

@@ -4,9 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -52,19 +51,13 @@ COLUMNS = (
 """Columns of the CSV. `attempts` is the number of attempts; JSON lines hold each attempt complete."""
 
 
-class Format(StrEnum):
-    """Format of the exported file."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-
-
 def export(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="The file to write. Without it, or with -: standard output.")
     ] = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="Default: jsonl for a FILE that ends in .jsonl, else csv.")
+        Literal["csv", "jsonl"] | None,
+        typer.Option("--format", help="Default: jsonl for a FILE that ends in .jsonl, else csv."),
     ] = None,
     site: Sites = None,
     status: Statuses = None,
@@ -85,8 +78,8 @@ def export(
     parameters = filters(site, status, phone, from_, to)
     if file is not None and str(file) == "-":
         file = None
-    default = Format.JSONL if file is not None and file.suffix == ".jsonl" else Format.CSV
-    write = _write_csv if (format_ or default) is Format.CSV else _write_json_lines
+    default = "jsonl" if file is not None and file.suffix == ".jsonl" else "csv"
+    write = _write_csv if (format_ or default) == "csv" else _write_json_lines
     with ApiClient(url) as client:
         callbacks = read_callbacks(client, parameters)
         if file is None:
@@ -149,9 +142,8 @@ def _write_with_progress(callbacks: Iterator[dict[str, Any]], write: Callable[[I
 
     def counted() -> Iterator[dict[str, Any]]:
         nonlocal count
-        for callback in callbacks:
+        for count, callback in enumerate(callbacks, 1):
             yield callback
-            count += 1
             if count % 500 == 0:
                 speed = progress.tasks[0].speed
                 rate = f"{speed:,.0f}/s" if speed else ""

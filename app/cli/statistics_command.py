@@ -2,8 +2,7 @@
 
 import sys
 from datetime import date, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -14,17 +13,13 @@ from app.cli.output import Column, show_table, to_json, to_text
 from app.cli.spreadsheet import write_csv
 
 if TYPE_CHECKING:
-    from app.chaser import StatisticsFilter
     from app.settings import Settings
 
 Items = list[dict[str, Any]]
 
 
-class Filter(StrEnum):
-    """The values of Chaser's `filter` parameter."""
-
-    SUCCESS = "success_calls"
-    FAILED = "failed_calls"
+Filter = Literal["success_calls", "failed_calls"]
+"""The values of Chaser's `filter` parameter."""
 
 
 def statistics(
@@ -56,12 +51,11 @@ def statistics(
     first, last = from_ and from_.date(), to and to.date()
 
     def fetch(kind: Filter | None) -> Items:
-        name: StatisticsFilter | None = kind.value if kind else None
-        return query_chaser(settings, account, lambda chaser: chaser.statistics(number, first, last, name))
+        return query_chaser(settings, account, lambda chaser: chaser.statistics(number, first, last, kind))
 
     if plot:
         # Chaser doesn't document which field marks a success, but it documents the filters: one query for each.
-        by_kind = {kind: fetch(kind) for kind in Filter if filter_ in (None, kind)}
+        by_kind = {kind: fetch(kind) for kind in get_args(Filter) if filter_ in (None, kind)}
         _plot(by_kind, zone, first, last)
         return
     items = fetch(filter_)
@@ -94,4 +88,4 @@ def _plot(by_kind: dict[Filter, Items], zone: Any, first: date | None, last: dat
         counted = {kind: count_by_day(items, zone) for kind, items in by_kind.items()}
     except NoDateField as error:
         fail(REFUSED, f"--plot: {error}: list the calls without --plot")
-    show_plot(counted.get(Filter.SUCCESS, {}), counted.get(Filter.FAILED, {}), first, last)
+    show_plot(counted.get("success_calls", {}), counted.get("failed_calls", {}), first, last)

@@ -67,9 +67,8 @@ async def list_callbacks(
     if query.cursor and not CALLBACK_ID.fullmatch(query.cursor):
         detail = "This cursor is invalid: start again without one, or send next_cursor unchanged."
         raise UnprocessableContentError("invalid_cursor", detail)
-    records = await services.outbox.read(
-        partial(queries.list_callbacks, filters=filters, before_id=query.cursor or None, limit=query.limit + 1)
-    )
+    page_query = partial(queries.list_callbacks, filters=filters, before_id=query.cursor or None, limit=query.limit + 1)
+    records = await services.outbox.read(page_query)
     page = records[: query.limit]
     response.headers["Cache-Control"] = "no-store"
     return CallbacksPage(

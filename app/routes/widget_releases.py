@@ -1,12 +1,11 @@
 """The releases of the widget: the current one, and earlier ones for pages that hold an earlier loader."""
 
-import asyncio
 import logging
-import time
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from cachetools import LRUCache
+from async_lru import alru_cache
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import UnavailableError
@@ -29,45 +28,32 @@ class Releases:
 
     def __init__(self, current: Release) -> None:
         self.current = current
-        self._is_saved = False
-        self._versions: frozenset[str] = frozenset()
-        self._queried_at = float("-inf")
-        self._querying = asyncio.Lock()
-        self._cache: LRUCache[str, Release | None] = LRUCache(_MAX_CACHED)
+        self._save = alru_cache(maxsize=1, key=lambda *_: None)(Outbox.write)
+        self._read = alru_cache(maxsize=1, ttl=_MIN_INTERVAL)(Outbox.read)
+        self._load = alru_cache(maxsize=_MAX_CACHED)(_load)
 
     async def save_current(self, outbox: Outbox, now: datetime) -> None:
         """Save the current release once. Otherwise pages with its loader would break after the next update."""
-        if self._is_saved:
-            return
-        self._is_saved = True
-        try:
-            await outbox.write(partial(save, version=self.current.version, bodies=self.current.bodies(), now=now))
-        except UnavailableError:
-            self._is_saved = False  # the next request for the loader tries again
+        work = partial(save, version=self.current.version, bodies=self.current.bodies(), now=now)
+        with suppress(UnavailableError):  # errors are not cached: the next request for the loader tries again
+            await self._save(outbox, work)
 
     async def find(self, version: str, outbox: Outbox) -> Release | None:
-        """Return a release by its version, None for an unknown one. Raises UnavailableError without the database.
-
-        Stored files that differ from their version are treated as unknown. Otherwise a person with write access to the
-        database could run a script on every page that holds an earlier loader.
-        """
+        """Return a release by its version, None for an unknown one. Raises UnavailableError without the database."""
         if version == self.current.version:
             return self.current
-        if version not in self._versions:
-            await self._refresh_versions(outbox)
-        if version not in self._versions:
-            return None
-        if version not in self._cache:
-            bodies = await outbox.read(partial(load, version=version))
-            genuine = is_genuine(version, bodies)
-            if not genuine:
-                event(log, "widget.release_altered", logging.ERROR, version=version)
-            self._cache[version] = await run_in_threadpool(make_release, version, bodies) if genuine else None
-        return self._cache[version]
+        if self._load.cache_contains(outbox, version) or version in await self._read(outbox, release_versions):
+            return await self._load(outbox, version)
+        return None
 
-    async def _refresh_versions(self, outbox: Outbox) -> None:
-        """Read the known versions from the database: another process may have saved a newer one."""
-        async with self._querying:
-            if time.monotonic() - self._queried_at >= _MIN_INTERVAL:
-                self._versions = await outbox.read(release_versions)
-                self._queried_at = time.monotonic()
+
+async def _load(outbox: Outbox, version: str) -> Release | None:
+    """Load a stored release; return None if its files differ from its version.
+
+    Otherwise a person with write access to the database could run a script on every page with an earlier loader.
+    """
+    bodies = await outbox.read(partial(load, version=version))
+    if is_genuine(version, bodies):
+        return await run_in_threadpool(make_release, version, bodies)
+    event(log, "widget.release_altered", logging.ERROR, version=version)
+    return None

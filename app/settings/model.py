@@ -119,7 +119,7 @@ class Settings(SettingsModel):
         return self
 
     def account_of(self, site: str) -> str:
-        """Return the `client_id` of the account that a site's calls go to."""
+        """Return the `client_id` of the account that a site's calls go to. Raises KeyError for an unknown site."""
         return self.sites[site].client_id or self.chaser.client_id
 
     def on_unknown_of(self, site: str) -> OnUnknown:

@@ -77,6 +77,22 @@ def test_correct_settings_are_all_ok_even_while_the_service_uses_the_file(tmp_pa
     assert "delivery ok" in results["service"][1]
 
 
+@pytest.mark.parametrize("body", ['{"status": "up"}', "[]", '"ok"', "{}", "<html>", '{"status": {"ok": 1}}', ""])
+def test_another_program_at_the_address_is_noted(tmp_path: Path, far_side: Chaser, body: str) -> None:
+    far_side.fault("status", status=200, body=body, path="/v1/readyz", times=1)
+    chosen = values(tmp_path, far_side.api_url)
+    verdict, message = parse_results(Terminal(chosen).run("check", "--url", far_side.api_url).stdout)["service"]
+    assert (verdict, message.endswith("see --url")) == ("note", True)
+
+
+def test_a_service_at_a_url_that_refuses_the_key_is_noted(tmp_path: Path, here: Service) -> None:
+    chosen = Terminal(values(tmp_path))
+    stranger = parse_results(chosen.run("check", "--url", here.url).stdout)["service"]
+    assert stranger == ("ok", f"runs at {here.url}: status ok")
+    wrong = chosen.run("check", "--url", here.url, CHASER_CALLBACK_API_KEY="ccb_guess")
+    assert parse_results(wrong.stdout)["service"][0] == "note"
+
+
 def test_it_says_whether_the_running_service_has_other_settings(tmp_path: Path, far_side: Chaser) -> None:
     chosen = values(tmp_path, far_side.api_url)
     file = tmp_path / "callback.toml"
