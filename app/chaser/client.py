@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from . import api_models
 from .chaser_errors import InvalidParameter
-from .http_request import ConnectionTracker, build_request, parse_base_url
+from .http_request import build_request, parse_base_url, trace_connections
 from .log_redaction import redact_logs
 from .outcome import EXCERPT_BYTES, Exchange, error_of, retry_after_seconds, unreadable
 from .signing import Parameters, request_body
@@ -107,7 +107,7 @@ class ChaserClient(AbstractAsyncContextManager["ChaserClient"]):
         Raises InvalidParameter before anything is sent, and ChaserError for anything but a readable 200.
         """
         parameters = api_models.statistics_parameters(site_id, date_from, date_to, filter)
-        return await self._get("statistics", parameters, api_models.read_statistics)
+        return await self._get("statistics", parameters, api_models.read_objects)
 
     async def call(self, call: api_models.Call) -> CallResult:
         """Request a telephone call. Returns only for the status 200. An identical second `call` phones them again.
@@ -160,13 +160,13 @@ class ChaserClient(AbstractAsyncContextManager["ChaserClient"]):
         self, exchange: Exchange, verb: str, method: str, parameters: Parameters, max_body: int
     ) -> None:
         signed = request_body(parameters, self._client_id, self._private_key.get_secret_value())
-        tracker = ConnectionTracker()
-        request = build_request(exchange, tracker, self._api_url, verb, method, signed)
+        opened = AsyncExitStack()
+        request = build_request(exchange, trace_connections(opened), self._api_url, verb, method, signed)
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException:
             if not exchange.sent:
-                await tracker.aclose()
+                await opened.aclose()
             raise
         try:
             exchange.status = response.status_code

@@ -92,16 +92,23 @@ def parse_origin_pattern(text: str) -> OriginPattern:
         raise ValueError(f"{text!r} is no origin; write one with its scheme, like https://shop.example")
     scheme, host_text = match["scheme"].lower(), match["host"]
     after_scheme = match[0].partition("://")[2]
-    if "@" in after_scheme:  # not echoed, it may hold a password
-        raise ValueError("an origin has no user name or password; write only the scheme, host and port")
-    if re.search(r"[/?#\\]", after_scheme):
-        raise ValueError(f"{text!r} has a path; an origin ends after the host and port, like https://shop.example")
     wildcard = host_text.startswith("*.")
     host_text = host_text.removeprefix("*.")
-    if "*" in host_text:
-        raise ValueError(f"{text!r} has a wildcard inside; it may only be the first label, like https://*.shop.example")
-    if host_text.endswith("."):
-        raise ValueError(f"{text!r} ends its host with a dot; leave the dot out")
+    checks = (
+        # Not echoed: it may hold a password.
+        ("@" in after_scheme, "an origin has no user name or password; write only the scheme, host and port"),
+        (
+            re.search(r"[/?#\\]", after_scheme),
+            f"{text!r} has a path; an origin ends after the host and port, like https://shop.example",
+        ),
+        (
+            "*" in host_text,
+            f"{text!r} has a wildcard inside; it may only be the first label, like https://*.shop.example",
+        ),
+        (host_text.endswith("."), f"{text!r} ends its host with a dot; leave the dot out"),
+    )
+    if error := next((message for wrong, message in checks if wrong), None):
+        raise ValueError(error)
     host = _host(host_text)
     if host is None:
         raise ValueError(f"{text!r} has no valid host; write it as the browser's address bar shows it")
