@@ -7,6 +7,7 @@ default port, no path. Browsers send no other form, so any other form is refused
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
@@ -76,6 +77,7 @@ def union_regex(sites: Iterable[Origins]) -> str:
     return "|".join(pattern.regex() for site in sites for pattern in site.patterns) or NO_ORIGIN
 
 
+@lru_cache(maxsize=1024)  # every request of a page names one; what is refused is not kept
 def parse_origin_pattern(text: str) -> OriginPattern:
     """Parse one setting: `https://shop.example`, `http://127.0.0.1:8001` or `https://*.shop.example`.
 
