@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.admission.admission_request import AdmissionRequest, Quotas
-from app.admission.snapshot import ANY_SITE, BUCKETS, Snapshot
+from app.admission.snapshot import ANY_SITE, Snapshot, buckets_of
 from app.errors import TooManyRequestsError
 from app.outbox.rings import Limits
 
@@ -29,10 +29,7 @@ def check_address(request: AdmissionRequest, snapshot: Snapshot, quotas: Quotas)
     Raises TooManyRequestsError beyond the longest limit, with the time until a request leaves its window.
     """
     burst = False
-    for column, times in BUCKETS:
-        bucket = getattr(request.callback, column)
-        if bucket is None:
-            continue
+    for column, bucket, times in buckets_of(request.callback):
         here = snapshot.requests.get((column, bucket, request.callback.site), [])
         requested = sorted((at for at, _ in here), reverse=True)
         phones = _newest_of_others(request, here)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app.admission.admission_request import AdmissionRequest
-from app.admission.snapshot import BUCKETS
+from app.admission.snapshot import buckets_of
 from app.outbox.advisory_locks import phone_name
 
 
@@ -18,7 +18,5 @@ def lock_names(request: AdmissionRequest) -> Iterator[str]:
         yield f"nonce:{request.nonce}"
     if callback.again is not None:
         yield f"callback:{callback.again}"
-    for column, _ in BUCKETS:
-        bucket = getattr(callback, column)
-        if bucket is not None:
-            yield f"address:{bucket}"
+    for _, bucket, _ in buckets_of(callback):
+        yield f"address:{bucket}"

@@ -23,6 +23,12 @@ ANY_SITE: Final = ""
 """In place of a site's name: the requests of an address over all sites."""
 
 
+def buckets_of(callback: Callback) -> list[tuple[str, str, int]]:
+    """Return what counts the address of a callback: the columns, its buckets, and the multiples of the limits."""
+    buckets = ((column, getattr(callback, column), times) for column, times in BUCKETS)
+    return [(column, bucket, times) for column, bucket, times in buckets if bucket is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class StoredKey:
     """A request key that was used, with the first response to it and the site and phone of its callback."""
@@ -147,12 +153,10 @@ class Snapshot:
         self.keys.setdefault((key.scope, key.key), []).append(stored)
 
     def _record_request(self, callback: Callback) -> None:
-        for column, _ in BUCKETS:
-            bucket = getattr(callback, column)
-            if bucket is not None:
-                for site in (callback.site, ANY_SITE):
-                    of_bucket = self.requests.setdefault((column, bucket, site), [])
-                    of_bucket.append((callback.created_at, callback.client_phone))
+        for column, bucket, _ in buckets_of(callback):
+            for site in (callback.site, ANY_SITE):
+                of_bucket = self.requests.setdefault((column, bucket, site), [])
+                of_bucket.append((callback.created_at, callback.client_phone))
 
 
 def _stored(admitted: Admitted) -> PhoneCallback:

@@ -182,12 +182,7 @@ class Website:
 
 def read_websites(body: bytes) -> list[Website]:
     """Parse the response of `websites`. Raises ValueError, without any of the body, if it is not as documented."""
-    return [_website(item) for item in _objects(body)]
-
-
-def read_statistics(body: bytes) -> list[dict[str, Any]]:
-    """Parse the response of `statistics` into its items, unchanged. Raises ValueError as `read_websites` does."""
-    return _objects(body)
+    return [_website(item) for item in read_objects(body)]
 
 
 def _website(item: dict[str, Any]) -> Website:
@@ -202,8 +197,10 @@ def _website(item: dict[str, Any]) -> Website:
 _OBJECTS: Final = TypeAdapter(list[dict[str, Any]])
 
 
-def _objects(body: bytes) -> list[dict[str, Any]]:
-    """Parse a JSON list of objects that can be serialized again. Raises ValueError for anything else.
+def read_objects(body: bytes) -> list[dict[str, Any]]:
+    """Parse a JSON list of objects that can be serialized again, such as the response of `statistics`.
+
+    Raises ValueError, without any of the body, for anything else.
 
     The parser of pydantic refuses lone surrogates, and deeper nesting than its serializer can write.
     """

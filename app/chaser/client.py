@@ -2,22 +2,23 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import httpx2
 from pydantic import SecretStr
 
 from . import api_models
 from .chaser_errors import InvalidParameter
-from .http_request import ConnectionTracker, build_request, parse_base_url
+from .http_request import build_request, parse_base_url, trace_connections
 from .log_redaction import redact_logs
 from .outcome import EXCERPT_BYTES, Exchange, error_of, retry_after_seconds, unreadable
 from .signing import Parameters, request_body
+
+_Answer = TypeVar("_Answer")
 
 API_URL = "https://api.chaser.ru/v1/"
 LARGEST_ANSWER = 8 * 1024 * 1024
@@ -36,7 +37,7 @@ class CallResult:
     duration: float
 
 
-class ChaserClient:
+class ChaserClient(AbstractAsyncContextManager["ChaserClient"]):
     """A client for one Chaser account.
 
     `client_id` and `private_key`: the account's credentials. `timeout`: the total deadline of a request in seconds,
@@ -82,12 +83,7 @@ class ChaserClient:
     def __repr__(self) -> str:
         return f"ChaserClient(client_id={self._client_id!r}, api_url={str(self._api_url)!r})"
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -96,12 +92,7 @@ class ChaserClient:
 
     async def websites(self) -> list[api_models.Website]:
         """Return the sites of the account. Raises ChaserError for anything but a readable 200."""
-        exchange = await self._get("websites", [])
-        try:
-            return api_models.read_websites(bytes(exchange.body))
-        except ValueError as error:
-            exchange.failure = str(error)
-        raise unreadable(exchange)
+        return await self._get("websites", [], api_models.read_websites)
 
     async def statistics(
         self,
@@ -116,12 +107,7 @@ class ChaserClient:
         Raises InvalidParameter before anything is sent, and ChaserError for anything but a readable 200.
         """
         parameters = api_models.statistics_parameters(site_id, date_from, date_to, filter)
-        exchange = await self._get("statistics", parameters)
-        try:
-            return api_models.read_statistics(bytes(exchange.body))
-        except ValueError as error:
-            exchange.failure = str(error)
-        raise unreadable(exchange)
+        return await self._get("statistics", parameters, api_models.read_objects)
 
     async def call(self, call: api_models.Call) -> CallResult:
         """Request a telephone call. Returns only for the status 200. An identical second `call` phones them again.
@@ -129,34 +115,37 @@ class ChaserClient:
         Raises ChaserError. Only after NotSent and Unavailable is a retry safe: it cannot phone the visitor twice. A
         cancelled `call` may have been executed; the cancellation is raised unchanged.
         """
-        exchange = Exchange()
-        await self._run(exchange, self._transfer(exchange, "POST", "call", call.parameters(), EXCERPT_BYTES))
+        exchange = await self._exchange("POST", "call", call.parameters(), EXCERPT_BYTES)
         error = error_of(exchange)
         if error is not None:
             raise error
         return CallResult(status=200, body_excerpt=exchange.body_excerpt, duration=exchange.duration)
 
-    async def _get(self, method: str, parameters: Parameters) -> Exchange:
-        exchange = Exchange()
-        await self._run(exchange, self._transfer(exchange, "GET", method, parameters, LARGEST_ANSWER))
+    async def _get(self, method: str, parameters: Parameters, read: Callable[[bytes], _Answer]) -> _Answer:
+        exchange = await self._exchange("GET", method, parameters, LARGEST_ANSWER)
         error = error_of(exchange) if exchange.status != 200 or exchange.complete else unreadable(exchange)
         if error is not None:
             raise error
-        return exchange
+        try:
+            return read(bytes(exchange.body))
+        except ValueError as unread:
+            exchange.failure = str(unread)
+        raise unreadable(exchange)
 
-    async def _run(self, exchange: Exchange, transfer: Coroutine[Any, Any, None]) -> None:
-        """Run a transfer under the deadline and record how it ended. Raises nothing but a cancellation.
+    async def _exchange(self, verb: str, method: str, parameters: Parameters, max_body: int) -> Exchange:
+        """Send a request under the deadline, and record how it ended. Raises nothing but a cancellation.
 
         The frames of a transfer contain the signed request and the response in clear text, and error trackers print
         the local variables of a traceback. So a failure becomes a value, and a cancellation loses the inner part of
         its traceback.
         """
+        exchange = Exchange()
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             with redact_logs():
                 async with asyncio.timeout(self._timeout):
-                    await transfer
+                    await self._transfer(exchange, verb, method, parameters, max_body)
         except asyncio.CancelledError as cancelled:
             cancelled.__traceback__ = cancelled.__context__ = None
             raise
@@ -165,18 +154,19 @@ class ChaserClient:
         except Exception as error:  # noqa: BLE001  (any failure must become an outcome)
             exchange.failure = _describe(error, exchange.sent)
         exchange.duration = loop.time() - started
+        return exchange
 
     async def _transfer(
         self, exchange: Exchange, verb: str, method: str, parameters: Parameters, max_body: int
     ) -> None:
         signed = request_body(parameters, self._client_id, self._private_key.get_secret_value())
-        tracker = ConnectionTracker()
-        request = build_request(exchange, tracker, self._api_url, verb, method, signed)
+        opened = AsyncExitStack()
+        request = build_request(exchange, trace_connections(opened), self._api_url, verb, method, signed)
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException:
             if not exchange.sent:
-                await tracker.aclose()
+                await opened.aclose()
             raise
         try:
             exchange.status = response.status_code

@@ -1,7 +1,8 @@
 """HTTP requests for the transport: URL, headers, and the signed bytes unchanged."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
 
 import httpx2
 
@@ -47,29 +48,26 @@ class Body(httpx2.AsyncByteStream):
             yield self._content
 
 
-class ConnectionTracker:
-    """Tracks the connections opened for a request, to close those that httpcore2 leaves open.
+Trace: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""httpcore2 calls it at every step of a request: with the name of the event, and its data."""
+
+
+def trace_connections(opened: AsyncExitStack) -> Trace:
+    """Return a trace that has every connection of a request closed by `opened`. Closing one twice does no harm.
 
     httpcore2 2.16 loses the socket of a TLS handshake that is timed out or cancelled: it stays open until it is garbage
-    collected. httpcore2 calls this object at every step of a request (its `trace` extension).
+    collected.
     """
 
-    def __init__(self) -> None:
-        self._streams: list[Any] = []
-
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Handle one event of the trace. `event`: its name; `info`: its data."""
+    async def trace(event: str, info: Mapping[str, Any]) -> None:
         if event.endswith("connect_tcp.complete"):
-            self._streams.append(info["return_value"])
+            opened.push_async_callback(info["return_value"].aclose)
 
-    async def aclose(self) -> None:
-        """Close all connections. Closing one twice does no harm."""
-        for stream in self._streams:
-            await stream.aclose()
+    return trace
 
 
 def build_request(
-    exchange: Exchange, tracker: ConnectionTracker, api_url: httpx2.URL, verb: str, method: str, signed: bytes
+    exchange: Exchange, trace: Trace, api_url: httpx2.URL, verb: str, method: str, signed: bytes
 ) -> httpx2.Request:
     """Return the request for a method of Chaser. `verb`: GET or POST; `signed`: query or body, sent unchanged."""
     path = api_url.raw_path + method.encode("ascii")
@@ -80,4 +78,4 @@ def build_request(
     else:
         url, content = api_url.copy_with(raw_path=path), signed
         headers |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(signed))}
-    return httpx2.Request(verb, url, headers=headers, stream=Body(exchange, content), extensions={"trace": tracker})
+    return httpx2.Request(verb, url, headers=headers, stream=Body(exchange, content), extensions={"trace": trace})

@@ -57,8 +57,12 @@ class Exchange:
 
     @property
     def body_excerpt(self) -> str:
-        """The first 2 KiB of the body as text."""
-        return excerpt(bytes(self.body[:EXCERPT_BYTES]))
+        """The first 2 KiB of the body, undecodable bytes as U+FFFD, without a truncated character at the end.
+
+        NUL becomes U+FFFD too: PostgreSQL rejects it in text, so the result of a placed call could not be stored.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return decoder.decode(bytes(self.body[:EXCERPT_BYTES])).replace("\x00", "\ufffd")
 
 
 def error_of(exchange: Exchange) -> ChaserError | None:
@@ -84,15 +88,6 @@ def unreadable(exchange: Exchange) -> UnreadableAnswer:
     """Return the error of a 200 whose body cannot be parsed."""
     reason = exchange.failure or ("not as documented" if exchange.complete else "cut")
     return _error(UnreadableAnswer, f"200, but the response cannot be read: {reason}", exchange)
-
-
-def excerpt(body: bytes) -> str:
-    """Return the first 2 KiB as text, undecodable bytes as U+FFFD, without a truncated character at the end.
-
-    NUL becomes U+FFFD too: PostgreSQL rejects it in text, so the result of a placed call could not be stored.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    return decoder.decode(body[:EXCERPT_BYTES]).replace("\x00", "\ufffd")
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:

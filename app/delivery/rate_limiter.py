@@ -11,11 +11,9 @@ class SlidingWindowLimiter:
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._starts: deque[float] = deque()  # start times of the calls in the window
-        self._checked_at = 0.0
 
     def available(self, now: float) -> int:
         """Return how many calls may start at `now`, in seconds of a monotonic clock; at least 0."""
-        self._checked_at = now
         while self._starts and now - self._starts[0] >= _WINDOW:
             self._starts.popleft()
         return max(0, self._rate - len(self._starts))
@@ -24,9 +22,8 @@ class SlidingWindowLimiter:
         """Count calls that start at `now`."""
         self._starts.extend([now] * calls)
 
-    @property
-    def retry_after(self) -> float:
-        """Seconds from the last `available` until the next call may start, at least 0."""
+    def retry_after(self, now: float) -> float:
+        """Return the seconds from `now` until the next call may start, at least 0."""
         if len(self._starts) < self._rate:
             return 0.0
-        return self._starts[-self._rate] + _WINDOW - self._checked_at
+        return max(0.0, self._starts[-self._rate] + _WINDOW - now)

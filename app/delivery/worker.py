@@ -156,7 +156,7 @@ class Worker:
             return
         limit = min(free, self._limiter.available(self._monotonic()))
         if not limit:
-            await self._shutdown.wait(self._limiter.retry_after)
+            await self._shutdown.wait(self._limiter.retry_after(self._monotonic()))
             return
         for site in self._breakers.due_probes(self._clock()):
             claimed = await self._claim(1, only=site)

@@ -57,7 +57,9 @@ def build_callback(
     Raises UnprocessableContentError with an error for each invalid field.
     """
     site = settings.sites[request.site]
-    errors = [*_privileged(request, sender), *_planned(request, sender, site, now), *_after_hours(request, site)]
+    by_key = sender.api_key is not None
+    planned = request.planned_time and check_planned_time(site, request.planned_time, now, by_visitor=not by_key)
+    errors = [*_privileged(request, sender), *([planned] if planned else []), *_after_hours(request, site)]
     phone = _phone(request.client_phone, site, errors)
     consent = _consent(request, sender, site, now, errors)
     department = site.departments.get(request.department or "")
@@ -73,9 +75,8 @@ def build_callback(
     start_hour = _first(request.call_stack_start_hour, site.call_stack_start_hour) if stacked else None
     interval = _first(request.call_stack_interval, site.call_stack_interval) if stacked else None
     ring = ring_time(site, nwt_action, start_hour, interval, wanted_time(planned_time, now), now)
-    buckets = () if sender.api_key else sender.buckets
+    buckets = () if by_key else sender.buckets
     bucket, bucket_56, bucket_48 = [*buckets, None, None, None][:3]
-    by_key = sender.api_key is not None
     return Callback(
         id=new_id(now),
         site=request.site,
@@ -107,7 +108,7 @@ def build_callback(
         client_network=client_network(buckets[-1]) if buckets else None,
         manager_given=by_key and request.manager_phone is not None,
         message_given=by_key and request.message_on_ring is not None,
-        again=_again(request.again),
+        again=request.again if CALLBACK_ID.fullmatch(request.again or "") else None,  # anything but an id is ignored
     )
 
 
@@ -119,11 +120,6 @@ def fingerprint(request: CallbackRequest, secret: bytes) -> str:
     """
     content = request.model_dump(mode="json", exclude={"request_id", "challenge", "website"}, exclude_none=True)
     return blake2b(json.dumps(content).encode(), key=sha256(secret).digest(), digest_size=32).hexdigest()
-
-
-def _again(named: str | None) -> str | None:
-    """Return the id that a request repeats. Anything but an id is ignored, like the id of another phone."""
-    return named if named is not None and CALLBACK_ID.fullmatch(named) else None
 
 
 def new_id(now: datetime) -> str:
@@ -155,13 +151,6 @@ def _privileged(request: CallbackRequest, sender: Sender) -> list[FieldError]:
         return []
     fields = [name for name in PRIVILEGED if getattr(request, name) is not None]
     return [FieldError(name, "needs_api_key", "Only a request with an API key may set this.") for name in fields]
-
-
-def _planned(request: CallbackRequest, sender: Sender, site: Site, now: datetime) -> list[FieldError]:
-    if request.planned_time is None:
-        return []
-    error = check_planned_time(site, request.planned_time, now, by_visitor=sender.api_key is None)
-    return [error] if error else []
 
 
 def _after_hours(request: CallbackRequest, site: Site) -> list[FieldError]:

@@ -13,16 +13,12 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _address(value: Any) -> IPv4Address | IPv6Address | None:
+def _address(value: Any) -> IPv4Address | IPv6Address:
     """Parse an address from text. pydantic alone also accepts numbers (`true` would be 0.0.0.1) and zones."""
-    if value is None:
-        return None
     try:
-        address = ip_address(value if isinstance(value, str) else "")
+        address = ip_address(value if isinstance(value, str) and "%" not in value else "")
     except ValueError:
-        address = None
-    if address is None or (isinstance(address, IPv6Address) and address.scope_id is not None):
-        raise PydanticCustomError("not_an_address", "Write an IPv4 or IPv6 address")
+        raise PydanticCustomError("not_an_address", "Write an IPv4 or IPv6 address") from None
     return address if isinstance(address, IPv4Address) else address.ipv4_mapped or address
 
 
@@ -126,8 +122,7 @@ class CallbackRequest(BaseModel):
         ),
     ] = None
     client_ip: Annotated[
-        IPv4Address | IPv6Address | None,
-        BeforeValidator(_address),
+        Annotated[IPv4Address | IPv6Address, BeforeValidator(_address)] | None,
         Field(description="The visitor's IP address. Absent: the address that the request came from"),
     ] = None
     # None is outside the inner type, as pydantic cannot apply a pattern to it.

@@ -7,6 +7,7 @@ default port, no path. Browsers send no other form, so any other form is refused
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
@@ -76,6 +77,7 @@ def union_regex(sites: Iterable[Origins]) -> str:
     return "|".join(pattern.regex() for site in sites for pattern in site.patterns) or NO_ORIGIN
 
 
+@lru_cache(maxsize=1024)  # every request of a page names one; what is refused is not kept
 def parse_origin_pattern(text: str) -> OriginPattern:
     """Parse one setting: `https://shop.example`, `http://127.0.0.1:8001` or `https://*.shop.example`.
 
@@ -92,16 +94,23 @@ def parse_origin_pattern(text: str) -> OriginPattern:
         raise ValueError(f"{text!r} is no origin; write one with its scheme, like https://shop.example")
     scheme, host_text = match["scheme"].lower(), match["host"]
     after_scheme = match[0].partition("://")[2]
-    if "@" in after_scheme:  # not echoed, it may hold a password
-        raise ValueError("an origin has no user name or password; write only the scheme, host and port")
-    if re.search(r"[/?#\\]", after_scheme):
-        raise ValueError(f"{text!r} has a path; an origin ends after the host and port, like https://shop.example")
     wildcard = host_text.startswith("*.")
     host_text = host_text.removeprefix("*.")
-    if "*" in host_text:
-        raise ValueError(f"{text!r} has a wildcard inside; it may only be the first label, like https://*.shop.example")
-    if host_text.endswith("."):
-        raise ValueError(f"{text!r} ends its host with a dot; leave the dot out")
+    checks = (
+        # Not echoed: it may hold a password.
+        ("@" in after_scheme, "an origin has no user name or password; write only the scheme, host and port"),
+        (
+            re.search(r"[/?#\\]", after_scheme),
+            f"{text!r} has a path; an origin ends after the host and port, like https://shop.example",
+        ),
+        (
+            "*" in host_text,
+            f"{text!r} has a wildcard inside; it may only be the first label, like https://*.shop.example",
+        ),
+        (host_text.endswith("."), f"{text!r} ends its host with a dot; leave the dot out"),
+    )
+    if error := next((message for wrong, message in checks if wrong), None):
+        raise ValueError(error)
     host = _host(host_text)
     if host is None:
         raise ValueError(f"{text!r} has no valid host; write it as the browser's address bar shows it")

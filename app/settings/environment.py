@@ -1,5 +1,6 @@
 """Parses environment variables into a table of settings, and suggests fixes for misspelt names. Pure."""
 
+import contextlib
 import difflib
 import json
 import re
@@ -82,7 +83,9 @@ def _unquoted(value: str) -> str:
 
 def _put(result: Environment, name: str, path: tuple[str, ...], value: Any) -> None:
     if isinstance(value, str) and value.startswith("{") and table_at(path) is not None:
-        value = _json(value)
+        # So longer names and the file can add to the table. Otherwise validation reports that it is none.
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
     if isinstance(value, dict):
         for key, inner in value.items():
             _put(result, name, (*path, key), inner)
@@ -95,14 +98,6 @@ def _put(result: Environment, name: str, path: tuple[str, ...], value: Any) -> N
             table[step] = inner = {}
         table = inner
     table[path[-1]] = value
-
-
-def _json(text: str) -> Any:
-    """Parse the JSON of a table, so that longer names and the file can add to it. Lists are parsed by validation."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text  # validation reports that it is not a table
 
 
 def _suggestion(name: str, environ: Mapping[str, str]) -> str | None:

@@ -51,8 +51,6 @@ def _entries(value: Any) -> list[tuple[str, Any]]:
 
 
 def _opening(value: Any) -> tuple[time, time]:
-    if isinstance(value, tuple):
-        return value
     match = _OPENING.fullmatch(str(value).strip())
     if match is None:
         raise ValueError("write opening hours such as 09:00-18:00")

@@ -27,7 +27,8 @@ DEFAULT_FILE = Path("callback.toml")
 class _Sources(Settings, BaseSettings):
     """Settings with their sources: values that are passed in override those of the file."""
 
-    model_config = SettingsConfigDict(case_sensitive=True)
+    # The defaults are values already, not the notation that is parsed.
+    model_config = SettingsConfigDict(case_sensitive=True, validate_default=False)
 
     @classmethod
     def settings_customise_sources(

@@ -56,8 +56,7 @@ class _Error:
         self.path = tuple(step for step in steps if isinstance(step, str))
         self._is_key = details["loc"][-1:] == ("[key]",)
         self._entry = next((step for step in steps if isinstance(step, int)), None)
-        self._context: dict[str, Any] = details.get("ctx", {})
-        self._text = details["msg"]
+        self._details = details
         self.name = _name(self.path)
         self.unknown = self.kind == "extra_forbidden" or (self.kind == "literal_error" and self._is_key)
         self.suggestion = closest(self.path) if self.unknown else None
@@ -67,7 +66,7 @@ class _Error:
 
     def messages(self) -> list[tuple[str, str]]:
         """Return pairs of a name and a message; several if settings conflict with each other."""
-        error = self._context.get("error")
+        error = self._details.get("ctx", {}).get("error")
         if isinstance(error, ConflictingSettings):
             return [
                 (_name((*self.path, *filter(None, name.split("__")))), message) for name, message in error.conflicts
@@ -92,10 +91,10 @@ class _Error:
             return f"is a group of settings and not a value: set them one by one, as {self.name}__{inner}"
         entry = f"entry {self._entry + 1}: " if self._entry is not None else ""
         if self.kind == "literal_error":
-            return f"{entry}write {self._context['expected']}"
+            return f"{entry}write {self._details['ctx']['expected']}"
         if self.kind in {"bool_parsing", "bool_type"}:
             return f"{entry}write on or off"
-        return f"{entry}{error or self._text}"
+        return f"{entry}{error or self._details['msg']}"
 
 
 def _name(path: tuple[str, ...]) -> str:

@@ -17,8 +17,6 @@ OnUnknown = Literal["resend_once", "hold"]
 
 
 def _timezone(value: Any) -> ZoneInfo:
-    if isinstance(value, ZoneInfo):
-        return value
     if not isinstance(value, str) or value.strip() not in available_timezones():
         raise ValueError("write a name of the IANA time zone database, such as Europe/Moscow")
     return ZoneInfo(value.strip())

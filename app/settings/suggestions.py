@@ -82,7 +82,9 @@ def closest(path: Sequence[str]) -> str | None:
             return end  # a general setting that was written inside a table
     if setting := did_you_mean("__".join(path).upper()):
         return setting
-    names = {_normalized(name): name for name in _inside(above)}
+    table = table_at(above)
+    inside = () if table is None else ("__".join(steps) for steps in _walk(table, ()))
+    names = {_normalized(name): name for name in (*inside, *members(above)) if "*" not in name}
     last_steps = {_normalized(name.rpartition("__")[2]): name for name in names.values()}
     last = RENAMED.get(last, last)
     matches = difflib.get_close_matches(_normalized(last), [*names, *last_steps], 1, 0.75)
@@ -95,12 +97,6 @@ def _present_name(name: str) -> str:
         if re.search(rf"(^|_){former.upper()}$", name):
             return name[: -len(former)] + present.upper()
     return name
-
-
-def _inside(path: Sequence[str]) -> list[str]:
-    table = table_at(path)
-    settings = [] if table is None else ["__".join(steps) for steps in _walk(table, ())]
-    return [name for name in [*settings, *members(path)] if "*" not in name]
 
 
 def _walk(table: Any, above: Path) -> Iterator[Path]:

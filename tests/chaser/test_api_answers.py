@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chaser import Website
-from app.chaser.api_models import read_statistics, read_websites
+from app.chaser.api_models import read_objects, read_websites
 
 
 def test_a_website_keeps_undocumented_fields():
@@ -20,7 +20,7 @@ def test_websites_can_be_collected_in_a_set():
 
 
 def test_a_byte_order_mark_does_no_harm():
-    assert read_statistics(b"\xef\xbb\xbf[{}]") == [{}]
+    assert read_objects(b"\xef\xbb\xbf[{}]") == [{}]
 
 
 @pytest.mark.parametrize(
@@ -46,17 +46,17 @@ def test_a_byte_order_mark_does_no_harm():
 )
 def test_a_body_that_is_no_list_of_objects_or_cannot_be_serialized_again_is_rejected(body: bytes):
     with pytest.raises(ValueError, match=r"^the body is not a JSON list of objects$") as caught:
-        read_statistics(body)
+        read_objects(body)
     assert caught.value.__context__ is None
 
 
 def test_a_hundred_levels_are_parsed():
     value = "[" * 98 + "]" * 98
-    assert read_statistics(f'[{{"a":{value},"b":{value}}}]'.encode()) == [dict.fromkeys("ab", json.loads(value))]
+    assert read_objects(f'[{{"a":{value},"b":{value}}}]'.encode()) == [dict.fromkeys("ab", json.loads(value))]
 
 
 def test_a_complete_surrogate_pair_is_a_character():
-    assert read_statistics(b'[{"a":"\\ud83d\\udcde"}]') == [{"a": "📞"}]
+    assert read_objects(b'[{"a":"\\ud83d\\udcde"}]') == [{"a": "📞"}]
 
 
 @pytest.mark.parametrize("number", ["true", '""', '"x"', "0", "-1", "1.5", "null", '"01"', "[1]", '"٣"'])

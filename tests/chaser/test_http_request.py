@@ -1,11 +1,13 @@
 """The request passed to the transport."""
 
+from contextlib import AsyncExitStack
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chaser import InvalidParameter
-from app.chaser.http_request import ConnectionTracker, build_request, parse_base_url
+from app.chaser.http_request import build_request, parse_base_url, trace_connections
 from app.chaser.outcome import Exchange
 from app.chaser.signing import request_body
 
@@ -51,7 +53,12 @@ def test_a_base_url_ends_with_exactly_one_slash(url: str, base_url: str):
 
 def test_the_host_header_contains_the_port_and_the_brackets_of_ipv6():
     request = build_request(
-        Exchange(), ConnectionTracker(), parse_base_url("http://[::1]:8001/v1"), "GET", "websites", b"a=1"
+        Exchange(),
+        trace_connections(AsyncExitStack()),
+        parse_base_url("http://[::1]:8001/v1"),
+        "GET",
+        "websites",
+        b"a=1",
     )
     assert request.headers["Host"] == "[::1]:8001"
 
@@ -60,14 +67,21 @@ def test_the_host_header_contains_the_port_and_the_brackets_of_ipv6():
 def test_a_signed_query_is_not_encoded_a_second_time(name: str, value: str):
     signed = request_body([("x" + name, value)], "4711", "key")
     request = build_request(
-        Exchange(), ConnectionTracker(), parse_base_url("https://h.example/v1"), "GET", "websites", signed
+        Exchange(),
+        trace_connections(AsyncExitStack()),
+        parse_base_url("https://h.example/v1"),
+        "GET",
+        "websites",
+        signed,
     )
     assert request.url.raw_path == b"/v1/websites?" + signed
 
 
 async def test_only_reading_the_body_counts_as_sending():
     exchange = Exchange()
-    request = build_request(exchange, ConnectionTracker(), parse_base_url("https://h.example/"), "POST", "call", b"a=1")
+    request = build_request(
+        exchange, trace_connections(AsyncExitStack()), parse_base_url("https://h.example/"), "POST", "call", b"a=1"
+    )
     assert not exchange.sent
     assert await request.aread() == b"a=1"
     assert exchange.sent
@@ -76,7 +90,7 @@ async def test_only_reading_the_body_counts_as_sending():
 async def test_reading_the_empty_body_of_a_get_counts_as_sending_too():
     exchange = Exchange()
     request = build_request(
-        exchange, ConnectionTracker(), parse_base_url("https://h.example/"), "GET", "websites", b"a=1"
+        exchange, trace_connections(AsyncExitStack()), parse_base_url("https://h.example/"), "GET", "websites", b"a=1"
     )
     assert await request.aread() == b""
     assert exchange.sent

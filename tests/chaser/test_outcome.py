@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chaser import NotSent, OutcomeUnknown, Unavailable
-from app.chaser.outcome import Exchange, error_of, excerpt, retry_after_seconds, unreadable
+from app.chaser.outcome import Exchange, error_of, retry_after_seconds, unreadable
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -54,12 +54,12 @@ def test_the_repr_of_an_exchange_contains_nothing_of_the_body():
 
 
 def test_an_excerpt_has_at_most_two_kibibytes_and_no_truncated_character():
-    assert excerpt(b"x" + "ы".encode() * 5000) == "x" + "ы" * 1023
+    assert Exchange(body=bytearray(b"x" + "ы".encode() * 5000)).body_excerpt == "x" + "ы" * 1023
 
 
 @given(st.binary(max_size=5000))
 def test_an_excerpt_is_always_text_that_a_database_accepts(body: bytes):
-    text = excerpt(body)
+    text = Exchange(body=bytearray(body)).body_excerpt
     assert "\x00" not in text
     text.encode()
     assert len(text) <= 2048
