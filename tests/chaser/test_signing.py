@@ -10,22 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.chaser import InvalidParameter
 from app.chaser.signing import http_build_query, request_body, security_key, signed_query
 
-# The other vectors have parameters that no method of Chaser has: null, booleans, lists and maps. PHP signed them too.
-NESTED = {"null is dropped", "true is 1, false is 0", "list", "map"}
-VECTORS: list[dict[str, Any]] = [
-    case | {"params": list(map(tuple, case["params"]))}
-    for case in json.loads((Path(__file__).parent / "signature_vectors.json").read_text())["cases"]
-    if case["note"] not in NESTED
-]
+VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "signature_vectors.json").read_text())["cases"]
 
 names = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def test_there_are_25_vectors():
-    assert len(VECTORS) == 25
+def test_there_are_29_vectors():
+    assert len(VECTORS) == 29
 
 
 @pytest.fixture(params=VECTORS, ids=[case["note"][:60] for case in VECTORS])
@@ -77,3 +72,42 @@ def test_an_encoded_query_contains_only_safe_ascii(parameters: list[tuple[str, s
 def test_a_value_cannot_become_a_parameter(smuggled: str):
     body = request_body([("referrer", f"&client_id=1&SecurityKey=0&PrivateSecurityKey={smuggled}&")], "4711", "key")
     assert [name for name, _ in decoded(body)] == ["referrer", "client_id", "SecurityKey"]
+
+
+def test_nulls_inside_lists_and_mappings_are_dropped_too():
+    assert http_build_query([("a", [None, "x"]), ("b", {"c": None, "d": False}), ("e", [])]) == "a%5B1%5D=x&b%5Bd%5D=0"
+
+
+def test_lists_and_mappings_can_be_nested():
+    assert http_build_query([("a", {"b": ["x", {"~": 1}]})]) == "a%5Bb%5D%5B0%5D=x&a%5Bb%5D%5B1%5D%5B%7E%5D=1"
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udfffb", ["\ud800"], {"\ud800": 1}])
+def test_the_error_of_text_that_utf8_cannot_encode_contains_the_name_and_not_the_value(value: Any):
+    with pytest.raises(InvalidParameter, match=r"^active_page: must be text that UTF-8 can encode") as caught:
+        request_body([("active_page", value)], "4711", "key")
+    assert caught.value.parameter == "active_page"
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
+def test_a_name_that_utf8_cannot_encode_is_rejected():
+    with pytest.raises(InvalidParameter):
+        http_build_query([("\ud800", 1)])
+
+
+def test_a_private_key_that_utf8_cannot_encode_is_rejected():
+    with pytest.raises(InvalidParameter, match=r"^private_key: "):
+        security_key("client_id=1", "\ud800")
+
+
+@pytest.mark.parametrize("value", [1.5, b"x", object(), {1}])
+def test_a_value_of_an_unsupported_type_is_rejected(value: Any):
+    with pytest.raises(InvalidParameter, match=f"not {type(value).__name__}$"):
+        signed_query([("planned_time", value)], "4711")
+
+
+@pytest.mark.parametrize("name", ["client_id", "SecurityKey", "PrivateSecurityKey"])
+def test_a_parameter_may_not_be_named_like_a_part_of_the_signature(name: str):
+    with pytest.raises(InvalidParameter, match=f"^{name}: "):
+        signed_query([(name, "x")], "4711")
