@@ -87,9 +87,14 @@ class Server(uvicorn.Server):
         await asyncio.gather(*self._tasks)
 
     def _has_backlog(self) -> bool:
-        """Return whether connections wait to be accepted; False on systems without TCP_INFO, such as macOS."""
+        """Return whether connections wait to be accepted; False on systems without TCP_INFO, such as macOS.
+
+        The backlog is cut to one connection. Otherwise many could connect while the process waits for a core, and would
+        be reset. The others try again after a second and are then refused.
+        """
         for number in (listening.fileno() for server in self.servers for listening in server.sockets):
             with contextlib.suppress(AttributeError, OSError), socket.socket(fileno=os.dup(number)) as listening:
+                listening.listen(0)
                 if any(listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED + 4)[_UNACKED:]):
                     return True
         return False

@@ -25,7 +25,7 @@ MAX_HEAD: Final = 32 * 1024
 """Bytes of the path, headers and trailers together: the total of nginx's large_client_header_buffers."""
 MAX_HEADERS: Final = 100
 """Headers and trailers of a request. Each costs some 200 bytes of memory, however short. Apache's default as well."""
-_GRACE = 0.5  # seconds for the first request of a connection that is open, but unused, at shutdown
+_GRACE = 0.5  # seconds for the next request of an idle connection at shutdown
 _MAX_REQUEST = 64 * 1024  # bytes of a request with its body and the framing of its chunks
 
 
@@ -67,8 +67,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse a part of a request. Beyond the limit read nothing until the deadline; a response can still be read."""
-        super().data_received(data)
         self._size += len(data)
+        super().data_received(data)
         if self._size > _MAX_REQUEST and not self.transport.is_closing():
             self.flow.pause_reading()
 
@@ -78,7 +78,7 @@ class Connection(HttpToolsProtocol):
             if self.cycle.more_body or not self.cycle.response_complete:
                 raise OverflowError
             self._update_deadline()
-        self._size = self._head_size = 0
+        self._head_size = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -91,20 +91,17 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Stop the deadline of a request that is complete. If it was answered before, close the connection."""
         super().on_message_complete()
+        self._size = 0
         if self.cycle.response_complete:
             self.transport.close()
         else:
             self._update_deadline()
 
     def on_response_complete(self) -> None:
-        """Start the deadline for reading the response and sending the next request.
-
-        A response before the end of its request is the last one. Closing at once would reset the connection, and lose
-        the response for a client that still sends.
-        """
+        """Start the deadline for reading the response. One before the end of its request is the last one."""
         super().on_response_complete()
         if self.cycle.more_body and not self.transport.is_closing():
-            self.transport.write_eof()
+            self.transport.write_eof()  # close() would reset a client that still sends, and lose the response
         self._update_deadline()
 
     def pause_writing(self) -> None:
@@ -114,8 +111,9 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's own text
         """Refuse invalid HTTP. While a response is pending, make it the last one: a 400 would be taken for it."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete != cycle.more_body:  # neither pending nor answered early
+        if (
+            cycle := self.cycle
+        ) is None or cycle.response_complete != cycle.more_body:  # neither pending nor answered early
             self.metrics.refused("bad_request")
             self.transport.write(_bad_request())
             self.transport.close()
@@ -124,17 +122,20 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def shutdown(self) -> None:
-        """Close the connection after a pending response. A new one gets a moment for its first request."""
-        if self.cycle is None:
-            self.loop.call_later(_GRACE, lambda: None if self._size else self.transport.close())
+        """Close the connection after a pending response. An idle one gets a moment: a request may be on its way."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_GRACE, self._close_idle)
         else:
             super().shutdown()
+
+    def _close_idle(self) -> None:
+        if self in self.waiting and not self._size:
+            self.transport.close()
 
     def _update_deadline(self) -> None:
         """Restart the deadline if the client has to act next, else stop it. Drop the oldest one beyond the cap."""
         self._stop_deadline()
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body or self.flow.write_paused:
+        if (cycle := self.cycle) is None or cycle.response_complete or cycle.more_body or self.flow.write_paused:
             self.waiting[self] = self.loop.call_later(self.seconds, self._drop)
             if len(self.waiting) > self.most:
                 next(iter(self.waiting))._drop()

@@ -37,7 +37,7 @@ THINNED = dose(3, 1)
 MOST_MEMORY = 12 * 1024 * 1024
 WARM_UP = 300
 
-ANY_NUMBER_OF = {"time", "request_id", "duration_ms", "callback", "client_phone", "due_at"}
+ANY_NUMBER_OF = {"time", "request_id", "duration_ms", "callback", "client_phone", "due_at", "suppressed"}
 """Fields whose values the service generates, one for each request."""
 MOST_NAMES, MOST_VALUES = 60, 40
 
