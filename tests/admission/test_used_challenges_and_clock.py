@@ -10,8 +10,12 @@ from tests.running import phone, until
 from tests.solving import solve
 
 GUARDED = {"shop": Shop(settings={"challenge": "on"}), "free": OPEN}
-REAL = datetime.now(UTC)
-"""ALTCHA checks the end of a challenge against the real clock."""
+
+
+@pytest.fixture
+def real() -> datetime:
+    """The real time: ALTCHA checks the end of a challenge against the real clock."""
+    return datetime.now(UTC)
 
 
 def ask(here: World, solution: str, number: str, **fields: str) -> httpx2.Response:
@@ -44,10 +48,10 @@ def wait_for_maintenance(here: World, callback_id: str) -> None:
     ids=["half an hour", "just past its end", "hours", "nearly two days", "twice"],
 )
 def test_a_used_challenge_stays_used_when_the_clock_ran_ahead_and_is_set_back(
-    migrated_url: str, ahead: list[dict[str, float]]
+    migrated_url: str, ahead: list[dict[str, float]], real: datetime
 ) -> None:
     number = phone()
-    with world(migrated_url, GUARDED, now=REAL, give_up_after="5m", resend_after="1m") as here:
+    with world(migrated_url, GUARDED, now=real, give_up_after="5m", resend_after="1m") as here:
         solution = solved(here)
         assert ask(here, solution, number).status_code == 202
         before = here.clock.now
@@ -64,8 +68,8 @@ def test_a_used_challenge_stays_used_when_the_clock_ran_ahead_and_is_set_back(
 
 
 @pytest.mark.parametrize("back", [1, 60, 290], ids=lambda seconds: f"{seconds} s back")
-def test_a_clock_that_is_set_back_accepts_no_challenge_twice(migrated_url: str, back: int) -> None:
-    with world(migrated_url, GUARDED, now=REAL) as here:
+def test_a_clock_that_is_set_back_accepts_no_challenge_twice(migrated_url: str, back: int, real: datetime) -> None:
+    with world(migrated_url, GUARDED, now=real) as here:
         here.clock.advance(seconds=300)
         solution = solve(here.http)
         here.clock.advance(seconds=299)
@@ -75,11 +79,11 @@ def test_a_clock_that_is_set_back_accepts_no_challenge_twice(migrated_url: str, 
 
 
 @pytest.mark.parametrize("kind", ["blocked address", "cap", "address", "held budget", "held"])
-def test_a_refused_request_has_used_its_challenge(migrated_url: str, kind: str) -> None:
+def test_a_refused_request_has_used_its_challenge(migrated_url: str, kind: str, real: datetime) -> None:
     """Otherwise one solution would test many numbers."""
     number = phone()
     quotas = {"per_phone": "1/hour", "per_address": "1/hour", "held_per_site": "1/day"}
-    with world(migrated_url, GUARDED, now=REAL, quotas=quotas) as here:
+    with world(migrated_url, GUARDED, now=real, quotas=quotas) as here:
         address = here.new_address()
         fields: dict[str, str] = {}
         if kind == "blocked address":
@@ -100,16 +104,16 @@ def test_a_refused_request_has_used_its_challenge(migrated_url: str, kind: str) 
         assert_refused(ask(here, solution, phone()), "challenge_used", 409)
 
 
-def test_an_invalid_request_has_not_used_its_challenge(migrated_url: str) -> None:
-    with world(migrated_url, GUARDED, now=REAL) as here:
+def test_an_invalid_request_has_not_used_its_challenge(migrated_url: str, real: datetime) -> None:
+    with world(migrated_url, GUARDED, now=real) as here:
         solution = solved(here)
         assert ask(here, solution, "8 800 555-35-35").status_code == 422
         assert ask(here, solution, phone()).status_code == 202
 
 
-def test_the_same_request_key_may_send_its_challenge_again(migrated_url: str) -> None:
+def test_the_same_request_key_may_send_its_challenge_again(migrated_url: str, real: datetime) -> None:
     number = phone()
-    with world(migrated_url, GUARDED, now=REAL) as here:
+    with world(migrated_url, GUARDED, now=real) as here:
         solution = solved(here)
         first = ask(here, solution, number, request_id="mine")
         again = ask(here, solution, number, request_id="mine")
@@ -119,10 +123,10 @@ def test_the_same_request_key_may_send_its_challenge_again(migrated_url: str) ->
         assert_refused(ask(here, solution, number), "challenge_used", 409)
 
 
-def test_two_requests_at_once_use_a_challenge_once(migrated_url: str) -> None:
+def test_two_requests_at_once_use_a_challenge_once(migrated_url: str, real: datetime) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    with world(migrated_url, GUARDED, now=REAL) as here:
+    with world(migrated_url, GUARDED, now=real) as here:
         solution = solved(here)
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda number: ask(here, solution, number), [phone() for _ in range(8)]))
@@ -130,30 +134,32 @@ def test_two_requests_at_once_use_a_challenge_once(migrated_url: str) -> None:
 
 
 @pytest.mark.parametrize("ahead", [{"minutes": 40}, {"hours": 30}, {"days": 6}], ids=str)
-def test_rows_from_a_clock_that_ran_ahead_count_in_no_window(migrated_url: str, ahead: dict[str, float]) -> None:
+def test_rows_from_a_clock_that_ran_ahead_count_in_no_window(
+    migrated_url: str, ahead: dict[str, float], real: datetime
+) -> None:
     quotas = {"per_phone": "1/hour", "per_address": "1/hour", "per_site": "4/hour", "held_per_site": "2/hour"}
-    with world(migrated_url, {"shop": OPEN}, now=REAL, quotas=quotas) as here:
+    with world(migrated_url, {"shop": OPEN}, now=real, quotas=quotas) as here:
         address, numbers = here.new_address(), [phone() for _ in range(2)]
-        here.at(REAL + timedelta(**ahead))
+        here.at(real + timedelta(**ahead))
         here.accepted(numbers[0], address)
         for number in numbers[1:]:
             here.accepted(number)
         for _ in range(2):
             here.accepted(phone(), website="x")
-        here.at(REAL)
+        here.at(real)
         fresh = phone()
         here.accepted(fresh, address)
         here.accepted(phone(), website="x")
         assert len(here.rings(fresh)) == 1
 
 
-def test_a_clock_that_is_set_back_keeps_ids_and_statuses(migrated_url: str) -> None:
+def test_a_clock_that_is_set_back_keeps_ids_and_statuses(migrated_url: str, real: datetime) -> None:
     number = phone()
-    with world(migrated_url, {"shop": OPEN}, now=REAL) as here:
-        here.at(REAL + HOUR)
+    with world(migrated_url, {"shop": OPEN}, now=real) as here:
+        here.at(real + HOUR)
         first = here.ask(number)
         here.settle()
-        here.at(REAL)
+        here.at(real)
         shown = here.shown(first.json()["id"])
         assert shown["call_expected_at"] == first.json()["call_expected_at"]
         stored = here.stored(first.json()["id"])
