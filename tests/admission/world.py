@@ -185,8 +185,9 @@ class World:
         return sorted(datetime.fromisoformat(time) for time in times)
 
     def _set(self, moment: datetime) -> None:
-        self.clock.now = moment
+        # First the clock of Chaser: a callback that becomes due by the other one must ring at the new time.
         self.far_side.http.post("clock", json={"now": moment.isoformat(), "frozen": True}).raise_for_status()
+        self.clock.now = moment
         # A write comes after those in the queue, so no claim with the former time is under way any more. To it a new
         # request would be far in the future: due, as if the clock had been set back.
         self.http.delete("/v1/blocklist/192.0.2.255", headers=AUTHORIZED)
