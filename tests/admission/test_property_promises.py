@@ -16,6 +16,7 @@ from tests.faults.doses import dose
 DUPLICATE_WINDOW = timedelta(seconds=60)
 NEAR = timedelta(seconds=30)
 """A planned time nearer than this is sent without it: by Chaser's clock it may be past."""
+DUPLICATES_KEPT = timedelta(days=7)
 
 
 def ring_of(answer: Answer, now: datetime) -> Ring:
@@ -52,6 +53,9 @@ async def check_promises(service: Played, start: datetime, latency: timedelta, h
         if answer.released_at is not None and answer.id in answers:
             rings[answer.id] = ring_of(answers[answer.id], answer.released_at)
     await service.step(latency)
+    for name in answers.keys() - {row["id"] for row in await service.stored()}:
+        assert service.clock() - answers.pop(name).at >= DUPLICATES_KEPT, f"{name} was deleted too soon"
+        del rings[name]
     await check_one_call_for_a_wish(service, answers, rings)
     for name, answer in answers.items():
         await check_call(service, answers, rings, name)

@@ -25,6 +25,8 @@ QUOTAS = {
     "held_per_site": "200/day",
 }
 MINUTE = timedelta(minutes=1)
+NEAR = timedelta(seconds=30)
+"""A planned time nearer than this is sent without it, and rings at once."""
 PHONES_A_MINUTE, PLANNED_BY_VISITORS = 20, 3
 WAITING = ("queued", "sending", "placed", "unknown")
 RANG = ("placed", "unknown", None)
@@ -100,6 +102,7 @@ class Room:
     def new_ring(self) -> Ring:
         planned = self.answer.sent.get("planned_time")
         wanted = self.now if planned is None else datetime.fromtimestamp(planned, self.now.tzinfo)
+        wanted = wanted if wanted - self.now > NEAR else self.now
         shop, extra = SHOP[self.ask.shop], dict(self.ask.extra)
         action = extra.get("nwt_action", shop.action)
         stack = (extra.get("call_stack_start_hour", shop.hour), extra.get("call_stack_interval", shop.interval))
