@@ -29,7 +29,8 @@ local used = 0
 function request()
   local n = number
   number = number + 1
-  local site = n % sites
+  -- Spread by the golden ratio: with n % sites the loads of several replicas would go through the sites in step.
+  local site = math.floor(n * 0.6180339887498949 % 1 * sites)
   local challenge = ""
   if challenges then
     used = used + 1

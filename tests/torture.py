@@ -24,6 +24,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "moving": ("tests/faults/test_moving.py",),
     "replicas": (
         "tests/faults/test_crowds.py",
+        "tests/faults/test_restarts.py",
         "tests/faults/test_rolling.py",
         "tests/faults/test_stopped_replica.py",
     ),

@@ -105,6 +105,7 @@ async def create_callback(
     key = request_key(body, sender, idempotency_key, services)
     with services.in_flight.track(key, refuse=bool(idempotency_key)):
         accepted = await services.admission.admit(body, sender, key, request.state.client_buckets)
+    request.state.accepted = True
     response = CallbackAccepted(
         id=accepted.id,
         status=accepted.status,
