@@ -112,8 +112,9 @@ class Application:
             )
         except Exception:
             log.exception("service.unexpected_error")
-        for message in failed:
-            await send({**message, "message": reason})
+        finally:
+            for message in failed:
+                await send({**message, "message": reason})
 
 
 def create_app(

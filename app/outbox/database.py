@@ -39,7 +39,7 @@ _OTHERS = text(
 AFTER_COMMIT: Final = "after commit"
 """Key in `Connection.info` of statements that SQLite's writer runs after the commit, outside of a transaction."""
 _BUSY_TIMEOUT: Final = "PRAGMA busy_timeout = 5000"
-TRUNCATE_WAL: Final = ("PRAGMA busy_timeout = 100", "PRAGMA wal_checkpoint(TRUNCATE)", _BUSY_TIMEOUT)
+TRUNCATE_WAL: Final = ("PRAGMA busy_timeout = 100", "PRAGMA wal_checkpoint(TRUNCATE)")
 """Statements that empty the WAL. A reader that stays, such as Litestream, must not hold up the writer for seconds."""
 # Otherwise a transaction would see the connections that it saw first.
 _CLEAR_SNAPSHOT = text("SELECT pg_stat_clear_snapshot()")
@@ -234,11 +234,15 @@ def _prepare_writing(connection: Any, _record: Any) -> None:
 
 
 def _run_after_commit(connection: Any, record: Any) -> None:
+    statements = record.info.pop(AFTER_COMMIT, ())
     try:
-        for statement in record.info.pop(AFTER_COMMIT, ()):
+        for statement in statements:
             connection.execute(statement).fetchall()
     except sqlite3.Error as error:  # such as a full disk. The next erasure tries again.
         logs.event(log, "outbox.not_compacted", logging.WARNING, cause=str(error))
+    finally:
+        if statements:
+            connection.execute(_BUSY_TIMEOUT)
 
 
 def _prepare_reading(connection: Any, _record: Any) -> None:

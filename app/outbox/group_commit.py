@@ -76,6 +76,8 @@ class GroupCommit:
         self._retry_for = retry_for
         self._marker = CommitMarker(engine) if engine.dialect.name == "postgresql" else None
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_MAX_QUEUED)
+        self._closing = threading.Lock()
+        self._closed = False
         # A daemon thread: an orderly shutdown closes it, and a crashing process must not wait for it.
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
@@ -104,12 +106,17 @@ class GroupCommit:
 
     def close(self) -> None:
         """Finish the queued work, then stop the thread."""
+        with self._closing:
+            self._closed = True
         self._jobs.put(None)
         self._thread.join()
 
     async def _enqueue(self, job: _Job) -> Any:
         try:
-            self._jobs.put_nowait(job)
+            with self._closing:
+                if self._closed:
+                    raise storage_unavailable()  # otherwise the job would wait for ever behind the end of the queue
+                self._jobs.put_nowait(job)
         except queue.Full:
             raise UnavailableError(
                 "overloaded", "Too many requests at once. Please try again.", retry_after=5

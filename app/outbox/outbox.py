@@ -35,7 +35,8 @@ class Outbox:
     def __init__(self, database: Database, *, retry_for: float = 5.0, timeout: float = 12.0) -> None:
         """Use an open database with its tables. `retry_for` in seconds: see `GroupCommit`.
 
-        `timeout`: seconds before a write or read fails. A frozen server breaks no connection by itself.
+        `timeout`: seconds before a read or a batched write fails. A frozen server breaks no connection by itself. Other
+        writes wait: what was sent to Chaser has to be recorded, however late.
         """
         self._database = database
         self._writer = GroupCommit(database.writing, retry_for=retry_for)

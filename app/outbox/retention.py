@@ -113,7 +113,8 @@ async def erase(outbox: Outbox, now: datetime, keep: timedelta) -> int:
     keys = await _in_batches(outbox, partial(delete_keys_batch, before=before, limit=_BATCH))
     duplicates = await _in_batches(outbox, partial(delete_duplicates_batch, now=now, limit=_BATCH))
     await outbox.write(delete_stale_markers)
-    await outbox.write(partial(_compact, rewrite=bool(erased or keys or duplicates)))
+    # Isolated: requests in the same transaction would wait for their responses until the end of VACUUM.
+    await outbox.write(partial(_compact, rewrite=bool(erased or keys or duplicates)), isolated=True)
     return erased
 
 
