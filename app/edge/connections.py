@@ -123,7 +123,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close the connection after a pending response. An idle one gets a moment: a request may be on its way."""
-        if self.cycle is None or self.cycle.response_complete:
+        if self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body):
             self.loop.call_later(_GRACE, self._close_idle)
         else:
             super().shutdown()

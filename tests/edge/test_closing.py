@@ -63,3 +63,13 @@ def test_connections_in_the_accept_backlog_get_a_response_and_no_reset(tmp_path:
         service.process.send_signal(signal.SIGCONT)
         answers = [everything(connection) for connection in waiting]
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+
+
+def test_a_client_that_never_sends_the_rest_of_a_refused_body_does_not_delay_the_shutdown(tmp_path: Path) -> None:
+    head = (
+        b"POST /v1/callbacks HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n"
+    )
+    with process(tmp_path, values(tmp_path)) as service, connected(service, head + b" " * 70_000) as refused:
+        assert refused.recv(12) == b"HTTP/1.1 413"
+        service.terminate()
+        assert "graceful shutdown exceeded" not in service.output()
