@@ -127,6 +127,6 @@ def test_the_size_is_checked_before_the_type(here: Service) -> None:
 
 def test_the_connection_can_be_used_after_a_body_that_was_too_large(here: Service) -> None:
     for _ in range(3):
-        answer = here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE * 4), headers=PAGE)
+        answer = here.http.post("/v1/callbacks", content=body_of(MAX_BODY_SIZE * 2), headers=PAGE)
         assert answer.status_code == 413
         assert here.http.post("/v1/callbacks", content=body_of(100), headers=PAGE).status_code == 202

@@ -48,7 +48,8 @@ async def test_no_more_callbacks_of_a_phone_are_claimed_than_it_has_room_for(out
     assert current.status is Status.QUEUED
     assert await claim(outbox) == []
     later = NOW + HOUR
-    assert [one.callback_id for one in await claim(outbox, later)] == [third]
+    (next_one,) = await claim(outbox, later)
+    assert next_one.callback_id in (third, fourth)
     assert await claim(outbox, later + HOUR) == [], "three a day"
     assert [one.callback_id for one in await claim(outbox, NOW + DAY - MINUTE)] == []
 
