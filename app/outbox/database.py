@@ -36,11 +36,9 @@ _OTHERS = text(
     "AND backend_type = 'client backend' AND pid <> pg_backend_pid() "
     "AND (:all OR NOT starts_with(application_name, :ours))"
 ).bindparams(ours=APPLICATION)
-AFTER_COMMIT: Final = "after commit"
-"""Key in `Connection.info` of statements that SQLite's writer runs after the commit, outside of a transaction."""
+COMPACT: Final = "compact"
+"""Key in `Connection.info`: SQLite's writer calls `compact` after the commit, with `rewrite` as its value says."""
 _BUSY_TIMEOUT: Final = "PRAGMA busy_timeout = 5000"
-TRUNCATE_WAL: Final = ("PRAGMA busy_timeout = 100", "PRAGMA wal_checkpoint(TRUNCATE)")
-"""Statements that empty the WAL. A reader that stays, such as Litestream, must not hold up the writer for seconds."""
 # Otherwise a transaction would see the connections that it saw first.
 _CLEAR_SNAPSHOT = text("SELECT pg_stat_clear_snapshot()")
 # Timeouts that turn a stalled connection into an error. The server ends a transaction that a stopped replica left open,
@@ -234,15 +232,26 @@ def _prepare_writing(connection: Any, _record: Any) -> None:
 
 
 def _run_after_commit(connection: Any, record: Any) -> None:
-    statements = record.info.pop(AFTER_COMMIT, ())
+    if COMPACT not in record.info:
+        return
     try:
-        for statement in statements:
-            connection.execute(statement).fetchall()
+        compact(connection, rewrite=record.info.pop(COMPACT))
     except sqlite3.Error as error:  # such as a full disk. The next erasure tries again.
         logs.event(log, "outbox.not_compacted", logging.WARNING, cause=str(error))
+
+
+def compact(connection: Any, *, rewrite: bool) -> None:
+    """Empty SQLite's WAL; with `rewrite` rewrite its file first. `connection` is the driver's, not in a transaction.
+
+    A reader that stays, such as Litestream, must not hold up the writer for seconds. Raises sqlite3.Error.
+    """
+    if rewrite:
+        connection.execute("VACUUM")
+    connection.execute("PRAGMA busy_timeout = 100")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
-        if statements:
-            connection.execute(_BUSY_TIMEOUT)
+        connection.execute(_BUSY_TIMEOUT)
 
 
 def _prepare_reading(connection: Any, _record: Any) -> None:

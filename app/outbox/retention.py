@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, text, update
 
 from app.outbox.callback import Status
 from app.outbox.commit_markers import delete_stale_markers
-from app.outbox.database import AFTER_COMMIT, TRUNCATE_WAL
+from app.outbox.database import COMPACT
 from app.outbox.outbox import Outbox
 from app.outbox.schema import NOT_PLACED, attempts, callbacks, erased_columns, request_keys, used_challenges
 from app.outbox.transitions import transition
@@ -125,7 +125,7 @@ def _compact(connection: Connection, *, rewrite: bool) -> None:
     """
     if connection.dialect.name == "sqlite":
         is_small = Path(str(connection.engine.url.database)).stat().st_size <= _MAX_REWRITTEN
-        connection.info[AFTER_COMMIT] = ("VACUUM", *TRUNCATE_WAL) if rewrite and is_small else TRUNCATE_WAL
+        connection.info[COMPACT] = rewrite and is_small
 
 
 async def _in_batches(outbox: Outbox, batch: Callable[[Connection], int]) -> int:

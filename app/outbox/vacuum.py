@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from app.outbox.database import TRUNCATE_WAL, Database, DatabaseError, driver_message
+from app.outbox.database import Database, DatabaseError, compact, driver_message
 from app.outbox.schema import metadata
 
 
@@ -30,8 +30,7 @@ def _on_sqlite(connection: Connection) -> tuple[int, int]:
     assert driver is not None  # noqa: S101  (set while the connection is open)
     path = Path(str(connection.engine.url.database))
     before = path.stat().st_size
-    for statement in ("VACUUM", *TRUNCATE_WAL):
-        driver.execute(statement).fetchall()
+    compact(driver, rewrite=True)
     return before, path.stat().st_size
 
 
