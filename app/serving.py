@@ -83,9 +83,10 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0)
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
-        # Their requests need the outbox, which the lifespan closes at the end of the next line.
-        await asyncio.gather(*self._tasks)
-        await super().shutdown(sockets)
+        try:
+            await asyncio.gather(*self._tasks)  # their requests need the outbox, which the lifespan closes below
+        finally:
+            await super().shutdown(sockets)
 
     def _has_backlog(self) -> bool:
         """Return whether connections wait to be accepted; False on systems without TCP_INFO, such as macOS.
