@@ -41,10 +41,8 @@ def spread_load(ports: Sequence[int], seconds: int, kind: str, argument: str, *,
 
     The percentiles are the highest of the ports.
     """
-    shares = [len(range(index, CONNECTIONS, len(ports))) for index in range(len(ports))]
-    commands = [
-        _command(port, share, seconds, kind, argument, sites) for port, share in zip(ports, shares, strict=True)
-    ]
+    shares = zip(ports, connections_of_each(len(ports)), strict=True)
+    commands = [_command(port, share, seconds, kind, argument, sites) for port, share in shares]
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))

@@ -1,7 +1,7 @@
 """The five reads that fill a snapshot, each one statement for the whole batch."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def read_snapshot(connection: Connection, requests: Sequence[AdmissionRequest], 
     named = {request.callback.again for request in requests if request.callback.again is not None}
     found = phone_callbacks.load(connection, phones, earliest, config.per_phone, named)
     snapshot.add_callbacks(found.values())
-    _read_requests(connection, requests, config, snapshot)
+    _read_requests(connection, requests, config, snapshot, earliest)
     spots = [RingSpot.of(request.callback) for request in requests]
     snapshot.rings = read_ring_counts(connection, spots, earliest, snapshot.latest, config.quotas)
     return snapshot
@@ -76,14 +76,18 @@ def _nonces(dialect: str) -> TextualSelect:
 
 
 def _read_requests(
-    connection: Connection, requests: Sequence[AdmissionRequest], config: AdmissionConfig, snapshot: Snapshot
+    connection: Connection,
+    requests: Sequence[AdmissionRequest],
+    config: AdmissionConfig,
+    snapshot: Snapshot,
+    earliest: datetime,
 ) -> None:
     """Read the requests of the batch's addresses, and the held requests of its sites.
 
     Their quotas bound their number: a request beyond them is refused and leaves no row.
     """
     parameters = {
-        "windows": bulk.encode(connection, _windows(requests, config)),
+        "windows": bulk.encode(connection, _windows(requests, config, earliest)),
         "until": snapshot.latest + MAX_CLOCK_SKEW,
     }
     for row in connection.execute(_requests(connection.dialect.name), parameters):
@@ -95,12 +99,13 @@ def _read_requests(
             snapshot.requests.setdefault(of_bucket, []).append((row.created_at, row.value))
 
 
-def _windows(requests: Sequence[AdmissionRequest], config: AdmissionConfig) -> Iterator[dict[str, Any]]:
+def _windows(
+    requests: Sequence[AdmissionRequest], config: AdmissionConfig, earliest: datetime
+) -> Iterator[dict[str, Any]]:
     """Yield the windows to read: of each address at its site and over all sites, and of each site's held requests.
 
     A window without a bucket is that of held requests.
     """
-    earliest = min(request.now for request in requests)
     wanted: dict[tuple[int | None, str | None, str], timedelta] = {}
     for request in requests:
         site = request.callback.site

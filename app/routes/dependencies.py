@@ -28,9 +28,9 @@ class Services:
 
     `api_keys`: the keys of the settings and the operator's rights, by name. `chaser`: returns the client of an account
     by its `client_id`, None for an unknown one. `origins`: by site. `secret`: hashes fingerprints. `clock`: returns the
-    present time in UTC. `challenges`: issues and verifies proofs of work with the
-    difficulty from `difficulty`. `in_flight`: the idempotency keys of requests that are being accepted.
-    `upstream_slots`: limits concurrent queries to Chaser, because each response may hold 8 MiB of memory.
+    present time in UTC. `challenges`: issues and verifies proofs of work with the difficulty from `difficulty`.
+    `in_flight`: the idempotency keys of requests that are being accepted. `upstream_slots`: limits concurrent queries
+    to Chaser, because each response may hold 8 MiB of memory.
     """
 
     settings: Settings
